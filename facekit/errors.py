@@ -1,0 +1,73 @@
+"""Every error that facekit raises on purpose: what happened, and what to do next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from facekit.types import Status
+
+
+class FacekitError(Exception):
+    """An expected failure.
+
+    Parameters
+    ----------
+    message : str
+        One sentence that says what happened, and to which file.
+    remedy : str, optional
+        What to do next.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(f"{message} {remedy}".strip())
+        self.message = message
+        self.remedy = remedy
+
+
+class PhotoError(FacekitError):
+    """A photo that can't be used: its `status` and a `reason` that names the file."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[PhotoError], tuple[Status, str]]:
+        return type(self), (self.status, self.reason)
+
+
+class NoFaceError(FacekitError):
+    """A probe image shows no face, or not the face that was asked for."""
+
+
+class EmbeddingError(FacekitError):
+    """A vector that must not enter a library: wrong dimension, zero, constant, or not finite."""
+
+
+class WeightsError(FacekitError):
+    """A model file is not at hand, or is not the file it should be."""
+
+
+class DeviceError(FacekitError):
+    """The device asked for is not on this machine."""
+
+
+class LibraryError(FacekitError):
+    """A library can't be opened or used."""
+
+
+class LibraryLockedError(LibraryError):
+    """Another process has the library open; `pid` is that process, or None where it is not known."""
+
+    def __init__(self, message: str, remedy: str = "", pid: int | None = None) -> None:
+        super().__init__(message, remedy)
+        self.pid = pid
+
+
+class ModelMismatchError(LibraryError):
+    """A library is bound to other models than those asked for."""
+
+
+class VectorIndexError(LibraryError):
+    """The vector index can't be read or written."""

@@ -1,0 +1,191 @@
+"""The nouns that every room of facekit shares: arrays with a known layout, and small frozen records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+
+Image: TypeAlias = npt.NDArray[np.uint8]
+"""An upright picture: ``uint8 (H, W, 3)``, RGB, 0..255."""
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+
+TableName: TypeAlias = Literal["faces", "photos", "embeddings"]
+"""What can be exported."""
+
+
+class Status(StrEnum):
+    """What became of a photo. Everything but ``ok`` and ``no_face`` comes with a reason."""
+
+    OK = "ok"
+    NO_FACE = "no_face"
+    CORRUPT = "corrupt"
+    UNSUPPORTED = "unsupported"
+    TOO_LARGE = "too_large"
+    IO_ERROR = "io_error"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections:
+    """The faces that a detector found in one image, in pixels of that image.
+
+    Parameters
+    ----------
+    boxes : ndarray, float32 (N, 4)
+        Bounding boxes as ``x, y, width, height``; the origin is the upper left corner. A box may reach
+        beyond the image where a face is cut off by its edge.
+    landmarks : ndarray, float32 (N, 5, 2)
+        Five points as ``x, y``: the eye, the eye, the tip of the nose, the mouth's corner, the mouth's corner;
+        of each pair the one that stands on the left in an upright frontal picture comes first.
+    scores : ndarray, float32 (N,)
+        Confidence, 0..1.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not belong together or a number is not finite.
+    """
+
+    boxes: FloatArray
+    landmarks: FloatArray
+    scores: FloatArray
+
+    def __post_init__(self) -> None:
+        n = len(self.scores)
+        for name, shape in (("boxes", (n, 4)), ("landmarks", (n, 5, 2)), ("scores", (n,))):
+            array = np.asarray(getattr(self, name), dtype=np.float32)
+            if array.shape != shape:
+                message = f"Detections.{name} has shape {array.shape}, expected {shape}"
+                raise ValueError(message)
+            if not np.isfinite(array).all():
+                message = f"Detections.{name} holds numbers that are not finite"
+                raise ValueError(message)
+            object.__setattr__(self, name, array)
+
+    @classmethod
+    def empty(cls) -> Detections:
+        """No face at all."""
+        return cls(np.zeros((0, 4), np.float32), np.zeros((0, 5, 2), np.float32), np.zeros(0, np.float32))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, index: int | slice | npt.ArrayLike) -> Detections:
+        """Select faces with an integer, a slice, a mask or a list of positions; always a `Detections`."""
+        chosen = np.atleast_1d(np.arange(len(self))[index])  # type: ignore[index]
+        return Detections(self.boxes[chosen], self.landmarks[chosen], self.scores[chosen])
+
+    def __iter__(self) -> Iterator[Detections]:
+        return (self[i] for i in range(len(self)))
+
+    def scaled(self, factor_x: float, factor_y: float | None = None) -> Detections:
+        """The same faces after the image was resized by these factors (1 / width, 1 / height normalises)."""
+        factors = np.array([factor_x, factor_x if factor_y is None else factor_y], np.float32)
+        return Detections(self.boxes * np.tile(factors, 2), self.landmarks * factors, self.scores)
+
+    @property
+    def areas(self) -> FloatArray:
+        """Area of each bounding box in square pixels, float32 (N,)."""
+        return self.boxes[:, 2] * self.boxes[:, 3]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Facts about one face that say how far its embedding can be trusted.
+
+    Parameters
+    ----------
+    detection_score : float
+        The detector's confidence, 0..1.
+    size : float
+        Shorter side of the bounding box in pixels of the original photo.
+    sharpness : float
+        Variance of the Laplacian of the grey aligned face (0 is perfectly flat).
+    yaw, pitch, roll : float
+        Rough pose in degrees from the five landmarks; 0 is frontal and upright.
+    reason : str or None
+        Why the face is left out of search and clustering by default; None for a usable face.
+    """
+
+    detection_score: float
+    size: float
+    sharpness: float
+    yaw: float
+    pitch: float
+    roll: float
+    reason: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether search and clustering use this face by default."""
+        return self.reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file that a source lists; nothing of it has been read yet.
+
+    ``path`` holds the name as the file system has it (bytes, because a name need not be valid UTF-8);
+    ``display`` is the same for people, with undecodable bytes replaced.
+    """
+
+    source: str
+    path: bytes
+    display: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoFacts:
+    """What a photo's header says: upright size in pixels, and when, with what and where it was taken."""
+
+    width: int
+    height: int
+    format: str
+    taken_at: datetime | None = None
+    camera: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DecodedPhoto:
+    """Upright pixels, perhaps at a reduced scale, with the facts of the full-size photo."""
+
+    image: Image
+    facts: PhotoFacts
+
+    @property
+    def scale(self) -> float:
+        """Pixels of `image` per pixel of the original photo, at most 1."""
+        return float(self.image.shape[1] / self.facts.width)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One photo that a search found, with the face in it that is most like the probe.
+
+    ``box`` is ``x, y, width, height`` in 0..1 of the upright photo; ``similarity`` is the cosine, higher is better;
+    ``person`` is None until people are named.
+    """
+
+    rank: int
+    photo: str
+    photo_id: str
+    face_id: str
+    similarity: float
+    box: tuple[float, float, float, float]
+    quality: Quality
+    source: str
+    taken_at: datetime | None = None
+    person: str | None = None
