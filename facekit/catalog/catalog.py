@@ -1,0 +1,339 @@
+"""The one class that talks SQL. Everything it writes in one call is one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+import sqlalchemy as sa
+
+from facekit.catalog.records import Change, FileState, IndexRow, file_id, folder_of
+from facekit.catalog.tables import SCHEMA_VERSION, faces, files, meta, metadata, photos, runs
+from facekit.errors import LibraryError
+from facekit.types import FloatArray, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from facekit.catalog.records import FaceRecord, FileRecord, PhotoRecord
+    from facekit.types import PhotoFacts
+
+_CHUNK = 1000  # ids in one IN (...): far below any database's limit on parameters
+
+
+class Catalog:
+    """Photos, faces, files and runs behind a SQLAlchemy URL (``duckdb:///...`` or ``postgresql://...``)."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = sa.create_engine(url)
+        metadata.create_all(self._engine)
+        with self._engine.begin() as connection:
+            found = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema"))
+            if found is None:
+                connection.execute(sa.insert(meta), {"key": "schema", "value": str(SCHEMA_VERSION)})
+            elif int(found) > SCHEMA_VERSION:
+                message = f"A newer facekit wrote the catalog (schema {found}; this one knows {SCHEMA_VERSION})."
+                raise LibraryError(message, "Upgrade facekit.")
+
+    def close(self) -> None:
+        """Give the database back."""
+        self._engine.dispose()
+
+    # -- whether the vector index is known to hold just what the catalog holds -----------------------------------
+
+    @property
+    def index_is_current(self) -> bool:
+        """False from the first change of a face until `index_caught_up`: a crash in between is seen on opening."""
+        with self._engine.connect() as connection:
+            return connection.scalar(sa.select(meta.c.value).where(meta.c.key == "index")) == "current"
+
+    def index_caught_up(self) -> None:
+        """Note that the vector index now holds every change."""
+        with self._engine.begin() as connection:
+            self._set_index_state(connection, "current")
+
+    @staticmethod
+    def _set_index_state(connection: sa.Connection, state: str) -> None:
+        connection.execute(sa.delete(meta).where(meta.c.key == "index"))
+        connection.execute(sa.insert(meta), {"key": "index", "value": state})
+
+    # -- ingest --------------------------------------------------------------------------------------------------
+
+    def start_run(self, roots: Sequence[str], detector: str, embedder: str, device: str) -> str:
+        """Open a run and return its id."""
+        run_id = uuid4().hex
+        row = {"run_id": run_id, "started_at": _now(), "roots": list(roots)}
+        row |= {"detector": detector, "embedder": embedder, "device": device}
+        with self._engine.begin() as connection:
+            connection.execute(sa.insert(runs), row)
+        return run_id
+
+    def finish_run(self, run_id: str, report: dict[str, Any]) -> None:
+        """Close a run with its report; a run without one was cut off."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.update(runs).where(runs.c.run_id == run_id).values(finished_at=_now(), report=report),
+            )
+
+    def file_states(self, source: str) -> dict[bytes, FileState]:
+        """Every known file of a source, by path."""
+        query = sa.select(
+            files.c.path,
+            files.c.photo_id,
+            files.c.bytes,
+            files.c.mtime_ns,
+            photos.c.status,
+            files.c.missing_since,
+        ).join(photos, photos.c.photo_id == files.c.photo_id)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.where(files.c.source == source)).all()
+        return {
+            bytes(path): FileState(photo_id, size, mtime, Status(status), missing_since is not None)
+            for path, photo_id, size, mtime, status, missing_since in rows
+        }
+
+    def photo_statuses(self) -> dict[str, tuple[Status, str | None]]:
+        """Status and reason of every known content, by photo id."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(photos.c.photo_id, photos.c.status, photos.c.reason)).all()
+        return {photo_id: (Status(status), reason) for photo_id, status, reason in rows}
+
+    def save(
+        self,
+        new_photos: Sequence[PhotoRecord],
+        new_files: Sequence[FileRecord],
+        *,
+        run_id: str,
+        detector: str,
+        embedder: str,
+    ) -> Change:
+        """Write photos with their faces, and files; what they replace goes."""
+        photo_ids = [photo.photo_id for photo in new_photos]
+        file_ids = [file_id(record.file.source, record.file.path) for record in new_files]
+        with self._engine.begin() as connection:
+            self._set_index_state(connection, "behind")
+            before = _column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
+            replaced = _column(connection, sa.select(faces.c.face_id), faces.c.photo_id, photo_ids)
+            _delete(connection, files.c.file_id, file_ids)
+            _delete(connection, faces.c.photo_id, photo_ids)
+            _delete(connection, photos.c.photo_id, photo_ids)
+            _insert(connection, photos, [_photo_row(photo, run_id) for photo in new_photos])
+            face_rows = [
+                _face_row(photo.photo_id, face, detector, embedder) for photo in new_photos for face in photo.faces
+            ]
+            _insert(connection, faces, face_rows)
+            _insert(connection, files, [_file_row(*pair) for pair in zip(new_files, file_ids, strict=True)])
+            orphans = self._forget_photos_without_files(connection, before)
+        kept = {row["face_id"] for row in face_rows}
+        touched = {*photo_ids, *(record.photo_id for record in new_files), *before} - set(orphans.photos)
+        return Change(sorted(touched), sorted((set(replaced) - kept) | set(orphans.faces)), orphans.photos)
+
+    def remove_files(self, source: str, paths: Iterable[bytes]) -> Change:
+        """Forget files, and photos that no other file shows."""
+        file_ids = [file_id(source, path) for path in paths]
+        with self._engine.begin() as connection:
+            self._set_index_state(connection, "behind")
+            before = _column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
+            _delete(connection, files.c.file_id, file_ids)
+            orphans = self._forget_photos_without_files(connection, before)
+        return replace(orphans, touched=sorted(set(before) - set(orphans.photos)))
+
+    @staticmethod
+    def _forget_photos_without_files(connection: sa.Connection, photo_ids: Sequence[str]) -> Change:
+        shown = set(_column(connection, sa.select(files.c.photo_id), files.c.photo_id, photo_ids))
+        orphans = sorted(set(photo_ids) - shown)
+        face_ids = _column(connection, sa.select(faces.c.face_id), faces.c.photo_id, orphans)
+        _delete(connection, faces.c.photo_id, orphans)
+        _delete(connection, photos.c.photo_id, orphans)
+        return Change([], face_ids, orphans)
+
+    def mark_missing(self, source: str, paths: Iterable[bytes], *, missing: bool) -> Change:
+        """Note that files have vanished, or are back."""
+        file_ids = [file_id(source, path) for path in paths]
+        value = _now() if missing else None
+        with self._engine.begin() as connection:
+            for chunk in _chunks(file_ids):
+                connection.execute(sa.update(files).where(files.c.file_id.in_(chunk)).values(missing_since=value))
+            touched = _column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
+            if touched:
+                self._set_index_state(connection, "behind")
+        return Change(sorted(set(touched)), [], [])
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def rows(self, table: sa.Table, photo_ids: Iterable[str] | None = None) -> list[dict[str, Any]]:
+        """Rows of `photos`, `faces` or `files`, of all photos or of those named, ordered by photo and first column."""
+        query = sa.select(table).order_by(table.c.photo_id, table.columns[0])
+        with self._engine.connect() as connection:
+            if photo_ids is None:
+                return [dict(row) for row in connection.execute(query).mappings()]
+            return [
+                dict(row)
+                for chunk in _chunks(sorted(set(photo_ids)))
+                for row in connection.execute(query.where(table.c.photo_id.in_(chunk))).mappings()
+            ]
+
+    def faces_by_id(self, face_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Rows of `faces` without their embeddings, by face id. Unknown ids are left out."""
+        query = sa.select(*(column for column in faces.c if column.name != "embedding"))
+        with self._engine.connect() as connection:
+            return {
+                row["face_id"]: dict(row)
+                for chunk in _chunks(list(face_ids))
+                for row in connection.execute(query.where(faces.c.face_id.in_(chunk))).mappings()
+            }
+
+    def places(self, photo_ids: Iterable[str] | None = None) -> dict[str, list[dict[str, Any]]]:
+        """The files of each photo: those that are there before the missing ones, then by name."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in self.rows(files, photo_ids):
+            found.setdefault(row["photo_id"], []).append(row)
+        for places in found.values():
+            places.sort(key=lambda row: (row["missing_since"] is not None, row["display"], row["file_id"]))
+        return found
+
+    def taken_at(self, photo_ids: Iterable[str] | None = None) -> dict[str, datetime | None]:
+        """When photos were taken, by photo id."""
+        return {row["photo_id"]: row["taken_at"] for row in self.rows(photos, photo_ids)}
+
+    def index_rows(self, photo_ids: Iterable[str] | None = None) -> Iterator[IndexRow]:
+        """What the vector index should hold, for all photos or for those named."""
+        wanted = None if photo_ids is None else sorted(set(photo_ids))
+        places = self.places(wanted)
+        taken = self.taken_at(wanted)
+        query = sa.select(faces.c.face_id, faces.c.photo_id, faces.c.reason, faces.c.embedding)
+        query = query.where(faces.c.embedding.is_not(None))
+        for chunk in _chunks(sorted(places)):
+            with self._engine.connect() as connection:
+                rows = connection.execute(query.where(faces.c.photo_id.in_(chunk))).all()
+            for key, photo_id, reason, embedding in rows:
+                first = places[photo_id][0]
+                vector = np.frombuffer(embedding, np.float32)
+                yield IndexRow(key, vector, reason is None, first["source"], first["folder"], taken[photo_id])
+
+    def embeddings(self, *, include_poor: bool) -> tuple[list[str], FloatArray]:
+        """Face ids and their embeddings, float32 (N, D), ordered by face id."""
+        query = sa.select(faces.c.face_id, faces.c.embedding).where(faces.c.embedding.is_not(None))
+        if not include_poor:
+            query = query.where(faces.c.reason.is_(None))
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(faces.c.face_id)).all()
+        if not rows:
+            return [], np.zeros((0, 0), np.float32)
+        return [row[0] for row in rows], np.stack([np.frombuffer(row[1], np.float32) for row in rows])
+
+    def faces_at_second_places(self, source: str | None, folder: str | None) -> list[str]:
+        """Faces of photos that lie in several places, of which any is in the source and folder.
+
+        The vector index holds one place a face; these are the faces for which that is not enough.
+        """
+        several = sa.select(files.c.photo_id).group_by(files.c.photo_id).having(sa.func.count() > 1)
+        here = sa.select(files.c.photo_id).where(*_place_conditions(source, folder))
+        query = sa.select(faces.c.face_id).where(faces.c.photo_id.in_(several), faces.c.photo_id.in_(here))
+        with self._engine.connect() as connection:
+            return list(connection.scalars(query.order_by(faces.c.face_id)))
+
+    def counts(self) -> dict[str, Any]:
+        """Numbers of photos by status, of files, of faces and of those that search uses."""
+        with self._engine.connect() as connection:
+            by_status = connection.execute(sa.select(photos.c.status, sa.func.count()).group_by(photos.c.status)).all()
+            return {
+                "photos": dict(sorted((status, count) for status, count in by_status)),
+                "files": connection.scalar(sa.select(sa.func.count()).select_from(files)),
+                "missing_files": connection.scalar(
+                    sa.select(sa.func.count()).select_from(files).where(files.c.missing_since.is_not(None)),
+                ),
+                "faces": connection.scalar(sa.select(sa.func.count()).select_from(faces)),
+                "usable_faces": connection.scalar(
+                    sa.select(sa.func.count()).select_from(faces).where(faces.c.reason.is_(None)),
+                ),
+                "indexable_faces": connection.scalar(
+                    sa.select(sa.func.count()).select_from(faces).where(faces.c.embedding.is_not(None)),
+                ),
+                "bytes": int(connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(photos.c.bytes), 0))) or 0),
+            }
+
+    def last_run(self) -> dict[str, Any] | None:
+        """The newest run, or None."""
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(runs).order_by(runs.c.started_at.desc()).limit(1)).mappings().first()
+        return dict(row) if row else None
+
+
+def _now() -> datetime:
+    return datetime.now().replace(microsecond=0)  # noqa: DTZ005 - local time without a zone, as photos have it
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK))
+
+
+def _column(connection: sa.Connection, query: sa.Select[Any], key: sa.Column[Any], ids: Sequence[str]) -> list[str]:
+    return [value for chunk in _chunks(ids) for value in connection.scalars(query.where(key.in_(chunk)))]
+
+
+def _delete(connection: sa.Connection, key: sa.Column[Any], ids: Sequence[str]) -> None:
+    for chunk in _chunks(ids):
+        connection.execute(sa.delete(key.table).where(key.in_(chunk)))
+
+
+def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(sa.insert(table), rows)
+
+
+def _place_conditions(source: str | None, folder: str | None) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if source is not None:
+        conditions.append(files.c.source == source)
+    if folder is not None:
+        conditions.append(files.c.folder.startswith(folder, autoescape=True))
+    return conditions
+
+
+_NO_FACTS: dict[str, Any] = dict.fromkeys(
+    ("width", "height", "format", "taken_at", "camera", "latitude", "longitude"),
+)
+
+
+def _photo_row(photo: PhotoRecord, run_id: str) -> dict[str, Any]:
+    facts: PhotoFacts | None = photo.facts
+    row = {"photo_id": photo.photo_id, "status": photo.status.value, "reason": photo.reason, "bytes": photo.size}
+    return row | (asdict(facts) if facts else _NO_FACTS) | {"faces": len(photo.faces), "run_id": run_id}
+
+
+def _face_row(photo_id: str, face: FaceRecord, detector: str, embedder: str) -> dict[str, Any]:
+    x, y, w, h = face.box
+    embedding = None if face.embedding is None else np.ascontiguousarray(face.embedding, np.float32).tobytes()
+    return {
+        "face_id": face.face_id,
+        "photo_id": photo_id,
+        "x": x,
+        "y": y,
+        "w": w,
+        "h": h,
+        "landmarks": np.asarray(face.landmarks, float).round(6).tolist(),
+        **asdict(face.quality),
+        "quality": face.quality_score,
+        "detector": detector,
+        "embedder": embedder,
+        "embedding": embedding,
+    }
+
+
+def _file_row(record: FileRecord, key: str) -> dict[str, Any]:
+    file = record.file
+    return {
+        "file_id": key,
+        "source": file.source,
+        "path": file.path,
+        "display": file.display,
+        "folder": folder_of(file.display),
+        "photo_id": record.photo_id,
+        "bytes": file.size,
+        "mtime_ns": file.mtime_ns,
+        "missing_since": None,
+    }

@@ -1,0 +1,102 @@
+"""What goes into the catalog and comes out of it, as plain records."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from facekit.types import FloatArray, FoundFile, PhotoFacts, Quality, Status
+
+
+def file_id(source: str, path: bytes) -> str:
+    """The id of a path in a source: 32 hexadecimal digits."""
+    return blake2b(source.encode() + b"\0" + path, digest_size=16).hexdigest()
+
+
+def unread_photo_id(source: str, path: bytes) -> str:
+    """The id that stands for the content of a file that can't be read: 32 hexadecimal digits."""
+    return blake2b(b"unread\0" + source.encode() + b"\0" + path, digest_size=16).hexdigest()
+
+
+def face_id(photo_id: str, detector: str, box: tuple[float, float, float, float]) -> str:
+    """The id of a face: its photo, its detector and its box to a tenth of a thousandth; 32 hexadecimal digits."""
+    place = ",".join(f"{value:.4f}" for value in box)
+    return blake2b(f"{photo_id}:{detector}:{place}".encode(), digest_size=16).hexdigest()
+
+
+def folder_of(display: str) -> str:
+    """The folder of a path for display, with a slash at the end, so that a prefix is a folder and what is below."""
+    return display.replace(os.sep, "/").rpartition("/")[0] + "/"
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What the catalog remembers of a file: enough to tell whether it changed."""
+
+    photo_id: str
+    size: int
+    mtime_ns: int
+    status: Status
+    missing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """A file and the photo (the content) that it holds."""
+
+    file: FoundFile
+    photo_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FaceRecord:
+    """A face to be kept. `box` and `landmarks` (5, 2) are in 0..1 of the upright photo."""
+
+    face_id: str
+    box: tuple[float, float, float, float]
+    landmarks: FloatArray
+    quality: Quality
+    quality_score: float
+    embedding: FloatArray | None
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoRecord:
+    """A content to be kept, with its faces."""
+
+    photo_id: str
+    status: Status
+    reason: str | None
+    size: int
+    facts: PhotoFacts | None = None
+    faces: tuple[FaceRecord, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRow:
+    """One face as the vector index holds it: its vector, and the fields that a search filters on."""
+
+    face_id: str
+    vector: FloatArray
+    usable: bool
+    source: str
+    folder: str
+    taken_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a write to the catalog means for what is derived from it.
+
+    ``touched`` photos' rows in the vector index must be written again, the ``faces`` must leave it, and the ``photos``
+    are forgotten.
+    """
+
+    touched: list[str]
+    faces: list[str]
+    photos: list[str]

@@ -1,0 +1,91 @@
+"""The catalog's tables, in the SQL that DuckDB and PostgreSQL share.
+
+Ids come from facekit (hashes), not from the database, so that writing the same thing twice is harmless and the
+vectors' keys are stable. There are no foreign keys: DuckDB checks them too eagerly to delete a parent and its
+children, or to change a parent's indexed column, in one transaction.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+SCHEMA_VERSION = 1
+
+metadata = sa.MetaData()
+
+meta = sa.Table(
+    "meta",
+    metadata,
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("value", sa.String, nullable=False),
+)
+
+# One row for each path that was ever found; several may show the same photo.
+files = sa.Table(
+    "files",
+    metadata,
+    sa.Column("file_id", sa.String(32), primary_key=True),
+    sa.Column("source", sa.String, nullable=False),
+    sa.Column("path", sa.LargeBinary, nullable=False),  # the name's own bytes: it need not be valid UTF-8
+    sa.Column("display", sa.String, nullable=False),
+    sa.Column("folder", sa.String, nullable=False),  # of `display`, with a slash at the end
+    sa.Column("photo_id", sa.String(32), nullable=False, index=True),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("mtime_ns", sa.BigInteger, nullable=False),
+    sa.Column("missing_since", sa.DateTime),
+)
+
+# One row for each content, named by its hash; a file that can't be read gets one of its own.
+photos = sa.Table(
+    "photos",
+    metadata,
+    sa.Column("photo_id", sa.String(32), primary_key=True),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("reason", sa.String),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Column("format", sa.String(16)),
+    sa.Column("width", sa.Integer),  # pixels of the upright photo
+    sa.Column("height", sa.Integer),
+    sa.Column("taken_at", sa.DateTime),  # as the camera's clock had it, no time zone
+    sa.Column("camera", sa.String),
+    sa.Column("latitude", sa.Double),
+    sa.Column("longitude", sa.Double),
+    sa.Column("faces", sa.Integer, nullable=False),
+    sa.Column("run_id", sa.String(32), nullable=False),
+)
+
+faces = sa.Table(
+    "faces",
+    metadata,
+    sa.Column("face_id", sa.String(32), primary_key=True),
+    sa.Column("photo_id", sa.String(32), nullable=False, index=True),
+    sa.Column("x", sa.Double, nullable=False),  # 0..1 of the upright photo
+    sa.Column("y", sa.Double, nullable=False),
+    sa.Column("w", sa.Double, nullable=False),
+    sa.Column("h", sa.Double, nullable=False),
+    sa.Column("landmarks", sa.JSON, nullable=False),  # five [x, y], 0..1
+    sa.Column("detection_score", sa.Double, nullable=False),
+    sa.Column("size", sa.Double, nullable=False),
+    sa.Column("sharpness", sa.Double, nullable=False),
+    sa.Column("yaw", sa.Double, nullable=False),
+    sa.Column("pitch", sa.Double, nullable=False),
+    sa.Column("roll", sa.Double, nullable=False),
+    sa.Column("quality", sa.Double, nullable=False),
+    sa.Column("reason", sa.String),
+    sa.Column("detector", sa.String, nullable=False),
+    sa.Column("embedder", sa.String, nullable=False),
+    sa.Column("embedding", sa.LargeBinary),  # float32, L2-normalised; null where the model gave no usable vector
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    sa.Column("run_id", sa.String(32), primary_key=True),
+    sa.Column("started_at", sa.DateTime, nullable=False),
+    sa.Column("finished_at", sa.DateTime),
+    sa.Column("roots", sa.JSON, nullable=False),
+    sa.Column("detector", sa.String, nullable=False),
+    sa.Column("embedder", sa.String, nullable=False),
+    sa.Column("device", sa.String, nullable=False),
+    sa.Column("report", sa.JSON),
+)

@@ -1,0 +1,84 @@
+"""Fixtures: real photos, from FACEKIT_TEST_DATA or from installed packages, and where facekit keeps its files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import facekit as fk
+from facekit.demo_photos import DemoPhotos, build_demo_photos
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from facekit.library import Library
+
+
+def need(condition: object, reason: str) -> None:
+    """Skip on a user's machine, fail in CI: there nothing may be skipped."""
+    if condition:
+        return
+    if os.environ.get("CI"):
+        pytest.fail(f"needed in CI: {reason}")
+    pytest.skip(reason)
+
+
+def data_folder(name: str) -> Path:
+    root = os.environ.get("FACEKIT_TEST_DATA")
+    need(root, f"set FACEKIT_TEST_DATA to the folder that holds {name}/")
+    folder = Path(str(root)).resolve() / name
+    need(folder.is_dir(), f"{folder} does not exist")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def lfw() -> Path:
+    """Labeled Faces in the Wild, development set: one folder a person and the pairs files."""
+    return data_folder("lfw")
+
+
+@pytest.fixture(scope="session")
+def ordinary_photos() -> Path:
+    """34 ordinary photos up to 14 Mpx, with same_person.csv."""
+    return data_folder("photos")
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Path:
+    """Eileen Collins, 512 x 512 PNG, one face; comes with scikit-image."""
+    skimage = pytest.importorskip("skimage")
+    return Path(skimage.__file__).parent / "data" / "astronaut.png"
+
+
+@pytest.fixture(scope="session")
+def grace_hopper() -> Path:
+    """Grace Hopper, 512 x 600 JPEG, one face; comes with matplotlib."""
+    matplotlib = pytest.importorskip("matplotlib")
+    return Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+
+
+@pytest.fixture(scope="session")
+def demo_photos(tmp_path_factory: pytest.TempPathFactory) -> DemoPhotos:
+    """The demo's photos of two people, with a probe and what a search must find."""
+    pytest.importorskip("skimage")
+    return build_demo_photos(tmp_path_factory.mktemp("demo") / "photos")
+
+
+@pytest.fixture(scope="session")
+def demo_folder(demo_photos: DemoPhotos, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed library of the demo's photos, to be copied or opened."""
+    folder = tmp_path_factory.mktemp("library") / "faces"
+    with fk.open(folder) as library:
+        library.ingest(demo_photos.folder, progress=False)
+    return folder
+
+
+@pytest.fixture
+def demo_library(demo_folder: Path, tmp_path: Path) -> Iterator[Library]:
+    """An open library of the demo's photos; each test has a copy of its own."""
+    with fk.open(shutil.copytree(demo_folder, tmp_path / "faces")) as library:
+        yield library

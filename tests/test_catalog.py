@@ -1,0 +1,156 @@
+"""The catalog: replaying is harmless, what is replaced goes, and a crash between catalog and index is seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from facekit.catalog import Catalog, FaceRecord, FileRecord, PhotoRecord
+from facekit.catalog.records import face_id
+from facekit.errors import LibraryError
+from facekit.types import FoundFile, PhotoFacts, Quality, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+RUN = {"run_id": "r", "detector": "yunet", "embedder": "sface"}
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    catalog = Catalog(f"duckdb:///{tmp_path / 'catalog.duckdb'}")
+    yield catalog
+    catalog.close()
+
+
+def photo(photo_id: str, faces: int) -> PhotoRecord:
+    records = []
+    for number in range(faces):
+        box = (number / 10, 0.1, 0.2, 0.3)
+        vector = np.eye(8, dtype=np.float32)[number]
+        quality = Quality(0.9, 50, 100, 1, 2, 3, "too small: 9 px" if number == 2 else None)
+        key = face_id(photo_id, "yunet", box)
+        records.append(FaceRecord(key, box, np.full((5, 2), 0.5, np.float32), quality, 0.7, vector))
+    status = Status.OK if faces else Status.NO_FACE
+    return PhotoRecord(photo_id, status, None, 123, PhotoFacts(40, 30, "jpeg"), tuple(records))
+
+
+def file(path: str | bytes, photo_id: str) -> FileRecord:
+    raw = path.encode() if isinstance(path, str) else path
+    return FileRecord(FoundFile("local", raw, raw.decode(errors="replace"), 123, 456), photo_id)
+
+
+def face_ids(catalog: Catalog) -> set[str]:
+    return {row.face_id for row in catalog.index_rows()}
+
+
+def test_saving_the_same_thing_twice_changes_nothing(catalog: Catalog) -> None:
+    for _ in range(2):
+        catalog.save([photo("p", 3)], [file("/a/1", "p")], **RUN)
+    assert catalog.counts() == {
+        "photos": {"ok": 1},
+        "files": 1,
+        "missing_files": 0,
+        "faces": 3,
+        "usable_faces": 2,
+        "indexable_faces": 3,
+        "bytes": 123,
+    }
+
+
+def test_a_changed_file_takes_the_old_photo_and_its_faces_with_it(catalog: Catalog) -> None:
+    catalog.save([photo("old", 2)], [file("/a/1", "old")], **RUN)
+    old = face_ids(catalog)
+    change = catalog.save([photo("new", 1)], [file("/a/1", "new")], **RUN)
+    assert set(change.faces) == old
+    assert change.photos == ["old"]
+    assert change.touched == ["new"]
+    assert len(face_ids(catalog)) == 1
+    assert set(catalog.photo_statuses()) == {"new"}
+
+
+def test_a_changed_copy_leaves_the_photo_to_its_other_path(catalog: Catalog) -> None:
+    catalog.save([photo("p", 2)], [file("/a/1", "p"), file("/b/1", "p")], **RUN)
+    change = catalog.save([photo("q", 0)], [file("/a/1", "q")], **RUN)
+    assert (change.faces, change.photos) == ([], [])
+    assert set(change.touched) == {"p", "q"}  # p's first place is another now
+    assert {row.folder for row in catalog.index_rows(["p"])} == {"/b/"}
+
+
+def test_faces_that_are_gone_from_a_photo_leave_the_index(catalog: Catalog) -> None:
+    catalog.save([photo("p", 3)], [file("/a/1", "p")], **RUN)
+    before = face_ids(catalog)
+    change = catalog.save([photo("p", 1)], [file("/a/1", "p")], **RUN)
+    assert set(change.faces) == before - face_ids(catalog)
+    assert len(change.faces) == 2
+
+
+def test_a_name_that_is_not_utf8_comes_back_as_it_was(catalog: Catalog) -> None:
+    raw = b"/\xd4\xee\xf2\xee/\xff.jpg"
+    catalog.save([photo("p", 0)], [file(raw, "p")], **RUN)
+    assert set(catalog.file_states("local")) == {raw}
+    assert "\ufffd" in catalog.places()["p"][0]["display"]
+
+
+def test_missing_files_come_after_those_that_are_there_and_can_come_back(catalog: Catalog) -> None:
+    catalog.save([photo("p", 1)], [file("/a/1", "p"), file("/b/1", "p")], **RUN)
+    assert catalog.mark_missing("local", [b"/a/1"], missing=True).touched == ["p"]
+    assert [row["display"] for row in catalog.places()["p"]] == ["/b/1", "/a/1"]
+    assert catalog.counts()["missing_files"] == 1
+    catalog.mark_missing("local", [b"/a/1"], missing=False)
+    assert [row["display"] for row in catalog.places()["p"]] == ["/a/1", "/b/1"]
+
+
+def test_a_folder_is_a_prefix_without_wildcards(catalog: Catalog) -> None:
+    catalog.save([photo("p", 1)], [file("/a_b%/1", "p"), file("/z/1", "p")], **RUN)
+    catalog.save([photo("q", 1)], [file("/aXbY/1", "q"), file("/z/2", "q")], **RUN)
+    assert set(catalog.faces_at_second_places(None, "/a_b%/")) == {row.face_id for row in catalog.index_rows(["p"])}
+    assert catalog.faces_at_second_places("elsewhere", None) == []
+
+
+def test_poor_faces_are_kept_apart(catalog: Catalog) -> None:
+    catalog.save([photo("p", 3)], [file("/a/1", "p")], **RUN)
+    usable, vectors = catalog.embeddings(include_poor=False)
+    everything, _ = catalog.embeddings(include_poor=True)
+    assert len(usable) == 2
+    assert len(everything) == 3
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (2, 8)
+
+
+def test_every_change_marks_the_index_as_behind(catalog: Catalog) -> None:
+    assert not catalog.index_is_current
+    catalog.index_caught_up()
+    for change in (
+        lambda: catalog.save([photo("p", 1)], [file("/a/1", "p")], **RUN),
+        lambda: catalog.mark_missing("local", [b"/a/1"], missing=True),
+        lambda: catalog.remove_files("local", [b"/a/1"]),
+    ):
+        change()
+        assert not catalog.index_is_current
+        catalog.index_caught_up()
+        assert catalog.index_is_current
+
+
+def test_a_failed_write_leaves_nothing_behind(catalog: Catalog) -> None:
+    catalog.save([photo("p", 1)], [file("/a/1", "p")], **RUN)
+    broken = photo("q", 1)
+    doubled = PhotoRecord("q", Status.OK, None, 1, None, (broken.faces[0], broken.faces[0]))
+    with pytest.raises(sa.exc.SQLAlchemyError):
+        catalog.save([doubled], [file("/a/1", "q")], **RUN)
+    assert set(catalog.photo_statuses()) == {"p"}
+    assert catalog.file_states("local")[b"/a/1"].photo_id == "p"
+
+
+def test_a_catalog_of_a_newer_facekit_is_refused(tmp_path: Path) -> None:
+    url = f"duckdb:///{tmp_path / 'catalog.duckdb'}"
+    catalog = Catalog(url)
+    with catalog._engine.begin() as connection:
+        connection.execute(sa.text("UPDATE meta SET value = '99' WHERE key = 'schema'"))
+    catalog.close()
+    with pytest.raises(LibraryError, match="newer facekit"):
+        Catalog(url)
