@@ -1,0 +1,6 @@
+"""Vector search: a small protocol, and Milvus (Lite in a folder, or a server by its address) behind it."""
+
+from facekit.index.milvus import MilvusIndex
+from facekit.index.protocol import IndexFilter, VectorIndex
+
+__all__ = ["IndexFilter", "MilvusIndex", "VectorIndex"]

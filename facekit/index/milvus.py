@@ -1,0 +1,188 @@
+"""Milvus as the vector index: Milvus Lite for a library in a folder, a server for a large one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from facekit.errors import VectorIndexError
+from facekit.index.protocol import MAX_LIMIT, NO_DATE, Fields, IndexFilter, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from facekit.catalog.records import IndexRow
+    from facekit.types import FloatArray
+
+_COLLECTION = "faces"
+_BATCH = 1000  # rows in one request: half a megabyte at 128 dimensions, far below gRPC's limit
+
+
+class MilvusIndex:
+    """One collection of face vectors.
+
+    Parameters
+    ----------
+    uri : str
+        A path that ends in ``.db`` (Milvus Lite, one process at a time) or a server's address.
+    dimension : int
+        Length of the vectors.
+
+    Raises
+    ------
+    VectorIndexError
+        If the index can't be opened. `MilvusIndex.set_aside` then makes room for a new one.
+    """
+
+    def __init__(self, uri: str, dimension: int) -> None:
+        from pymilvus import MilvusClient
+
+        self._uri = uri
+        self._lite = uri.endswith(".db")
+        self._dimension = dimension
+        try:
+            self._client = MilvusClient(uri)
+            if not self._client.has_collection(_COLLECTION):
+                self._create()
+            self._load()
+        except Exception as error:
+            self._release()
+            message = f"The vector index {uri} can't be opened: {_first_line(error)}."
+            raise VectorIndexError(message) from error
+
+    def _create(self) -> None:
+        from pymilvus import DataType
+
+        schema = self._client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("face_id", DataType.VARCHAR, is_primary=True, max_length=32)
+        schema.add_field("vector", DataType.FLOAT_VECTOR, dim=self._dimension)
+        schema.add_field("usable", DataType.BOOL)
+        schema.add_field("source", DataType.VARCHAR, max_length=256)
+        schema.add_field("folder", DataType.VARCHAR, max_length=16_384)  # bytes
+        schema.add_field("taken_at", DataType.INT64)
+        # Exact search: Lite walks all rows whatever the index, and a server holds this many faces exactly too.
+        indexes = self._client.prepare_index_params()
+        indexes.add_index("vector", index_type="FLAT", metric_type="COSINE")
+        self._client.create_collection(_COLLECTION, schema=schema, index_params=indexes, consistency_level="Strong")
+
+    def _load(self) -> None:
+        try:
+            self._client.load_collection(_COLLECTION)
+        except Exception as error:  # a sidecar index torn by a kill: Lite rebuilds one that is not there
+            sidecars = list(Path(self._uri).rglob("*.idx")) if self._lite else []
+            if not sidecars:
+                raise
+            logger.warning("Milvus Lite could not load its index, which is rebuilt: {}", _first_line(error))
+            for sidecar in sidecars:
+                sidecar.unlink(missing_ok=True)
+            self._client.load_collection(_COLLECTION)
+
+    def upsert(self, rows: Iterable[IndexRow]) -> None:
+        """See `VectorIndex.upsert`."""
+        written = False
+        for batch in _batched(rows, _BATCH):
+            self._client.upsert(
+                _COLLECTION,
+                [{"face_id": row.face_id, "vector": row.vector, **Fields.of(row)._asdict()} for row in batch],
+            )
+            written = True
+        # Lite searches rows that were not flushed twenty times more slowly; a server flushes by itself, and limits us.
+        if written and self._lite:
+            self._client.flush(_COLLECTION)
+
+    def delete(self, face_ids: Sequence[str]) -> None:
+        """See `VectorIndex.delete`."""
+        for batch in _batched(face_ids, _BATCH):
+            self._client.delete(_COLLECTION, ids=list(batch))
+
+    def search(self, vector: FloatArray, limit: int, where: IndexFilter) -> list[tuple[str, float]]:
+        """See `VectorIndex.search`."""
+        found = self._client.search(
+            _COLLECTION,
+            data=[vector.tolist()],
+            limit=min(limit, MAX_LIMIT),
+            filter=_expression(where),
+            search_params={"metric_type": "COSINE"},
+        )[0]
+        return [(hit["face_id"], float(hit["distance"])) for hit in found]
+
+    def count(self) -> int:
+        """See `VectorIndex.count`."""
+        return int(self._client.get_collection_stats(_COLLECTION)["row_count"])
+
+    def rows(self) -> dict[str, Fields]:
+        """See `VectorIndex.rows`."""
+        fields = ["face_id", *Fields._fields]
+        if self._lite:  # one scan of everything beats an iterator, whose every page scans everything
+            pages: Iterable[list[dict[str, Any]]] = [
+                self._client.query(_COLLECTION, filter='face_id != ""', output_fields=fields),
+            ]
+        else:
+            iterator = self._client.query_iterator(_COLLECTION, filter='face_id != ""', output_fields=fields)
+            pages = iter(iterator.next, [])
+        return {row["face_id"]: Fields(*(row[name] for name in Fields._fields)) for page in pages for row in page}
+
+    def clear(self) -> None:
+        """See `VectorIndex.clear`."""
+        self._client.drop_collection(_COLLECTION)
+        self._create()
+        self._client.load_collection(_COLLECTION)
+
+    def close(self) -> None:
+        """See `VectorIndex.close`."""
+        self._client.close()
+        self._release()
+
+    def _release(self) -> None:
+        # MilvusClient.close() keeps Lite's server thread and its lock on the folder.
+        if self._lite:
+            from milvus_lite.server_manager import server_manager_instance
+
+            server_manager_instance.release_server(self._uri)
+
+    @staticmethod
+    def set_aside(path: Path) -> Path:
+        """Move a broken Milvus Lite folder out of the way and return its new name."""
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
+        broken = path.with_name(f"{path.name}.broken-{stamp}")
+        shutil.move(path, broken)
+        return broken
+
+
+def _expression(where: IndexFilter) -> str:
+    place = []
+    if where.source is not None:
+        place.append(f"source == {_quote(where.source)}")
+    if where.folder is not None:
+        # A range instead of LIKE, in which % and _ can't be escaped; "0" comes right after "/".
+        place.append(f"folder >= {_quote(where.folder)} and folder < {_quote(where.folder[:-1] + '0')}")
+    parts = []
+    if place:
+        also = f" or face_id in {json.dumps(list(where.also))}" if where.also else ""
+        parts.append(f"(({' and '.join(place)}){also})")
+    if where.usable_only:
+        parts.append("usable == true")
+    if where.after is not None:
+        parts.append(f"taken_at >= {seconds(where.after)}")
+    if where.before is not None:
+        parts.append(f"taken_at > {NO_DATE} and taken_at < {seconds(where.before)}")
+    return " and ".join(parts)
+
+
+def _quote(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _batched(items: Iterable[Any], size: int) -> Iterable[tuple[Any, ...]]:
+    iterator = iter(items)
+    return iter(lambda: tuple(islice(iterator, size)), ())
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,80 @@
+"""What facekit asks of a vector index. It is derived from the catalog: it may be deleted at any time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from facekit.catalog.records import IndexRow
+    from facekit.types import FloatArray
+
+MAX_LIMIT = 16_384
+"""The most neighbours that one search may ask for: the limit of a Milvus server, kept everywhere."""
+
+
+NO_DATE = -(2**62)
+"""Stands for "not known" in `Fields.taken_at`: Milvus compares nulls differently from version to version."""
+
+
+def seconds(moment: datetime | None) -> int:
+    """A moment on a camera's clock as a whole number that sorts like it."""
+    return NO_DATE if moment is None else int(moment.replace(tzinfo=UTC).timestamp())
+
+
+class Fields(NamedTuple):
+    """What the index holds of a face beside its vector."""
+
+    usable: bool
+    source: str
+    folder: str
+    taken_at: int
+
+    @classmethod
+    def of(cls, row: IndexRow) -> Fields:
+        """The fields of a row from the catalog."""
+        return cls(row.usable, row.source, row.folder, seconds(row.taken_at))
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFilter:
+    """Which faces a search may return.
+
+    ``folder`` is a prefix that ends with a slash; ``after`` is inclusive, ``before`` exclusive; ``also`` names faces
+    whose source and folder are known to fit although the index holds another place of their photo.
+    """
+
+    usable_only: bool = True
+    source: str | None = None
+    folder: str | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+    also: Sequence[str] = ()
+
+
+class VectorIndex(Protocol):
+    """Cosine similarity search over L2-normalised vectors."""
+
+    def upsert(self, rows: Iterable[IndexRow]) -> None:
+        """Write rows, replacing those with the same face id, so that a search sees them."""
+
+    def delete(self, face_ids: Sequence[str]) -> None:
+        """Forget faces; unknown ids are no error."""
+
+    def search(self, vector: FloatArray, limit: int, where: IndexFilter) -> list[tuple[str, float]]:
+        """The faces nearest to `vector`, float32 (D,), as (face id, cosine similarity), best first."""
+
+    def count(self) -> int:
+        """Number of faces held."""
+
+    def rows(self) -> dict[str, Fields]:
+        """What is held, by face id, without the vectors."""
+
+    def clear(self) -> None:
+        """Forget everything."""
+
+    def close(self) -> None:
+        """Write what is pending and give the files back."""
