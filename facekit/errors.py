@@ -37,6 +37,14 @@ class PhotoError(FacekitError):
         return type(self), (self.status, self.reason)
 
 
+class WorkerCrashError(FacekitError):
+    """The process that worked on a task died, twice: beside other work and alone."""
+
+
+class WorkerTimeoutError(FacekitError):
+    """A task took longer than its pool allows; its process was killed."""
+
+
 class NoFaceError(FacekitError):
     """A probe image shows no face, or not the face that was asked for."""
 

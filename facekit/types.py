@@ -168,7 +168,7 @@ class DecodedPhoto:
     @property
     def scale(self) -> float:
         """Pixels of `image` per pixel of the original photo, at most 1."""
-        return float(self.image.shape[1] / self.facts.width)
+        return float(max(self.image.shape[:2]) / max(self.facts.width, self.facts.height))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,386 @@
+"""Bytes in, upright RGB pixels out, safely: content decides, headers are checked before pixels are decoded.
+
+Pillow's process-wide settings are never touched. Its plugins are called directly, each only for the content that it
+is meant for, so that a hostile file can't pick a decoder that nobody expects and the only size limit is `Limits`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL.AvifImagePlugin import AvifImageFile
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from facekit.errors import FacekitError, PhotoError
+from facekit.exif import header_facts, orientation
+from facekit.formats import SNIFF_BYTES, describe, sniff
+from facekit.types import DecodedPhoto, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+    from PIL.ImageFile import ImageFile
+
+    from facekit.types import Image
+
+READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+"""Without O_NONBLOCK opening a named pipe waits for its writer; without O_BINARY Windows translates line ends."""
+
+_PLUGINS: dict[str, Callable[[Any], ImageFile]] = {
+    "JPEG": JpegImageFile,  # also MPO: its first picture is an ordinary JPEG
+    "PNG": PngImageFile,
+    "GIF": GifImageFile,
+    "WEBP": WebPImageFile,
+    "BMP": BmpImageFile,
+    "TIFF": TiffImageFile,
+    "AVIF": AvifImageFile,
+}
+
+_FIRST_TURNED_BY_90 = 5  # EXIF orientations 5 to 8 exchange width and height
+_NEW_SUBFILE_TYPE, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 254, 262, 330, 50706  # TIFF 6.0, TIFF/EP, DNG 1.7
+_RAW_PHOTOMETRICS = {32803, 34892}  # colour filter array, linear raw (TIFF/EP, DNG 1.7)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a photo may be; beyond that it is refused before its pixels are decoded.
+
+    Parameters
+    ----------
+    max_bytes : int
+        Size of the encoded file. The default, 256 MiB, is ours: an uncompressed 16-bit picture of 45 megapixels fits.
+    max_pixels : int
+        Width times height. The default is where Pillow 13 itself raises `DecompressionBombError`:
+        twice its `MAX_IMAGE_PIXELS` of 89,478,485.
+    """
+
+    max_bytes: int = 256 * 1024 * 1024
+    max_pixels: int = 178_956_970
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def decode(data: bytes, *, name: str, max_side: int | None = None, limits: Limits = DEFAULT_LIMITS) -> DecodedPhoto:
+    """Decode an encoded photo to upright pixels.
+
+    The content decides what the photo is, never its name. The first frame of an animation and the first page of
+    a TIFF stand for the whole; transparency is put on white; embedded colour profiles are not applied.
+    16-bit grey is scaled to 8 bits. Grey of 32 bits is taken to range over 0..255 or 0..65535, grey in floating point
+    over 0..1; where that does not hold it, from its lowest number, or 0, to its highest. Broken EXIF is ignored.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    name : str
+        What to call the photo in an error, usually its path (see `display_name`).
+    max_side : int, optional
+        Shrink so that the longer side has at most this many pixels (a JPEG is decoded at a reduced scale to begin
+        with). A smaller photo is never enlarged.
+    limits : Limits, optional
+        Larger photos are refused before their pixels are decoded.
+
+    Returns
+    -------
+    DecodedPhoto
+        ``image`` is uint8 (H, W, 3), RGB, contiguous and writable; ``facts`` describes the full-size upright photo.
+
+    Raises
+    ------
+    PhotoError
+        With status ``corrupt`` (damaged, cut short, empty), ``unsupported`` (no picture, or of a kind that
+        is not read) or ``too_large`` (over a limit, or more than the memory holds).
+    """
+    try:
+        return _decode(data, name, max_side, limits)
+    except PhotoError:
+        raise
+    except (MemoryError, Pillow.DecompressionBombError) as error:
+        reason = f"{name} needs more memory than there is or is allowed: {_words(error)}"
+        raise PhotoError(Status.TOO_LARGE, reason) from error
+    except Exception as error:  # decoders raise almost anything on damaged data
+        raise PhotoError(Status.CORRUPT, f"{name} is damaged or cut short: {_words(error)}") from error
+
+
+def _words(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _decode(data: bytes, name: str, max_side: int | None, limits: Limits) -> DecodedPhoto:
+    kind = _recognise(data, name, limits)
+    picture = _open(kind, data, name)
+    width, height = picture.size
+    if width * height > limits.max_pixels:
+        reason = f"{name} has {width} x {height} pixels; at most {limits.max_pixels:,} in all are allowed"
+        raise PhotoError(Status.TOO_LARGE, reason)
+    target = _target_size(width, height, max_side)
+    if kind == "JPEG":
+        picture.draft(None, target)
+    else:
+        picture.load()
+        width, height = picture.size  # a HEIF header may have told another size than the picture has
+        target = _target_size(width, height, max_side)
+    # Metadata may stand behind the pixels (PNG), and a TIFF is turned upright while it loads: first load, then ask.
+    image = _shrink(_to_rgb(picture), target)
+    exif = _exif(picture)
+    turn = orientation(exif)
+    if turn >= _FIRST_TURNED_BY_90:
+        width, height = height, width
+    return DecodedPhoto(_upright(image, turn), header_facts(exif, width, height, kind))
+
+
+def _recognise(data: bytes, name: str, limits: Limits) -> str:
+    if not data:
+        raise PhotoError(Status.CORRUPT, f"{name} is empty (0 bytes)")
+    if len(data) > limits.max_bytes:
+        reason = f"{name} has {len(data):,} bytes; at most {limits.max_bytes:,} are allowed"
+        raise PhotoError(Status.TOO_LARGE, reason)
+    kind = sniff(data[:SNIFF_BYTES])
+    if kind is not None:
+        return kind
+    if not data.strip(b"\x00"):
+        raise PhotoError(Status.CORRUPT, f"{name} holds nothing but zero bytes, as after a failed copy or recovery")
+    raise PhotoError(Status.UNSUPPORTED, f"{name} is not a photo that can be read: it holds {describe(data[:1024])}")
+
+
+def _open(kind: str, data: bytes, name: str) -> ImageFile:
+    try:
+        picture = _plugin(kind)(BytesIO(data))
+    except SyntaxError as error:
+        if kind == "TIFF" and "unknown pixel mode" in str(error):
+            reason = (
+                f"{name} is a TIFF of a kind that is not read (raw camera data, or several floating-point channels)"
+            )
+            raise PhotoError(Status.UNSUPPORTED, reason) from error
+        raise
+    if isinstance(picture, TiffImageFile) and _is_raw(picture):
+        reason = f"{name} is a raw camera file: it holds sensor data and a small preview, which is not used"
+        raise PhotoError(Status.UNSUPPORTED, reason)
+    if picture.mode == "LAB":
+        raise PhotoError(Status.UNSUPPORTED, f"{name} has CIELAB colours, which are not read")
+    return picture
+
+
+def _plugin(kind: str) -> Callable[[Any], ImageFile]:
+    if kind == "HEIF":
+        from pillow_heif import HeifImageFile  # 30 ms that only those with such photos pay
+
+        return HeifImageFile
+    return _PLUGINS[kind]
+
+
+def _is_raw(picture: TiffImageFile) -> bool:
+    """Whether a TIFF is a raw camera file, whose first page is a small preview (DNG, NEF, ARW and their like)."""
+    tags = picture.tag_v2
+    is_preview = tags.get(_NEW_SUBFILE_TYPE, 0) == 1 and _SUB_IFDS in tags
+    return _DNG_VERSION in tags or is_preview or tags.get(_PHOTOMETRIC) in _RAW_PHOTOMETRICS
+
+
+def _target_size(width: int, height: int, max_side: int | None) -> tuple[int, int]:
+    longer = max(width, height)
+    if max_side is None or longer <= max_side:
+        return width, height
+    return max(1, round(width * max_side / longer)), max(1, round(height * max_side / longer))
+
+
+def _to_rgb(picture: Pillow.Image) -> Image:
+    if picture.mode.startswith("I;16"):
+        return _grey_to_rgb((np.asarray(picture).astype(np.uint32) + 128) // 257)  # rounded; 65535 / 255 = 257
+    if picture.mode in {"I", "F"}:
+        return _grey_to_rgb(_stretch(np.asarray(picture)))
+    if picture.has_transparency_data:
+        rgba = picture.convert("RGBA")
+        white = Pillow.new("RGB", picture.size, "white")
+        white.paste(rgba, mask=rgba)
+        return np.asarray(white)
+    return np.asarray(picture.convert("RGB"))
+
+
+def _stretch(grey: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    values = np.nan_to_num(grey.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    lowest = min(0.0, float(values.min()))
+    values -= lowest
+    highest = float(values.max())
+    usual = (1.0,) if grey.dtype.kind == "f" else (255.0, 65535.0)
+    ceiling = next((ceiling for ceiling in usual if lowest == 0 and highest <= ceiling), highest)
+    stretched: npt.NDArray[Any] = np.rint(values * (255.0 / ceiling))
+    return stretched
+
+
+def _grey_to_rgb(grey: npt.NDArray[Any]) -> Image:
+    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def _shrink(image: Image, size: tuple[int, int]) -> Image:
+    """Resize to (width, height), which must not be larger than the image."""
+    if size == (image.shape[1], image.shape[0]):
+        return image
+    import cv2  # 50 ms that a small photo need not pay
+
+    # Down to a half, interpolation leaves no pixel out and takes a fifth of the time that averaging areas takes.
+    mild = image.shape[1] <= 2 * size[0] and image.shape[0] <= 2 * size[1]
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR if mild else cv2.INTER_AREA), np.uint8)
+
+
+def _exif(picture: Pillow.Image) -> Pillow.Exif:
+    try:
+        return picture.getexif()
+    except Exception:  # noqa: BLE001 - broken EXIF raises almost anything, and must not stop a good picture
+        return Pillow.Exif()
+
+
+def _upright(image: Image, turn: int) -> Image:
+    """Apply an EXIF orientation, 1 to 8 (Exif 3.0, tag 274); the result is contiguous and writable."""
+    if turn >= _FIRST_TURNED_BY_90:
+        image = image.transpose(1, 0, 2)
+    if turn in {3, 4, 7, 8}:
+        image = image[::-1]
+    if turn in {2, 3, 6, 7}:
+        image = image[:, ::-1]
+    return np.require(image, np.uint8, ["C", "W"])
+
+
+def read_bytes(path: str | bytes | os.PathLike[Any], limits: Limits = DEFAULT_LIMITS) -> bytes:
+    """Read a regular file whole; a pipe, a socket or a device is refused without waiting for it.
+
+    Raises
+    ------
+    PhotoError
+        With status ``too_large`` before a file over ``limits.max_bytes`` is read, or ``io_error`` with
+        what the system said, also when the file changes while it is read.
+    """
+    name = display_name(path)
+    try:
+        descriptor = os.open(path, READ_FLAGS)
+        try:
+            return _read_regular(descriptor, name, limits)
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        words = getattr(error, "strerror", None) or str(error)
+        raise PhotoError(Status.IO_ERROR, f"{name} can't be read: {words}") from error
+
+
+def _read_regular(descriptor: int, name: str, limits: Limits) -> bytes:
+    before = os.fstat(descriptor)
+    if not stat.S_ISREG(before.st_mode):
+        raise PhotoError(Status.IO_ERROR, f"{name} can't be read: it is not a regular file")
+    if before.st_size > limits.max_bytes:
+        reason = f"{name} has {before.st_size:,} bytes; at most {limits.max_bytes:,} are allowed"
+        raise PhotoError(Status.TOO_LARGE, reason)
+    with open(descriptor, "rb", closefd=False) as stream:
+        data = stream.read(before.st_size + 1)
+    if len(data) != before.st_size or os.fstat(descriptor).st_mtime_ns != before.st_mtime_ns:
+        raise PhotoError(Status.IO_ERROR, f"{name} changed while it was being read")
+    return data
+
+
+def read_image(
+    source: str | bytes | os.PathLike[Any] | Pillow.Image | npt.NDArray[Any],
+    *,
+    max_side: int | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Image:
+    """Turn whatever someone has at hand into an upright RGB picture.
+
+    Parameters
+    ----------
+    source : str, PathLike, bytes, PIL.Image.Image or ndarray
+        A path; or the content of an image file (``bytes`` is never a path); or a Pillow image, whose EXIF
+        orientation is applied; or an array, uint8, ``(H, W, 3)`` RGB, ``(H, W, 4)`` RGBA or ``(H, W)`` grey.
+    max_side : int, optional
+        Shrink so that the longer side has at most this many pixels; a smaller picture is never enlarged.
+    limits : Limits, optional
+        Larger files are refused before their pixels are decoded.
+
+    Returns
+    -------
+    ndarray, uint8 (H, W, 3)
+        RGB, 0..255, contiguous and writable. Transparency is put on white. An array that has this form already
+        is returned as it is, not copied.
+
+    Raises
+    ------
+    PhotoError
+        If a file or its content can't be read; see `decode` and `read_bytes`.
+    FacekitError
+        If an array has another shape or type, or the source is none of these things.
+    """
+    if isinstance(source, np.ndarray):
+        source = _picture_from_array(source)
+    if isinstance(source, Pillow.Image):
+        return _from_picture(source, max_side)
+    if isinstance(source, bytes):
+        return decode(source, name="the picture", max_side=max_side, limits=limits).image
+    if isinstance(source, str | os.PathLike):
+        return decode(read_bytes(source, limits), name=display_name(source), max_side=max_side, limits=limits).image
+    message = f"A picture can't be read from {type(source).__name__}."
+    raise FacekitError(message, "Give a path, the bytes of an image file, a PIL image or a NumPy array.")
+
+
+def _picture_from_array(array: npt.NDArray[Any]) -> Pillow.Image:
+    fits = array.dtype == np.uint8 and array.size > 0
+    if not (fits and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in {3, 4}))):  # noqa: PLR2004
+        message = f"The array has dtype {array.dtype} and shape {array.shape}."
+        raise FacekitError(message, "Give uint8, 0..255, as (H, W, 3) RGB, (H, W, 4) RGBA or (H, W) grey.")
+    return Pillow.fromarray(array)
+
+
+def _from_picture(picture: Pillow.Image, max_side: int | None) -> Image:
+    try:
+        image = _shrink(_to_rgb(picture), _target_size(*picture.size, max_side))
+    except Exception as error:  # a Pillow image reads its file only now
+        raise PhotoError(Status.CORRUPT, f"the picture is damaged or cut short: {_words(error)}") from error
+    return _upright(image, orientation(_exif(picture)))
+
+
+def display_name(path: str | bytes | os.PathLike[Any]) -> str:
+    """Name a path for people: every byte that is not valid in the file system's encoding becomes U+FFFD."""
+    return re.sub("[\ud800-\udfff]", "\ufffd", os.fsdecode(path))
+
+
+def thumbnail(image: Image, max_side: int = 512, quality: int = 80) -> bytes:
+    """Make a small JPEG of a picture.
+
+    Parameters
+    ----------
+    image : ndarray, uint8 (H, W, 3)
+        RGB, upright.
+    max_side : int, optional
+        Longest side of the result in pixels; a smaller picture is never enlarged.
+    quality : int, optional
+        JPEG quality as libjpeg counts it, 1..95.
+
+    Returns
+    -------
+    bytes
+        A baseline JPEG file without metadata.
+    """
+    height, width = image.shape[:2]
+    stream = BytesIO()
+    Pillow.fromarray(_shrink(image, _target_size(width, height, max_side))).save(stream, "JPEG", quality=quality)
+    return stream.getvalue()
+
+
+def content_id(data: bytes) -> str:
+    """Name a file by its content: BLAKE2b with a digest of 128 bits (RFC 7693), as 32 lower-case hex digits.
+
+    Equal files have equal ids wherever they lie; among 10^9 different files two share an id with
+    a probability of about 10^-21 (birthday bound).
+    """
+    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -1,0 +1,211 @@
+"""Photos in a folder of this machine."""
+
+# Paths are bytes here, because a name need not be valid UTF-8, and pathlib takes no bytes.
+# ruff: noqa: PTH100, PTH111, PTH116, PTH122
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from facekit.errors import FacekitError
+from facekit.formats import PICTURE_EXTENSIONS, SNIFF_BYTES, sniff
+from facekit.images import READ_FLAGS, display_name, read_bytes
+from facekit.types import FoundFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from facekit.images import Limits
+
+_SKIPPED_FILES = frozenset({b"thumbs.db", b"ehthumbs.db", b"desktop.ini", b"icon\r"})
+"""Lower-case names of files that Windows and macOS leave in photo folders; hidden files are skipped anyway."""
+
+_SKIPPED_FOLDERS = frozenset(
+    {
+        *(b"@eadir", b"#recycle", b"#snapshot"),  # Synology: thumbnails, wastebasket, snapshots
+        *(b"@recycle", b"@recently-snapshot"),  # QNAP
+        *(b"$recycle.bin", b"system volume information"),  # Windows
+        *(b"__macosx", b"lost+found"),  # leavings of archives and of file system checks
+    }
+)
+"""Lower-case names of folders that hold thumbnails, rubbish or the system's own files; so do hidden folders."""
+
+_SEPARATOR = os.fsencode(os.sep)
+
+
+class LocalSource:
+    """A folder with photos, or a single photo.
+
+    Listed is every regular file whose content is a picture of a known format, whatever its name, and every file
+    whose name ends like a picture's, whatever its content: an empty or a mislabelled one is to be reported, not
+    passed over. Hidden files and folders and those of systems (wastebaskets, thumbnails) are skipped; everything else
+    is counted in `ignored`. Pipes, sockets and devices are never opened.
+
+    Parameters
+    ----------
+    root : str, bytes or PathLike
+        A folder, or one file, which is listed whatever it is; ``~`` is the home folder.
+    follow_links : bool, optional
+        Whether to go through symbolic links to files and folders; each folder is visited once at most.
+    must_exist : bool, optional
+        False to name a place that may be gone, which can be compared with paths but not scanned.
+
+    Attributes
+    ----------
+    problems : list of (str, str)
+        Folders and files that the last scan could not look into, and what the system said.
+    ignored : int
+        How many files the last scan found not to be pictures.
+
+    Raises
+    ------
+    FacekitError
+        If there is no such file or folder.
+    """
+
+    name = "local"
+
+    def __init__(
+        self, root: str | bytes | os.PathLike[Any], *, follow_links: bool = False, must_exist: bool = True
+    ) -> None:
+        self._path = os.path.abspath(os.path.expanduser(os.fsencode(root)))
+        self._follow_links = follow_links
+        self.problems: list[tuple[str, str]] = []
+        self.ignored = 0
+        if must_exist:
+            self._check_root()
+
+    @property
+    def root(self) -> str:
+        """The absolute path, for people."""
+        return display_name(self._path)
+
+    @property
+    def prefix(self) -> str:
+        """The absolute path, for people, with forward slashes, also at the end: how the displays of its files begin."""
+        return self.root.replace(os.sep, "/").rstrip("/") + "/"
+
+    def scan(self) -> Iterator[FoundFile]:
+        """List the photos, sorted by path byte by byte, without reading more than the first bytes of a file.
+
+        Raises
+        ------
+        FacekitError
+            If the root has vanished or can't be listed: that must not be mistaken for an empty folder.
+        """
+        self.problems.clear()
+        self.ignored = 0
+        if self._check_root():
+            yield from self._walk()
+        else:
+            yield self._found(self._path, os.stat(self._path))
+
+    def holds(self, path: bytes) -> bool:
+        """Whether an absolute path is the root or lies in it."""
+        return path == self._path or path.startswith(self._path.rstrip(_SEPARATOR) + _SEPARATOR)
+
+    def read(self, file: FoundFile, limits: Limits) -> bytes:
+        """Read a photo's bytes; see `facekit.images.read_bytes`."""
+        return read_bytes(file.path, limits)
+
+    def _check_root(self) -> bool:
+        """Whether the root is a folder (and not a file)."""
+        try:
+            mode = os.stat(self._path).st_mode
+        except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+            message = f"{self.root} can't be opened: {_words(error)}."
+            raise FacekitError(message, "Check the spelling, and that the disk it is on is connected.") from error
+        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+            message = f"{self.root} is neither a folder nor a file."
+            raise FacekitError(message, "Give a folder with photos, or a photo.")
+        return stat.S_ISDIR(mode)
+
+    def _walk(self) -> Iterator[FoundFile]:
+        visited: set[tuple[int, int]] = set()
+        waiting = [(self._path, True)]
+        while waiting:
+            path, is_folder = waiting.pop()
+            if is_folder:
+                waiting.extend(reversed(self._children(path, visited)))
+            elif found := self._examine(path):
+                yield found
+
+    def _children(self, folder: bytes, visited: set[tuple[int, int]]) -> list[tuple[bytes, bool]]:
+        """Files and folders worth a look, each with whether it is a folder, in the order of the full paths."""
+        try:
+            if self._follow_links and not _first_visit(folder, visited):
+                return []
+            with os.scandir(folder) as entries:
+                kinds = [(entry.path, self._is_folder(entry)) for entry in entries]
+        except OSError as error:
+            if folder == self._path:
+                message = f"{self.root} can't be listed: {_words(error)}."
+                raise FacekitError(message, "Check that you may read the folder and that its disk is well.") from error
+            self._problem(folder, error)
+            return []
+        children = [(path, is_folder) for path, is_folder in kinds if is_folder is not None]
+        return sorted(children, key=lambda child: child[0] + _SEPARATOR if child[1] else child[0])
+
+    def _is_folder(self, entry: os.DirEntry[bytes]) -> bool | None:
+        """Whether it is a folder or a file; None for what is to be left alone."""
+        name = entry.name.lower()
+        if name.startswith(b"."):
+            return None
+        try:
+            if entry.is_dir(follow_symlinks=self._follow_links):
+                return None if name in _SKIPPED_FOLDERS else True
+            if entry.is_file(follow_symlinks=self._follow_links):
+                return None if name in _SKIPPED_FILES else False
+        except OSError:  # a link that leads nowhere or to itself
+            pass
+        self.ignored += 1
+        return None
+
+    def _examine(self, path: bytes) -> FoundFile | None:
+        """The file, if it is a picture or is named like one."""
+        named_like_a_picture = os.fsdecode(os.path.splitext(path)[1]).lower() in PICTURE_EXTENSIONS
+        try:
+            status = os.stat(path)
+            if named_like_a_picture or (status.st_size and sniff(_head(path))):
+                return self._found(path, status)
+        except FileNotFoundError:  # deleted while we were on our way
+            return None
+        except OSError as error:
+            if named_like_a_picture:  # listed all the same: reading it will tell what is wrong
+                return FoundFile(self.name, path, display_name(path), size=0, mtime_ns=0)
+            self._problem(path, error)
+            return None
+        self.ignored += 1
+        return None
+
+    def _found(self, path: bytes, status: os.stat_result) -> FoundFile:
+        return FoundFile(self.name, path, display_name(path), status.st_size, status.st_mtime_ns)
+
+    def _problem(self, path: bytes, error: OSError) -> None:
+        self.problems.append((display_name(path), _words(error)))
+        logger.warning("{} is skipped: {}", *self.problems[-1])
+
+
+def _first_visit(folder: bytes, visited: set[tuple[int, int]]) -> bool:
+    status = os.stat(folder)
+    identity = (status.st_dev, status.st_ino)
+    if identity in visited:
+        return False
+    visited.add(identity)
+    return True
+
+
+def _head(path: bytes) -> bytes:
+    descriptor = os.open(path, READ_FLAGS)
+    try:
+        return os.read(descriptor, SNIFF_BYTES)
+    finally:
+        os.close(descriptor)
+
+
+def _words(error: OSError | ValueError) -> str:
+    return getattr(error, "strerror", None) or str(error)
