@@ -1,0 +1,129 @@
+"""Aligned faces: turned upright, scaled and cut out so that eyes, nose and mouth are always in the same place."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from facekit.types import Image
+
+# Where the five landmarks (eye, eye, nose, mouth, mouth; left before right) stand in an aligned face of 112 pixels.
+# The ArcFace template: `arcface_dst` in insightface, python-package/insightface/utils/face_align.py; OpenCV's
+# FaceRecognizerSF::alignCrop has the same numbers.
+TEMPLATE = np.array(
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+)
+TEMPLATE_SIZE = 112
+
+# Square pixels: below it landmarks are one point, or have nothing in common with the template.
+_ONE_POINT = 1e-6
+
+
+def similarity_transform(landmarks: npt.ArrayLike, size: int = TEMPLATE_SIZE) -> npt.NDArray[np.float64]:
+    """Compute the turn, scale and shift that bring landmarks closest to the template, in the least squares sense.
+
+    Parameters
+    ----------
+    landmarks : array_like, float (N, 5, 2) or (5, 2)
+        Points ``x, y`` in pixels, in the order of `facekit.types.Detections`.
+    size : int
+        Side of the aligned face in pixels.
+
+    Returns
+    -------
+    ndarray, float64 (N, 2, 3) or (2, 3)
+        Matrices that take a point ``x, y, 1`` of the image into the aligned face. Never a mirror image. Landmarks
+        that are all one point, or have no likeness to the template, are shifted to its middle, neither turned nor
+        scaled.
+
+    Raises
+    ------
+    ValueError
+        If the shape is wrong or a number is not finite.
+    """
+    points = np.asarray(landmarks, dtype=np.float64)
+    if points.shape[-2:] != (5, 2) or points.ndim not in (2, 3) or not np.isfinite(points).all():
+        message = f"landmarks are finite numbers of the shape (N, 5, 2) or (5, 2), not {points.shape}"
+        raise ValueError(message)
+    # With points as complex numbers a similarity is z -> turn * z + shift, so this is a one-dimensional regression.
+    # In two dimensions it is the same as Umeyama, "Least-squares estimation of transformation parameters between two
+    # point patterns", IEEE PAMI 13, 1991, without reflection.
+    source = points[..., 0] + 1j * points[..., 1]
+    target = (TEMPLATE[:, 0] + 1j * TEMPLATE[:, 1]) * (size / TEMPLATE_SIZE)
+    middle, goal = source.mean(axis=-1, keepdims=True), target.mean()
+    spread = (np.abs(source - middle) ** 2).sum(axis=-1)
+    match = (np.conj(source - middle) * (target - goal)).sum(axis=-1)
+    degenerate = (spread < _ONE_POINT) | (np.abs(match) < _ONE_POINT)
+    turn = np.where(degenerate, 1, match / np.maximum(spread, _ONE_POINT))
+    shift = goal - turn * middle[..., 0]
+    rows = [[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]]
+    return np.moveaxis(np.array(rows), (0, 1), (-2, -1))
+
+
+def align(image: Image, landmarks: npt.ArrayLike, *, size: int = TEMPLATE_SIZE) -> npt.NDArray[np.uint8]:
+    """Cut aligned faces out of an image.
+
+    Parameters
+    ----------
+    image : ndarray, uint8 (H, W, 3)
+        Upright RGB picture.
+    landmarks : array_like, float (N, 5, 2)
+        Points ``x, y`` in pixels of the image, as in `facekit.types.Detections`; N may be 0.
+    size : int
+        Side of the aligned faces in pixels.
+
+    Returns
+    -------
+    ndarray, uint8 (N, size, size, 3)
+        RGB; black where a face reaches beyond the image.
+
+    Raises
+    ------
+    ValueError
+        If the landmarks' shape is wrong or a number is not finite.
+    """
+    faces = np.zeros((np.shape(landmarks)[0], size, size, 3), np.uint8)
+    for face, matrix in zip(faces, similarity_transform(landmarks, size), strict=True):
+        _cut(image, matrix, face)
+    return faces
+
+
+def _cut(image: Image, matrix: npt.NDArray[np.float64], face: npt.NDArray[np.uint8]) -> None:
+    """Draw one aligned face into `face`."""
+    import cv2
+
+    part, place = _part(image, matrix, len(face))
+    if part.size:
+        # Linear with a black border, as in FaceRecognizerSF::alignCrop.
+        cv2.warpAffine(part, (np.vstack([matrix, [0, 0, 1]]) @ place)[:2], (len(face), len(face)), dst=face)
+
+
+def _part(image: Image, matrix: npt.NDArray[np.float64], size: int) -> tuple[Image, npt.NDArray[np.float64]]:
+    """Cut out the part of the image that an aligned face shows, and the 3 x 3 matrix from its pixels to the image's.
+
+    A face more than twice as large as wanted is shrunk on the way: linear interpolation looks at 2 x 2 pixels, and
+    would leave out all those between.
+    """
+    import cv2
+
+    scale = math.hypot(*matrix[:, 0])
+    corners = np.array([[-1, -1], [-1, size], [size, -1], [size, size]]) - matrix[:, 2]
+    seen = np.linalg.solve(matrix[:, :2], corners.T).T
+    limits = np.array([image.shape[1], image.shape[0]])
+    left, top = np.clip(np.floor(seen.min(axis=0)) - 1, 0, limits).astype(int)
+    right, bottom = np.clip(np.ceil(seen.max(axis=0)) + 2, 0, limits).astype(int)
+    part: Image = np.ascontiguousarray(image[top:bottom, left:right])
+    place = np.array([[1.0, 0, left], [0, 1, top], [0, 0, 1]])
+    shrink = 2 * scale
+    if shrink < 1 and part.size:
+        height, width = part.shape[:2]
+        smaller = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+        part = cv2.resize(part, smaller, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+        x, y = width / part.shape[1], height / part.shape[0]
+        place = place @ [[x, 0, x / 2 - 0.5], [0, y, y / 2 - 0.5], [0, 0, 1]]  # it is centres of pixels that count
+    return part, place

@@ -1,0 +1,132 @@
+"""What every detector and every embedder of facekit looks like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from facekit.types import Detections, FloatArray, Image
+
+
+class Detector(Protocol):
+    """Finds the faces in images.
+
+    Attributes
+    ----------
+    name : str
+        The name in `facekit.models.registry.MODELS`.
+    device, provider : str
+        What it really runs on: ``"cpu"`` or ``"cuda"``, and the execution provider's own name.
+    max_side : int or None
+        Longest side in pixels that this detector looks at: a photo may be decoded at that scale instead of in full.
+        None: only the full size will do.
+    closer_side : int or None
+        Longest side in pixels of the closer look that a reduced photo is worth when a face in it is smaller than
+        `small_face` pixels on its longer side; None: the full size.
+    """
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """What it really runs on: "cpu" or "cuda"."""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """The execution provider's own name."""
+        ...
+
+    @property
+    def max_side(self) -> int | None:
+        """Longest side in pixels that it looks at, or None."""
+        ...
+
+    @property
+    def closer_side(self) -> int | None:
+        """Longest side in pixels of the closer look, or None for the full size."""
+        ...
+
+    @property
+    def small_face(self) -> float:
+        """Longest side in pixels of a face that makes a closer look worth while."""
+        ...
+
+    def detect(self, images: Sequence[Image]) -> list[Detections]:
+        """Find the faces in images of any sizes.
+
+        Parameters
+        ----------
+        images : sequence of ndarray, uint8 (H, W, 3)
+            Upright RGB pictures.
+
+        Returns
+        -------
+        list of Detections
+            One for each image, in pixels of that image, sorted by score, best first.
+        """
+        ...
+
+
+class Embedder(Protocol):
+    """Turns aligned faces into vectors whose cosine says how alike two faces are.
+
+    Attributes
+    ----------
+    name : str
+        The name in `facekit.models.registry.MODELS`.
+    dimension : int
+        Length of a vector.
+    input_size : int
+        Side of the square aligned face in pixels.
+    device, provider : str
+        What it really runs on: ``"cpu"`` or ``"cuda"``, and the execution provider's own name.
+    """
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        ...
+
+    @property
+    def input_size(self) -> int:
+        """Side of an aligned face in pixels."""
+        ...
+
+    @property
+    def device(self) -> str:
+        """What it really runs on: "cpu" or "cuda"."""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """The execution provider's own name."""
+        ...
+
+    def embed(self, faces: npt.NDArray[np.uint8]) -> FloatArray:
+        """Embed aligned faces.
+
+        Parameters
+        ----------
+        faces : ndarray, uint8 (N, input_size, input_size, 3)
+            Aligned RGB faces, as `facekit.models.alignment.align` makes them; N may be 0.
+
+        Returns
+        -------
+        ndarray, float32 (N, dimension)
+            L2-normalised vectors.
+        """
+        ...
