@@ -1,0 +1,101 @@
+"""Find every photo of a person: composable functions to detect, embed, index and search faces, for Jupyter.
+
+>>> import facekit as fk
+>>> lib = fk.open("faces")                # doctest: +SKIP
+>>> lib.ingest("~/Photos")                # doctest: +SKIP
+>>> hits = lib.search("someone.jpg")      # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from facekit.errors import (
+        DeviceError,
+        EmbeddingError,
+        FacekitError,
+        LibraryError,
+        LibraryLockedError,
+        ModelMismatchError,
+        NoFaceError,
+        PhotoError,
+        VectorIndexError,
+        WeightsError,
+    )
+    from facekit.hits import Hits
+    from facekit.images import Limits, read_image
+    from facekit.ingest import IngestReport
+    from facekit.library import Library
+    from facekit.library import open_library as open  # noqa: A004 - fk.open is what one would type
+    from facekit.models import align, detect, embed, similarity
+    from facekit.sources import scan
+    from facekit.types import Detections, Hit, Quality, Status
+
+__version__ = "0.1.0"
+
+# Where each public name lives. They are imported at first use, so that `import facekit` costs next to nothing.
+_HOMES = {
+    "facekit.errors": [
+        "DeviceError",
+        "EmbeddingError",
+        "FacekitError",
+        "LibraryError",
+        "LibraryLockedError",
+        "ModelMismatchError",
+        "NoFaceError",
+        "PhotoError",
+        "VectorIndexError",
+        "WeightsError",
+    ],
+    "facekit.hits": ["Hits"],
+    "facekit.images": ["Limits", "read_image"],
+    "facekit.ingest": ["IngestReport"],
+    "facekit.library": ["Library", "open"],
+    "facekit.models": ["align", "detect", "embed", "similarity"],
+    "facekit.sources": ["scan"],
+    "facekit.types": ["Detections", "Hit", "Quality", "Status"],
+}
+_home = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Detections",
+    "DeviceError",
+    "EmbeddingError",
+    "FacekitError",
+    "Hit",
+    "Hits",
+    "IngestReport",
+    "Library",
+    "LibraryError",
+    "LibraryLockedError",
+    "Limits",
+    "ModelMismatchError",
+    "NoFaceError",
+    "PhotoError",
+    "Quality",
+    "Status",
+    "VectorIndexError",
+    "WeightsError",
+    "align",
+    "detect",
+    "embed",
+    "open",
+    "read_image",
+    "scan",
+    "similarity",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    if name not in _home:
+        message = f"module 'facekit' has no attribute {name!r}"
+        raise AttributeError(message)
+    value = getattr(import_module(_home[name]), "open_library" if name == "open" else name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,131 @@
+"""Is everything in order? Each check says what it saw, and what to do where it is not."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from html import escape
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from facekit import __version__
+from facekit.catalog import tables
+from facekit.derived import thumbnail_path
+from facekit.errors import FacekitError
+from facekit.index.protocol import Fields
+from facekit.models.registry import load_detector, load_embedder, model_info
+from facekit.models.weights import verify
+from facekit.types import Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from facekit.catalog import Catalog
+    from facekit.index import VectorIndex
+    from facekit.settings import Settings
+
+_PACKAGES = ("onnxruntime", "opencv-contrib-python-headless", "pillow", "pymilvus", "milvus-lite", "duckdb")
+_LOW_DISK = 2 * 2**30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    detail: str
+    ok: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Doctor:
+    """The checks of a library; true when all is well."""
+
+    checks: tuple[Check, ...]
+
+    def __bool__(self) -> bool:
+        return all(check.ok for check in self.checks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document that ``facekit doctor --json`` prints."""
+        return {
+            "ok": bool(self),
+            "checks": [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in self.checks],
+        }
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{'ok  ' if check.ok else 'LOOK'}  {check.name}: {check.detail}" for check in self.checks)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{'✓' if c.ok else '⚠'}</td><th style='text-align:left'>{escape(c.name)}</th>"
+            f"<td style='text-align:left'>{escape(c.detail)}</td></tr>"
+            for c in self.checks
+        )
+        return f"<table>{rows}</table>"
+
+
+def examine_machine(detector: str, embedder: str, device: str) -> list[Check]:
+    """Versions, weights and the device that the models really run on."""
+    versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    python = f"facekit {__version__}, Python {platform.python_version()}, {os.cpu_count()} CPUs; {versions}"
+    checks: list[Check] = [Check("versions", python)]
+    for name in (detector, embedder):
+        for file in model_info(name).weights:
+            state = verify(file)
+            remedy = "" if state == "ok" else f" (facekit models fetch {name})"
+            checks.append(Check(f"weights of {name}", f"{file.name}: {state}{remedy}", ok=state == "ok"))
+    if all(check.ok for check in checks):
+        try:
+            found, embeds = load_detector(detector, device=device), load_embedder(embedder, device=device)
+            detail = ", ".join(f"{model.name} on {model.device} ({model.provider})" for model in (found, embeds))
+            checks.append(Check("models", detail))
+        except FacekitError as error:
+            checks.append(Check("models", str(error), ok=False))
+    return checks
+
+
+def examine(folder: Path, settings: Settings, catalog: Catalog, index: VectorIndex, device: str) -> Doctor:
+    """All checks of an open library."""
+    checks = examine_machine(settings.detector, settings.embedder, device)
+    checks += [_catalog(catalog), _index(catalog, index), _thumbnails(folder, catalog), _files(catalog), _disk(folder)]
+    return Doctor(tuple(checks))
+
+
+def _catalog(catalog: Catalog) -> Check:
+    counts = catalog.counts()
+    photos = ", ".join(f"{number} {status}" for status, number in counts["photos"].items()) or "no photos yet"
+    return Check("catalog", f"{photos}; {counts['faces']} faces, {counts['usable_faces']} used by search")
+
+
+def _index(catalog: Catalog, index: VectorIndex) -> Check:
+    held = index.rows()
+    wanted = {row.face_id: Fields.of(row) for row in catalog.index_rows()}
+    wrong = len(held.keys() ^ wanted.keys()) + sum(held[key] != wanted[key] for key in held.keys() & wanted.keys())
+    if wrong:
+        return Check(
+            "vector index", f"{wrong} faces are not as in the catalog; delete vectors.db: it is rebuilt", ok=False
+        )
+    return Check("vector index", f"{len(held)} vectors, as the catalog says")
+
+
+def _thumbnails(folder: Path, catalog: Catalog) -> Check:
+    shown = [row["photo_id"] for row in catalog.rows(tables.photos) if row["status"] in {Status.OK, Status.NO_FACE}]
+    lost = sum(not thumbnail_path(folder, photo_id).exists() for photo_id in shown)
+    detail = f"{len(shown) - lost} of {len(shown)}"
+    detail += "; remove and ingest those photos to make them again" if lost else ""
+    return Check("thumbnails", detail, ok=not lost)
+
+
+def _files(catalog: Catalog) -> Check:
+    rows = catalog.rows(tables.files)
+    gone = sum(row["source"] == "local" and not os.path.lexists(row["path"]) for row in rows)
+    detail = f"{len(rows)} known, {gone} not there now"
+    return Check("files", detail + ("; is a disk not mounted?" if gone else ""), ok=not gone)
+
+
+def _disk(folder: Path) -> Check:
+    free = shutil.disk_usage(folder).free
+    return Check("disk", f"{free / 2**30:.1f} GB free at {folder}", ok=free > _LOW_DISK)

@@ -1,0 +1,109 @@
+"""What a search returns: rows to read, a table to work with, a page to look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from facekit.report import hits_page, hits_summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+    from facekit.search import Probe
+    from facekit.types import Hit
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hits:
+    """Photos of a person, best first; a sequence of `Hit`.
+
+    ``probes`` says which face of each probe image was searched for, ``searched`` how many faces were compared, and
+    ``folder`` is the library's, where the thumbnails lie.
+    """
+
+    hits: tuple[Hit, ...]
+    probes: tuple[Probe, ...]
+    top_k: int
+    min_similarity: float
+    searched: int
+    folder: Path
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __iter__(self) -> Iterator[Hit]:
+        return iter(self.hits)
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[Hit, ...]: ...
+    def __getitem__(self, index: int | slice) -> Hit | tuple[Hit, ...]:
+        """One hit, or some."""
+        return self.hits[index]
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know when reading the result, in plain words."""
+        notes = []
+        for probe in self.probes:
+            if probe.faces > 1:
+                notes.append(f"{probe.path} shows {probe.faces} faces; number {probe.used} was used (see face=).")
+            if probe.quality.reason:
+                notes.append(f"The face in {probe.path} is poor ({probe.quality.reason}); expect worse hits.")
+        if len(self.hits) == self.top_k:
+            notes.append(f"Only the best {self.top_k} are listed; ask for more with top_k.")
+        return notes
+
+    def to_frame(self) -> pd.DataFrame:
+        """A tidy table, one row a hit, with the columns of `to_dict` and quality, size, taken_at and person."""
+        import pandas as pd
+
+        columns = ["rank", "photo", "similarity", "x", "y", "w", "h", "detection_score", "size", "reason"]
+        columns += ["source", "taken_at", "person", "photo_id", "face_id"]
+        rows = [
+            (
+                *(hit.rank, hit.photo, hit.similarity, *hit.box),
+                *(hit.quality.detection_score, hit.quality.size, hit.quality.reason),
+                *(hit.source, hit.taken_at, hit.person, hit.photo_id, hit.face_id),
+            )
+            for hit in self.hits
+        ]
+        return pd.DataFrame(rows, columns=columns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document that ``facekit search --json`` prints; boxes are x, y, w, h in 0..1 of the upright photo."""
+        return {
+            "probe": [{"path": probe.path, "faces": probe.faces, "used": probe.used} for probe in self.probes],
+            "hits": [
+                {
+                    "rank": hit.rank,
+                    "photo": hit.photo,
+                    "face_id": hit.face_id,
+                    "similarity": round(hit.similarity, 6),
+                    "box": [round(value, 6) for value in hit.box],
+                    "detection_score": round(hit.quality.detection_score, 6),
+                    "source": hit.source,
+                }
+                for hit in self.hits
+            ],
+        }
+
+    def save_html(self, path: str | Path) -> Path:
+        """Write a page that needs nothing else: the probes and the hits with their faces framed."""
+        path = Path(path).expanduser()
+        path.write_text(hits_page(self), encoding="utf-8")
+        return path
+
+    def __repr__(self) -> str:
+        head = f"{len(self)} photos among {self.searched} faces, similarity >= {self.min_similarity:g}"
+        rows = [f"{hit.rank:>4}  {hit.similarity:.3f}  {hit.photo}" for hit in self.hits[:10]]
+        more = [f"      ... and {len(self) - 10} more"] if len(self) > 10 else []  # noqa: PLR2004
+        return "\n".join([head, *rows, *more, *(f"Note: {note}" for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        return hits_summary(self)

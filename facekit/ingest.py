@@ -1,0 +1,286 @@
+"""Photos into a library, again and again, without doing anything twice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from html import escape
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from loguru import logger
+
+from facekit.catalog import FileRecord
+from facekit.derived import apply_change, reconcile, write_thumbnail
+from facekit.errors import LibraryError
+from facekit.images import Limits, display_name
+from facekit.pipeline import STAGES, Pipeline
+from facekit.types import FoundFile, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from facekit.catalog import Catalog, FileState
+    from facekit.index import VectorIndex
+    from facekit.models.protocols import Detector, Embedder
+    from facekit.pipeline import Item
+    from facekit.sources import Source
+
+Progress: TypeAlias = bool | Callable[[int, int], None]
+"""True for a progress bar, False for none, or a function called with (files done, files to do)."""
+
+_STORE_FILES = 64  # written together: a kill costs at most so many photos' work
+_STORE_SECONDS = 5.0
+_FREE_BYTES = 200 * 2**20  # below this the run stops: Milvus Lite can lose rows when a flush meets a full disk
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that could not be used, and why."""
+
+    path: str
+    status: Status
+    reason: str
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """What a run did. ``found = ingested + unchanged + duplicates + len(failed)`` unless it was stopped.
+
+    ``ingested`` counts the files that were read and searched for faces, ``no_face`` those of them that show none;
+    ``duplicates`` are new paths of contents that the library has (moved files are among them); ``missing`` are files
+    that have vanished since the last run; ``stages`` holds seconds by stage (those of threads and processes added up).
+    """
+
+    found: int = 0
+    ingested: int = 0
+    unchanged: int = 0
+    duplicates: int = 0
+    missing: int = 0
+    faces: int = 0
+    no_face: int = 0
+    failed: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0
+    stopped: bool = False
+    warnings: list[str] = field(default_factory=list)
+    stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
+    models: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The document that ``facekit ingest --json`` prints."""
+        names = ("found", "ingested", "unchanged", "duplicates", "missing", "faces", "no_face")
+        failed = [{"path": one.path, "status": one.status.value, "reason": one.reason} for one in self.failed]
+        return {name: getattr(self, name) for name in names} | {"failed": failed, "seconds": round(self.seconds, 3)}
+
+    def _lines(self) -> list[str]:
+        rate = f", {self.ingested / self.seconds:.1f} photos/s" if self.ingested and self.seconds else ""
+        lines = [
+            f"{'Stopped after' if self.stopped else 'Done in'} {self.seconds:.1f} s{rate} ({self.models})",
+            f"{self.found} files: {self.ingested} ingested, {self.unchanged} unchanged, {self.duplicates} duplicates",
+            f"{len(self.failed)} failed, {self.missing} have vanished",
+            f"{self.faces} faces; {self.no_face} photos without a face",
+        ]
+        lines += [f"Note: {warning}" for warning in self.warnings]
+        if self.stopped:
+            lines.append("What is done is kept: run it again to go on.")
+        return lines
+
+    def __repr__(self) -> str:
+        failures = [f"  {one.status}: {one.reason}" for one in self.failed[:10]]
+        more = [f"  ... and {len(self.failed) - 10} more in .failed"] if len(self.failed) > 10 else []  # noqa: PLR2004
+        return "\n".join(self._lines() + failures + more)
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(one.status)}</td><td style='text-align:left'>{escape(one.reason)}</td></tr>"
+            for one in self.failed[:100]
+        )
+        table = f"<table><tr><th>status</th><th style='text-align:left'>reason</th></tr>{rows}</table>" if rows else ""
+        return "<p>" + "<br>".join(escape(line) for line in self._lines()) + "</p>" + table
+
+
+class Ingest:
+    """One run over some sources.
+
+    Parameters
+    ----------
+    catalog, index : Catalog, VectorIndex
+        Where photos, faces and vectors go.
+    folder : Path
+        The library's folder, for thumbnails and to watch the free disk space.
+    detector, embedder : Detector, Embedder
+        The models.
+    limits : Limits, optional
+        The largest file and picture that are accepted. Given, photos once refused as too large are tried again.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        index: VectorIndex,
+        folder: Path,
+        detector: Detector,
+        embedder: Embedder,
+        limits: Limits | None = None,
+    ) -> None:
+        self._catalog = catalog
+        self._index = index
+        self._folder = folder
+        self._models = (detector, embedder)
+        again = {Status.IO_ERROR} | ({Status.TOO_LARGE} if limits else set())
+        known = {key: found for key, found in catalog.photo_statuses().items() if found[0] not in again}
+        self._pipeline = Pipeline(detector, embedder, limits or Limits(), known)
+        self._again = again
+        self._listed: set[tuple[str, bytes]] = set()
+        self._run_id = ""
+        self.report = IngestReport(
+            models=f"{detector.name} + {embedder.name} on {embedder.device}",
+            stages=self._pipeline.seconds,
+        )
+
+    def run(self, sources: Sequence[Source], roots: Sequence[str], progress: Progress) -> IngestReport:
+        """List the sources' files, do what is new, and say what was done. Ctrl-C stops it; what is done is kept."""
+        start = perf_counter()
+        detector, embedder = self._models
+        self._run_id = self._catalog.start_run(roots, detector.name, embedder.name, embedder.device)
+        try:
+            todo = [entry for source in sources for entry in self._changed(source)]
+            self._work(todo, progress)
+            self._catalog.index_caught_up()
+        except KeyboardInterrupt:
+            self.report.stopped = True
+            logger.warning("Ingest was stopped; what is done is kept.")
+            reconcile(self._catalog, self._index)  # it may have been stopped between the catalog and the index
+        finally:
+            self.report.seconds = perf_counter() - start
+            self._catalog.finish_run(self._run_id, self.report.to_dict() | {"stopped": self.report.stopped})
+        logger.info("Ingest: {}", "; ".join(self.report._lines()))  # noqa: SLF001 - our own report
+        return self.report
+
+    def _changed(self, source: Source) -> list[tuple[Source, FoundFile]]:
+        """List a source's files; note which have vanished or are back; return those to be read."""
+        found = [file for file in source.scan() if (file.source, file.path) not in self._listed]
+        self._listed |= {(file.source, file.path) for file in found}
+        for file in found:
+            logger.debug("found {} ({} bytes)", file.display, file.size)
+        logger.info("{} files found in {}", len(found), source.root)
+        self.report.found += len(found)
+        self.report.warnings += [f"{path}: {reason}" for path, reason in source.problems]
+        states = {path: state for path, state in self._catalog.file_states(source.name).items() if source.holds(path)}
+        if states and not found:
+            self.report.warnings.append(
+                f"{source.root} holds no photos now, {len(states)} before: is a disk not mounted? Nothing was changed.",
+            )
+            return []
+        blind = [path for path, _ in source.problems]  # what is in there may well exist
+        vanished = [
+            path
+            for path, state in states.items()
+            if not (state.missing or (source.name, path) in self._listed or _is_in(display_name(path), blind))
+        ]
+        self.report.missing += len(vanished)
+        same = [file for file in found if self._is_same(file, states.get(file.path))]
+        self.report.unchanged += len(same)
+        back = [file.path for file in same if states[file.path].missing]
+        for paths, missing in ((vanished, True), (back, False)):
+            if paths:
+                change = self._catalog.mark_missing(source.name, paths, missing=missing)
+                apply_change(change, self._catalog, self._index, self._folder)
+        unchanged = {file.path for file in same}
+        return [(source, file) for file in found if file.path not in unchanged]
+
+    def _is_same(self, file: FoundFile, state: FileState | None) -> bool:
+        return (
+            state is not None
+            and (state.size, state.mtime_ns) == (file.size, file.mtime_ns)
+            and state.status not in self._again
+        )
+
+    def _work(self, todo: Sequence[tuple[Source, FoundFile]], progress: Progress) -> None:
+        if not todo:
+            return
+        buffer: list[Item] = []
+        stored = perf_counter()
+        with _progress(len(todo), progress) as advance, closing(self._pipeline.run(todo)) as batches:
+            try:
+                for batch in batches:
+                    buffer += batch
+                    if len(buffer) >= _STORE_FILES or perf_counter() - stored >= _STORE_SECONDS:
+                        ready, buffer = buffer, []
+                        self._store(ready)
+                        advance(len(ready))
+                        stored = perf_counter()
+            finally:  # whatever stopped the run, what the models have done is kept
+                self._store(buffer)
+                advance(len(buffer))
+
+    def _store(self, items: Sequence[Item]) -> None:
+        """Write finished files: thumbnails, then the catalog in one transaction, then the vector index."""
+        if not items:
+            return
+        free = shutil.disk_usage(self._folder).free
+        if free < _FREE_BYTES:
+            message = f"Only {free // 2**20} MB are free on the disk of {self._folder}; nothing more was stored."
+            raise LibraryError(message, "Make room and run it again: what is done is kept.")
+        detector, embedder = self._models
+        with self._pipeline.timed("store"):
+            for item in items:
+                if item.thumbnail:
+                    write_thumbnail(self._folder, item.photo_id, item.thumbnail)
+            records = {item.photo_id: item.record for item in items if item.record}
+            change = self._catalog.save(
+                list(records.values()),
+                [FileRecord(item.file, item.photo_id) for item in items],
+                run_id=self._run_id,
+                detector=detector.name,
+                embedder=embedder.name,
+            )
+            apply_change(change, self._catalog, self._index, self._folder)
+        self._count(items)
+
+    def _count(self, items: Sequence[Item]) -> None:
+        report = self.report
+        for item in items:
+            status, reason = self._pipeline.known[item.photo_id]
+            if status not in {Status.OK, Status.NO_FACE}:
+                if item.record is None:
+                    reason = f"{item.file.display} has the same content as a file refused before: {reason}"
+                report.failed.append(Failure(item.file.display, status, reason or ""))
+                logger.warning("{}: {}", status, reason)
+            elif item.record is None:
+                report.duplicates += 1
+            else:
+                report.ingested += 1
+                report.faces += len(item.record.faces)
+                report.no_face += status is Status.NO_FACE
+
+
+def _is_in(path: str, folders: Sequence[str]) -> bool:
+    return any(path == folder or path.startswith(folder.rstrip(os.sep) + os.sep) for folder in folders)
+
+
+@contextmanager
+def _progress(total: int, progress: Progress) -> Iterator[Callable[[int], None]]:
+    """A function to be called with the number of files just done."""
+    if callable(progress):
+        done = 0
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            progress(done, total)
+
+        yield advance
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, unit="photo", desc="ingest", disable=not progress) as bar:
+
+        def update(count: int) -> None:
+            bar.update(count)
+
+        yield update

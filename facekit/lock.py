@@ -1,0 +1,47 @@
+"""One process owns a library at a time; a second one learns at once who that is."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from facekit.errors import LibraryLockedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class OwnerLock:
+    """An exclusive lock on a library's folder, which the system gives back when the process dies.
+
+    Raises
+    ------
+    LibraryLockedError
+        If another process holds it; its ``pid`` says which.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._owner = folder / "owner.json"
+        self._lock = FileLock(folder / "lock", timeout=0)
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise self._locked(folder) from error
+        self._owner.write_text(json.dumps({"pid": os.getpid()}))
+
+    def _locked(self, folder: Path) -> LibraryLockedError:
+        try:
+            pid = int(json.loads(self._owner.read_text())["pid"])
+        except (OSError, ValueError, KeyError):
+            pid = None
+        who = f"process {pid}" if pid else "another process"
+        remedy = "Close it there (a notebook: shut its kernel down), or use another library."
+        return LibraryLockedError(f"The library {folder} is open in {who}; only one may have it.", remedy, pid)
+
+    def release(self) -> None:
+        """Let others open the library."""
+        self._owner.unlink(missing_ok=True)
+        self._lock.release()

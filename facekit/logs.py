@@ -1,0 +1,44 @@
+"""Logging: everything into a rotating file of the library, warnings only onto the console."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loguru import Record
+
+_state = {"quiet": False}
+
+
+def quiet_console() -> None:
+    """Show only facekit's warnings on stderr, once; what other packages log is shown as before."""
+    if _state["quiet"]:
+        return
+    _state["quiet"] = True
+    with suppress(ValueError):  # loguru's own handler is gone when somebody has set up logging: theirs to decide
+        logger.remove(0)
+        logger.add(sys.stderr, filter=_for_console, format="<level>{level: <8}</level> {message}", level="DEBUG")
+
+
+def _for_console(record: Record) -> bool:
+    ours = (record["name"] or "").startswith("facekit")
+    return not ours or record["level"].no >= logger.level("WARNING").no
+
+
+def log_into(folder: Path) -> int:
+    """Log facekit's doings into ``logs/facekit.log`` (10 MB a file, five kept). Returns the sink's number."""
+    return logger.add(
+        folder / "logs" / "facekit.log",
+        filter="facekit",
+        level="DEBUG",
+        rotation="10 MB",
+        retention=5,
+        encoding="utf-8",
+        errors="backslashreplace",
+    )

@@ -1,0 +1,248 @@
+"""From files to records: read ahead in threads, decode in processes, detect and embed here, in order and in batches."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facekit.catalog.records import FaceRecord, PhotoRecord, face_id, unread_photo_id
+from facekit.errors import PhotoError
+from facekit.images import Limits, content_id
+from facekit.models.alignment import align
+from facekit.models.quality import assess, quality_score
+from facekit.models.vectors import good_embeddings
+from facekit.prepare import Prepared, prepare
+from facekit.types import Status
+from facekit.workers import Failed, WorkerPool
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Sequence
+
+    import numpy.typing as npt
+
+    from facekit.models.protocols import Detector, Embedder
+    from facekit.sources import Source
+    from facekit.types import DecodedPhoto, Detections, FloatArray, FoundFile
+
+STAGES = ("read", "decode", "detect", "embed", "store")
+
+_BATCH_PHOTOS = 32
+_BATCH_PIXELS = 24_000_000  # 72 MB of pixels: eight photos at the detector's usual working size
+_READERS = 2  # threads that read and hash files: enough to hide a slow disk, few enough to bound memory
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Look:
+    """The faces of a photo, in pixels of a picture of it of some size, and their aligned crops."""
+
+    faces: Detections
+    crops: npt.NDArray[np.uint8]
+    width: int
+    height: int
+    scale: float
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """A file on its way through the pipeline. When it leaves, it has a `record` or its content was known."""
+
+    source: Source
+    file: FoundFile
+    photo_id: str
+    data: bytes | None = None  # what is to be decoded; an empty file is decoded too, to be refused
+    error: PhotoError | None = None
+    prepared: Prepared | None = None
+    record: PhotoRecord | None = None
+
+    @property
+    def thumbnail(self) -> bytes | None:
+        """JPEG, or None for a photo that could not be decoded."""
+        return self.prepared.thumbnail if self.prepared else None
+
+
+class Pipeline:
+    """Turns files into records.
+
+    Parameters
+    ----------
+    detector, embedder : Detector, Embedder
+        The models.
+    limits : Limits
+        The largest file and picture that are accepted.
+    known : dict
+        Status and reason of each content id that needs no work. What the pipeline makes is added.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        embedder: Embedder,
+        limits: Limits,
+        known: dict[str, tuple[Status, str | None]],
+    ) -> None:
+        self._detector = detector
+        self._embedder = embedder
+        self._limits = limits
+        self.known = known
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+
+    def run(self, files: Iterable[tuple[Source, FoundFile]]) -> Generator[list[Item]]:
+        """Yield finished files in batches, in the order they came in."""
+        with WorkerPool() as pool:
+            for batch in _batches(self._decoded(files, pool)):
+                self._recognise([item for item in batch if item.prepared], pool)
+                for item in batch:
+                    if item.error:
+                        item.record = PhotoRecord(item.photo_id, item.error.status, item.error.reason, item.file.size)
+                    if item.record:
+                        self.known[item.photo_id] = (item.record.status, item.record.reason)
+                    item.data = None
+                yield batch
+
+    @contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        """Add the seconds spent inside to a stage."""
+        start = perf_counter()
+        yield
+        self.seconds[stage] += perf_counter() - start
+
+    def _read(self, source: Source, file: FoundFile) -> tuple[Item, float]:
+        start = perf_counter()
+        try:
+            data = source.read(file, self._limits)
+        except PhotoError as error:
+            item = Item(source, file, unread_photo_id(file.source, file.path), error=error)
+        else:
+            item = Item(source, file, content_id(data), data)
+        return item, perf_counter() - start
+
+    def _decoded(self, files: Iterable[tuple[Source, FoundFile]], pool: WorkerPool) -> Iterator[Item]:
+        waiting: deque[Item] = deque()  # all files in their order; those with `data` are with the workers
+
+        def tasks() -> Iterator[tuple[bytes, str, int | None, Limits]]:
+            for item, seconds in self._read_ahead(files):
+                self.seconds["read"] += seconds
+                if item.photo_id in self.known:
+                    item.data = None
+                waiting.append(item)
+                if item.data is not None:
+                    # Known from now on: a second file with this content comes later in the same order.
+                    self.known[item.photo_id] = (Status.OK, None)
+                    yield item.data, item.file.display, self._detector.max_side, self._limits
+
+        for result in pool.imap(prepare, tasks(), window=2 * pool.workers + 1):
+            while waiting[0].data is None:
+                yield waiting.popleft()
+            item = waiting.popleft()
+            if isinstance(result, Failed):
+                item.error = _photo_error(result.error, item.file)
+            else:
+                item.prepared = result.value
+                self.seconds["decode"] += result.value.seconds
+            yield item
+        yield from waiting
+
+    def _read_ahead(self, files: Iterable[tuple[Source, FoundFile]]) -> Iterator[tuple[Item, float]]:
+        with ThreadPoolExecutor(_READERS) as readers:
+            ahead: deque[Future[tuple[Item, float]]] = deque()
+            for source, file in files:
+                ahead.append(readers.submit(self._read, source, file))
+                if len(ahead) > _READERS:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+
+    def _recognise(self, items: Sequence[Item], pool: WorkerPool) -> None:
+        """Detect and embed the faces of a batch and write the records."""
+        if not items:
+            return
+        photos = [_prepared(item).photo for item in items]
+        with self.timed("detect"):
+            found = self._detector.detect([photo.image for photo in photos])
+        with self.timed("embed"):
+            looks = [self._look(photo, faces) for photo, faces in zip(photos, found, strict=True)]
+        self._look_closer(items, looks, pool)
+        with self.timed("embed"):
+            vectors = self._embedder.embed(np.concatenate([look.crops for look in looks]))
+            start = 0
+            for item, look in zip(items, looks, strict=True):
+                item.record = self._record(item, look, vectors[start : start + len(look.faces)])
+                start += len(look.faces)
+
+    def _look(self, photo: DecodedPhoto, faces: Detections) -> _Look:
+        height, width = photo.image.shape[:2]
+        crops = align(photo.image, faces.landmarks, size=self._embedder.input_size)
+        return _Look(faces, crops, width, height, photo.scale)
+
+    def _look_closer(self, items: Sequence[Item], looks: list[_Look], pool: WorkerPool) -> None:
+        """Look again, larger, at reduced photos that show small faces, as group photos do."""
+        side = self._detector.closer_side
+        again = [
+            position
+            for position, look in enumerate(looks)
+            if look.scale < 1 and (look.faces.boxes[:, 2:].max(axis=1) < self._detector.small_face).any()
+        ]
+        tasks = [(items[position].data, items[position].file.display, side, self._limits) for position in again]
+        for position, result in zip(again, pool.imap(prepare, tasks, window=1), strict=True):
+            if isinstance(result, Failed):  # what the reduced photo showed is still good
+                continue
+            photo = result.value.photo
+            self.seconds["decode"] += result.value.seconds
+            with self.timed("detect"):
+                faces = self._detector.detect([photo.image])[0]
+            with self.timed("embed"):
+                looks[position] = self._look(photo, faces)
+
+    def _record(self, item: Item, look: _Look, vectors: FloatArray) -> PhotoRecord:
+        relative = look.faces.scaled(1 / look.width, 1 / look.height)
+        good = good_embeddings(vectors, self._embedder.dimension)
+        records = {}
+        for index, measured in enumerate(assess(look.crops, look.faces, scale=look.scale)):
+            x, y, w, h = (float(value) for value in relative.boxes[index])
+            unusable = not good[index] and measured.usable
+            quality = replace(measured, reason="the embedder gave no usable vector") if unusable else measured
+            key = face_id(item.photo_id, self._detector.name, (x, y, w, h))
+            records[key] = FaceRecord(
+                key,
+                (x, y, w, h),
+                relative.landmarks[index],
+                quality,
+                quality_score(quality),
+                vectors[index] if good[index] else None,
+            )
+        status = Status.OK if records else Status.NO_FACE
+        facts = _prepared(item).photo.facts
+        return PhotoRecord(item.photo_id, status, None, item.file.size, facts, tuple(records.values()))
+
+
+def _prepared(item: Item) -> Prepared:
+    if item.prepared is None:
+        message = f"{item.file.display} was not decoded"
+        raise AssertionError(message)
+    return item.prepared
+
+
+def _photo_error(error: BaseException, file: FoundFile) -> PhotoError:
+    if isinstance(error, PhotoError):
+        return error
+    return PhotoError(Status.CORRUPT, f"{file.display}: {error}")
+
+
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    pixels = 0
+    for item in items:
+        batch.append(item)
+        if item.prepared:
+            pixels += item.prepared.photo.image.size // 3
+        if len(batch) >= _BATCH_PHOTOS or pixels >= _BATCH_PIXELS:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch

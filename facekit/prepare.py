@@ -1,0 +1,28 @@
+"""What the worker processes do with a photo: everything that a broken file could crash."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from facekit.images import Limits, decode, thumbnail
+
+if TYPE_CHECKING:
+    from facekit.types import DecodedPhoto
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A decoded photo, its thumbnail (JPEG) and the seconds that this took."""
+
+    photo: DecodedPhoto
+    thumbnail: bytes
+    seconds: float
+
+
+def prepare(data: bytes, name: str, max_side: int | None, limits: Limits) -> Prepared:
+    """Decode a photo at the detector's working size and make its thumbnail. Raises `PhotoError`."""
+    start = perf_counter()
+    photo = decode(data, name=name, max_side=max_side, limits=limits)
+    return Prepared(photo, thumbnail(photo.image), perf_counter() - start)

@@ -1,0 +1,68 @@
+"""``library.toml``: what a library is made of and which models it is bound to."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from facekit.errors import LibraryError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT = 1
+FILE = "library.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The models that made a library, with the versions of facekit's own steps around them."""
+
+    detector: str
+    detector_version: str
+    embedder: str
+    embedder_version: str
+    dimension: int
+
+
+def read_settings(folder: Path) -> Settings | None:
+    """The settings of a library, or None where there is no library yet.
+
+    Raises
+    ------
+    LibraryError
+        If the file can't be understood, or a newer facekit wrote it.
+    """
+    path = folder / FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        document = tomllib.loads(text)
+        version, models = int(document["format"]), document["models"]
+        settings = Settings(**{name: kind(models[name]) for name, kind in _FIELDS.items()})
+    except (KeyError, TypeError, ValueError) as error:
+        message = f"{path} is damaged: {error}."
+        raise LibraryError(message, "Restore it from a backup, or make a new library from the photos.") from error
+    if version > FORMAT:
+        message = f"{folder} was made by a newer facekit (format {version}; this one knows {FORMAT})."
+        raise LibraryError(message, "Upgrade facekit.")
+    return settings
+
+
+_FIELDS = {"detector": str, "detector_version": str, "embedder": str, "embedder_version": str, "dimension": int}
+
+
+def write_settings(folder: Path, settings: Settings) -> None:
+    """Write the settings of a new library."""
+    lines = ["# A facekit library. The models below made it; only the same models may add to it.", f"format = {FORMAT}"]
+    lines += [f"created = {datetime.now().astimezone().replace(microsecond=0).isoformat()}", "", "[models]"]
+    lines += [f'{name} = "{getattr(settings, name)}"' for name in _FIELDS if name != "dimension"]
+    lines += [f"dimension = {settings.dimension}", ""]
+    part = folder / (FILE + ".part")
+    part.write_text("\n".join(lines), encoding="utf-8")
+    os.replace(part, folder / FILE)  # noqa: PTH105 - atomic

@@ -1,0 +1,101 @@
+"""The catalog as tidy tables, and tables as files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facekit.catalog import tables
+from facekit.errors import FacekitError
+from facekit.types import Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from facekit.catalog import Catalog
+    from facekit.types import TableName
+
+_PHOTO_COLUMNS = ["photo_id", "path", "status", "reason", "faces", "width", "height", "bytes", "format", "taken_at"]
+_PHOTO_COLUMNS += ["camera", "latitude", "longitude", "source", "paths"]
+_FACE_COLUMNS = ["face_id", "photo", "x", "y", "w", "h", "detection_score", "quality", "reason"]
+_FACE_COLUMNS += ["detector", "embedder", "source"]
+_MORE_FACE_COLUMNS = ["size", "sharpness", "yaw", "pitch", "roll", "landmarks", "photo_id"]
+
+
+def photos_frame(catalog: Catalog, status: Status | str | None = None) -> pd.DataFrame:
+    """One row a photo. ``path`` is the first of ``paths``; a photo whose files have all vanished is ``missing``.
+
+    Raises
+    ------
+    FacekitError
+        If there is no such status.
+    """
+    import pandas as pd
+
+    if status is not None and status not in set(Status):
+        message = f"There is no status {str(status)!r}."
+        raise FacekitError(message, f"Take one of {', '.join(Status)}.")
+    places = catalog.places()
+    rows = []
+    for row in catalog.rows(tables.photos):
+        files = places.get(row["photo_id"], [])
+        if files:
+            first = files[0]
+            gone = first["missing_since"] is not None
+            row |= {"path": first["display"], "source": first["source"], "paths": [file["display"] for file in files]}
+            rows.append(row | {"status": Status.MISSING.value if gone else row["status"]})
+    frame = pd.DataFrame(rows, columns=_PHOTO_COLUMNS)
+    if status is not None:
+        frame = frame[frame["status"] == str(status)]
+    frame = frame.astype({"faces": "int64", "bytes": "int64", "width": "Int64", "height": "Int64"})
+    return frame.sort_values("path", ignore_index=True)
+
+
+def faces_frame(catalog: Catalog) -> pd.DataFrame:
+    """One row a face: box in 0..1 of the upright photo, quality facts, models."""
+    import pandas as pd
+
+    places = catalog.places()
+    rows = []
+    for row in catalog.rows(tables.faces):
+        files = places.get(row["photo_id"], [])
+        if files:
+            rows.append(row | {"photo": files[0]["display"], "source": files[0]["source"]})
+    frame = pd.DataFrame(rows, columns=_FACE_COLUMNS + _MORE_FACE_COLUMNS)
+    return frame.sort_values(["photo", "x", "y"], ignore_index=True)
+
+
+def export(catalog: Catalog, table: TableName, path: str | Path, *, include_poor: bool) -> Path:
+    """Write faces or photos as CSV, JSON or Parquet, or embeddings as NPZ, by the file's extension.
+
+    Raises
+    ------
+    FacekitError
+        If the extension is none of these.
+    """
+    path = Path(path).expanduser()
+    kind = path.suffix.lower()
+    allowed = {".npz"} if table == "embeddings" else {".csv", ".json", ".parquet"}
+    if kind not in allowed:
+        message = (
+            f"{table} can be written as {', '.join(sorted(allowed))}, not as {kind or 'a file without extension'}."
+        )
+        raise FacekitError(message, "Name the file accordingly.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if table == "embeddings":
+        face_ids, vectors = catalog.embeddings(include_poor=include_poor)
+        np.savez_compressed(path, face_id=np.array(face_ids, dtype=str), embedding=vectors)
+        return path
+    frame = photos_frame(catalog) if table == "photos" else faces_frame(catalog)[_FACE_COLUMNS]
+    if kind == ".parquet":
+        frame.to_parquet(path, index=False)
+    elif kind == ".json":
+        frame.to_json(path, orient="records", force_ascii=False, date_format="iso", indent=1)
+    else:
+        if table == "photos":
+            frame["paths"] = [json.dumps(paths, ensure_ascii=False) for paths in frame["paths"]]
+        frame.to_csv(path, index=False)
+    return path
