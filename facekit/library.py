@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from facekit.images import Limits
     from facekit.models.protocols import Detector, Embedder
-    from facekit.types import FloatArray, Status, TableName
+    from facekit.types import Detail, FloatArray, Status, TableName
 
 DETECTOR = "yunet"
 EMBEDDER = "sface"
@@ -183,6 +183,7 @@ class Library:
         self,
         *roots: str | bytes | os.PathLike[str],
         progress: Progress = True,
+        detail: Detail = "normal",
         limits: Limits | None = None,
     ) -> IngestReport:
         """Bring folders (or single files) into the library.
@@ -197,6 +198,9 @@ class Library:
             Folders, searched with everything below them, or files.
         progress : bool or callable
             A progress bar (default), none, or a function called with (files done, files to do).
+        detail : {"normal", "fine"}
+            "normal" looks closely at the photos that show small faces, "fine" at every photo, which takes several
+            times as long and finds the odd face more. It applies to the photos that this run reads.
         limits : Limits, optional
             The largest file and picture to accept; photos once refused as too large are tried again.
 
@@ -210,7 +214,10 @@ class Library:
         if not sources:
             message = "No folder was named."
             raise FacekitError(message, "Call ingest with the folders that hold the photos.")
-        run = Ingest(self._catalog, self._index, self.folder, self.detector, self.embedder, limits)
+        detector = self.detector
+        if detail != "normal":
+            detector = load_detector(self.settings.detector, device=self._device, detail=detail)
+        run = Ingest(self._catalog, self._index, self.folder, detector, self.embedder, limits)
         return run.run(sources, [source.root for source in sources], progress)
 
     def remove(self, path: str | os.PathLike[str]) -> int:

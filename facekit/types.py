@@ -18,6 +18,9 @@ Image: TypeAlias = npt.NDArray[np.uint8]
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
+Detail: TypeAlias = Literal["normal", "fine"]
+"""How closely a detector looks at large photos."""
+
 TableName: TypeAlias = Literal["faces", "photos", "embeddings"]
 """What can be exported."""
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from multiprocessing import Pipe
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from facekit.errors import WorkerCrashError, WorkerTimeoutError
+from facekit.errors import FacekitError, WorkerCrashError, WorkerTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -159,7 +159,9 @@ class WorkerPool:
                 return workers[0].call(function, item, self._timeout)
             except _DeathError as death:
                 message = f"The worker process died twice, the second time with nothing beside it ({death})."
-                return Failed(item, WorkerCrashError(message, "It crashes a library, or needs more memory than there is."))
+                return Failed(
+                    item, WorkerCrashError(message, "It crashes a library, or needs more memory than there is.")
+                )
             finally:
                 for worker in workers:
                     self._idle.put(worker)

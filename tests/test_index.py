@@ -77,7 +77,9 @@ def test_search_is_exact_and_filters_as_python_does(
     index.upsert(rows)  # again and again: an upsert of the same rows must not add any
     assert index.count() == 60
     probe = unit(seed)
-    expected = sorted(((float(one.vector @ probe), one.face_id) for one in rows if fits(one, where)), reverse=True)[:limit]
+    expected = sorted(((float(one.vector @ probe), one.face_id) for one in rows if fits(one, where)), reverse=True)[
+        :limit
+    ]
     found = index.search(probe, limit, where)
     assert [key for key, _ in found] == [key for _, key in expected]
     np.testing.assert_allclose([score for _, score in found], [score for score, _ in expected], atol=1e-5)
