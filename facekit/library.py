@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -96,19 +96,20 @@ class Library:
         settings = read_settings(folder)
         if settings is None:
             settings = _new_settings(folder, detector, embedder)
-        self._lock = OwnerLock(folder)
-        try:
+        with ExitStack() as opened:
+            lock = OwnerLock(folder)
+            opened.callback(lock.release)
             if not (folder / FILE).exists():
                 write_settings(folder, settings)
             self.settings = settings
             self._check_models(detector, embedder)
-            self._sink = log_into(folder)
+            opened.callback(_remove_sink, log_into(folder))
             self._catalog = _open_catalog(folder)
+            opened.callback(self._catalog.close)
             self._index = self._open_index()
-        except BaseException:
-            self._lock.release()
-            raise
-        self._finalizer = weakref.finalize(self, _close, self._index, self._catalog, self._sink, self._lock)
+            opened.callback(_close_index, self._index)
+            # Everything is open: from here on it is closed by close(), or when the library is collected.
+            self._finalizer = weakref.finalize(self, opened.pop_all().close)
         if not self._catalog.index_is_current or self._index.count() != self._catalog.counts()["indexable_faces"]:
             reconcile(self._catalog, self._index)
         logger.info("Opened {} ({} + {})", folder, settings.detector, settings.embedder)
@@ -364,13 +365,14 @@ class Library:
         return html_table({"closed library": str(self.folder)} if self.closed else self.stats())
 
 
-def _close(index: MilvusIndex, catalog: Catalog, sink: int, lock: OwnerLock) -> None:
-    with suppress(Exception):  # a vector index that can't be written is rebuilt from the catalog
+def _close_index(index: MilvusIndex) -> None:
+    with suppress(Exception):  # what could not be written is written again from the catalog
         index.close()
-    catalog.close()
+
+
+def _remove_sink(sink: int) -> None:
     with suppress(ValueError):  # somebody removed all of loguru's sinks
         logger.remove(sink)
-    lock.release()
 
 
 def _new_settings(folder: Path, detector: str | None, embedder: str | None) -> Settings:

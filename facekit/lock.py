@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from facekit.errors import LibraryLockedError
+from facekit.errors import LibraryError, LibraryLockedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,8 @@ class OwnerLock:
     ------
     LibraryLockedError
         If another process holds it; its ``pid`` says which.
+    LibraryError
+        If the folder can't be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,9 +30,12 @@ class OwnerLock:
         self._lock = FileLock(folder / "lock", timeout=0)
         try:
             self._lock.acquire()
+            self._owner.write_text(json.dumps({"pid": os.getpid()}))
         except Timeout as error:
             raise self._locked(folder) from error
-        self._owner.write_text(json.dumps({"pid": os.getpid()}))
+        except OSError as error:
+            message = f"The library {folder} can't be written: {error.strerror or error}."
+            raise LibraryError(message, "Check its permissions, or copy it to where you may write.") from error
 
     def _locked(self, folder: Path) -> LibraryLockedError:
         try:

@@ -17,7 +17,10 @@ _state = {"quiet": False}
 
 
 def quiet_console() -> None:
-    """Show only facekit's warnings on stderr, once; what other packages log is shown as before."""
+    """Show only facekit's warnings and notices on stderr, once; what other packages log is shown as before.
+
+    A notice is what a user should see although all is well, such as a download: ``logger.bind(notice=True).info(...)``.
+    """
     if _state["quiet"]:
         return
     _state["quiet"] = True
@@ -28,7 +31,7 @@ def quiet_console() -> None:
 
 def _for_console(record: Record) -> bool:
     ours = (record["name"] or "").startswith("facekit")
-    return not ours or record["level"].no >= logger.level("WARNING").no
+    return not ours or record["level"].no >= logger.level("WARNING").no or "notice" in record["extra"]
 
 
 def log_into(folder: Path) -> int:

@@ -20,6 +20,11 @@ TEMPLATE = np.array(
 )
 TEMPLATE_SIZE = 112
 
+# Down to this scale crops are those of FaceRecognizerSF::alignCrop. On 34 ordinary photos, nearly half of them with
+# faces more than four times too large, the mean similarity of the 51 pairs of one person is 0.736 without shrinking,
+# 0.744 with it below a quarter and 0.746 below a half; all 51 are recalled at 0.363 each time.
+_SHRINK_BELOW = 0.25
+
 # Square pixels: below it landmarks are one point, or have nothing in common with the template.
 _ONE_POINT = 1e-6
 
@@ -106,8 +111,8 @@ def _cut(image: Image, matrix: npt.NDArray[np.float64], face: npt.NDArray[np.uin
 def _part(image: Image, matrix: npt.NDArray[np.float64], size: int) -> tuple[Image, npt.NDArray[np.float64]]:
     """Cut out the part of the image that an aligned face shows, and the 3 x 3 matrix from its pixels to the image's.
 
-    A face more than twice as large as wanted is shrunk on the way: linear interpolation looks at 2 x 2 pixels, and
-    would leave out all those between.
+    A face more than four times as large as wanted is first shrunk to twice the size: linear interpolation looks at
+    2 x 2 pixels, and would leave out all those between.
     """
     import cv2
 
@@ -119,8 +124,8 @@ def _part(image: Image, matrix: npt.NDArray[np.float64], size: int) -> tuple[Ima
     right, bottom = np.clip(np.ceil(seen.max(axis=0)) + 2, 0, limits).astype(int)
     part: Image = np.ascontiguousarray(image[top:bottom, left:right])
     place = np.array([[1.0, 0, left], [0, 1, top], [0, 0, 1]])
-    shrink = 2 * scale
-    if shrink < 1 and part.size:
+    if scale < _SHRINK_BELOW and part.size:
+        shrink = 2 * scale
         height, width = part.shape[:2]
         smaller = (max(1, round(width * shrink)), max(1, round(height * shrink)))
         part = cv2.resize(part, smaller, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)

@@ -213,6 +213,9 @@ def fetch(file: WeightFile, *, progress: Progress | None = None) -> Path:
     if os.environ.get("FACEKIT_OFFLINE") == "1":
         message = f"The model file {file.name} is not on this machine, and FACEKIT_OFFLINE=1 forbids fetching it."
         raise WeightsError(message, _by_hand(file))
+    # A request to the outside: a user should see it, and why nothing happens for some seconds.
+    notice = logger.bind(notice=True)
+    notice.info("Fetching the model file {} ({:.1f} MB), once.", file.name, file.size / 1e6)
     answers = []
     for source in file.sources:
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
     from facekit.models.passes import Level, Span
-    from facekit.types import Image
-
-Detail: TypeAlias = Literal["normal", "fine"]
+    from facekit.types import Detail, Image
 
 _FILE = "face_detection_yunet_2023mar_int8bq.onnx"
 WEIGHTS = WeightFile(
@@ -83,6 +81,9 @@ class YuNet:
 
     So a group photo costs "normal" both looks, and a photo without small faces only the 85 ms of the first. False
     faces: 7 in 87 megapixels without any.
+
+    A tilted head is found, but its landmarks are drawn too upright, and with them the aligned face: SFace knows 97 %
+    of 100 faces again as they are, 95 % tilted by 20 degrees, 79 % by 30, 36 % by 45 and hardly any lying down.
 
     Parameters
     ----------
