@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 STAGES = ("read", "decode", "detect", "embed", "store")
 
-_BATCH_PHOTOS = 32
+_BATCH_PHOTOS = 16
 _BATCH_PIXELS = 24_000_000  # 72 MB of pixels: eight photos at the detector's usual working size
 _READERS = 2  # threads that read and hash files: enough to hide a slow disk, few enough to bound memory
 
@@ -46,6 +46,10 @@ class _Look:
     width: int
     height: int
     scale: float
+
+    def shows_small(self, size: float) -> bool:
+        """Whether the photo was reduced and shows a face of fewer pixels than this on its longer side."""
+        return self.scale < 1 and bool((self.faces.boxes[:, 2:].max(axis=1) < size).any())
 
 
 @dataclass(slots=True, eq=False)
@@ -182,22 +186,18 @@ class Pipeline:
 
     def _look_closer(self, items: Sequence[Item], looks: list[_Look], pool: WorkerPool) -> None:
         """Look again, larger, at reduced photos that show small faces, as group photos do."""
-        side = self._detector.closer_side
-        again = [
-            position
-            for position, look in enumerate(looks)
-            if look.scale < 1 and (look.faces.boxes[:, 2:].max(axis=1) < self._detector.small_face).any()
-        ]
-        tasks = [(items[position].data, items[position].file.display, side, self._limits) for position in again]
-        for position, result in zip(again, pool.imap(prepare, tasks, window=1), strict=True):
-            if isinstance(result, Failed):  # what the reduced photo showed is still good
-                continue
-            photo = result.value.photo
-            self.seconds["decode"] += result.value.seconds
-            with self.timed("detect"):
-                faces = self._detector.detect([photo.image])[0]
-            with self.timed("embed"):
-                looks[position] = self._look(photo, faces)
+        for side in self._detector.closer_sides:
+            again = [position for position, look in enumerate(looks) if look.shows_small(self._detector.small_face)]
+            tasks = [(items[position].data, items[position].file.display, side, self._limits) for position in again]
+            for position, result in zip(again, pool.imap(prepare, tasks, window=2), strict=True):
+                if isinstance(result, Failed):  # what the reduced photo showed is still good
+                    continue
+                photo = result.value.photo
+                self.seconds["decode"] += result.value.seconds
+                with self.timed("detect"):
+                    faces = self._detector.detect([photo.image], closely=True)[0]
+                with self.timed("embed"):
+                    looks[position] = self._look(photo, faces)
 
     def _record(self, item: Item, look: _Look, vectors: FloatArray) -> PhotoRecord:
         relative = look.faces.scaled(1 / look.width, 1 / look.height)

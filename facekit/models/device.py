@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import TYPE_CHECKING, TypeVar
 
 from facekit.errors import DeviceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     import onnxruntime
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+AT_ONCE = 2
+"""Runs side by side on a CPU, each with its share of the cores: one run over all of them waits for its slowest core,
+and decoding keeps cores busy. More runs at once need more memory."""
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -63,7 +75,7 @@ def open_session(graph: bytes, device: str = "auto") -> onnxruntime.InferenceSes
     Returns
     -------
     onnxruntime.InferenceSession
-        It uses every physical core that this process may use.
+        Each run on a CPU uses a share of the cores, so that `side_by_side` fills them.
 
     Raises
     ------
@@ -81,7 +93,7 @@ def open_session(graph: bytes, device: str = "auto") -> onnxruntime.InferenceSes
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     # Within a container ONNX Runtime would count the cores of the host.
-    options.intra_op_num_threads = cpu_count(only_physical_cores=True)
+    options.intra_op_num_threads = max(1, cpu_count(only_physical_cores=True) // AT_ONCE)
     session = onnxruntime.InferenceSession(graph, options, providers=providers)
     taken = session.get_providers()[0]
     if taken != providers[0]:
@@ -97,3 +109,33 @@ def session_device(session: onnxruntime.InferenceSession) -> tuple[str, str]:
     """Say what a session really runs on: the device (``"cpu"`` or ``"cuda"``) and the provider's name."""
     provider = session.get_providers()[0]
     return ("cuda" if provider == CUDA else "cpu"), provider
+
+
+def side_by_side(function: Callable[[T], R], items: Iterable[T], device: str) -> Iterator[R]:
+    """Apply a function that runs a session to items, some at once on a CPU; results come in the items' order.
+
+    Parameters
+    ----------
+    function : callable
+        Called in other threads.
+    items : iterable
+        Taken as they are needed, so that memory stays bounded.
+    device : str
+        What the session runs on, see `session_device`; anything but a CPU gets one item at a time.
+    """
+    if device != "cpu":
+        yield from map(function, items)
+        return
+    ahead: deque[Future[R]] = deque()
+    for item in items:
+        ahead.append(_threads().submit(function, item))
+        if len(ahead) >= AT_ONCE:
+            yield ahead.popleft().result()
+    while ahead:
+        yield ahead.popleft().result()
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    # Always the same: the C library gives new threads memory of their own, and does not take it back.
+    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="facekit-model")

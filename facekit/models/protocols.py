@@ -25,9 +25,9 @@ class Detector(Protocol):
     max_side : int or None
         Longest side in pixels that this detector looks at: a photo may be decoded at that scale instead of in full.
         None: only the full size will do.
-    closer_side : int or None
-        Longest side in pixels of the closer look that a reduced photo is worth when a face in it is smaller than
-        `small_face` pixels on its longer side; None: the full size.
+    closer_sides : tuple of int
+        Longest sides in pixels of the closer looks: a reduced photo is worth the next one while a face in it is
+        smaller than `small_face` pixels on its longer side.
     """
 
     @property
@@ -51,7 +51,7 @@ class Detector(Protocol):
         ...
 
     @property
-    def closer_side(self) -> int | None:
+    def closer_sides(self) -> tuple[int, ...]:
         """Longest side in pixels of the closer look, or None for the full size."""
         ...
 
@@ -60,13 +60,15 @@ class Detector(Protocol):
         """Longest side in pixels of a face that makes a closer look worth while."""
         ...
 
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
+    def detect(self, images: Sequence[Image], *, closely: bool = False) -> list[Detections]:
         """Find the faces in images of any sizes.
 
         Parameters
         ----------
         images : sequence of ndarray, uint8 (H, W, 3)
             Upright RGB pictures.
+        closely : bool
+            Look at all pixels at once instead of at a reduced image first.
 
         Returns
         -------

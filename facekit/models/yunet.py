@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from facekit.models.device import open_session, session_device
+from facekit.models.device import open_session, session_device, side_by_side
 from facekit.models.fold import folded
 from facekit.models.passes import padded, plan_levels
 from facekit.models.weights import UrlSource, WeightFile, WheelSource
@@ -51,36 +51,35 @@ SCORE_THRESHOLD = 0.6
 NMS_THRESHOLD = 0.3
 STRIDES = (8, 16, 32)
 
-WORKING_SIDE = 2000
+WORKING_SIDE = 1280
 """Longest side in pixels of the first look in "normal" detail."""
-CLOSER_SIDE = 4096
-"""Longest side in pixels of the closer look in "normal" detail."""
+CLOSER_SIDES = (2000, 4096)
+"""Longest sides in pixels of the closer looks in "normal" detail, each taken while the last one shows small faces."""
 SMALL_FACE = 32
 """Longest side in pixels of a face at which "normal" detail takes the closer look: below it recall drops."""
 
 # Pixels given to the network in one run. A CPU gains nothing from more than a few images at once; this bounds memory.
-_BATCH_PIXELS = 1 << 21
+_BATCH_PIXELS = 1 << 20
 
 
 class YuNet:
     """Finds faces and their five landmarks.
 
-    How closely a large image is looked at was measured on 12 megapixel group pictures: 4000 x 3000, 150 faces of
-    Labeled Faces in the Wild each, with the longer side of the face as given. Recall, the network's time on 2 cores
-    and its memory:
+    How closely a large image is looked at was measured on 12 megapixel group pictures: 4000 x 3000, 80 to 150 faces of
+    Labeled Faces in the Wild each, with the longer side of the face as given. Recall, and the time on 2 cores:
 
-    =====================  =====  =====  =====  =====  ======  ======  ======
-    looked at              24 px  32 px  40 px  60 px  100 px  time    memory
-    =====================  =====  =====  =====  =====  ======  ======  ======
-    long side 1280         0.00   0.31   0.67   0.99   1.00
-    long side 1600         0.09   0.59   0.83   0.99   1.00    50 ms   150 MB
-    long side 2000         0.29   0.77   0.95   0.99   1.00    85 ms   250 MB
-    "normal"               0.95   0.97   1.00   1.00   1.00    465 ms  270 MB
-    "fine"                 0.95   0.97   1.00   1.00   1.00    385 ms  270 MB
-    =====================  =====  =====  =====  =====  ======  ======  ======
+    =====================  =====  =====  =====  =====  ======  ==============
+    looked at              24 px  32 px  40 px  60 px  100 px  time
+    =====================  =====  =====  =====  =====  ======  ==============
+    long side 1280         0.00   0.31   0.67   0.99   1.00    50 ms
+    long side 1600         0.09   0.59   0.83   0.99   1.00
+    long side 2000         0.29   0.77   0.95   0.99   1.00    130 ms
+    "normal"               0.91   1.00   1.00   1.00   1.00    50 to 1200 ms
+    "fine"                 0.91   1.00   1.00   1.00   1.00    500 to 600 ms
+    =====================  =====  =====  =====  =====  ======  ==============
 
-    So a group photo costs "normal" both looks, and a photo without small faces only the 85 ms of the first. False
-    faces: 7 in 87 megapixels without any.
+    So a photo of large faces costs "normal" only the 50 ms of the first look, a group photo all three. False faces at
+    full size: 7 in 87 megapixels without any.
 
     A tilted head is found, but its landmarks are drawn too upright, and with them the aligned face: SFace knows 97 %
     of 100 faces again as they are, 95 % tilted by 20 degrees, 79 % by 30, 36 % by 45 and hardly any lying down.
@@ -90,8 +89,8 @@ class YuNet:
     session : onnxruntime.InferenceSession
         The folded graph, with free batch, height and width.
     detail : {"normal", "fine"}
-        "normal" looks at a photo with a long side of up to 2000 pixels and, where that shows small faces as group
-        photos do, again with up to 4096. "fine" looks at all pixels of every photo.
+        "normal" looks at a photo with a long side of up to 1280 pixels and, where that shows small faces, again with
+        up to 2000 and then, as group photos need it, up to 4096. "fine" looks at all pixels of every photo.
     """
 
     name = "yunet"
@@ -105,16 +104,18 @@ class YuNet:
         self._detail = detail
         self.device, self.provider = session_device(session)
         self.max_side = WORKING_SIDE if detail == "normal" else None
-        self.closer_side = CLOSER_SIDE if detail == "normal" else None
+        self.closer_sides = CLOSER_SIDES if detail == "normal" else ()
         self.small_face = SMALL_FACE
 
-    def detect(self, images: Sequence[Image]) -> list[Detections]:
+    def detect(self, images: Sequence[Image], *, closely: bool = False) -> list[Detections]:
         """Find the faces in images of any sizes.
 
         Parameters
         ----------
         images : sequence of ndarray, uint8 (H, W, 3)
             Upright RGB pictures.
+        closely : bool
+            Look at all pixels at once, as in "fine" detail.
 
         Returns
         -------
@@ -128,23 +129,24 @@ class YuNet:
         """
         for image in images:
             _check_image(image)
-        side = WORKING_SIDE if self._detail == "normal" else math.inf
+        step_by_step = self._detail == "normal" and not closely
+        side = WORKING_SIDE if step_by_step else math.inf
         plans = [plan_levels(image.shape[1], image.shape[0], side) for image in images]
         found = self._look(images, plans)
-        if self._detail == "normal":
+        for closer in self.closer_sides if step_by_step else ():
             crowds = [i for i, image in enumerate(images) if _has_small_faces(image, plans[i][0], found[i][0])]
-            chosen = [images[i] for i in crowds]
-            closer = [plan_levels(image.shape[1], image.shape[0], CLOSER_SIDE)[:-1] for image in chosen]
-            for i, more in zip(crowds, self._look(chosen, closer), strict=True):
+            for i in crowds:
+                plans[i] = plan_levels(images[i].shape[1], images[i].shape[0], closer)
+            looks = self._look([images[i] for i in crowds], [plans[i][:-1] for i in crowds])
+            for i, more in zip(crowds, looks, strict=True):
                 found[i] = [*more, found[i][-1]]
         return [_without_duplicates(looks) for looks in found]
 
     def _look(self, images: Sequence[Image], plans: Sequence[Sequence[Level]]) -> list[list[Detections]]:
         """Run the network over all levels of all images; return the faces of each, in pixels of the image."""
         parts: list[list[list[Detections]]] = [[[] for _ in levels] for levels in plans]
-        for batch in _batches(images, plans):
-            pictures = [picture for *_, picture in batch]
-            for (i, k, column, row, _), faces in zip(batch, self._run(pictures), strict=True):
+        for batch, found in side_by_side(self._run, _batches(images, plans), self.device):
+            for (i, k, column, row, _), faces in zip(batch, found, strict=True):
                 parts[i][k].append(_believed(faces, plans[i][k], column, row))
         return [
             [_joined(tiles).scaled(image.shape[1] / level.width, image.shape[0] / level.height)
@@ -152,15 +154,17 @@ class YuNet:
             for image, of_image, levels in zip(images, parts, plans, strict=True)
         ]  # fmt: skip
 
-    def _run(self, pictures: list[Image]) -> list[Detections]:
+    def _run(self, batch: list[_Work]) -> tuple[list[_Work], list[Detections]]:
         """Give pictures of one size, a multiple of the stride, to the network."""
         import cv2
 
+        pictures = [picture for *_, picture in batch]
         blob = cv2.dnn.blobFromImages(pictures, swapRB=True)  # the network wants BGR, float32 (N, 3, H, W), 0..255
         values = self._session.run(self._outputs, {"input": blob})
         outputs = dict(zip(self._outputs, values, strict=True))
         image, boxes, landmarks, scores = _decode(outputs, blob.shape[3])
-        return [Detections(boxes[image == i], landmarks[image == i], scores[image == i]) for i in range(len(pictures))]
+        found = (image == i for i in range(len(pictures)))
+        return batch, [Detections(boxes[own], landmarks[own], scores[own]) for own in found]
 
 
 def load(*, device: str = "auto", detail: Detail = "normal") -> YuNet:
@@ -213,7 +217,8 @@ def _resized(image: Image, level: Level) -> Image:
     if image.shape[:2] == (level.height, level.width):
         return image
     size = (level.width, level.height)
-    return np.asarray(cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    how = cv2.INTER_AREA if level.width < image.shape[1] else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(np.ascontiguousarray(image), size, interpolation=how), dtype=np.uint8)
 
 
 def _padded(part: Image) -> Image:
