@@ -1,0 +1,148 @@
+"""The bench on real photos, with the deepface side, whose weights must be ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facekit import bench as bench_module
+from facekit.bench import bench
+from facekit.errors import FacekitError
+from facekit.models import sface, yunet
+from facekit.models.alignment import align
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEYS = [
+    *("photos", "faces", "photos_per_s", "stages", "peak_mb", "search_p50_ms", "search_p95_ms"),
+    *("deepface_photos_per_s", "ratio_to_deepface"),
+]
+
+EMBED_WITH_DEEPFACE = """
+import json, sys
+import numpy as np
+from deepface import DeepFace
+faces = np.load(sys.argv[1])
+embed = lambda face: DeepFace.represent(face[:, :, ::-1], model_name="SFace", detector_backend="skip")[0]["embedding"]
+print(json.dumps([embed(face) for face in faces]))
+"""
+
+
+@pytest.fixture
+def photos(lfw: Path, ordinary_photos: Path, tmp_path: Path) -> Path:
+    """Eleven photos with faces, one without, and a file that is no photo; some under names that are not ASCII."""
+    folder = tmp_path / "Фото"
+    folder.mkdir()
+    for number, photo in enumerate(sorted(lfw.glob("A*/*.jpg"))[:8]):
+        shutil.copy(photo, folder / (f"снимок {number}.jpg" if number % 2 else photo.name))
+    for name in ("couple.jpg", "img26.jpg", "img29.jpg"):
+        shutil.copy(ordinary_photos / name, folder / name)
+    Image.new("RGB", (640, 480), "seagreen").save(folder / "nobody.png")
+    (folder / "notes.txt").write_text("not a photo", encoding="utf-8")
+    return folder
+
+
+def test_both_sides_are_measured_on_the_same_photos(photos: Path) -> None:
+    before = {path: path.read_bytes() for path in photos.iterdir()}
+    result = bench(photos)
+    document = result.to_dict()
+    assert list(document) == KEYS
+    assert json.loads(json.dumps(document)) == document
+    assert document["photos"] == 12
+    assert document["faces"] >= 12
+    assert list(document["stages"]) == ["read", "decode", "detect", "embed", "store"]
+    for stage in document["stages"].values():
+        assert stage["photos_per_s"] == pytest.approx(12 / stage["seconds"])
+        assert stage["faces_per_s"] == pytest.approx(document["faces"] / stage["seconds"])
+    assert document["peak_mb"] > 50  # less than that is not even ONNX Runtime loaded
+    assert 0 < document["search_p50_ms"] <= document["search_p95_ms"]
+    assert document["deepface_photos_per_s"] > 0
+    assert document["ratio_to_deepface"] == pytest.approx(document["photos_per_s"] / document["deepface_photos_per_s"])
+    assert result.deepface_search_p50_ms is not None
+    assert "times as fast" in repr(result)
+    assert {path: path.read_bytes() for path in photos.iterdir()} == before, "the photos are only read"
+
+
+def test_deepface_embeds_with_our_weights(lfw: Path, tmp_path: Path) -> None:
+    """The same aligned faces give the same vectors, so that what is compared is the work around the models."""
+    detector, embedder = yunet.load(device="cpu"), sface.load(device="cpu")
+    images = [np.asarray(Image.open(photo)) for photo in sorted(lfw.glob("B*/*.jpg"))[:5]]
+    detections = detector.detect(images)
+    faces = np.concatenate([align(image, found[0].landmarks) for image, found in zip(images, detections, strict=True)])
+    np.save(tmp_path / "faces.npy", faces)
+    bench_module._place_weights(tmp_path)
+    run = subprocess.run(
+        [sys.executable, "-c", EMBED_WITH_DEEPFACE, str(tmp_path / "faces.npy")],
+        env=os.environ | {"DEEPFACE_HOME": str(tmp_path), "DEEPFACE_BACKEND_ENGINE": "onnx"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    theirs = np.array(json.loads(run.stdout.splitlines()[-1]))
+    theirs /= np.linalg.norm(theirs, axis=1, keepdims=True)
+    np.testing.assert_allclose(np.sum(theirs * embedder.embed(faces), axis=1), 1, atol=1e-4)
+
+
+def test_deepface_finds_faces_with_our_weights(photos: Path, tmp_path: Path) -> None:
+    home, copies = tmp_path / "home", tmp_path / "copies"
+    bench_module._place_weights(home)
+    bench_module._copy_sample(sorted(photos.glob("*.jpg")), copies)
+    settings = {"DEEPFACE_HOME": str(home), "DEEPFACE_BACKEND_ENGINE": "onnx"}
+    result, _ = bench_module._run_measured("facekit._deepface_loop", str(copies), **settings)
+    assert result["photos"] == 11
+    assert result["faces"] >= 11
+    assert len(result["search_ms"]) == 11
+
+
+@pytest.mark.parametrize(
+    ("models", "says"),
+    [({}, 'pip install "facekit[deepface]"'), ({"detector": "retinaface"}, "yunet + sface only")],
+)
+def test_the_missing_side_is_said_on_stderr(
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    models: dict[str, str],
+    says: str,
+) -> None:
+    monkeypatch.setattr(bench_module.importlib.util, "find_spec", lambda name: None)
+    assert bench_module._deepface(photos, **({"detector": "yunet", "embedder": "sface"} | models)) is None
+    assert says in capsys.readouterr().err
+
+
+def test_a_deepface_that_fails_is_said_on_stderr(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench_module, "_place_weights", lambda home: home.mkdir())
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # deepface must not fetch weights of its own
+    assert bench_module._deepface(photos, "yunet", "sface") is None
+    assert "facekit._deepface_loop stopped with exit status 1" in capsys.readouterr().err
+
+
+def test_a_sample_is_spread_over_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_module, "DEEPFACE_PHOTOS", 5)
+    originals = [tmp_path / f"фото {i:03d}.JPG" for i in range(101)]
+    for i, photo in enumerate(originals):
+        photo.write_bytes(bytes([i]))
+    bench_module._copy_sample(originals, tmp_path / "sample")
+    copies = sorted((tmp_path / "sample").iterdir())
+    assert [copy.read_bytes()[0] for copy in copies] == [0, 25, 50, 75, 100]
+    assert all(copy.name.isascii() for copy in copies)
+
+
+def test_there_must_be_something_to_measure(tmp_path: Path) -> None:
+    with pytest.raises(FacekitError, match="nowhere is not a folder"):
+        bench(tmp_path / "nowhere")
+    Image.new("RGB", (640, 480), "seagreen").save(tmp_path / "nobody.png")
+    with pytest.raises(FacekitError, match="shows a face"):
+        bench(tmp_path)
