@@ -20,7 +20,8 @@ OVERVIEW = 640
 """Longest side in pixels of the most reduced look; YuNet was trained at this size."""
 ENLARGED = 480
 """Longest side in pixels that a smaller image is enlarged to, at most twice: landmarks are read more exactly. On LFW's
-development set (250 x 250) the equal error rate fell from 1.2 to 0.8 %, mean average precision rose from 98.1 to 98.4 %."""
+development set (250 x 250) the equal error rate fell from 1.2 to 0.8 %, mean average precision rose from 98.1 to 98.4.
+"""
 LARGEST = 256
 """Longest side in pixels of a face that is believed where a smaller look follows; YuNet's authors name 300."""
 STEP = 8
