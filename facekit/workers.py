@@ -85,7 +85,7 @@ class WorkerPool:
 
         self.workers = workers or min(cpu_count(), MOST_WORKERS)
         self._timeout = timeout
-        self._threads = ThreadPoolExecutor(self.workers, thread_name_prefix="facekit-worker")
+        self._threads = ThreadPoolExecutor(self.workers, "facekit-worker", initializer=_block_ctrl_c)
         # Last in, first out: little work starts few processes.
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
         self._all = [_Worker() for _ in range(self.workers)]
@@ -284,6 +284,12 @@ def _send(pipe: Connection, parts: Parts) -> None:
 def _receive(pipe: Connection) -> Parts:
     count = int.from_bytes(pipe.recv_bytes(), "big")
     return [bytearray(pipe.recv_bytes()) for _ in range(count)]  # an array made from a bytearray can be written to
+
+
+def _block_ctrl_c() -> None:
+    # Processes inherit this from the thread that starts them: Ctrl-C must not reach one that is only just starting.
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 # What follows runs in the worker processes.
