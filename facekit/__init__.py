@@ -16,11 +16,14 @@ if TYPE_CHECKING:
         DeviceError,
         EmbeddingError,
         FacekitError,
+        LibraryBusyError,
         LibraryError,
         LibraryLockedError,
         ModelMismatchError,
         NoFaceError,
         PhotoError,
+        ServiceError,
+        UnknownIdError,
         VectorIndexError,
         WeightsError,
     )
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from facekit.library import open_library as open  # noqa: A004 - fk.open is what one would type
     from facekit.models import align, detect, embed, similarity
     from facekit.sources import scan
-    from facekit.types import Detections, Hit, Quality, Status
+    from facekit.types import Detections, Face, Hit, Photo, Probe, Quality, Status
 
 __version__ = "0.1.0"
 
@@ -41,11 +44,14 @@ _HOMES = {
         "DeviceError",
         "EmbeddingError",
         "FacekitError",
+        "LibraryBusyError",
         "LibraryError",
         "LibraryLockedError",
         "ModelMismatchError",
         "NoFaceError",
         "PhotoError",
+        "ServiceError",
+        "UnknownIdError",
         "VectorIndexError",
         "WeightsError",
     ],
@@ -55,7 +61,7 @@ _HOMES = {
     "facekit.library": ["Library", "open"],
     "facekit.models": ["align", "detect", "embed", "similarity"],
     "facekit.sources": ["scan"],
-    "facekit.types": ["Detections", "Hit", "Quality", "Status"],
+    "facekit.types": ["Detections", "Face", "Hit", "Photo", "Probe", "Quality", "Status"],
 }
 _home = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -63,19 +69,25 @@ __all__ = [
     "Detections",
     "DeviceError",
     "EmbeddingError",
+    "Face",
     "FacekitError",
     "Hit",
     "Hits",
     "IngestReport",
     "Library",
+    "LibraryBusyError",
     "LibraryError",
     "LibraryLockedError",
     "Limits",
     "ModelMismatchError",
     "NoFaceError",
+    "Photo",
     "PhotoError",
+    "Probe",
     "Quality",
+    "ServiceError",
     "Status",
+    "UnknownIdError",
     "VectorIndexError",
     "WeightsError",
     "align",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +34,10 @@ app = typer.Typer(
 models_app = typer.Typer(no_args_is_help=True)
 evaluate_app = typer.Typer(no_args_is_help=True)
 app.add_typer(models_app, name="models", help="The detectors and embedders, and their weights.")
+with suppress(ModuleNotFoundError):  # accounts come with the service's packages
+    from facekit.server.users_cli import users_app
+
+    app.add_typer(users_app, name="users", help="Who may use the service: accounts, roles and API keys.")
 app.add_typer(evaluate_app, name="evaluate", help="Measure accuracy on a labelled data set.")
 
 out = Console(highlight=False)
@@ -227,7 +232,7 @@ def stats(context: typer.Context, as_json: AsJson = False) -> None:
 def doctor(context: typer.Context, device: Device = "auto", as_json: AsJson = False) -> None:
     """Check versions, weights, the device and, where there is one, the library."""
     from facekit.doctor import Doctor, examine_machine
-    from facekit.library import DETECTOR, EMBEDDER
+    from facekit.local import DETECTOR, EMBEDDER
 
     folder: Path = context.obj
     if (folder / "library.toml").exists():
@@ -242,6 +247,42 @@ def doctor(context: typer.Context, device: Device = "auto", as_json: AsJson = Fa
         out.print(repr(result), markup=False, soft_wrap=True)
     if not result:
         raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(help="Where to listen; other machines reach 0.0.0.0, which needs accounts.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The service's port; 0 takes a free one.")] = 8000,
+    with_app: Annotated[bool, typer.Option("--app", help="Show the web app too, and print its address.")] = False,
+    app_port: Annotated[int, typer.Option(min=1, max=65535, help="The web app's port.")] = 8866,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option(help="A folder from which photos may be ingested over HTTP; repeat it for several."),
+    ] = None,
+    device: Device = "auto",
+    log_json: Annotated[bool, typer.Option(help="Log to stderr, one JSON document a line.")] = False,
+) -> None:
+    """Own the library and serve it to notebooks, to programs and, with --app, as a web page. Ctrl-C stops it."""
+    try:
+        from facekit.server.run import log_as_json
+        from facekit.server.run import serve as run_service
+    except ModuleNotFoundError as error:
+        message = f"The service needs a package that is not installed: {error.name}."
+        raise FacekitError(message, 'Install it with pip install "facekit[app]".') from error
+    if log_json:
+        log_as_json()
+    run_service(
+        context.obj,
+        host=host,
+        port=port,
+        roots=root or (),
+        app_port=app_port if with_app else None,
+        device=device,
+        tell=lambda line: out.print(line, markup=False, soft_wrap=True),
+    )
 
 
 @app.command()

@@ -45,7 +45,7 @@ def run_demo(photos: Path | None = None, probe: Path | None = None, library: Pat
     with open_library(library) as lib:
         report = lib.ingest(photos)
         hits = lib.search(probe)
-        page = hits.save_html(lib.folder / "demo-hits.html")
+        page = hits.save_html(library / "demo-hits.html")
     next_steps = [
         "",
         f"The photos:  {photos}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -65,12 +66,46 @@ class LibraryError(FacekitError):
     """A library can't be opened or used."""
 
 
-class LibraryLockedError(LibraryError):
-    """Another process has the library open; `pid` is that process, or None where it is not known."""
+@dataclass(frozen=True, slots=True)
+class ServiceAddress:
+    """Where a service on this machine is, and the key that lets its own user in."""
 
-    def __init__(self, message: str, remedy: str = "", pid: int | None = None) -> None:
+    url: str
+    key: str = field(repr=False)
+
+
+class LibraryLockedError(LibraryError):
+    """Another process has the library open.
+
+    ``pid`` is that process, or None where it is not known; ``service`` is its address where it is a facekit service.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        remedy: str = "",
+        pid: int | None = None,
+        service: ServiceAddress | None = None,
+    ) -> None:
         super().__init__(message, remedy)
         self.pid = pid
+        self.service = service
+
+
+class LibraryBusyError(LibraryError):
+    """Something that changes the library is going on; only one such thing may."""
+
+
+class UnknownIdError(FacekitError):
+    """The library has no photo, face or job with this id."""
+
+
+class ServiceError(FacekitError):
+    """A facekit service does not answer, or refuses; ``status`` is its HTTP status, 0 where there was no answer."""
+
+    def __init__(self, message: str, remedy: str = "", status: int = 0) -> None:
+        super().__init__(message, remedy)
+        self.status = status
 
 
 class ModelMismatchError(LibraryError):

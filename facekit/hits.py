@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from facekit.search import Probe
-    from facekit.types import Hit
+    from facekit.library import Library
+    from facekit.types import Hit, Probe
+    from facekit.widgets import Gallery
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +23,7 @@ class Hits:
     """Photos of a person, best first; a sequence of `Hit`.
 
     ``probes`` says which face of each probe image was searched for, ``searched`` how many faces were compared, and
-    ``folder`` is the library's, where the thumbnails lie.
+    ``library`` is where the photos are.
     """
 
     hits: tuple[Hit, ...]
@@ -30,7 +31,7 @@ class Hits:
     top_k: int
     min_similarity: float
     searched: int
-    folder: Path
+    library: Library
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -83,6 +84,7 @@ class Hits:
                 {
                     "rank": hit.rank,
                     "photo": hit.photo,
+                    "photo_id": hit.photo_id,
                     "face_id": hit.face_id,
                     "similarity": round(hit.similarity, 6),
                     "box": [round(value, 6) for value in hit.box],
@@ -92,6 +94,12 @@ class Hits:
                 for hit in self.hits
             ],
         }
+
+    def show(self) -> Gallery:
+        """The photos as a gallery for a notebook, the faces framed."""
+        from facekit.widgets import Gallery
+
+        return Gallery(self)
 
     def save_html(self, path: str | Path) -> Path:
         """Write a page that needs nothing else: the probes and the hits with their faces framed."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from html import escape
+from threading import Event
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -70,6 +71,16 @@ class IngestReport:
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     models: str = ""
 
+    def add(self, other: IngestReport) -> None:
+        """Count what another run did as part of this one."""
+        for name in ("found", "ingested", "unchanged", "duplicates", "missing", "faces", "no_face", "seconds"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.failed += other.failed
+        self.warnings += other.warnings
+        self.stopped = self.stopped or other.stopped
+        for stage, seconds in other.stages.items():
+            self.stages[stage] += seconds
+
     def to_dict(self) -> dict[str, Any]:
         """The document that ``facekit ingest --json`` prints."""
         names = ("found", "ingested", "unchanged", "duplicates", "missing", "faces", "no_face")
@@ -116,6 +127,8 @@ class Ingest:
         The models.
     limits : Limits, optional
         The largest file and picture that are accepted. Given, photos once refused as too large are tried again.
+    stop : threading.Event, optional
+        Set, it stops the run as Ctrl-C does.
     """
 
     def __init__(
@@ -125,8 +138,11 @@ class Ingest:
         folder: Path,
         detector: Detector,
         embedder: Embedder,
+        *,
         limits: Limits | None = None,
+        stop: Event | None = None,
     ) -> None:
+        self._stop = stop or Event()
         self._catalog = catalog
         self._index = index
         self._folder = folder
@@ -205,7 +221,7 @@ class Ingest:
             return
         buffer: list[Item] = []
         stored = perf_counter()
-        with _progress(len(todo), progress) as advance, closing(self._pipeline.run(todo)) as batches:
+        with show_progress(len(todo), progress) as advance, closing(self._pipeline.run(todo)) as batches:
             try:
                 for batch in batches:
                     buffer += batch
@@ -214,6 +230,8 @@ class Ingest:
                         self._store(ready)
                         advance(len(ready))
                         stored = perf_counter()
+                    if self._stop.is_set():
+                        raise KeyboardInterrupt
             finally:  # whatever stopped the run, what the models have done is kept
                 self._store(buffer)
                 advance(len(buffer))
@@ -264,7 +282,7 @@ def _is_in(path: str, folders: Sequence[str]) -> bool:
 
 
 @contextmanager
-def _progress(total: int, progress: Progress) -> Iterator[Callable[[int], None]]:
+def show_progress(total: int, progress: Progress) -> Iterator[Callable[[int], None]]:
     """A function to be called with the number of files just done."""
     if callable(progress):
         done = 0

@@ -1,49 +1,33 @@
-"""A library: one folder on disk, and the verbs on it."""
+"""A library, and the verbs on it, wherever it is kept: in a folder, or behind a facekit service."""
 
 from __future__ import annotations
 
-import weakref
-from contextlib import ExitStack, suppress
-from datetime import date, datetime
-from functools import cached_property
-from pathlib import Path
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from loguru import logger
-
-from facekit import tables
-from facekit.catalog import Catalog
-from facekit.derived import apply_change, reconcile
-from facekit.doctor import Doctor, examine
-from facekit.errors import FacekitError, LibraryError, ModelMismatchError, NoFaceError, VectorIndexError
-from facekit.hits import Hits
-from facekit.index import IndexFilter, MilvusIndex
-from facekit.index.protocol import MAX_LIMIT
-from facekit.ingest import Ingest, IngestReport, Progress
-from facekit.lock import OwnerLock
-from facekit.logs import log_into, quiet_console
-from facekit.models.registry import load_detector, load_embedder, model_info
 from facekit.report import html_table
-from facekit.search import ImageSource, find, read_probe, template
-from facekit.settings import FILE, Settings, read_settings, write_settings
-from facekit.sources import LocalSource
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
+    from datetime import date
+    from pathlib import Path
+    from threading import Event
     from types import TracebackType
     from typing import Self
 
     import pandas as pd
 
+    from facekit.doctor import Doctor
+    from facekit.hits import Hits
     from facekit.images import Limits
-    from facekit.models.protocols import Detector, Embedder
-    from facekit.types import Detail, FloatArray, Status, TableName
+    from facekit.ingest import IngestReport, Progress
+    from facekit.search import ImageSource
+    from facekit.types import Detail, FacePage, FloatArray, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
+    from facekit.widgets import LibraryPanel
 
-DETECTOR = "yunet"
-EMBEDDER = "sface"
-
-_open: weakref.WeakValueDictionary[Path, Library] = weakref.WeakValueDictionary()
+PICTURE_SIDE = 2048
+"""Longest side of `Library.picture` in pixels: sharp on a large screen, and well under a megabyte."""
 
 
 def open_library(
@@ -52,105 +36,58 @@ def open_library(
     detector: str | None = None,
     embedder: str | None = None,
     device: str = "auto",
+    api_key: str | None = None,
 ) -> Library:
     """Open a library, or make one where there is none.
 
     Opening the same folder again in the same process gives the same library, so that a notebook's cell can be run
-    twice.
+    twice. Where a facekit service on this machine has the folder open, the library is used through that service.
 
     Parameters
     ----------
-    path : path
+    path : path or URL
         The library's folder. Photos are never put into it; it holds the catalog, the vectors, thumbnails and logs.
+        Or the address of a service, ``http://...`` or ``https://...``.
     detector, embedder : str, optional
         Names of models (`facekit models list`). A new library is bound to them; by default "yunet" and "sface".
     device : {"auto", "cpu", "cuda"}
-        Where the models run.
+        Where the models run; a service has made its own choice.
+    api_key : str, optional
+        For a service with accounts: an API key; by default the environment's ``FACEKIT_API_KEY``.
 
     Raises
     ------
     LibraryLockedError
-        If another process has it open; the error names that process.
+        If another process, which is not a service, has it open; the error names that process.
     ModelMismatchError
         If it was made by other models than those named.
     LibraryError
         If the folder holds something else, or can't be used.
+    ServiceError
+        If a service does not answer, or does not let you in.
     """
-    folder = Path(path).expanduser().resolve()
-    library = _open.get(folder)
-    if library is None or library.closed:
-        library = Library(folder, detector=detector, embedder=embedder, device=device)
-        _open[folder] = library
-    else:
-        library._check_models(detector, embedder)  # noqa: SLF001 - our own class
-    return library
+    if isinstance(path, str) and path.startswith(("http://", "https://")):
+        from facekit.server.client import RemoteLibrary
+
+        return RemoteLibrary(path, api_key=api_key)
+    from facekit.local import open_folder
+
+    return open_folder(path, detector=detector, embedder=embedder, device=device)
 
 
-class Library:
-    """Photos, faces and their vectors in one folder. Made by `facekit.open`; a context manager."""
-
-    def __init__(self, folder: Path, *, detector: str | None, embedder: str | None, device: str) -> None:
-        quiet_console()
-        self.folder = folder
-        self._device = device
-        settings = read_settings(folder)
-        if settings is None:
-            settings = _new_settings(folder, detector, embedder)
-        with ExitStack() as opened:
-            lock = OwnerLock(folder)
-            opened.callback(lock.release)
-            if not (folder / FILE).exists():
-                write_settings(folder, settings)
-            self.settings = settings
-            self._check_models(detector, embedder)
-            opened.callback(_remove_sink, log_into(folder))
-            self._catalog = _open_catalog(folder)
-            opened.callback(self._catalog.close)
-            self._index = self._open_index()
-            opened.callback(_close_index, self._index)
-            # Everything is open: from here on it is closed by close(), or when the library is collected.
-            self._finalizer = weakref.finalize(self, opened.pop_all().close)
-        if not self._catalog.index_is_current or self._index.count() != self._catalog.counts()["indexable_faces"]:
-            reconcile(self._catalog, self._index)
-        logger.info("Opened {} ({} + {})", folder, settings.detector, settings.embedder)
-
-    def _check_models(self, detector: str | None, embedder: str | None) -> None:
-        ours = self.settings
-        for asked, made, version in (
-            (detector, ours.detector, ours.detector_version),
-            (embedder, ours.embedder, ours.embedder_version),
-        ):
-            if asked not in {None, made}:
-                message = f"The library {self.folder} was made with {made}, not with {asked}; vectors don't mix."
-                remedy = f"Open it without naming models, or make a library of its own for {asked}."
-                raise ModelMismatchError(message, remedy)
-            now = model_info(made).version
-            if version != now:
-                message = f"The library {self.folder} was made with {made} version {version}; this facekit has {now}."
-                remedy = "Use the facekit that made it, or make a new library from the photos."
-                raise ModelMismatchError(message, remedy)
-
-    def _open_index(self) -> MilvusIndex:
-        path = self.folder / "vectors.db"
-        try:
-            return MilvusIndex(str(path), self.settings.dimension)
-        except VectorIndexError as error:
-            if not path.exists():
-                raise
-            broken = MilvusIndex.set_aside(path)
-            logger.warning("{} It was moved to {} and is rebuilt from the catalog.", error, broken.name)
-            return MilvusIndex(str(path), self.settings.dimension)
+class Library(ABC):
+    """Photos, faces and their vectors. Made by `facekit.open`; a context manager."""
 
     # -- opening and closing -------------------------------------------------------------------------------------
 
     @property
+    @abstractmethod
     def closed(self) -> bool:
         """Whether the library was closed."""
-        return not self._finalizer.alive
 
+    @abstractmethod
     def close(self) -> None:
-        """Write what is pending and let other processes open the library."""
-        self._finalizer()
+        """Write what is pending and let go of the library; what a service owns stays open there."""
 
     def __enter__(self) -> Self:
         return self
@@ -163,29 +100,16 @@ class Library:
     ) -> None:
         self.close()
 
-    def _alive(self) -> None:
-        if self.closed:
-            message = f"The library {self.folder} is closed."
-            raise LibraryError(message, "Open it again with facekit.open.")
-
-    @cached_property
-    def detector(self) -> Detector:
-        """The detector, loaded at first use."""
-        return load_detector(self.settings.detector, device=self._device)
-
-    @cached_property
-    def embedder(self) -> Embedder:
-        """The embedder, loaded at first use."""
-        return load_embedder(self.settings.embedder, device=self._device)
-
     # -- photos in -----------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def ingest(
         self,
         *roots: str | bytes | os.PathLike[str],
         progress: Progress = True,
         detail: Detail = "normal",
         limits: Limits | None = None,
+        stop: Event | None = None,
     ) -> IngestReport:
         """Bring folders (or single files) into the library.
 
@@ -203,49 +127,34 @@ class Library:
             "normal" looks closely at the photos that show small faces, "fine" at every photo, which takes several
             times as long and finds the odd face more. It applies to the photos that this run reads.
         limits : Limits, optional
-            The largest file and picture to accept; photos once refused as too large are tried again.
+            The largest file and picture to accept; photos once refused as too large are tried again. A service has
+            limits of its own.
+        stop : threading.Event, optional
+            Set it from another thread to stop the run as Ctrl-C does.
 
         Raises
         ------
         FacekitError
             If a root does not exist (nothing is changed then), or the disk is full (what is done is kept).
         """
-        self._alive()
-        sources = [LocalSource(root) for root in roots]
-        if not sources:
-            message = "No folder was named."
-            raise FacekitError(message, "Call ingest with the folders that hold the photos.")
-        detector = self.detector
-        if detail != "normal":
-            detector = load_detector(self.settings.detector, device=self._device, detail=detail)
-        run = Ingest(self._catalog, self._index, self.folder, detector, self.embedder, limits)
-        return run.run(sources, [source.root for source in sources], progress)
 
+    @abstractmethod
     def remove(self, path: str | os.PathLike[str]) -> int:
         """Forget a photo, or all photos below a folder, with their faces. The files stay as they are.
 
         Returns the number of paths that were forgotten. A later ingest of the folder brings them back.
         """
-        self._alive()
-        source = LocalSource(path, must_exist=False)
-        paths = [known for known in self._catalog.file_states(source.name) if source.holds(known)]
-        if not paths:
-            message = f"The library has no photo at {source.root}."
-            raise FacekitError(message, "lib.photos() lists what it has.")
-        apply_change(self._catalog.remove_files(source.name, paths), self._catalog, self._index, self.folder)
-        self._catalog.index_caught_up()
-        logger.info("Removed {} ({} paths)", source.root, len(paths))
-        return len(paths)
 
     # -- search --------------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def search(  # noqa: PLR0913 - all but the probe are named, and each narrows the search
         self,
         probe: ImageSource | Sequence[ImageSource],
         *,
         top_k: int = 50,
         min_similarity: float | None = None,
-        face: int | None = None,
+        face: int | Sequence[int] | None = None,
         source: str | None = None,
         folder: str | os.PathLike[str] | None = None,
         after: date | str | None = None,
@@ -262,8 +171,8 @@ class Library:
             The most photos to return.
         min_similarity : float, optional
             Cosine similarity from which a face counts, -1..1; by default the embedder's documented threshold.
-        face : int, optional
-            Which face of the probe, counted from 0 in order of size; by default the largest.
+        face : int or sequence of int, optional
+            Which face of the probe, counted from 0 in order of size; by default the largest. Several: one a probe.
         source : str, optional
             Only photos from this source ("local").
         folder : path, optional
@@ -280,135 +189,128 @@ class Library:
         PhotoError
             If a probe can't be read.
         """
-        self._alive()
-        if top_k < 1:
-            message = f"top_k is {top_k}."
-            raise FacekitError(message, "It must be at least 1.")
-        given: list[ImageSource] = list(probe) if isinstance(probe, list | tuple) else [probe]  # type: ignore[list-item]
-        if not given:
-            message = "No probe image was given."
-            raise NoFaceError(message, "Give a picture of the person.")
-        probes = [
-            read_probe(one, self.detector, self.embedder, face=face, name=f"probe {number}")
-            for number, one in enumerate(given, 1)
-        ]
-        threshold = model_info(self.settings.embedder).search_similarity if min_similarity is None else min_similarity
-        where = self._filter(source, folder, after, before, usable_only=not include_poor)
-        hits = find(
-            template([one.embedding for one in probes]),
-            self._catalog,
-            self._index,
-            top_k=min(top_k, MAX_LIMIT),
-            min_similarity=threshold,
-            where=where,
-        )
-        return Hits(tuple(hits), tuple(probes), top_k, threshold, self._index.count(), self.folder)
 
-    def _filter(
-        self,
-        source: str | None,
-        folder: str | os.PathLike[str] | None,
-        after: date | str | None,
-        before: date | str | None,
-        *,
-        usable_only: bool,
-    ) -> IndexFilter:
-        prefix = None if folder is None else LocalSource(folder, must_exist=False).prefix
-        also = () if source is None and prefix is None else self._catalog.faces_at_second_places(source, prefix)
-        return IndexFilter(usable_only, source, prefix, _moment(after), _moment(before), also)
+    @abstractmethod
+    def faces_in(self, picture: ImageSource) -> tuple[ProbeFace, ...]:
+        """The faces in a picture that is no part of the library, largest first: ``face=`` of `search` counts so.
+
+        Raises
+        ------
+        PhotoError
+            If the picture can't be read.
+        """
 
     # -- looking -------------------------------------------------------------------------------------------------
 
+    @abstractmethod
     def photos(self, status: Status | str | None = None) -> pd.DataFrame:
         """One row a photo: path, status, reason, faces, size, date, camera, place. ``status`` selects a category."""
-        self._alive()
-        return tables.photos_frame(self._catalog, status)
 
+    @abstractmethod
     def faces(self) -> pd.DataFrame:
         """One row a face: photo, box in 0..1 of the upright photo, landmarks, quality, models."""
-        self._alive()
-        return tables.faces_frame(self._catalog)
 
+    @abstractmethod
     def embeddings(self, *, include_poor: bool = False) -> tuple[list[str], FloatArray]:
         """Face ids and their embeddings, float32 (N, D), L2-normalised; poor faces only on request."""
-        self._alive()
-        return self._catalog.embeddings(include_poor=include_poor)
 
+    @abstractmethod
     def export(self, table: TableName, path: str | os.PathLike[str], *, include_poor: bool = False) -> Path:
         """Write "faces" or "photos" as .csv, .json or .parquet, or "embeddings" as .npz (face_id, embedding)."""
-        self._alive()
-        return tables.export(self._catalog, table, Path(path), include_poor=include_poor)
 
+    @abstractmethod
     def stats(self) -> dict[str, Any]:
         """Numbers: photos by status, files, missing files, faces, usable faces, bytes; models; the last run."""
-        self._alive()
-        counts = self._catalog.counts()
-        counts.pop("indexable_faces")
-        run = self._catalog.last_run()
-        last = None if run is None else {name: str(run[name]) for name in ("started_at", "finished_at")}
-        models = {"detector": self.settings.detector, "embedder": self.settings.embedder}
-        return {"library": str(self.folder), **counts, **models, "last_run": last}
 
+    @abstractmethod
     def doctor(self) -> Doctor:
         """Check models, catalog, vector index, thumbnails, files and disk; what is wrong comes with its remedy."""
-        self._alive()
-        return examine(self.folder, self.settings, self._catalog, self._index, self._device)
+
+    # -- what galleries are made of ------------------------------------------------------------------------------
+
+    @abstractmethod
+    def photo_page(
+        self,
+        status: Status | str | None = None,
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        offset: int = 0,
+        limit: int = 60,
+    ) -> PhotoPage:
+        """Some of the photos, ordered by path: those with a status, in a folder or below it, or all.
+
+        ``limit`` is at most 200. A page costs the same whatever the size of the library.
+        """
+
+    @abstractmethod
+    def face_page(self, *, include_poor: bool = False, offset: int = 0, limit: int = 60) -> FacePage:
+        """Some of the faces, ordered by photo; see `photo_page`."""
+
+    @abstractmethod
+    def photo(self, photo_id: str) -> Photo:
+        """One photo with its faces.
+
+        Raises
+        ------
+        UnknownIdError
+            If the library has no such photo.
+        """
+
+    @abstractmethod
+    def folders(self) -> tuple[Folder, ...]:
+        """The folders that hold photos, and those above them up to the one that holds all; ordered by name."""
+
+    @abstractmethod
+    def thumbnail(self, photo_id: str) -> bytes | None:
+        """A photo as a JPEG of at most 512 pixels, upright; None where none is kept."""
+
+    @abstractmethod
+    def face_thumbnail(self, face_id: str) -> bytes | None:
+        """A face with some of what surrounds it, as a square JPEG of 160 pixels; None where no picture is kept.
+
+        Raises
+        ------
+        UnknownIdError
+            If the library has no such face.
+        """
+
+    @abstractmethod
+    def picture(self, photo_id: str) -> bytes:
+        """A photo as a JPEG for the screen, upright, its longer side at most 2048 pixels.
+
+        Raises
+        ------
+        UnknownIdError
+            If the library has no such photo.
+        PhotoError
+            If its file is gone or can't be read.
+        """
+
+    @property
+    @abstractmethod
+    def search_similarity(self) -> float:
+        """The embedder's documented threshold: what `search` takes for ``min_similarity`` by default."""
+
+    def show(self) -> LibraryPanel:
+        """All photos, search and ingest as a widget for a notebook."""
+        from facekit.widgets import LibraryPanel
+
+        return LibraryPanel(self)
+
+    # -- in words ------------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where the library is: its folder, or the service's address."""
 
     def __repr__(self) -> str:
         if self.closed:
-            return f"Library({str(self.folder)!r}, closed)"
-        counts = self._catalog.counts()
-        photos = sum(counts["photos"].values())
-        return f"Library({str(self.folder)!r}, {photos} photos, {counts['faces']} faces)"
+            return f"{type(self).__name__}({self.place!r}, closed)"
+        numbers = self.stats()
+        return (
+            f"{type(self).__name__}({self.place!r}, {sum(numbers['photos'].values())} photos, {numbers['faces']} faces)"
+        )
 
     def _repr_html_(self) -> str:
-        return html_table({"closed library": str(self.folder)} if self.closed else self.stats())
-
-
-def _close_index(index: MilvusIndex) -> None:
-    with suppress(Exception):  # what could not be written is written again from the catalog
-        index.close()
-
-
-def _remove_sink(sink: int) -> None:
-    with suppress(ValueError):  # somebody removed all of loguru's sinks
-        logger.remove(sink)
-
-
-def _new_settings(folder: Path, detector: str | None, embedder: str | None) -> Settings:
-    found, embeds = model_info(detector or DETECTOR), model_info(embedder or EMBEDDER)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        others = sorted({path.name for path in folder.iterdir()} - {"lock", "owner.json", FILE + ".part"})
-    except OSError as error:
-        message = f"No library can be made in {folder}: {error.strerror}."
-        raise LibraryError(message, "Choose a folder that can be written.") from error
-    if others:
-        message = f"{folder} is not a facekit library, and not empty (it holds {others[0]!r})."
-        raise LibraryError(message, "Choose a new folder for the library; photos stay where they are.")
-    return Settings(found.name, found.version, embeds.name, embeds.version, embeds.dimension)
-
-
-def _open_catalog(folder: Path) -> Catalog:
-    path = folder / "catalog.duckdb"
-    try:
-        return Catalog(f"duckdb:///{path}")
-    except FacekitError:
-        raise
-    except Exception as error:
-        message = f"The catalog {path} can't be opened: {str(error).splitlines()[0]}."
-        raise LibraryError(message, "Restore it from a backup, or make a new library from the photos.") from error
-
-
-def _moment(value: date | str | None) -> datetime | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError as error:
-            message = f"{value!r} is not a date."
-            raise FacekitError(message, "Write it as 2019-12-31 or 2019-12-31T18:30.") from error
-    if not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - photos' dates have no time zone
-    return value.replace(tzinfo=None)
+        return html_table({"closed library": self.place} if self.closed else self.stats())

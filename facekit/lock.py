@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from facekit.errors import LibraryError, LibraryLockedError
+from facekit.errors import LibraryError, LibraryLockedError, ServiceAddress
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+SERVICE = "service.json"
 
 
 class OwnerLock:
@@ -44,9 +47,32 @@ class OwnerLock:
             pid = None
         who = f"process {pid}" if pid else "another process"
         remedy = "Close it there (a notebook: shut its kernel down), or use another library."
-        return LibraryLockedError(f"The library {folder} is open in {who}; only one may have it.", remedy, pid)
+        message = f"The library {folder} is open in {who}; only one may have it."
+        return LibraryLockedError(message, remedy, pid, read_service(folder, pid))
 
     def release(self) -> None:
         """Let others open the library."""
         self._owner.unlink(missing_ok=True)
         self._lock.release()
+
+
+def announce_service(folder: Path, url: str, key: str) -> Path:
+    """Say where the service is that owns the library, and the key for programs of the same user; remove it at the end.
+
+    Only this user may read the file: the key opens everything.
+    """
+    path = folder / SERVICE
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor
+        json.dump({"pid": os.getpid(), "url": url, "key": key}, stream)
+    return path
+
+
+def read_service(folder: Path, pid: int | None) -> ServiceAddress | None:
+    """The service that owns a library as process ``pid``, or None: what a killed service left behind does not count."""
+    try:
+        said = json.loads((folder / SERVICE).read_text(encoding="utf-8"))
+        return ServiceAddress(said["url"], said["key"]) if said["pid"] == pid else None
+    except (OSError, ValueError, KeyError):
+        return None

@@ -8,16 +8,15 @@ from html import escape
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from facekit.derived import thumbnail_path
-from facekit.images import thumbnail
+from facekit.errors import FacekitError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     import jinja2
 
     from facekit.hits import Hits
+    from facekit.library import Library
 
 _PAGE_SIDE = 384  # pixels: sharp on a card of 190 CSS pixels, and fifty of them stay under 2 MB
 _CELL_SIDE = 160  # pixels: a notebook keeps its outputs, so they stay small
@@ -41,10 +40,17 @@ def html_table(values: Mapping[str, Any]) -> str:
 
 
 def _render(template: str, hits: Hits, side: int, most: int) -> str:
-    probes = [(probe, _data_uri(thumbnail(probe.image, side))) for probe in hits.probes]
-    cards = [(hit, _thumbnail_uri(hits.folder, hit.photo_id, side)) for hit in hits.hits[:most]]
+    probes = [(probe, _small(probe.picture, side)) for probe in hits.probes]
+    cards = [(hit, _small(_thumbnail(hits.library, hit.photo_id), side)) for hit in hits.hits[:most]]
     values = {"hits": hits, "probes": probes, "cards": cards, "more": len(hits) - len(cards)}
     return _templates().get_template(template).render(values)
+
+
+def _thumbnail(library: Library, photo_id: str) -> bytes | None:
+    try:
+        return library.thumbnail(photo_id)
+    except FacekitError:  # the library is closed, or gone: the rest of the result is still worth seeing
+        return None
 
 
 @cache
@@ -55,16 +61,20 @@ def _templates() -> jinja2.Environment:
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 
-def _thumbnail_uri(folder: Path, photo_id: str, side: int) -> str | None:
-    from PIL import Image
+def _small(picture: bytes | None, side: int) -> str | None:
+    """A picture as the address of a small JPEG; None where there is none, or it can't be read."""
+    if picture is None:
+        return None
+    from PIL import Image, ImageOps
 
     try:
-        with Image.open(thumbnail_path(folder, photo_id)) as picture:
-            picture.draft("RGB", (side, side))
-            picture.thumbnail((side, side))
+        with Image.open(BytesIO(picture)) as opened:
+            opened.draft("RGB", (side, side))
+            upright = ImageOps.exif_transpose(opened).convert("RGB")
+            upright.thumbnail((side, side))
             buffer = BytesIO()
-            picture.save(buffer, "JPEG", quality=80)
-    except OSError:  # thumbnails may be deleted at any time
+            upright.save(buffer, "JPEG", quality=80)
+    except OSError:
         return None
     return _data_uri(buffer.getvalue())
 

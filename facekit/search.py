@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from loguru import logger
 
+from facekit.catalog.pages import quality_of
 from facekit.errors import FacekitError, NoFaceError
-from facekit.images import display_name, read_image
+from facekit.images import display_name, read_image, thumbnail
 from facekit.index.protocol import MAX_LIMIT, IndexFilter
 from facekit.models.alignment import align
 from facekit.models.quality import assess
 from facekit.models.vectors import good_embeddings
-from facekit.types import FloatArray, Hit, Image, Quality
+from facekit.types import Detections, FloatArray, Hit, Image, Probe, ProbeFace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,20 +32,41 @@ ImageSource: TypeAlias = "str | bytes | os.PathLike[str] | PIL.Image.Image | Ima
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Probe:
-    """A picture of the person searched for, and the face in it that was used.
+class FoundFaces:
+    """A picture of somebody and the faces in it, largest first."""
 
-    ``faces`` is the number of faces found, largest first; ``used`` the position of the one that was used, ``box`` its
-    bounding box ``x, y, w, h`` in 0..1, ``embedding`` its vector, float32 (D,).
-    """
-
-    path: str
-    faces: int
-    used: int
-    box: tuple[float, float, float, float]
-    quality: Quality
+    name: str
     image: Image
-    embedding: FloatArray
+    faces: Detections
+
+
+def find_faces(source: ImageSource, detector: Detector, *, name: str = "the probe") -> FoundFaces:
+    """Find the faces in a picture that is no part of a library.
+
+    Parameters
+    ----------
+    source : path, bytes, PIL image or array
+        The picture.
+    name : str
+        What to call a picture that has no path.
+
+    Raises
+    ------
+    PhotoError
+        If the picture can't be read.
+    """
+    path = display_name(source) if isinstance(source, str | os.PathLike) else name
+    image = read_image(source, max_side=detector.max_side)
+    found = detector.detect([image])[0]
+    return FoundFaces(path, image, found[np.argsort(-found.areas, kind="stable")])
+
+
+def probe_faces(found: FoundFaces, embedder: Embedder) -> tuple[ProbeFace, ...]:
+    """The faces as a person chooses among them: where each is, and how far it can be trusted."""
+    height, width = found.image.shape[:2]
+    crops = align(found.image, found.faces.landmarks, size=embedder.input_size)
+    boxes = found.faces.scaled(1 / width, 1 / height).boxes
+    return tuple(ProbeFace(_box(box), quality) for box, quality in zip(boxes, assess(crops, found.faces), strict=True))
 
 
 def read_probe(
@@ -54,8 +76,8 @@ def read_probe(
     *,
     face: int | None = None,
     name: str = "the probe",
-) -> Probe:
-    """Find the face to search for.
+) -> tuple[Probe, FloatArray]:
+    """Find the face to search for, and its embedding, float32 (D,).
 
     Parameters
     ----------
@@ -73,26 +95,27 @@ def read_probe(
     NoFaceError
         If it shows no face, or fewer than ``face`` asks for.
     """
-    path = display_name(source) if isinstance(source, str | os.PathLike) else name
-    image = read_image(source, max_side=detector.max_side)
-    found = detector.detect([image])[0]
-    if not len(found):
-        message = f"No face was found in {path}."
+    found = find_faces(source, detector, name=name)
+    number = len(found.faces)
+    if not number:
+        message = f"No face was found in {found.name}."
         raise NoFaceError(message, "Take a picture in which the face is larger, sharper or seen more from the front.")
-    found = found[np.argsort(-found.areas, kind="stable")]
     used = face or 0
-    if not 0 <= used < len(found):
-        message = f"{path} shows {len(found)} face(s); face={face} is not one of them."
-        raise NoFaceError(message, f"Faces are counted from 0, largest first: take 0 to {len(found) - 1}.")
-    chosen = found[used]
-    crop = align(image, chosen.landmarks, size=embedder.input_size)
-    vector = embedder.embed(crop)
+    if not 0 <= used < number:
+        message = f"{found.name} shows {number} face(s); face={face} is not one of them."
+        raise NoFaceError(message, f"Faces are counted from 0, largest first: take 0 to {number - 1}.")
+    chosen = found.faces[used]
+    vector = embedder.embed(align(found.image, chosen.landmarks, size=embedder.input_size))
     if not good_embeddings(vector, embedder.dimension)[0]:
-        message = f"The face in {path} gives no usable embedding."
+        message = f"The face in {found.name} gives no usable embedding."
         raise NoFaceError(message, "Take another picture.")
-    height, width = image.shape[:2]
-    x, y, w, h = (float(value) for value in chosen.scaled(1 / width, 1 / height).boxes[0])
-    return Probe(path, len(found), used, (x, y, w, h), assess(crop, chosen)[0], image, vector[0])
+    one = probe_faces(FoundFaces(found.name, found.image, chosen), embedder)[0]
+    return Probe(found.name, number, used, one.box, one.quality, thumbnail(found.image)), vector[0]
+
+
+def _box(values: FloatArray) -> tuple[float, float, float, float]:
+    x, y, w, h = (float(value) for value in values)
+    return x, y, w, h
 
 
 def template(embeddings: Sequence[FloatArray]) -> FloatArray:
@@ -148,9 +171,3 @@ def find(
         )
         for rank, (photo_id, (similarity, row)) in enumerate(chosen, 1)
     ]
-
-
-def quality_of(row: dict[str, Any]) -> Quality:
-    """The quality facts in a row of the catalog's faces."""
-    names = ("detection_score", "size", "sharpness", "yaw", "pitch", "roll", "reason")
-    return Quality(*(row[name] for name in names))

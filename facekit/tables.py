@@ -68,7 +68,14 @@ def faces_frame(catalog: Catalog) -> pd.DataFrame:
     return frame.sort_values(["photo", "x", "y"], ignore_index=True)
 
 
-def export(catalog: Catalog, table: TableName, path: str | Path, *, include_poor: bool) -> Path:
+def export(
+    catalog: Catalog,
+    table: TableName,
+    path: str | Path,
+    *,
+    include_poor: bool,
+    all_columns: bool = False,
+) -> Path:
     """Write faces or photos as CSV, JSON or Parquet, or embeddings as NPZ, by the file's extension.
 
     Raises
@@ -89,7 +96,9 @@ def export(catalog: Catalog, table: TableName, path: str | Path, *, include_poor
         face_ids, vectors = catalog.embeddings(include_poor=include_poor)
         np.savez_compressed(path, face_id=np.array(face_ids, dtype=str), embedding=vectors)
         return path
-    frame = photos_frame(catalog) if table == "photos" else faces_frame(catalog)[_FACE_COLUMNS]
+    frame = photos_frame(catalog) if table == "photos" else faces_frame(catalog)
+    if table == "faces" and not all_columns:
+        frame = frame[_FACE_COLUMNS]
     if kind == ".parquet":
         frame.to_parquet(path, index=False)
     elif kind == ".json":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003 - the service reads the annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -11,7 +12,6 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
 Image: TypeAlias = npt.NDArray[np.uint8]
 """An upright picture: ``uint8 (H, W, 3)``, RGB, 0..255."""
@@ -172,6 +172,94 @@ class DecodedPhoto:
     def scale(self) -> float:
         """Pixels of `image` per pixel of the original photo, at most 1."""
         return float(max(self.image.shape[:2]) / max(self.facts.width, self.facts.height))
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face in a photo of a library. ``box`` is ``x, y, width, height`` in 0..1 of the upright photo."""
+
+    face_id: str
+    photo_id: str
+    box: tuple[float, float, float, float]
+    quality: Quality
+    person: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo of a library with its faces, the largest first.
+
+    ``path`` is the first of ``paths``, where the photo lies; ``width`` and ``height`` are pixels of the upright photo,
+    None where it could not be decoded, and then ``reason`` says why.
+    """
+
+    photo_id: str
+    path: str
+    paths: tuple[str, ...]
+    source: str
+    status: Status
+    reason: str | None
+    bytes: int
+    width: int | None
+    height: int | None
+    format: str | None
+    taken_at: datetime | None
+    camera: str | None
+    latitude: float | None
+    longitude: float | None
+    faces: tuple[Face, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoPage:
+    """Some photos of a list of ``total``, from position ``offset`` on."""
+
+    total: int
+    offset: int
+    photos: tuple[Photo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FacePage:
+    """Some faces of a list of ``total``, from position ``offset`` on, with the photos that they are in."""
+
+    total: int
+    offset: int
+    faces: tuple[Face, ...]
+    photos: tuple[Photo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeFace:
+    """A face found in a picture of somebody; ``box`` is ``x, y, width, height`` in 0..1 of the upright picture."""
+
+    box: tuple[float, float, float, float]
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A picture of the person searched for, and the face in it that was used.
+
+    ``faces`` is the number of faces found, largest first; ``used`` the position of the one that was used, ``box`` its
+    bounding box ``x, y, w, h`` in 0..1 of the upright picture; ``picture`` is an image file of it, for showing.
+    """
+
+    path: str
+    faces: int
+    used: int
+    box: tuple[float, float, float, float]
+    quality: Quality
+    picture: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder that holds photos, with a slash at its end, and how many lie in it or below."""
+
+    source: str
+    folder: str
+    photos: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from uuid import uuid4
 import numpy as np
 import sqlalchemy as sa
 
+from facekit.catalog.pages import Pages
 from facekit.catalog.records import Change, FileState, IndexRow, file_id, folder_of
 from facekit.catalog.tables import SCHEMA_VERSION, faces, files, meta, metadata, photos, runs
 from facekit.errors import LibraryError
@@ -29,6 +30,7 @@ class Catalog:
 
     def __init__(self, url: str) -> None:
         self._engine = sa.create_engine(url)
+        self.pages = Pages(self._engine)
         metadata.create_all(self._engine)
         with self._engine.begin() as connection:
             found = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema"))

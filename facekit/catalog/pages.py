@@ -1,0 +1,158 @@
+"""Pages of photos and faces: what a gallery shows, at the same cost whatever the size of the library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from facekit.catalog.tables import faces, files, photos
+from facekit.errors import FacekitError, UnknownIdError
+from facekit.types import Face, FacePage, Folder, Photo, PhotoPage, Quality, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MAX_PAGE = 200
+
+_rank = sa.func.row_number().over(
+    partition_by=files.c.photo_id,
+    order_by=(sa.case((files.c.missing_since.is_(None), 0), else_=1), files.c.display, files.c.file_id),
+)
+_ranked = sa.select(files.c.photo_id, files.c.display, files.c.missing_since, _rank.label("rank")).subquery()
+# The first place of each photo: what the rest of facekit calls its path.
+_first = sa.select(_ranked).where(_ranked.c.rank == 1).subquery()
+_FACE_COLUMNS = [column for column in faces.c if column.name not in {"embedding", "landmarks"}]
+
+
+class Pages:
+    """Reads pages from a catalog."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def photos(self, status: Status | str | None, folder: str | None, offset: int, limit: int) -> PhotoPage:
+        """Some photos, ordered by path. ``folder`` ends with a slash and stands for all below it."""
+        joined = sa.select(photos.c.photo_id).join(_first, _first.c.photo_id == photos.c.photo_id)
+        if status is not None:
+            joined = joined.where(*_status(status))
+        if folder is not None:
+            inside = sa.select(files.c.photo_id).where(files.c.folder.startswith(folder, autoescape=True))
+            joined = joined.where(photos.c.photo_id.in_(inside))
+        ordered = joined.order_by(_first.c.display, photos.c.photo_id)
+        with self._engine.connect() as connection:
+            total = connection.scalar(sa.select(sa.func.count()).select_from(joined.subquery())) or 0
+            keys = connection.scalars(ordered.offset(offset).limit(_at_most(limit))).all()
+            found = _photos(connection, keys)
+        return PhotoPage(total, offset, tuple(found[key] for key in keys))
+
+    def faces(self, offset: int, limit: int, *, include_poor: bool) -> FacePage:
+        """Some faces, ordered by their photo's path and from left to right."""
+        joined = sa.select(faces.c.face_id, faces.c.photo_id).join(_first, _first.c.photo_id == faces.c.photo_id)
+        if not include_poor:
+            joined = joined.where(faces.c.reason.is_(None))
+        ordered = joined.order_by(_first.c.display, faces.c.x, faces.c.face_id)
+        with self._engine.connect() as connection:
+            total = connection.scalar(sa.select(sa.func.count()).select_from(joined.subquery())) or 0
+            keys = connection.execute(ordered.offset(offset).limit(_at_most(limit))).all()
+            found = _photos(connection, list(dict.fromkeys(photo_id for _, photo_id in keys)))
+        known = {face.face_id: face for photo in found.values() for face in photo.faces}
+        return FacePage(total, offset, tuple(known[key] for key, _ in keys), tuple(found.values()))
+
+    def photo(self, photo_id: str) -> Photo:
+        """One photo with its faces."""
+        with self._engine.connect() as connection:
+            found = _photos(connection, [photo_id])
+        if photo_id not in found:
+            message = "The library has no photo with this id."
+            raise UnknownIdError(message, "It may have been removed; load the page again.")
+        return found[photo_id]
+
+    def face(self, face_id: str) -> Face:
+        """One face."""
+        query = sa.select(*_FACE_COLUMNS).where(faces.c.face_id == face_id)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            message = "The library has no face with this id."
+            raise UnknownIdError(message, "It may have been removed; load the page again.")
+        return _face(dict(row))
+
+    def folders(self) -> tuple[Folder, ...]:
+        """The folders that hold photos and those above them, up to the one that holds all of a source."""
+        count = sa.func.count(sa.distinct(files.c.photo_id))
+        query = sa.select(files.c.source, files.c.folder, count).group_by(files.c.source, files.c.folder)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        sums: dict[tuple[str, str], int] = {}
+        for source, folder, number in rows:
+            top = _common([other for of, other, _ in rows if of == source])
+            parts = folder[len(top) :].split("/")[:-1]
+            for depth in range(len(parts) + 1):
+                key = (source, top + "".join(part + "/" for part in parts[:depth]))
+                sums[key] = sums.get(key, 0) + number
+        return tuple(Folder(source, folder, number) for (source, folder), number in sorted(sums.items()))
+
+
+def _common(folders: list[str]) -> str:
+    """The folder that holds all of these, with its slash."""
+    low, high = min(folders), max(folders)
+    same = next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+    return low[:same].rpartition("/")[0] + "/"
+
+
+def _status(status: Status | str) -> list[sa.ColumnElement[bool]]:
+    if status not in set(Status):
+        message = f"There is no status {str(status)!r}."
+        raise FacekitError(message, f"Take one of {', '.join(Status)}.")
+    if status == Status.MISSING:
+        return [_first.c.missing_since.is_not(None)]
+    return [_first.c.missing_since.is_(None), photos.c.status == str(status)]
+
+
+def _at_most(limit: int) -> int:
+    if not 1 <= limit <= MAX_PAGE:
+        message = f"A page of {limit} was asked for."
+        raise FacekitError(message, f"Ask for 1 to {MAX_PAGE}.")
+    return limit
+
+
+def _photos(connection: sa.Connection, photo_ids: Iterable[str]) -> dict[str, Photo]:
+    """Photos with their files and faces, in the order of the ids; unknown ids are left out."""
+    wanted = list(photo_ids)
+    places: dict[str, list[Mapping[str, Any]]] = {}
+    order = (sa.case((files.c.missing_since.is_(None), 0), else_=1), files.c.display, files.c.file_id)
+    query = sa.select(files).where(files.c.photo_id.in_(wanted)).order_by(*order)
+    for row in connection.execute(query).mappings():
+        places.setdefault(row["photo_id"], []).append(dict(row))
+    inside: dict[str, list[Face]] = {}
+    by_size = sa.select(*_FACE_COLUMNS).where(faces.c.photo_id.in_(wanted)).order_by(faces.c.size.desc(), faces.c.x)
+    for row in connection.execute(by_size).mappings():
+        inside.setdefault(row["photo_id"], []).append(_face(dict(row)))
+    rows = connection.execute(sa.select(photos).where(photos.c.photo_id.in_(wanted))).mappings()
+    found = {row["photo_id"]: dict(row) for row in rows if row["photo_id"] in places}
+    return {key: _photo(found[key], places[key], inside.get(key, [])) for key in wanted if key in found}
+
+
+def _photo(row: Mapping[str, Any], places: list[Mapping[str, Any]], inside: list[Face]) -> Photo:
+    first = places[0]
+    same = ("reason", "bytes", "width", "height", "format", "taken_at", "camera", "latitude", "longitude")
+    return Photo(
+        photo_id=row["photo_id"],
+        path=first["display"],
+        paths=tuple(place["display"] for place in places),
+        source=first["source"],
+        status=Status(row["status"]) if first["missing_since"] is None else Status.MISSING,
+        faces=tuple(inside),
+        **{name: row[name] for name in same},
+    )
+
+
+def _face(row: Mapping[str, Any]) -> Face:
+    return Face(row["face_id"], row["photo_id"], (row["x"], row["y"], row["w"], row["h"]), quality_of(row))
+
+
+def quality_of(row: Mapping[str, Any]) -> Quality:
+    """The quality facts in a row of the catalog's faces."""
+    names = ("detection_score", "size", "sharpness", "yaw", "pitch", "roll", "reason")
+    return Quality(*(row[name] for name in names))

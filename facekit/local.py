@@ -1,0 +1,495 @@
+"""A library in one folder on disk."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from loguru import logger
+
+from facekit import tables
+from facekit.catalog import Catalog
+from facekit.crops import face_picture
+from facekit.derived import apply_change, reconcile, thumbnail_path
+from facekit.doctor import Doctor, examine
+from facekit.errors import (
+    FacekitError,
+    LibraryBusyError,
+    LibraryError,
+    LibraryLockedError,
+    ModelMismatchError,
+    NoFaceError,
+    PhotoError,
+    VectorIndexError,
+)
+from facekit.hits import Hits
+from facekit.images import read_bytes, read_image, thumbnail
+from facekit.index import IndexFilter, MilvusIndex
+from facekit.index.protocol import MAX_LIMIT
+from facekit.ingest import Ingest, IngestReport, Progress
+from facekit.library import PICTURE_SIDE, Library
+from facekit.lock import OwnerLock
+from facekit.logs import log_into, quiet_console
+from facekit.models.registry import load_detector, load_embedder, model_info
+from facekit.search import ImageSource, find, find_faces, probe_faces, read_probe, template
+from facekit.settings import FILE, Settings, read_settings, write_settings
+from facekit.sources import LocalSource
+from facekit.types import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from threading import Event
+
+    import pandas as pd
+
+    from facekit.images import Limits
+    from facekit.models.protocols import Detector, Embedder
+    from facekit.types import Detail, FacePage, FloatArray, Folder, Image, Photo, PhotoPage, ProbeFace, TableName
+
+DETECTOR = "yunet"
+EMBEDDER = "sface"
+
+_open: weakref.WeakValueDictionary[Path, LocalLibrary] = weakref.WeakValueDictionary()
+
+
+def open_folder(
+    path: str | os.PathLike[str],
+    *,
+    detector: str | None = None,
+    embedder: str | None = None,
+    device: str = "auto",
+) -> Library:
+    """See `facekit.open`."""
+    folder = Path(path).expanduser().resolve()
+    library = _open.get(folder)
+    if library is None or library.closed:
+        try:
+            library = LocalLibrary(folder, detector=detector, embedder=embedder, device=device)
+        except LibraryLockedError as error:
+            if error.service is None:
+                raise
+            from facekit.server.client import RemoteLibrary
+
+            remote = RemoteLibrary(error.service.url, api_key=error.service.key)
+            check_models(read_settings(folder), folder, detector, embedder)
+            return remote
+        _open[folder] = library
+    else:
+        check_models(library.settings, folder, detector, embedder)
+    return library
+
+
+def check_models(settings: Settings | None, folder: Path, detector: str | None, embedder: str | None) -> None:
+    """Refuse a library that other models made than those named, or another version of them."""
+    if settings is None:
+        return
+    for asked, made, version in (
+        (detector, settings.detector, settings.detector_version),
+        (embedder, settings.embedder, settings.embedder_version),
+    ):
+        if asked not in {None, made}:
+            message = f"The library {folder} was made with {made}, not with {asked}; vectors don't mix."
+            remedy = f"Open it without naming models, or make a library of its own for {asked}."
+            raise ModelMismatchError(message, remedy)
+        now = model_info(made).version
+        if version != now:
+            message = f"The library {folder} was made with {made} version {version}; this facekit has {now}."
+            remedy = "Use the facekit that made it, or make a new library from the photos."
+            raise ModelMismatchError(message, remedy)
+
+
+class LocalLibrary(Library):
+    """A library in a folder, which this process owns while it is open."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        detector: str | None = None,
+        embedder: str | None = None,
+        device: str = "auto",
+    ) -> None:
+        quiet_console()
+        self.folder = folder
+        self.current: IngestReport | None = None
+        """What the ingest that is going on has done so far."""
+        self._busy = Lock()
+        self._device = device
+        settings = read_settings(folder)
+        if settings is None:
+            settings = _new_settings(folder, detector, embedder)
+        with ExitStack() as opened:
+            lock = OwnerLock(folder)
+            opened.callback(lock.release)
+            if not (folder / FILE).exists():
+                write_settings(folder, settings)
+            self.settings = settings
+            check_models(self.settings, folder, detector, embedder)
+            opened.callback(_remove_sink, log_into(folder))
+            self._catalog = _open_catalog(folder)
+            opened.callback(self._catalog.close)
+            self._index = self._open_index()
+            opened.callback(_close_index, self._index)
+            # Everything is open: from here on it is closed by close(), or when the library is collected.
+            self._finalizer = weakref.finalize(self, opened.pop_all().close)
+        if not self._catalog.index_is_current or self._index.count() != self._catalog.counts()["indexable_faces"]:
+            reconcile(self._catalog, self._index)
+        logger.info("Opened {} ({} + {})", folder, settings.detector, settings.embedder)
+
+    def _open_index(self) -> MilvusIndex:
+        path = self.folder / "vectors.db"
+        try:
+            return MilvusIndex(str(path), self.settings.dimension)
+        except VectorIndexError as error:
+            if not path.exists():
+                raise
+            broken = MilvusIndex.set_aside(path)
+            logger.warning("{} It was moved to {} and is rebuilt from the catalog.", error, broken.name)
+            return MilvusIndex(str(path), self.settings.dimension)
+
+    # -- opening and closing -------------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether the library was closed."""
+        return not self._finalizer.alive
+
+    def close(self) -> None:
+        """Write what is pending and let other processes open the library."""
+        self._finalizer()
+
+    def _alive(self) -> None:
+        if self.closed:
+            message = f"The library {self.folder} is closed."
+            raise LibraryError(message, "Open it again with facekit.open.")
+
+    @cached_property
+    def detector(self) -> Detector:
+        """The detector, loaded at first use."""
+        return load_detector(self.settings.detector, device=self._device)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedder, loaded at first use."""
+        return load_embedder(self.settings.embedder, device=self._device)
+
+    # -- photos in -----------------------------------------------------------------------------------------------
+
+    def ingest(
+        self,
+        *roots: str | bytes | os.PathLike[str],
+        progress: Progress = True,
+        detail: Detail = "normal",
+        limits: Limits | None = None,
+        stop: Event | None = None,
+    ) -> IngestReport:
+        """See `Library.ingest`."""
+        self._alive()
+        sources = [LocalSource(root) for root in roots]
+        if not sources:
+            message = "No folder was named."
+            raise FacekitError(message, "Call ingest with the folders that hold the photos.")
+        detector = self.detector
+        if detail != "normal":
+            detector = load_detector(self.settings.detector, device=self._device, detail=detail)
+        with self._changing("An ingest"):
+            run = Ingest(self._catalog, self._index, self.folder, detector, self.embedder, limits=limits, stop=stop)
+            self.current = run.report
+            try:
+                return run.run(sources, [source.root for source in sources], progress)
+            finally:
+                self.current = None
+
+    @contextmanager
+    def _changing(self, what: str) -> Iterator[None]:
+        """Only one thing at a time may change the library."""
+        if not self._busy.acquire(blocking=False):
+            message = f"{what} can't start: another change of the library is going on."
+            raise LibraryBusyError(message, "Wait until it is done, or stop it.")
+        try:
+            yield
+        finally:
+            self._busy.release()
+
+    def holds(self, path: str | os.PathLike[str]) -> bool:
+        """Whether the library has a photo at a path or below it."""
+        self._alive()
+        return bool(self._paths_at(LocalSource(path, must_exist=False)))
+
+    def _paths_at(self, source: LocalSource) -> list[bytes]:
+        return [known for known in self._catalog.file_states(source.name) if source.holds(known)]
+
+    def remove(self, path: str | os.PathLike[str]) -> int:
+        """See `Library.remove`."""
+        self._alive()
+        with self._changing("Removing photos"):
+            return self._remove(path)
+
+    def _remove(self, path: str | os.PathLike[str]) -> int:
+        source = LocalSource(path, must_exist=False)
+        paths = self._paths_at(source)
+        if not paths:
+            message = f"The library has no photo at {source.root}."
+            raise FacekitError(message, "lib.photos() lists what it has.")
+        apply_change(self._catalog.remove_files(source.name, paths), self._catalog, self._index, self.folder)
+        self._catalog.index_caught_up()
+        logger.info("Removed {} ({} paths)", source.root, len(paths))
+        return len(paths)
+
+    # -- search --------------------------------------------------------------------------------------------------
+
+    def search(  # noqa: PLR0913 - all but the probe are named, and each narrows the search
+        self,
+        probe: ImageSource | Sequence[ImageSource],
+        *,
+        top_k: int = 50,
+        min_similarity: float | None = None,
+        face: int | Sequence[int] | None = None,
+        source: str | None = None,
+        folder: str | os.PathLike[str] | None = None,
+        after: date | str | None = None,
+        before: date | str | None = None,
+        include_poor: bool = False,
+    ) -> Hits:
+        """See `Library.search`."""
+        self._alive()
+        if top_k < 1:
+            message = f"top_k is {top_k}."
+            raise FacekitError(message, "It must be at least 1.")
+        given: list[ImageSource] = list(probe) if isinstance(probe, list | tuple) else [probe]  # type: ignore[list-item]
+        if not given:
+            message = "No probe image was given."
+            raise NoFaceError(message, "Give a picture of the person.")
+        chosen = list(face) if isinstance(face, Sequence) else [face] * len(given)
+        if len(chosen) != len(given):
+            message = f"{len(given)} probe images were given, and faces for {len(chosen)}."
+            raise FacekitError(message, "Give one number a probe image, or one for all.")
+        probes = [
+            read_probe(one, self.detector, self.embedder, face=which, name=f"probe {number}")
+            for number, (one, which) in enumerate(zip(given, chosen, strict=True), 1)
+        ]
+        threshold = self.search_similarity if min_similarity is None else min_similarity
+        where = self._filter(source, folder, after, before, usable_only=not include_poor)
+        hits = find(
+            template([vector for _, vector in probes]),
+            self._catalog,
+            self._index,
+            top_k=min(top_k, MAX_LIMIT),
+            min_similarity=threshold,
+            where=where,
+        )
+        return Hits(tuple(hits), tuple(one for one, _ in probes), top_k, threshold, self._index.count(), self)
+
+    def faces_in(self, picture: ImageSource) -> tuple[ProbeFace, ...]:
+        """See `Library.faces_in`."""
+        self._alive()
+        return probe_faces(find_faces(picture, self.detector, name="the picture"), self.embedder)
+
+    def _filter(
+        self,
+        source: str | None,
+        folder: str | os.PathLike[str] | None,
+        after: date | str | None,
+        before: date | str | None,
+        *,
+        usable_only: bool,
+    ) -> IndexFilter:
+        prefix = None if folder is None else LocalSource(folder, must_exist=False).prefix
+        also = () if source is None and prefix is None else self._catalog.faces_at_second_places(source, prefix)
+        return IndexFilter(usable_only, source, prefix, _moment(after), _moment(before), also)
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def photos(self, status: Status | str | None = None) -> pd.DataFrame:
+        """See `Library.photos`."""
+        self._alive()
+        return tables.photos_frame(self._catalog, status)
+
+    def faces(self) -> pd.DataFrame:
+        """See `Library.faces`."""
+        self._alive()
+        return tables.faces_frame(self._catalog)
+
+    def embeddings(self, *, include_poor: bool = False) -> tuple[list[str], FloatArray]:
+        """See `Library.embeddings`."""
+        self._alive()
+        return self._catalog.embeddings(include_poor=include_poor)
+
+    def export(self, table: TableName, path: str | os.PathLike[str], *, include_poor: bool = False) -> Path:
+        """See `Library.export`."""
+        self._alive()
+        return tables.export(self._catalog, table, Path(path), include_poor=include_poor)
+
+    def export_all(self, table: TableName, path: Path) -> Path:
+        """Write "faces" or "photos" with every column that `faces` and `photos` have."""
+        self._alive()
+        return tables.export(self._catalog, table, path, include_poor=True, all_columns=True)
+
+    def stats(self) -> dict[str, Any]:
+        """See `Library.stats`."""
+        self._alive()
+        counts = self._catalog.counts()
+        counts.pop("indexable_faces")
+        run = self._catalog.last_run()
+        last = None if run is None else {name: str(run[name]) for name in ("started_at", "finished_at")}
+        models = {"detector": self.settings.detector, "embedder": self.settings.embedder}
+        return {"library": str(self.folder), **counts, **models, "last_run": last}
+
+    def index_lag(self) -> int:
+        """Faces that the catalog holds and the vector index does not yet."""
+        self._alive()
+        return max(0, int(self._catalog.counts()["indexable_faces"]) - self._index.count())
+
+    def doctor(self) -> Doctor:
+        """See `Library.doctor`."""
+        self._alive()
+        return examine(self.folder, self.settings, self._catalog, self._index, self._device)
+
+    # -- what galleries are made of ------------------------------------------------------------------------------
+
+    def photo_page(
+        self,
+        status: Status | str | None = None,
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        offset: int = 0,
+        limit: int = 60,
+    ) -> PhotoPage:
+        """See `Library.photo_page`."""
+        self._alive()
+        prefix = None if folder is None else LocalSource(folder, must_exist=False).prefix
+        return self._catalog.pages.photos(status, prefix, offset, limit)
+
+    def face_page(self, *, include_poor: bool = False, offset: int = 0, limit: int = 60) -> FacePage:
+        """See `Library.face_page`."""
+        self._alive()
+        return self._catalog.pages.faces(offset, limit, include_poor=include_poor)
+
+    def photo(self, photo_id: str) -> Photo:
+        """See `Library.photo`."""
+        self._alive()
+        return self._catalog.pages.photo(photo_id)
+
+    def folders(self) -> tuple[Folder, ...]:
+        """See `Library.folders`."""
+        self._alive()
+        return self._catalog.pages.folders()
+
+    def thumbnail(self, photo_id: str) -> bytes | None:
+        """See `Library.thumbnail`."""
+        try:  # a closed library's thumbnails too: results outlive it
+            return thumbnail_path(self.folder, photo_id).read_bytes()
+        except OSError:  # they may be deleted at any time
+            return None
+
+    def face_thumbnail(self, face_id: str) -> bytes | None:
+        """See `Library.face_thumbnail`."""
+        self._alive()
+        face = self._catalog.pages.face(face_id)
+        photo = self._catalog.pages.photo(face.photo_id)
+
+        def read(side: int) -> Image | None:
+            try:
+                return read_image(self._content(face.photo_id), max_side=side)
+            except PhotoError:
+                return None
+
+        size = (photo.width or 1, photo.height or 1)
+        return face_picture(face.box, self.thumbnail(face.photo_id), size, read)
+
+    def picture(self, photo_id: str) -> bytes:
+        """See `Library.picture`."""
+        self._alive()
+        return thumbnail(read_image(self._content(photo_id), max_side=PICTURE_SIDE), PICTURE_SIDE, quality=85)
+
+    def _content(self, photo_id: str) -> bytes:
+        return read_bytes(self.file(photo_id))
+
+    def file(self, photo_id: str) -> Path:
+        """Where a photo lies.
+
+        Raises
+        ------
+        UnknownIdError
+            If the library has no such photo.
+        PhotoError
+            If its files are gone, or hold something else by now.
+        """
+        self._alive()
+        rows = self._catalog.places([photo_id]).get(photo_id)
+        if rows is None:
+            self._catalog.pages.photo(photo_id)
+        for row in rows or ():
+            path = Path(os.fsdecode(bytes(row["path"])))
+            with suppress(OSError):
+                now = path.stat()
+                if (now.st_size, now.st_mtime_ns) == (row["bytes"], row["mtime_ns"]):
+                    return path
+        name = rows[0]["display"] if rows else photo_id
+        raise PhotoError(Status.MISSING, f"{name} is gone, or was changed since it was ingested")
+
+    @property
+    def search_similarity(self) -> float:
+        """See `Library.search_similarity`."""
+        return model_info(self.settings.embedder).search_similarity or 0.0
+
+    @property
+    def place(self) -> str:
+        """The library's folder."""
+        return str(self.folder)
+
+
+def _close_index(index: MilvusIndex) -> None:
+    with suppress(Exception):  # what could not be written is written again from the catalog
+        index.close()
+
+
+def _remove_sink(sink: int) -> None:
+    with suppress(ValueError):  # somebody removed all of loguru's sinks
+        logger.remove(sink)
+
+
+def _new_settings(folder: Path, detector: str | None, embedder: str | None) -> Settings:
+    found, embeds = model_info(detector or DETECTOR), model_info(embedder or EMBEDDER)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        others = sorted({path.name for path in folder.iterdir()} - {"lock", "owner.json", FILE + ".part"})
+    except OSError as error:
+        message = f"No library can be made in {folder}: {error.strerror}."
+        raise LibraryError(message, "Choose a folder that can be written.") from error
+    if others:
+        message = f"{folder} is not a facekit library, and not empty (it holds {others[0]!r})."
+        raise LibraryError(message, "Choose a new folder for the library; photos stay where they are.")
+    return Settings(found.name, found.version, embeds.name, embeds.version, embeds.dimension)
+
+
+def _open_catalog(folder: Path) -> Catalog:
+    path = folder / "catalog.duckdb"
+    try:
+        return Catalog(f"duckdb:///{path}")
+    except FacekitError:
+        raise
+    except Exception as error:
+        message = f"The catalog {path} can't be opened: {str(error).splitlines()[0]}."
+        raise LibraryError(message, "Restore it from a backup, or make a new library from the photos.") from error
+
+
+def _moment(value: date | str | None) -> datetime | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError as error:
+            message = f"{value!r} is not a date."
+            raise FacekitError(message, "Write it as 2019-12-31 or 2019-12-31T18:30.") from error
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - photos' dates have no time zone
+    return value.replace(tzinfo=None)

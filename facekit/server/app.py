@@ -1,0 +1,158 @@
+"""The REST API as an ASGI application."""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi_offline import FastAPIOffline
+from loguru import logger
+from starlette.exceptions import HTTPException
+
+from facekit import __version__
+from facekit.errors import FacekitError, LibraryBusyError, NoFaceError, PhotoError, UnknownIdError
+from facekit.server import auth_routes, job_routes, photo_routes, search_routes, system_routes
+from facekit.server.access import LocalOnly
+from facekit.server.limits import BodyLimit
+from facekit.server.refusal import REFUSALS, Refusal, ServiceRefusal
+from facekit.types import Status
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fastapi import FastAPI, Request
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from facekit.server.access import Access
+    from facekit.server.service import Service
+
+# What went wrong with a photo, without its name: that may be a path of the server's.
+_PHOTO: dict[Status, str] = {
+    Status.CORRUPT: "The picture is damaged or cut short.",
+    Status.UNSUPPORTED: "This kind of file can't be read.",
+    Status.TOO_LARGE: "The picture is too large.",
+    Status.IO_ERROR: "The file can't be read.",
+    Status.MISSING: "The photo's file is gone, or was changed since it was ingested.",
+}
+
+
+def create_app(service: Service, access: Access) -> FastAPI:
+    """The application of a service; it starts the service with itself, and stops it."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        service.close()
+
+    app = FastAPIOffline(  # the documentation's pages ask no other host for anything
+        title="facekit",
+        version=__version__,
+        summary="Find every photo of a person.",
+        lifespan=lifespan,
+        docs_url="/docs",
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+        responses=REFUSALS | {422: {"model": Refusal, "description": "The request can't be understood."}},
+    )
+    app.state.service = service
+    app.state.access = access
+    for routes in (auth_routes, search_routes, photo_routes, job_routes):
+        app.include_router(routes.router)
+    app.include_router(system_routes.router)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    app.add_exception_handler(FacekitError, _failed)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(LocalOnly)
+    app.add_middleware(Requests)
+    return app
+
+
+class Requests:
+    """Middleware: every request has an id, which is in its answer and in each line that it logs, and is measured."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Give the request its id, and note how it ended."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = uuid4().hex[:16]
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 500
+        start = time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                added = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+                message["headers"] = [*message.get("headers", []), *added]
+            await send(message)
+
+        with logger.contextualize(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_id)
+            except Exception:
+                logger.exception("{} failed", scope["method"])
+                if status != 500:  # noqa: PLR2004 - an answer has begun: nothing more can be said
+                    raise
+                detail = {
+                    "message": "Something went wrong here.",
+                    "remedy": "The log says more.",
+                    "reference": request_id,
+                }
+                await JSONResponse({"detail": detail}, 500)(scope, receive, send_with_id)
+            seconds = time.perf_counter() - start
+            route = getattr(scope.get("route"), "path", "none")  # the template: addresses hold ids of photos
+            logger.info("{} {} {} {:.0f} ms", scope["method"], route, status, seconds * 1000)
+        metrics = scope["app"].state.service.metrics
+        metrics.observe_request(scope["method"], route, status, seconds)
+
+
+def _answer(request: Request, status: int, detail: dict[str, Any], headers: Any = None) -> JSONResponse:  # noqa: ANN401
+    detail = {"message": "", "remedy": "", "kind": ""} | detail | {"reference": request.state.request_id}
+    return JSONResponse({"detail": detail}, status, headers)
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, ServiceRefusal):
+        said = {"message": error.message, "remedy": error.remedy}
+        return _answer(request, error.status_code, said, error.headers)
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    words = {404: "There is nothing here.", 405: "This address takes other methods."}
+    message = words.get(status, "The request can't be carried out.")
+    return _answer(request, status, {"message": message}, getattr(error, "headers", None))
+
+
+async def _not_understood(request: Request, error: Exception) -> JSONResponse:
+    problems = error.errors() if isinstance(error, RequestValidationError) else []
+    places = ", ".join(dict.fromkeys(".".join(str(part) for part in one["loc"][1:]) or "body" for one in problems))
+    message = f"The request can't be understood: {places or 'body'}."  # the values are not repeated
+    return _answer(request, 422, {"message": message, "remedy": "See /docs for what is expected."})
+
+
+async def _failed(request: Request, error: Exception) -> JSONResponse:
+    """What facekit says of a failure, without any path."""
+    metrics = request.app.state.service.metrics
+    logger.info("{}: {}", type(error).__name__, error)
+    if isinstance(error, UnknownIdError):
+        return _answer(request, 404, {"message": error.message, "remedy": error.remedy})
+    if isinstance(error, PhotoError):
+        metrics.observe_failure(f"photo_{error.status}")
+        status = 404 if error.status is Status.MISSING else 422
+        return _answer(request, status, {"message": _PHOTO[error.status], "kind": f"photo.{error.status}"})
+    if isinstance(error, NoFaceError):
+        metrics.observe_failure("no_face")
+        return _answer(request, 422, {"message": error.message, "remedy": error.remedy, "kind": "no_face"})
+    metrics.observe_failure("refused")
+    if isinstance(error, LibraryBusyError):
+        return _answer(request, 409, {"message": error.message, "remedy": error.remedy, "kind": "busy"})
+    return _answer(request, 400, {"message": "facekit can't do this.", "remedy": "The log says more at the reference."})

@@ -1,0 +1,389 @@
+"""A library that a service owns, with the same verbs, over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from facekit.errors import FacekitError, LibraryBusyError, NoFaceError, PhotoError, ServiceError, UnknownIdError
+from facekit.library import Library
+from facekit.server.wire import SearchDocument, ServiceInfo, hits_from, parse
+from facekit.types import FacePage, Folder, Photo, PhotoPage, ProbeFace, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    import pandas as pd
+
+    from facekit.doctor import Doctor
+    from facekit.hits import Hits
+    from facekit.images import Limits
+    from facekit.ingest import IngestReport, Progress
+    from facekit.search import ImageSource
+    from facekit.types import Detail, FloatArray, TableName
+
+# A search may wait behind many others; connecting to a service of one's own takes no time.
+_TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
+_UNAUTHORISED = 401
+_NOT_FOUND = 404
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """Who the service takes this client for."""
+
+    name: str
+    role: str
+    scopes: tuple[str, ...]
+
+
+class RemoteLibrary(Library):
+    """A library behind a service. Made by `facekit.open`.
+
+    Parameters
+    ----------
+    url : str
+        The service's address, ``http://127.0.0.1:8000``.
+    api_key : str, optional
+        For a service with accounts; by default the environment's ``FACEKIT_API_KEY``. Or `sign_in`.
+
+    Raises
+    ------
+    ServiceError
+        If the service does not answer, or is none of facekit's.
+    """
+
+    def __init__(self, url: str, *, api_key: str | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._client = httpx2.Client(base_url=self.url, timeout=_TIMEOUT, trust_env=False)
+        self._token = api_key or os.environ.get("FACEKIT_API_KEY") or ""
+        self._refresh = ""
+        self._refreshing = Lock()
+        self.accounts = bool(self._get("/api/v1/auth/status").get("accounts"))
+        """Whether the service has accounts, so that one has to sign in."""
+        if not self.accounts or self._token:
+            _ = self._info  # a wrong address or key is known at once
+
+    # -- who one is ----------------------------------------------------------------------------------------------
+
+    def sign_in(self, name: str, password: str) -> str:
+        """Sign in, and return the token with which `resume` goes on without the password.
+
+        Raises
+        ------
+        ServiceError
+            With status 401 if the name or the password is wrong, 429 after too many tries.
+        """
+        form = {"grant_type": "password", "username": name, "password": password}
+        return self._signed_in(self._send("POST", "/api/v1/auth/token", data=form, anonymous=True))
+
+    def resume(self, refresh_token: str) -> str:
+        """Go on with a session, and return the token for the next time; the one given is used up."""
+        body = {"refresh_token": refresh_token}
+        return self._signed_in(self._send("POST", "/api/v1/auth/refresh", json=body, anonymous=True))
+
+    def sign_out(self) -> None:
+        """End the session."""
+        if self._refresh:
+            self._send("POST", "/api/v1/auth/logout")
+        self._token = self._refresh = ""
+        self.__dict__.pop("identity", None)
+
+    def _signed_in(self, response: httpx2.Response) -> str:
+        pair = response.json()
+        self._token, self._refresh = pair["access_token"], pair["refresh_token"]
+        self.__dict__.pop("identity", None)
+        return self._refresh
+
+    @property
+    def refresh_token(self) -> str:
+        """The newest token for `resume`; it changes from time to time."""
+        return self._refresh
+
+    @cached_property
+    def identity(self) -> Me:
+        """Who the service takes this client for."""
+        said = self._get("/api/v1/auth/me")
+        return Me(said["name"], said["role"], tuple(said["scopes"]))
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def _send(self, method: str, path: str, *, anonymous: bool = False, **options: Any) -> httpx2.Response:  # noqa: ANN401
+        token = "" if anonymous else self._token
+        response = self._once(method, path, token, options)
+        if response.status_code == _UNAUTHORISED and self._refresh and not anonymous:
+            with self._refreshing:  # several threads may learn at once that the token is too old
+                if self._token == token:
+                    self.resume(self._refresh)
+            response = self._once(method, path, self._token, options)
+        if response.is_error:
+            raise _error(response)
+        return response
+
+    def _once(self, method: str, path: str, token: str, options: dict[str, Any]) -> httpx2.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            return self._client.request(method, path, headers=headers, **options)
+        except (httpx2.HTTPError, RuntimeError) as error:  # a closed client is a RuntimeError
+            message = f"The service at {self.url} does not answer ({error or type(error).__name__})."
+            raise ServiceError(message, "Check that it runs: facekit serve. Then try again.") from error
+
+    def _get(self, path: str, **options: Any) -> Any:  # noqa: ANN401 - JSON
+        try:
+            return self._send("GET", path, **options).json()
+        except json.JSONDecodeError as error:
+            message = f"What answers at {self.url} is not a facekit service."
+            raise ServiceError(message, "Check the address and the port.") from error
+
+    def _bytes(self, path: str) -> bytes | None:
+        try:
+            return self._send("GET", path).content
+        except UnknownIdError:
+            return None
+
+    # -- the library's verbs -------------------------------------------------------------------------------------
+
+    @cached_property
+    def _info(self) -> ServiceInfo:
+        return parse(ServiceInfo, self._get("/api/v1/service"))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the library was closed."""
+        return self._client.is_closed
+
+    def close(self) -> None:
+        """Let go of the service; it goes on."""
+        self._client.close()
+
+    @property
+    def place(self) -> str:
+        """The service's address."""
+        return self.url
+
+    @property
+    def search_similarity(self) -> float:
+        """See `Library.search_similarity`."""
+        return self._info.search_similarity
+
+    def ingest(
+        self,
+        *roots: str | bytes | os.PathLike[str],
+        progress: Progress = True,
+        detail: Detail = "normal",
+        limits: Limits | None = None,
+        stop: Event | None = None,
+    ) -> IngestReport:
+        """See `Library.ingest`. The folders are the service's machine's; the service goes on when this is cut off."""
+        from facekit.server.follow import follow
+
+        if limits is not None:
+            message = "A service has limits of its own."
+            raise FacekitError(message, "Leave limits out.")
+        paths = [str(Path(os.fsdecode(root)).expanduser().absolute()) for root in roots]
+        if not paths:
+            message = "No folder was named."
+            raise FacekitError(message, "Call ingest with the folders that hold the photos.")
+        jobs = [self._send("POST", "/api/v1/upload/local", json={"path": path, "detail": detail}) for path in paths]
+        return follow(self, [response.json()["job_id"] for response in jobs], progress, stop or Event())
+
+    def running_ingest(self) -> str | None:
+        """The id of the job that the service works on or will next, or None."""
+        if "ingest" not in self.identity.scopes:
+            return None
+        waiting = [job for job in self._get("/api/v1/jobs") if job["state"] in {"running", "queued"}]
+        return str(waiting[-1]["job_id"]) if waiting else None
+
+    def follow_ingest(self, job_id: str, progress: Progress, stop: Event) -> IngestReport:
+        """Watch a job of the service until it ends; ``stop`` cancels it."""
+        from facekit.server.follow import follow
+
+        return follow(self, [job_id], progress, stop)
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """A job of the service as it is now."""
+        return dict(self._get(f"/api/v1/jobs/{job_id}"))
+
+    def cancel(self, job_id: str) -> None:
+        """Stop a job of the service."""
+        self._send("POST", f"/api/v1/jobs/{job_id}/cancel")
+
+    def remove(self, path: str | os.PathLike[str]) -> int:
+        """See `Library.remove`."""
+        body = {"path": str(Path(path).expanduser().absolute())}
+        return int(self._send("POST", "/api/v1/photos/remove", json=body).json()["paths"])
+
+    def search(  # noqa: PLR0913 - see Library.search
+        self,
+        probe: ImageSource | Sequence[ImageSource],
+        *,
+        top_k: int = 50,
+        min_similarity: float | None = None,
+        face: int | Sequence[int] | None = None,
+        source: str | None = None,
+        folder: str | os.PathLike[str] | None = None,
+        after: date | str | None = None,
+        before: date | str | None = None,
+        include_poor: bool = False,
+    ) -> Hits:
+        """See `Library.search`."""
+        given: list[ImageSource] = list(probe) if isinstance(probe, list | tuple) else [probe]  # type: ignore[list-item]
+        if not given:
+            message = "No probe image was given."
+            raise NoFaceError(message, "Give a picture of the person.")
+        pictures = [_picture(one, f"probe {number}") for number, one in enumerate(given, 1)]
+        form = {
+            "top_k": top_k,
+            "min_similarity": min_similarity,
+            "face": [face] if isinstance(face, int) else face,
+            "source": source,
+            "folder": None if folder is None else os.fspath(folder),
+            "after": None if after is None else str(after).replace(" ", "T"),
+            "before": None if before is None else str(before).replace(" ", "T"),
+            "include_poor": include_poor,
+        }
+        data = {name: value for name, value in form.items() if value is not None}
+        response = self._send("POST", "/api/v1/search/upload", data=data, files=_files(pictures))
+        return hits_from(parse(SearchDocument, response.json()), pictures, self)
+
+    def faces_in(self, picture: ImageSource) -> tuple[ProbeFace, ...]:
+        """See `Library.faces_in`."""
+        response = self._send("POST", "/api/v1/search/faces", files=_files([_picture(picture, "the picture")]))
+        return parse(tuple[ProbeFace, ...], response.json())
+
+    def photos(self, status: Status | str | None = None) -> pd.DataFrame:
+        """See `Library.photos`."""
+        frame = self._table("photos")
+        if status is not None:
+            if status not in set(Status):
+                message = f"There is no status {str(status)!r}."
+                raise FacekitError(message, f"Take one of {', '.join(Status)}.")
+            frame = frame[frame["status"] == str(status)].reset_index(drop=True)
+        return frame
+
+    def faces(self) -> pd.DataFrame:
+        """See `Library.faces`."""
+        return self._table("faces")
+
+    def _table(self, table: TableName) -> pd.DataFrame:
+        import pandas as pd
+
+        options = {"format": "parquet", "all_columns": True}
+        content = self._send("GET", f"/api/v1/export/{table}", params=options).content
+        frame = pd.read_parquet(BytesIO(content))
+        if "paths" in frame:
+            frame["paths"] = [list(paths) for paths in frame["paths"]]
+        return frame
+
+    def embeddings(self, *, include_poor: bool = False) -> tuple[list[str], FloatArray]:
+        """See `Library.embeddings`."""
+        import numpy as np
+
+        options = {"format": "npz", "include_poor": include_poor}
+        content = self._send("GET", "/api/v1/export/embeddings", params=options).content
+        with np.load(BytesIO(content), allow_pickle=False) as arrays:
+            return [str(key) for key in arrays["face_id"]], arrays["embedding"]
+
+    def export(self, table: TableName, path: str | os.PathLike[str], *, include_poor: bool = False) -> Path:
+        """See `Library.export`. The file is written on this machine."""
+        path = Path(path).expanduser()
+        options = {"format": path.suffix.lower().lstrip("."), "include_poor": include_poor}
+        content = self._send("GET", f"/api/v1/export/{table}", params=options).content
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return path
+
+    def stats(self) -> dict[str, Any]:
+        """See `Library.stats`."""
+        return dict(self._get("/api/v1/stats"))
+
+    def doctor(self) -> Doctor:
+        """See `Library.doctor`."""
+        from facekit.doctor import Check, Doctor
+
+        said = self._get("/api/v1/doctor")
+        return Doctor(tuple(Check(one["name"], one["detail"], one["ok"]) for one in said["checks"]))
+
+    def photo_page(
+        self,
+        status: Status | str | None = None,
+        *,
+        folder: str | os.PathLike[str] | None = None,
+        offset: int = 0,
+        limit: int = 60,
+    ) -> PhotoPage:
+        """See `Library.photo_page`."""
+        where = None if folder is None else os.fspath(folder)
+        asked = {"status": status, "folder": where, "offset": offset, "limit": limit}
+        params = {name: str(value) for name, value in asked.items() if value is not None}
+        return parse(PhotoPage, self._get("/api/v1/photos", params=params))
+
+    def face_page(self, *, include_poor: bool = False, offset: int = 0, limit: int = 60) -> FacePage:
+        """See `Library.face_page`."""
+        params = {"include_poor": include_poor, "offset": offset, "limit": limit}
+        return parse(FacePage, self._get("/api/v1/faces", params=params))
+
+    def photo(self, photo_id: str) -> Photo:
+        """See `Library.photo`."""
+        return parse(Photo, self._get(f"/api/v1/photos/{photo_id}"))
+
+    def folders(self) -> tuple[Folder, ...]:
+        """See `Library.folders`."""
+        return parse(tuple[Folder, ...], self._get("/api/v1/folders"))
+
+    def thumbnail(self, photo_id: str) -> bytes | None:
+        """See `Library.thumbnail`."""
+        return self._bytes(f"/api/v1/photos/{photo_id}/thumbnail")
+
+    def face_thumbnail(self, face_id: str) -> bytes | None:
+        """See `Library.face_thumbnail`."""
+        return self._bytes(f"/api/v1/faces/{face_id}/thumbnail")
+
+    def picture(self, photo_id: str) -> bytes:
+        """See `Library.picture`."""
+        return self._send("GET", f"/api/v1/photos/{photo_id}/picture").content
+
+
+def _picture(source: ImageSource, name: str) -> tuple[str, bytes]:
+    """A picture's name and the content of an image file of it."""
+    if isinstance(source, bytes):
+        return name, source
+    from facekit.crops import as_png
+    from facekit.images import display_name, read_bytes, read_image
+
+    if isinstance(source, str | os.PathLike):
+        return display_name(source), read_bytes(source)
+    return name, as_png(read_image(source))
+
+
+def _files(pictures: Sequence[tuple[str, bytes]]) -> list[tuple[str, tuple[str, bytes, str]]]:
+    return [("file", ("probe", content, "application/octet-stream")) for _, content in pictures]
+
+
+def _error(response: httpx2.Response) -> FacekitError:
+    """The error that the service's refusal stands for."""
+    try:
+        detail = response.json()["detail"]
+        message, remedy = str(detail["message"]), str(detail["remedy"])
+        kind, reference = str(detail.get("kind", "")), str(detail.get("reference", ""))
+    except (ValueError, KeyError, TypeError):
+        return ServiceError(f"The service answered {response.status_code}.", "Its log says more.", response.status_code)
+    if kind == "no_face":
+        return NoFaceError(message, remedy)
+    if kind == "busy":
+        return LibraryBusyError(message, remedy)
+    if kind.startswith("photo."):
+        return PhotoError(Status(kind.removeprefix("photo.")), message)
+    if response.status_code == _NOT_FOUND:
+        return UnknownIdError(message, remedy)
+    reference = f" (reference {reference})" if reference else ""
+    return ServiceError(message, f"{remedy}{reference}".strip(), response.status_code)

@@ -1,0 +1,73 @@
+"""Watch jobs of a service as if the ingest ran here."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from facekit.errors import ServiceError
+from facekit.ingest import Failure, IngestReport, show_progress
+from facekit.types import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from threading import Event
+
+    from facekit.ingest import Progress
+    from facekit.server.client import RemoteLibrary
+
+_SECONDS = 0.3  # between two looks at a job
+
+
+def follow(library: RemoteLibrary, job_ids: Sequence[str], progress: Progress, stop: Event) -> IngestReport:
+    """Wait for jobs, and add their reports up. Ctrl-C, and ``stop``, cancel those that have not ended."""
+    reports: list[IngestReport] = []
+    for number, job_id in enumerate(job_ids):
+        try:
+            reports.append(_follow(library, job_id, progress, stop))
+        except KeyboardInterrupt:
+            stop.set()
+            reports.append(_follow(library, job_id, progress, stop))
+        if stop.is_set():
+            for waiting in job_ids[number + 1 :]:
+                library.cancel(waiting)
+            break
+    total = reports[0]
+    for other in reports[1:]:
+        total.add(other)
+    return total
+
+
+def _follow(library: RemoteLibrary, job_id: str, progress: Progress, stop: Event) -> IngestReport:
+    job = library.job(job_id)
+    cancelled = False
+    while job["total"] is None and job["state"] in {"queued", "running"} and not stop.is_set():
+        time.sleep(_SECONDS)
+        job = library.job(job_id)
+    with show_progress(job["total"] or 0, progress if job["total"] else False) as advance:
+        done = 0
+        while True:
+            advance(job["done"] - done)
+            done = job["done"]
+            if job["state"] not in {"queued", "running"}:
+                break
+            if stop.is_set() and not cancelled:
+                library.cancel(job_id)
+                cancelled = True
+            time.sleep(_SECONDS)
+            job = library.job(job_id)
+    if job["state"] == "failed":
+        raise ServiceError(job["problem"] or "The ingest failed.", "What is done is kept: run it again to go on.")
+    return _report(job)
+
+
+def _report(job: dict[str, Any]) -> IngestReport:
+    said = job["report"] or {}
+    names = ("found", "ingested", "unchanged", "duplicates", "missing", "faces", "no_face", "seconds", "warnings")
+    failed = [Failure(one["path"], Status(one["status"]), one["reason"]) for one in said.get("failed", ())]
+    report = IngestReport(failed=failed, stopped=job["state"] == "cancelled", models=said.get("models", ""))
+    for name in names:
+        if name in said:
+            setattr(report, name, said[name])
+    report.stages |= said.get("stages", {})
+    return report

@@ -1,0 +1,78 @@
+"""Ingests as jobs: start, watch, cancel."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from fastapi import Path as InPath
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import BaseModel, Field
+
+from facekit.server.access import needs
+from facekit.server.accounts import Identity
+from facekit.server.jobs import Job
+from facekit.server.limits import StrictRoute
+from facekit.server.refusal import Refusal
+from facekit.server.service import ServiceOf
+from facekit.types import Detail
+
+router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=StrictRoute)
+Editor = Annotated[Identity, Depends(needs("ingest"))]
+JobId = Annotated[str, InPath(pattern="^[0-9a-f]{32}$")]
+
+_EVENT_SECONDS = 0.25
+_UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "description": "There is no such job."}}
+
+
+class FolderToIngest(BaseModel):
+    """A folder on the service's machine."""
+
+    path: str = Field(min_length=1, max_length=4096, description="Absolute, and under a root that the service allows.")
+    detail: Detail = Field("normal", description="How closely to look: fine finds the odd small face more.")
+
+
+@router.post("/upload/local", status_code=202, responses=_UNKNOWN)
+def ingest_local(service: ServiceOf, me: Editor, body: FolderToIngest) -> Job:
+    """Bring a folder of the service's machine into the library, in the background."""
+    return service.jobs.add(service.ingestible(body.path, me), body.detail, me.name)
+
+
+@router.get("/jobs")
+def list_jobs(service: ServiceOf, me: Editor) -> list[Job]:
+    """The jobs, newest first."""
+    return service.jobs.list()
+
+
+@router.get("/jobs/{job_id}", responses=_UNKNOWN)
+def get_job(service: ServiceOf, me: Editor, job_id: JobId) -> Job:
+    """How far a job is."""
+    return service.jobs.get(job_id)
+
+
+@router.post("/jobs/{job_id}/cancel", responses=_UNKNOWN)
+def cancel_job(service: ServiceOf, me: Editor, job_id: JobId) -> Job:
+    """Stop a job; what it has done is kept."""
+    return service.jobs.cancel(job_id)
+
+
+def _known(service: ServiceOf, job_id: JobId) -> Job:
+    return service.jobs.get(job_id)  # an event stream has begun before it could say that there is no such job
+
+
+@router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, responses=_UNKNOWN)
+async def watch_job(
+    service: ServiceOf,
+    me: Editor,
+    job: Annotated[Job, Depends(_known)],
+) -> AsyncIterator[ServerSentEvent]:
+    """Server-sent events named `job`, each with the job as it is; the stream ends with the job."""
+    yield ServerSentEvent(event="job", data=job)
+    while not job.ended:
+        await asyncio.sleep(_EVENT_SECONDS)
+        now = await asyncio.to_thread(service.jobs.get, job.job_id)
+        if now != job:
+            job = now
+            yield ServerSentEvent(event="job", data=job)

@@ -1,0 +1,173 @@
+"""Photos, faces and tables. Pictures are asked for by id, never by path."""
+
+from __future__ import annotations
+
+import mimetypes
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Path as InPath
+from fastapi.responses import FileResponse, Response
+from pydantic import BaseModel, Field
+from starlette.background import BackgroundTask
+
+from facekit.catalog.pages import MAX_PAGE
+from facekit.derived import thumbnail_path
+from facekit.server.access import needs
+from facekit.server.accounts import Identity
+from facekit.server.limits import StrictRoute
+from facekit.server.refusal import Refusal, ServiceRefusal
+from facekit.server.service import ServiceOf
+from facekit.server.wire import photo_for
+from facekit.types import FacePage, Folder, Photo, PhotoPage, Status
+
+router = APIRouter(prefix="/api/v1", tags=["photos"], route_class=StrictRoute)
+Reader = Annotated[Identity, Depends(needs("read"))]
+Exporter = Annotated[Identity, Depends(needs("export"))]
+Editor = Annotated[Identity, Depends(needs("ingest"))]
+Id = Annotated[str, InPath(pattern="^[0-9a-f]{32}$", description="32 hexadecimal digits.")]
+Offset = Annotated[int, Query(ge=0, le=2**31, description="Position of the first one.")]
+Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many.")]
+
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {
+    404: {"model": Refusal, "description": "The library has nothing with this id, or its file is gone."}
+}
+_JPEG: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {}}, "description": "A JPEG."},
+    304: {"description": "It has not changed."},
+}
+# An id stands for the photo's content, so a picture of it never changes. Only the person's own browser may keep it.
+_CACHE = {"Cache-Control": "private, max-age=86400"}
+_EXPORTS = {
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "parquet": "application/vnd.apache.parquet",
+    "npz": "application/zip",
+}
+
+
+@router.get("/photos")
+def list_photos(
+    service: ServiceOf,
+    me: Reader,
+    status: Annotated[Status | None, Query(description="Only photos with this status.")] = None,
+    folder: Annotated[str | None, Query(max_length=4096, description="Only photos in it or below.")] = None,
+    offset: Offset = 0,
+    limit: Limit = 60,
+) -> PhotoPage:
+    """Some of the photos, ordered by path."""
+    page = service.library.photo_page(status, folder=service.folder(folder, me), offset=offset, limit=limit)
+    shown = service.shown(me)
+    return PhotoPage(page.total, page.offset, tuple(photo_for(photo, shown) for photo in page.photos))
+
+
+@router.get("/photos/{photo_id}", responses=_NOT_FOUND)
+def get_photo(service: ServiceOf, me: Reader, photo_id: Id) -> Photo:
+    """One photo with its faces."""
+    return photo_for(service.library.photo(photo_id), service.shown(me))
+
+
+@router.get("/photos/{photo_id}/thumbnail", responses=_NOT_FOUND | _JPEG, response_class=Response)
+def get_thumbnail(service: ServiceOf, me: Reader, request: Request, photo_id: Id) -> Response:
+    """A photo as a JPEG of at most 512 pixels, upright."""
+    return _picture(request, f"t-{photo_id}", lambda: thumbnail_path(service.library.folder, photo_id))
+
+
+@router.get("/photos/{photo_id}/picture", responses=_NOT_FOUND | _JPEG, response_class=Response)
+def get_picture(service: ServiceOf, me: Reader, request: Request, photo_id: Id) -> Response:
+    """A photo as a JPEG for the screen, upright, at most 2048 pixels."""
+    return _picture(request, f"p-{photo_id}", lambda: service.library.picture(photo_id))
+
+
+@router.get("/photos/{photo_id}/file", responses=_NOT_FOUND, response_class=FileResponse)
+def get_file(service: ServiceOf, me: Exporter, photo_id: Id) -> FileResponse:
+    """The photo's own file, as it is, with what the camera wrote into it. Ranges of bytes can be asked for."""
+    path = service.library.file(photo_id)
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    headers = _CACHE | {"Content-Security-Policy": "sandbox"}
+    return FileResponse(path, media_type=kind, filename=path.name, headers=headers)
+
+
+class Removal(BaseModel):
+    """What to forget."""
+
+    path: str = Field(min_length=1, max_length=4096, description="A photo, or a folder with all below it.")
+
+
+class Removed(BaseModel):
+    """What was forgotten."""
+
+    paths: int
+
+
+@router.post("/photos/remove", responses=_NOT_FOUND)
+def remove(service: ServiceOf, me: Editor, body: Removal) -> Removed:
+    """Forget a photo, or all photos below a folder, with their faces. The files stay as they are."""
+    if "\0" in body.path or not service.library.holds(body.path):
+        raise ServiceRefusal(404, "The library has no photo there.", "GET /api/v1/photos lists what it has.")
+    return Removed(paths=service.library.remove(body.path))
+
+
+@router.get("/folders")
+def list_folders(service: ServiceOf, me: Reader) -> list[Folder]:
+    """The folders that hold photos, with how many lie in each or below."""
+    shown = service.shown(me)
+    return [Folder(one.source, shown(one.folder), one.photos) for one in service.library.folders()]
+
+
+@router.get("/faces", tags=["faces"])
+def list_faces(
+    service: ServiceOf,
+    me: Reader,
+    include_poor: Annotated[bool, Query(description="Also faces too small, blurred or turned away.")] = False,
+    offset: Offset = 0,
+    limit: Limit = 60,
+) -> FacePage:
+    """Some of the faces, ordered by photo."""
+    page = service.library.face_page(include_poor=include_poor, offset=offset, limit=limit)
+    shown = service.shown(me)
+    return FacePage(page.total, page.offset, page.faces, tuple(photo_for(photo, shown) for photo in page.photos))
+
+
+@router.get("/faces/{face_id}/thumbnail", tags=["faces"], responses=_NOT_FOUND | _JPEG, response_class=Response)
+def get_face_thumbnail(service: ServiceOf, me: Reader, request: Request, face_id: Id) -> Response:
+    """A face as a square JPEG of 160 pixels."""
+    return _picture(request, f"f-{face_id}", lambda: service.library.face_thumbnail(face_id))
+
+
+@router.get("/export/{table}", tags=["export"], response_class=FileResponse)
+def export(
+    service: ServiceOf,
+    me: Exporter,
+    table: Literal["faces", "photos", "embeddings"],
+    format: Annotated[Literal["csv", "json", "parquet", "npz"], Query(description="npz for embeddings.")] = "csv",  # noqa: A002
+    include_poor: Annotated[bool, Query(description="Embeddings of poor faces too.")] = False,
+    all_columns: Annotated[bool, Query(description="Faces with landmarks and all facts of their quality.")] = False,
+) -> FileResponse:
+    """All faces or photos as a table, or the embeddings (face_id, embedding)."""
+    if (table == "embeddings") != (format == "npz"):
+        raise ServiceRefusal(422, f"{table} can't be written as {format}.", "npz is for embeddings, and they for it.")
+    with tempfile.NamedTemporaryFile(suffix=f".{format}", delete=False) as file:
+        path = Path(file.name)
+    if all_columns:
+        service.library.export_all(table, path)
+    else:
+        service.library.export(table, path, include_poor=include_poor)
+    done = BackgroundTask(path.unlink, missing_ok=True)
+    return FileResponse(path, media_type=_EXPORTS[format], filename=f"{table}.{format}", background=done)
+
+
+def _picture(request: Request, name: str, read: Callable[[], Path | bytes | None]) -> Response:
+    tag = f'"{name}"'
+    headers = _CACHE | {"ETag": tag}
+    if tag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    found = read()
+    if found is None or (isinstance(found, Path) and not found.exists()):
+        raise ServiceRefusal(404, "No picture is kept of this.")
+    if isinstance(found, Path):
+        return FileResponse(found, media_type="image/jpeg", headers=headers)
+    return Response(found, media_type="image/jpeg", headers=headers)

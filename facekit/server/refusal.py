@@ -1,0 +1,76 @@
+"""How the service says no: a status, a sentence, and what to do next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import HTTPException
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+
+class ServiceRefusal(HTTPException):
+    """A request that is not granted.
+
+    It is an `HTTPException` so that FastAPI lets it through where it turns other exceptions into answers of its own:
+    while a body is read.
+
+    Parameters
+    ----------
+    status : int
+        The answer's HTTP status.
+    message : str
+        One sentence that says why. It holds no path of the server's and nothing secret.
+    remedy : str, optional
+        What to do next.
+    headers : mapping of str to str, optional
+        The answer's headers.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        remedy: str = "",
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, {"message": message, "remedy": remedy}, headers)
+        self.message = message
+        self.remedy = remedy
+
+
+class RefusalDetail(BaseModel):
+    """Why a request was not granted."""
+
+    message: str = Field(description="What happened, in one sentence.")
+    remedy: str = Field("", description="What to do next.")
+    kind: str = Field("", description="What a program can tell by: no_face, busy, or photo. and a photo's status.")
+    reference: str = Field("", description="The request's id, under which the service's log has more.")
+
+
+class Refusal(BaseModel):
+    """The body of every answer from 400 on."""
+
+    detail: RefusalDetail
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    401: {"model": Refusal, "description": "Nobody has signed in, or no longer."},
+    403: {"model": Refusal, "description": "This is more than you may do."},
+    413: {"model": Refusal, "description": "The body is too large."},
+    415: {"model": Refusal, "description": "The body is of another type than this takes."},
+    429: {"model": Refusal, "description": "Too many requests; Retry-After says when to go on."},
+}
+"""For an `APIRouter`'s ``responses``."""
+
+
+async def send_refusal(refusal: ServiceRefusal, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer from a middleware, which no handler of exceptions stands around."""
+    reference = scope.get("state", {}).get("request_id", "")
+    detail = {"message": refusal.message, "remedy": refusal.remedy, "reference": reference}
+    await JSONResponse({"detail": detail}, refusal.status_code, refusal.headers)(scope, receive, send)

@@ -1,0 +1,198 @@
+"""``facekit serve``: own a library, serve it, and with it, when asked, the web app."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import secrets
+import socket
+import sys
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+import uvicorn
+from loguru import logger
+
+from facekit.errors import FacekitError, LibraryError, LibraryLockedError
+from facekit.local import LocalLibrary
+from facekit.lock import announce_service
+from facekit.server.access import Access
+from facekit.server.accounts import Accounts
+from facekit.server.app import create_app
+from facekit.server.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_STOP_SECONDS = 5  # for requests that are being answered; event streams never end by themselves
+
+
+def serve(
+    folder: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    roots: Sequence[Path] = (),
+    app_port: int | None = None,
+    device: str = "auto",
+    tell: Callable[[str], None] = print,
+) -> None:
+    """Serve a library until Ctrl-C.
+
+    Parameters
+    ----------
+    folder : Path
+        The library's folder; a library is made where there is none.
+    host, port : str, int
+        Where to listen; port 0 takes a free one.
+    roots : sequence of Path
+        Folders from which photos may be ingested over HTTP. Without accounts, your home folder by default.
+    app_port : int, optional
+        Where the web app listens, on the same host; None for no app.
+    device : {"auto", "cpu", "cuda"}
+        Where the models run.
+    tell : callable
+        Is given each line for the person who started it.
+
+    Raises
+    ------
+    LibraryError
+        If the address is not this machine's own and there are no accounts, or something listens there already.
+    LibraryLockedError
+        If another process has the library.
+    """
+    folder = Path(folder).expanduser().resolve()
+    problems: list[FacekitError] = []
+    with ExitStack() as opened:
+        listening = _listen(host, port)
+        opened.callback(listening.close)
+        try:
+            library = LocalLibrary(folder, device=device)
+        except LibraryLockedError as error:
+            if error.service is None:
+                raise
+            message = f"A service at {error.service.url} owns the library {folder} already."
+            raise LibraryError(message, "Use that one, or stop it first.") from error
+        opened.callback(library.close)
+        service = Service(library, roots)
+        opened.callback(service.store.close)
+        access = Access(Accounts(service.store), owner_key=secrets.token_urlsafe(32))
+        accounts = access.has_accounts()
+        if not accounts and not _is_loopback(host):
+            message = f"{host} can be reached from other machines, and the library has no accounts."
+            raise LibraryError(message, f"Add one: facekit --library {folder} users add NAME --role admin")
+        if not accounts and not roots:
+            service.roots = (Path.home().resolve(),)
+        url = f"http://{_reachable(host)}:{listening.getsockname()[1]}"
+        announced = announce_service(folder, url, access.owner_key)
+        opened.callback(announced.unlink, missing_ok=True)
+        _log_through_loguru()
+        config = uvicorn.Config(
+            create_app(service, access),
+            log_config=None,
+            access_log=False,  # a line with the request's id is written by the application
+            server_header=False,
+            timeout_graceful_shutdown=_STOP_SECONDS,
+            ws="none",
+        )
+        server = uvicorn.Server(config)
+        if app_port is not None:
+            stopping = Event()
+            given = (server, url, folder, host, app_port, stopping, tell, problems)
+            watcher = Thread(target=_show_app, args=given, daemon=True)
+            watcher.start()
+            opened.callback(watcher.join)
+            opened.callback(stopping.set)
+        else:
+            tell(f"facekit serves {folder} at {url} ({'with' if accounts else 'without'} accounts; {url}/docs)")
+        with suppress(KeyboardInterrupt):  # uvicorn has stopped in good order, and says how it was asked to
+            server.run(sockets=[listening])
+    if problems:
+        raise problems[0]
+
+
+def _show_app(  # noqa: PLR0917 - a thread's arguments
+    server: uvicorn.Server,
+    url: str,
+    folder: Path,
+    host: str,
+    port: int,
+    stopping: Event,
+    tell: Callable[[str], None],
+    problems: list[FacekitError],
+) -> None:
+    """Run the app beside the service; if it ends by itself, the service ends too."""
+    from facekit.webapp import launch
+
+    try:
+        app = launch.start(url, folder / "logs" / "app.log", host=host, port=port)
+    except FacekitError as error:
+        problems.append(error)
+        server.should_exit = True
+        return
+    tell(f"facekit shows {folder} at {app.url}")
+    try:
+        while not stopping.wait(0.5):
+            if app.poll() is not None:
+                message = "The web app ended by itself."
+                problems.append(FacekitError(message, f"See {app.log}, and start it again."))
+                server.should_exit = True
+                return
+    finally:
+        app.stop()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen()  # who comes while the models load waits
+    except OSError as error:
+        message = f"{host}:{port} can't be listened on: {error.strerror or error}."
+        raise LibraryError(message, "Choose another --port, or stop what listens there.") from error
+    return listening
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _reachable(host: str) -> str:
+    """The address under which this machine's own programs reach what listens on a host."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.is_unspecified:
+        return "127.0.0.1" if address.version == 4 else "[::1]"  # noqa: PLR2004
+    return f"[{host}]" if address.version == 6 else host  # noqa: PLR2004
+
+
+class _Through(logging.Handler):
+    """Hands the standard library's log records to loguru, as its documentation recommends."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger.opt(depth=6, exception=record.exc_info).log(record.levelname, record.getMessage())
+
+
+def _log_through_loguru() -> None:
+    for name in ("uvicorn.error", "fastapi"):
+        log = logging.getLogger(name)
+        log.handlers = [_Through()]
+        log.propagate = False
+        log.setLevel(logging.WARNING)
+
+
+def log_as_json() -> None:
+    """Write every line of the log to stderr as one JSON document, for a program that collects logs."""
+    logger.remove()
+    logger.add(sys.stderr, serialize=True, level="INFO")

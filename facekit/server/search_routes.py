@@ -1,0 +1,89 @@
+"""Search by pictures of somebody."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, File, Form, UploadFile
+
+from facekit.server.access import needs
+from facekit.server.accounts import Identity
+from facekit.server.limits import StrictRoute
+from facekit.server.refusal import ServiceRefusal
+from facekit.server.service import ServiceOf
+from facekit.server.wire import SearchDocument, search_document
+from facekit.types import ProbeFace
+
+MAX_PROBES = 8
+_IMAGES = ("image/", "application/octet-stream")
+
+router = APIRouter(prefix="/api/v1/search", tags=["search"], route_class=StrictRoute)
+Searcher = Annotated[Identity, Depends(needs("search"))]
+
+
+@router.post("/upload")
+async def search(
+    service: ServiceOf,
+    me: Searcher,
+    file: Annotated[list[UploadFile], File(description="One or several pictures of the person.")],
+    face: Annotated[
+        list[Annotated[int, Form(ge=0)]] | None,
+        Form(description="Which face of each picture, from 0 in order of size; by default the largest."),
+    ] = None,
+    top_k: Annotated[int, Form(ge=1, le=10_000, description="The most photos to return.")] = 50,
+    min_similarity: Annotated[
+        float | None,
+        Form(ge=-1, le=1, description="Cosine similarity from which a face counts; by default the model's."),
+    ] = None,
+    source: Annotated[str | None, Form(max_length=256, description="Only photos from this source.")] = None,
+    folder: Annotated[str | None, Form(max_length=4096, description="Only photos in this folder or below it.")] = None,
+    after: Annotated[date | datetime | None, Form(description="Only photos taken on this date or later.")] = None,
+    before: Annotated[date | datetime | None, Form(description="Only photos taken before this date.")] = None,
+    include_poor: Annotated[bool, Form(description="Also faces too small, blurred or turned away.")] = False,
+) -> SearchDocument:
+    """Find the photos of a person. Several pictures are averaged."""
+    pictures = [await _content(one) for one in _few(file)]
+    where = service.folder(folder, me)
+
+    def work() -> SearchDocument:
+        hits = service.library.search(
+            pictures,
+            face=None if not face else face[0] if len(face) == 1 else face,
+            top_k=top_k,
+            min_similarity=min_similarity,
+            source=source,
+            folder=where,
+            after=after,
+            before=before,
+            include_poor=include_poor,
+        )
+        return search_document(hits, service.shown(me))
+
+    if face and len(face) not in {1, len(pictures)}:
+        raise ServiceRefusal(422, "Faces are given for another number of pictures.", "Give one for all, or one each.")
+    return await service.search(work)
+
+
+@router.post("/faces")
+async def faces_in(
+    service: ServiceOf,
+    me: Searcher,
+    file: Annotated[UploadFile, File(description="A picture of somebody.")],
+) -> list[ProbeFace]:
+    """Find the faces in a picture, largest first: `face` of a search counts in this order. Nothing is kept."""
+    picture = await _content(file)
+    return list(await service.search(lambda: service.library.faces_in(picture)))
+
+
+def _few(files: list[UploadFile]) -> list[UploadFile]:
+    if len(files) > MAX_PROBES:
+        raise ServiceRefusal(422, f"{len(files)} pictures are too many.", f"Send at most {MAX_PROBES}.")
+    return files
+
+
+async def _content(file: UploadFile) -> bytes:
+    kind = (file.content_type or "application/octet-stream").lower()
+    if not kind.startswith(_IMAGES):
+        raise ServiceRefusal(415, "One of the files is not called a picture.", "Send it as image/jpeg, for example.")
+    return await file.read()

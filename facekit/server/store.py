@@ -1,0 +1,137 @@
+"""The service's own database: who may come in, and what it was asked to do.
+
+It is a file beside the catalog and not in it: DuckDB lets one process in, and ``facekit users`` has to work while the
+service runs.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from facekit.errors import LibraryError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_BUSY_MS = 5000  # how long one process waits while another writes; a write takes milliseconds
+_SECRET_BYTES = 32  # RFC 7518 section 3.2: a key for HS256 has at least as many bits as its hash
+
+metadata = sa.MetaData()
+
+meta = sa.Table(
+    "meta",
+    metadata,
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("value", sa.LargeBinary, nullable=False),
+)
+
+# Times are whole seconds since 1970.
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("name", sa.String, primary_key=True),  # casefolded: Ada and ada are one
+    sa.Column("display", sa.String, nullable=False),  # as it was written when the account was made
+    sa.Column("password_hash", sa.String, nullable=False),
+    sa.Column("role", sa.String(8), nullable=False),
+    sa.Column("disabled", sa.Boolean, nullable=False, default=False),
+    sa.Column("created_at", sa.Integer, nullable=False),
+)
+
+# One row for each sign-in: all the refresh tokens that came of it, of which the last is good.
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    sa.Column("id", sa.String(32), primary_key=True),
+    sa.Column("user", sa.String, nullable=False, index=True),
+    sa.Column("token_hash", sa.LargeBinary(32), nullable=False),
+    sa.Column("created_at", sa.Integer, nullable=False),
+    sa.Column("last_used_at", sa.Integer, nullable=False),
+    sa.Column("expires_at", sa.Integer, nullable=False),
+    sa.Column("revoked", sa.Boolean, nullable=False, default=False),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("user", sa.String, nullable=False, index=True),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("hash", sa.LargeBinary(32), nullable=False),
+    sa.Column("scopes", sa.JSON, nullable=False),
+    sa.Column("created_at", sa.Integer, nullable=False),
+    sa.Column("last_used_at", sa.Integer),
+    sa.Column("expires_at", sa.Integer),
+    sa.Column("revoked", sa.Boolean, nullable=False, default=False),
+)
+
+
+class ServiceStore:
+    """``service.db`` in a library's folder; several processes may have it open.
+
+    Parameters
+    ----------
+    folder : Path
+        The library's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "service.db"
+        try:  # it holds what tokens are signed with; SQLite gives its other files the same mode
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            message = f"The accounts of the library {folder} can't be opened: {error.strerror or error}."
+            raise LibraryError(message, "Check that the folder exists and that you may write to it.") from error
+        self.engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)))
+        sa.event.listen(self.engine, "connect", _prepare)
+        sa.event.listen(self.engine, "begin", _begin)
+        with self.write() as connection:
+            metadata.create_all(connection)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A connection that sees one state of the database and never waits for a writer."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction; nobody else writes between what it reads and what it writes."""
+        with self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+            yield connection
+
+    def secret(self) -> bytes:
+        """What access tokens are signed with, made at its first use."""
+        query = sa.select(meta.c.value).where(meta.c.key == "token_secret")
+        with self.write() as connection:
+            found: bytes | None = connection.scalar(query)
+            if found is None:
+                found = secrets.token_bytes(_SECRET_BYTES)
+                connection.execute(sa.insert(meta), {"key": "token_secret", "value": found})
+        return found
+
+    def close(self) -> None:
+        """Give the database back."""
+        self.engine.dispose()
+
+
+def now() -> int:
+    """Whole seconds since 1970."""
+    return int(time.time())
+
+
+def _prepare(connection: Any, _record: object) -> None:  # noqa: ANN401 - sqlite3's connection, or a stand-in
+    connection.isolation_level = None  # _begin says how a transaction starts; the module's own way is too late
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _begin(connection: sa.Connection) -> None:
+    immediate = connection.get_execution_options().get("immediate", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -1,0 +1,68 @@
+"""How the service and its library are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import PlainTextResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from facekit import __version__
+from facekit.server.access import needs
+from facekit.server.accounts import Identity
+from facekit.server.refusal import ServiceRefusal
+from facekit.server.service import ServiceOf
+from facekit.server.wire import ServiceInfo
+
+router = APIRouter()
+Reader = Annotated[Identity, Depends(needs("read"))]
+
+
+@router.get("/healthz", tags=["health"], response_class=PlainTextResponse)
+def healthz() -> str:
+    """Whether the process answers."""
+    return "ok"
+
+
+@router.get("/readyz", tags=["health"], response_class=PlainTextResponse, responses={503: {}})
+def readyz(service: ServiceOf) -> str:
+    """Whether searches and jobs are taken."""
+    if service.library.closed or not service.jobs.alive:
+        raise ServiceRefusal(503, "The service is not ready.", "Wait, or start it again.")
+    return "ok"
+
+
+@router.get("/metrics", tags=["health"], response_class=PlainTextResponse)
+def metrics(service: ServiceOf, me: Annotated[Identity, Depends(needs("metrics"))]) -> Response:
+    """Metrics in Prometheus' text format."""
+    return Response(service.metrics.render(service.library, service.jobs), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/api/v1/service", tags=["library"])
+def info(service: ServiceOf, me: Reader) -> ServiceInfo:
+    """What serves here."""
+    library = service.library
+    settings = library.settings
+    place = library.place if me.kind in {"owner", "local"} else None
+    return ServiceInfo(__version__, settings.detector, settings.embedder, library.search_similarity, place)
+
+
+@router.get("/api/v1/stats", tags=["library"])
+def stats(service: ServiceOf, me: Reader) -> dict[str, Any]:
+    """The library's numbers."""
+    numbers = service.library.stats()
+    if me.kind not in {"owner", "local"}:
+        del numbers["library"]
+    return numbers
+
+
+@router.get("/api/v1/doctor", tags=["library"])
+def doctor(service: ServiceOf, me: Annotated[Identity, Depends(needs("admin"))]) -> dict[str, Any]:
+    """Check everything. Only the service's own user is told where files lie."""
+    document = service.library.doctor().to_dict()
+    if me.kind not in {"owner", "local"}:
+        place = service.library.place
+        for check in document["checks"]:
+            check["detail"] = check["detail"].replace(place, "the library")
+    return document

@@ -1,0 +1,99 @@
+"""A service in this process, and one in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from fastapi.testclient import TestClient
+
+import facekit as fk
+from facekit.server.access import Access
+from facekit.server.accounts import Accounts
+from facekit.server.app import create_app
+from facekit.server.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+OWNER_KEY = "a key that is new at every start"
+HERE = "http://127.0.0.1:8000"
+PASSWORD = "a wall of seven bricks"
+USERS = {"ada": "admin", "ed": "editor", "vi": "viewer"}
+
+
+@contextmanager
+def served(folder: Path, roots: Sequence[Path] = (), *, accounts: bool = False) -> Iterator[TestClient]:
+    """A library as a service; with accounts there are ada, ed and vi."""
+    with fk.open(folder) as library:
+        service = Service(library, roots)
+        access = Access(Accounts(service.store), OWNER_KEY)
+        if accounts:
+            for name, role in USERS.items():
+                access.accounts.add(name, PASSWORD, role)
+        with TestClient(create_app(service, access), HERE) as client:
+            yield client
+
+
+def sign_in(client: TestClient, name: str) -> dict[str, str]:
+    """The headers of somebody who has signed in."""
+    form = {"grant_type": "password", "username": name, "password": PASSWORD}
+    pair = client.post("/api/v1/auth/token", data=form).json()
+    return {"Authorization": f"Bearer {pair['access_token']}"}
+
+
+def wait_for(client: TestClient, job_id: str, headers: dict[str, str] | None = None) -> dict:
+    """A job that has ended."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        job = client.get(f"/api/v1/jobs/{job_id}", headers=headers).json()
+        if job["finished_at"]:
+            return job
+        time.sleep(0.1)
+    message = f"the job did not end: {job}"
+    raise AssertionError(message)
+
+
+class Process:
+    """``facekit serve`` as a user starts it; ``url`` is what it printed."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "facekit", "--library", str(folder), "serve", *options]
+        if "--port" not in options:
+            command += ["--port", "0"]
+        self.popen = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            start_new_session=True,
+        )
+        self.said = self.popen.stdout.readline()
+        found = re.search(r"https?://\S+?(?=[/ ]|$)", self.said)
+        self.url = found.group() if found else ""
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+        """End it; its exit status and what it wrote on stderr."""
+        if self.popen.poll() is None:
+            self.popen.send_signal(how)
+        _, errors = self.popen.communicate(timeout=60)
+        return self.popen.returncode, errors
+
+
+@contextmanager
+def process(folder: Path, *options: str) -> Iterator[Process]:
+    """A service process that is gone at the end."""
+    started = Process(folder, *options)
+    try:
+        yield started
+    finally:
+        if started.popen.poll() is None:
+            started.stop()
