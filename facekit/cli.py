@@ -257,7 +257,7 @@ def serve(
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="The service's port; 0 takes a free one.")] = 8000,
     with_app: Annotated[bool, typer.Option("--app", help="Show the web app too, and print its address.")] = False,
-    app_port: Annotated[int, typer.Option(min=1, max=65535, help="The web app's port.")] = 8866,
+    app_port: Annotated[int, typer.Option(min=0, max=65535, help="The web app's port; 0 takes a free one.")] = 8866,
     root: Annotated[
         list[Path] | None,
         typer.Option(help="A folder from which photos may be ingested over HTTP; repeat it for several."),

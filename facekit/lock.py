@@ -56,16 +56,18 @@ class OwnerLock:
         self._lock.release()
 
 
-def announce_service(folder: Path, url: str, key: str) -> Path:
+def announce_service(folder: Path, url: str, key: str, app_url: str | None = None) -> Path:
     """Say where the service is that owns the library, and the key for programs of the same user; remove it at the end.
 
     Only this user may read the file: the key opens everything.
     """
     path = folder / SERVICE
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    part = folder / f"{SERVICE}.part"
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor
-        json.dump({"pid": os.getpid(), "url": url, "key": key}, stream)
+        json.dump({"pid": os.getpid(), "url": url, "key": key, "app_url": app_url}, stream)
+    os.replace(part, path)  # noqa: PTH105 - atomic
     return path
 
 

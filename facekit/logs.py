@@ -26,7 +26,8 @@ def quiet_console() -> None:
     _state["quiet"] = True
     with suppress(ValueError):  # loguru's own handler is gone when somebody has set up logging: theirs to decide
         logger.remove(0)
-        logger.add(sys.stderr, filter=_for_console, format="<level>{level: <8}</level> {message}", level="DEBUG")
+        line = "<level>{level: <8}</level> {message}"
+        logger.add(sys.stderr, filter=_for_console, format=line, level="DEBUG", diagnose=False)
 
 
 def _for_console(record: Record) -> bool:
@@ -44,4 +45,5 @@ def log_into(folder: Path) -> int:
         retention=5,
         encoding="utf-8",
         errors="backslashreplace",
+        diagnose=False,  # the values of variables may be passwords
     )

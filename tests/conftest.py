@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from browser import chromium, show  # noqa: F401 - fixtures
 
 import facekit as fk
 from facekit.demo_photos import DemoPhotos, build_demo_photos

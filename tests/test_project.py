@@ -37,7 +37,9 @@ HEAVY = {
 # Packages that are imported under another name than they are installed.
 DISTRIBUTIONS = {
     "PIL": "pillow",
+    "argon2": "argon2-cffi",
     "cv2": "opencv-contrib-python-headless",
+    "jwt": "pyjwt",
     "pillow_heif": "pillow-heif",
     "retinaface": "retina-face",
     "skimage": "scikit-image",

@@ -7,9 +7,9 @@ import os
 import re
 import shutil
 from importlib.resources import files
+from io import BytesIO
 from typing import TYPE_CHECKING
 
-import httpx2
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import httpx2
     from fastapi.testclient import TestClient
 
     from facekit.demo_photos import DemoPhotos
@@ -61,8 +62,10 @@ def operations(client: TestClient) -> list[tuple[str, str]]:
     return [(method.upper(), path) for path, methods in paths.items() for method in methods]
 
 
-def some(path: str) -> str:
-    return re.sub(r"\{\w*table\w*\}", "faces", path).replace("{name}", "vi").replace("{key_id}", "0" * 12).replace("{photo_id}", "0" * 32).replace("{face_id}", "0" * 32).replace("{job_id}", "0" * 32)  # fmt: skip
+def some(path: str, photo_id: str = "0" * 32) -> str:
+    """An address with something in each of its places."""
+    places = {"table": "faces", "name": "vi", "key_id": "0" * 12, "photo_id": photo_id}
+    return re.sub(r"\{(\w+)\}", lambda place: places.get(place.group(1), "0" * 32), path)
 
 
 def test_every_route_is_closed_to_strangers(guarded: TestClient) -> None:
@@ -183,8 +186,6 @@ def test_pictures_are_asked_for_by_id_and_may_be_kept_by_the_browser(client: Tes
 
 
 def _stream(answer: httpx2.Response) -> object:
-    from io import BytesIO
-
     return BytesIO(answer.content)
 
 
@@ -216,7 +217,8 @@ def test_a_viewer_sees_no_path_of_the_machine(guarded: TestClient, folder: Path,
     headers = sign_in(guarded, "vi")
     secrets = {str(folder), str(folder.parent), str(demo_photos.folder)}
     photo = guarded.get("/api/v1/photos?limit=1", headers=headers).json()["photos"][0]
-    answers = [guarded.get(some(path).replace("0" * 32, photo["photo_id"]), headers=headers) for method, path in operations(guarded) if method == "GET"]  # fmt: skip
+    looks = [some(path, photo["photo_id"]) for method, path in operations(guarded) if method == "GET"]
+    answers = [guarded.get(path, headers=headers) for path in looks]
     answers.append(guarded.post(UPLOAD, files={"file": demo_photos.probe.read_bytes()}, headers=headers))
     answers.append(guarded.post("/api/v1/upload/local", json={"path": str(demo_photos.folder)}, headers=headers))
     assert answers[-2].json()["hits"]
@@ -254,12 +256,9 @@ def test_an_ingest_is_a_job_that_can_be_watched(client: TestClient, demo_photos:
     assert started.status_code == 202
     job = started.json()
     assert (job["state"], job["user"], job["path"]) == ("queued", "local", str(more))
-    events = []
     with client.stream("GET", f"/api/v1/jobs/{job['job_id']}/events") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
-        for line in stream.iter_lines():
-            if line.startswith("data:"):
-                events.append(json.loads(line[5:]))
+        events = [json.loads(line[5:]) for line in stream.iter_lines() if line.startswith("data:")]
     assert events[-1]["state"] == "done"
     assert [event["done"] for event in events] == sorted(event["done"] for event in events)
     ended = client.get(f"/api/v1/jobs/{job['job_id']}").json()

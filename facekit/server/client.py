@@ -19,7 +19,7 @@ from facekit.server.wire import SearchDocument, ServiceInfo, hits_from, parse
 from facekit.types import FacePage, Folder, Photo, PhotoPage, ProbeFace, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import date
 
     import pandas as pd
@@ -68,6 +68,8 @@ class RemoteLibrary(Library):
         self._token = api_key or os.environ.get("FACEKIT_API_KEY") or ""
         self._refresh = ""
         self._refreshing = Lock()
+        self.on_refresh: Callable[[str], None] = lambda _token: None
+        """Called with the newest token for `resume`, whenever there is one."""
         self.accounts = bool(self._get("/api/v1/auth/status").get("accounts"))
         """Whether the service has accounts, so that one has to sign in."""
         if not self.accounts or self._token:
@@ -102,11 +104,7 @@ class RemoteLibrary(Library):
         pair = response.json()
         self._token, self._refresh = pair["access_token"], pair["refresh_token"]
         self.__dict__.pop("identity", None)
-        return self._refresh
-
-    @property
-    def refresh_token(self) -> str:
-        """The newest token for `resume`; it changes from time to time."""
+        self.on_refresh(self._refresh)
         return self._refresh
 
     @cached_property

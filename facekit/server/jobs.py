@@ -96,7 +96,9 @@ class Jobs:
         Called with a run's report during and after it, for the metrics.
     """
 
-    def __init__(self, store: ServiceStore, library: LocalLibrary, observe: Callable[[IngestReport | None], None]) -> None:
+    def __init__(
+        self, store: ServiceStore, library: LocalLibrary, observe: Callable[[IngestReport | None], None]
+    ) -> None:
         self._store = store
         self._library = library
         self._observe = observe

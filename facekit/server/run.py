@@ -50,7 +50,7 @@ def serve(
     roots : sequence of Path
         Folders from which photos may be ingested over HTTP. Without accounts, your home folder by default.
     app_port : int, optional
-        Where the web app listens, on the same host; None for no app.
+        Where the web app listens, on the same host; 0 takes a free one, None is no app.
     device : {"auto", "cpu", "cuda"}
         Where the models run.
     tell : callable
@@ -64,7 +64,6 @@ def serve(
         If another process has the library.
     """
     folder = Path(folder).expanduser().resolve()
-    problems: list[FacekitError] = []
     with ExitStack() as opened:
         listening = _listen(host, port)
         opened.callback(listening.close)
@@ -98,50 +97,75 @@ def serve(
             ws="none",
         )
         server = uvicorn.Server(config)
-        if app_port is not None:
-            stopping = Event()
-            given = (server, url, folder, host, app_port, stopping, tell, problems)
-            watcher = Thread(target=_show_app, args=given, daemon=True)
-            watcher.start()
-            opened.callback(watcher.join)
-            opened.callback(stopping.set)
-        else:
+        page = None
+        if app_port is None:
             tell(f"facekit serves {folder} at {url} ({'with' if accounts else 'without'} accounts; {url}/docs)")
+        else:
+            page = _Page(server, service, access, url, host, app_port or _free_port(host), tell)
+            page.start()
+            opened.callback(page.stop)
         with suppress(KeyboardInterrupt):  # uvicorn has stopped in good order, and says how it was asked to
             server.run(sockets=[listening])
-    if problems:
-        raise problems[0]
+    if page and page.problem:
+        raise page.problem
 
 
-def _show_app(  # noqa: PLR0917 - a thread's arguments
-    server: uvicorn.Server,
-    url: str,
-    folder: Path,
-    host: str,
-    port: int,
-    stopping: Event,
-    tell: Callable[[str], None],
-    problems: list[FacekitError],
-) -> None:
-    """Run the app beside the service; if it ends by itself, the service ends too."""
-    from facekit.webapp import launch
+class _Page(Thread):
+    """The web app beside the service: when it ends by itself, the service ends too."""
 
-    try:
-        app = launch.start(url, folder / "logs" / "app.log", host=host, port=port)
-    except FacekitError as error:
-        problems.append(error)
-        server.should_exit = True
-        return
-    tell(f"facekit shows {folder} at {app.url}")
-    try:
-        while not stopping.wait(0.5):
-            if app.poll() is not None:
-                message = "The web app ended by itself."
-                problems.append(FacekitError(message, f"See {app.log}, and start it again."))
-                server.should_exit = True
-                return
-    finally:
-        app.stop()
+    def __init__(  # noqa: PLR0917 - all of it is what the page stands on
+        self,
+        server: uvicorn.Server,
+        service: Service,
+        access: Access,
+        url: str,
+        host: str,
+        port: int,
+        tell: Callable[[str], None],
+    ) -> None:
+        super().__init__(name="facekit-app", daemon=True)
+        self._server = server
+        self._folder = service.library.folder
+        self._access = access
+        self._url = url
+        self._where = (host, port)
+        self._tell = tell
+        self._stopping = Event()
+        self.problem: FacekitError | None = None
+
+    def run(self) -> None:
+        """Start the app, say where it is, and watch it."""
+        from facekit.webapp import launch
+
+        host, port = self._where
+        try:
+            app = launch.start(self._url, self._folder / "logs" / "app.log", host=host, port=port)
+        except FacekitError as error:
+            self._end(error)
+            return
+        announce_service(self._folder, self._url, self._access.owner_key, app.url)
+        self._tell(f"facekit shows {self._folder} at {app.url}")
+        try:
+            while not self._stopping.wait(0.5):
+                if app.poll() is not None:
+                    self._end(FacekitError("The web app ended by itself.", f"See {app.log}, and start it again."))
+                    return
+        finally:
+            app.stop()
+
+    def stop(self) -> None:
+        """End the app."""
+        self._stopping.set()
+        self.join()
+
+    def _end(self, problem: FacekitError) -> None:
+        self.problem = problem
+        self._server.should_exit = True
+
+
+def _free_port(host: str) -> int:
+    with _listen(host, 0) as free:
+        return int(free.getsockname()[1])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -195,4 +219,4 @@ def _log_through_loguru() -> None:
 def log_as_json() -> None:
     """Write every line of the log to stderr as one JSON document, for a program that collects logs."""
     logger.remove()
-    logger.add(sys.stderr, serialize=True, level="INFO")
+    logger.add(sys.stderr, serialize=True, level="INFO", diagnose=False)

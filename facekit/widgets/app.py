@@ -1,0 +1,120 @@
+"""The web app: one widget that is a whole page, for people who have never seen a notebook."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import traitlets
+from ipywidgets import Layout, VBox
+
+from facekit.errors import FacekitError
+from facekit.library import open_library
+from facekit.widgets.appbar import AppBar
+from facekit.widgets.base import EXPIRED, Widget, handler
+from facekit.widgets.panels import LibraryPanel
+from facekit.widgets.signin import SignIn
+
+if TYPE_CHECKING:
+    from ipywidgets import DOMWidget
+
+    from facekit.library import Library
+
+ADDRESS = "FACEKIT_SERVICE"
+"""The environment variable that says where the service is."""
+
+_READERS = ("search", "gallery")
+_WRITERS = (*_READERS, "ingest")
+_PAGES = {"viewer": _READERS, "editor": _WRITERS, "admin": _WRITERS}
+
+
+class SearchApp(VBox):  # type: ignore[misc]  # ipywidgets has no types
+    """Search, gallery and ingest as one page; signs people in where the service has accounts.
+
+    Parameters
+    ----------
+    library : Library
+        A service's library, or one that is open in this process.
+
+    Attributes
+    ----------
+    bar : AppBar
+        Title, pages, language, theme, and who is signed in.
+    signin : SignIn or None
+        The form for name and password; None where there are no accounts.
+    panel : LibraryPanel or None
+        The pages; None as long as nobody is signed in.
+    """
+
+    children: tuple[DOMWidget, ...]
+
+    def __init__(self, library: Library) -> None:
+        self.library: Any = library  # only a service has accounts
+        self.bar = AppBar()
+        self.signin: SignIn | None = None
+        self.panel: LibraryPanel | None = None
+        super().__init__(children=(self.bar,), layout=Layout(grid_gap="8px"))
+        self._watch(self.bar)
+        _begin(self.bar, self)
+
+    @classmethod
+    def of_service(cls) -> SearchApp:
+        """The app of the service whose address is in the environment's ``FACEKIT_SERVICE``."""
+        address = os.environ.get(ADDRESS)
+        if not address:
+            message = f"The environment's {ADDRESS} does not say where the service is."
+            raise FacekitError(message, "Start the app with: facekit --library FOLDER serve --app")
+        return cls(open_library(address))
+
+    def enter(self) -> None:
+        """Show the pages."""
+        names: tuple[str, ...] = _WRITERS
+        if self.signin:
+            identity = self.library.identity
+            names = _PAGES[identity.role]
+            self.bar.user, self.bar.role = identity.name, identity.role
+            self.signin.layout.display = "none"
+        self.panel = LibraryPanel(self.library, names, self.bar)
+        self.panel.on_part(self._watch)
+        self.children = (*self.children, self.panel)
+
+    def leave(self, notice: str = "") -> None:
+        """Back to the form for name and password; ``notice`` is the key of a text that says why."""
+        if self.panel is None or self.signin is None:
+            return
+        panel, self.panel = self.panel, None
+        self.children = (self.bar, self.signin)
+        with self.bar.hold_sync():
+            self.bar.names, self.bar.chosen, self.bar.user, self.bar.role = [], "", "", ""
+            self.bar.problem = {}
+        self.signin.layout.display = None
+        self.signin.forget(notice)
+        panel.discard()
+
+    def sign_out(self) -> None:
+        """End the session, as the bar's button does."""
+        try:
+            self.library.sign_out()
+        finally:  # whatever the service says of it, nothing more is shown here
+            self.leave()
+
+    def _watch(self, part: Widget) -> None:
+        """Where a part finds that the session has ended, name and password are asked for again."""
+        part.observe(self._problem, "problem")
+
+    def _problem(self, change: traitlets.Bunch) -> None:
+        if change.new.get("key") == EXPIRED:
+            self.leave(EXPIRED)
+
+
+@handler
+def _begin(bar: AppBar, app: SearchApp) -> None:
+    if not getattr(app.library, "accounts", False):
+        app.enter()
+        return
+    app.signin = SignIn(app.library)
+    app.signin.on_signed_in(app.enter)
+    app.library.on_refresh = app.signin.keep  # a session goes on with new tokens: the browser has to have the newest
+    traitlets.link((bar, "language"), (app.signin, "language"))
+    bar.on_sign_out(app.sign_out)
+    app.children = (bar, app.signin)

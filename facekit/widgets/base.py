@@ -1,0 +1,96 @@
+"""What all widgets share: their JavaScript and CSS, the language, and how a failure is shown."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from uuid import uuid4
+
+import anywidget
+import traitlets
+from loguru import logger
+
+from facekit.errors import FacekitError, NoFaceError, PhotoError, ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_STATIC = Path(__file__).parent / "static"
+_IMPORT = re.compile(r'^import .*? from "\./([\w.]+)".*;\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=const |(?:async )?function |class )", re.MULTILINE)
+
+UNAUTHORIZED = 401  # RFC 9110, 15.5.2: a service does not know who is asking, or not any more
+EXPIRED = "error.expired"
+
+P = ParamSpec("P")
+W = TypeVar("W", bound="Widget")
+
+
+@cache
+def texts() -> dict[str, dict[str, Any]]:
+    """The one table of texts: by key and language a text, or its plural forms by CLDR category."""
+    table: dict[str, dict[str, Any]] = json.loads((_STATIC / "texts.json").read_text(encoding="utf-8"))
+    return table
+
+
+def script(name: str) -> str:
+    """The JavaScript of a widget as the one module that a front end wants.
+
+    ``static/NAME.js`` is a module that imports from ``./shared.js``; a widget's module is loaded without an address,
+    so that it can't import: the shared code, and the texts it needs, are put in front.
+    """
+    own = (_STATIC / f"{name}.js").read_text(encoding="utf-8")
+    parts = [_IMPORT.sub("", own)]
+    for file in dict.fromkeys(_IMPORT.findall(own)):
+        parts.insert(0, _EXPORT.sub("", _IMPORT.sub("", (_STATIC / file).read_text(encoding="utf-8"))))
+    wanted = {key: forms for key, forms in texts().items() if key.split(".")[0] in {name, "common", "error"}}
+    return "\n".join([f"const TEXTS = {json.dumps(wanted, ensure_ascii=False)};", *parts])
+
+
+def style(name: str) -> str:
+    """The CSS of a widget: the shared rules and its own."""
+    return "\n".join((_STATIC / f"{file}.css").read_text(encoding="utf-8") for file in ("shared", name))
+
+
+class Widget(anywidget.AnyWidget):
+    """A widget of facekit.
+
+    ``language`` is "en", "ru", or "" for the browser's; ``problem`` is what went wrong last, as `problem_of` says it.
+    """
+
+    language = traitlets.Unicode("").tag(sync=True)
+    problem = traitlets.Dict().tag(sync=True)
+
+
+def problem_of(error: BaseException, reference: str) -> dict[str, Any]:
+    """What a person is shown of a failure: the key of a text with its values, and the log's reference."""
+    values: dict[str, Any] = {"reference": reference}
+    if isinstance(error, PhotoError):
+        return {"key": f"error.photo.{error.status}", "values": values}
+    if isinstance(error, NoFaceError):
+        return {"key": "error.no_face", "values": values}
+    if isinstance(error, ServiceError) and error.status == UNAUTHORIZED:
+        return {"key": EXPIRED, "values": {}}
+    if isinstance(error, FacekitError):
+        return {"key": "error.said", "values": values | {"message": str(error)}}
+    return {"key": "error.internal", "values": values}
+
+
+def handler(method: Callable[Concatenate[W, P], None]) -> Callable[Concatenate[W, P], None]:
+    """Make a method the answer to something a person did: what goes wrong is logged, and shown in ``problem``."""
+
+    @wraps(method)
+    def run(self: W, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        self.problem = {}  # before, not after: what another handler, called by this one, has to say stays
+        try:
+            method(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - a front end would swallow it
+            reference = uuid4().hex[:8]
+            expected = isinstance(error, FacekitError)
+            logger.opt(exception=not expected).error("{} [{}] {}", type(self).__name__, reference, error)
+            self.problem = problem_of(error, reference)
+
+    return run

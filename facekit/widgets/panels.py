@@ -1,0 +1,310 @@
+"""Widgets put together: search by a picture, ingest, and the whole library. Composition only; no logic of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import traitlets
+from ipywidgets import Layout, VBox
+
+from facekit.types import Status
+from facekit.widgets.appbar import Choice
+from facekit.widgets.base import Widget, handler
+from facekit.widgets.gallery import Gallery
+from facekit.widgets.ingestform import IngestForm
+from facekit.widgets.searchform import SearchForm
+from facekit.widgets.tiles import FaceTiles, PhotoTiles, Tile, Tiles
+from facekit.widgets.uploader import Uploader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ipywidgets import DOMWidget
+
+    from facekit.hits import Hits
+    from facekit.library import Library
+
+_FAILED = (Status.CORRUPT, Status.UNSUPPORTED, Status.TOO_LARGE, Status.IO_ERROR)
+_GAP = "8px"
+
+
+class Panel(VBox):  # type: ignore[misc]  # ipywidgets has no types
+    """Widgets one below the other; without a front end, the library in words."""
+
+    children: tuple[DOMWidget, ...]
+
+    def __init__(self, library: Library, parts: Sequence[DOMWidget]) -> None:
+        super().__init__(children=tuple(parts), layout=Layout(grid_gap=_GAP))
+        self.library = library
+
+    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any] | None:  # noqa: ANN401 - Jupyter's own
+        bundle: dict[str, Any] | None = super()._repr_mimebundle_(**options)
+        return bundle and {**bundle, "text/html": self._html()}
+
+    def refresh(self) -> None:
+        """Take in what changed in the library."""
+
+    def _html(self) -> str:
+        return self.library._repr_html_()
+
+
+class SearchPanel(Panel):
+    """Pictures of a person in, photos of that person out.
+
+    Parameters
+    ----------
+    library : Library
+        Where to search.
+
+    Attributes
+    ----------
+    uploader, form, gallery : Uploader, SearchForm, Gallery
+        The parts.
+    hits : Hits or None
+        What the last search found. Observe it, or go on with it in the next cell.
+    """
+
+    hits = traitlets.Any(None, allow_none=True)
+
+    def __init__(self, library: Library) -> None:
+        self.uploader = Uploader(library)
+        self.form = SearchForm(library)
+        self.gallery = Gallery(_Chained(library, ()))
+        self.gallery.layout.display = "none"
+        # Beside each other where there is room, so that the hits are on the first screen.
+        self.uploader.layout = Layout(flex="1 1 320px", min_width="0")
+        self.form.layout = Layout(flex="2 1 420px", min_width="0")
+        asking = VBox((self.uploader, self.form), layout=Layout(flex_flow="row wrap", grid_gap=_GAP))
+        super().__init__(library, [asking, self.gallery])
+        self.form.on_search(self.search)
+        self.uploader.observe(self._pictures_changed, "version")
+
+    def search(self) -> None:
+        """Search for the faces that are chosen, with what the form says, and show the hits."""
+        pictures = self.uploader.pictures
+        if not pictures:
+            self._show(None)
+            return
+        probes, faces = zip(*pictures, strict=True)
+        self._show(self.library.search(list(probes), face=list(faces), **self.form.filters()))
+
+    def refresh(self) -> None:
+        """Take in what changed in the library."""
+        self.form.refresh()
+
+    def _show(self, hits: Hits | None) -> None:
+        self.hits = hits
+        self.form.show(hits)
+        if hits:
+            self.gallery.show(hits)
+        self.gallery.layout.display = None if hits else "none"
+
+    def _pictures_changed(self, _change: traitlets.Bunch) -> None:
+        self.form.ready = bool(self.uploader.pictures)
+        if self.hits is not None:  # the hits on the screen belong to other pictures
+            _search_again(self.form)
+
+    def _html(self) -> str:
+        return super()._html() if self.hits is None else self.hits._repr_html_()
+
+
+@handler
+def _search_again(form: SearchForm) -> None:
+    form.search()
+
+
+class IngestPanel(Panel):
+    """A folder in; progress, failures and their reasons out.
+
+    Attributes
+    ----------
+    form : IngestForm
+        The only part.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self.form = IngestForm(library)
+        super().__init__(library, [self.form])
+
+
+class BrowsePanel(Panel):
+    """The library's photos by category.
+
+    Attributes
+    ----------
+    choice, gallery : Choice, Gallery
+        The parts.
+    """
+
+    def __init__(self, library: Library) -> None:
+        failed = [PhotoTiles(library, status) for status in _FAILED]
+        self._tiles: dict[str, Tiles] = {
+            "all": PhotoTiles(library),
+            "no_face": PhotoTiles(library, Status.NO_FACE),
+            "failed": _Chained(library, failed),
+            "missing": PhotoTiles(library, Status.MISSING),
+            "faces": FaceTiles(library),
+        }
+        self.choice = Choice(names=list(self._tiles), chosen="all", label="appbar.categories", counts=self._counts())
+        self.gallery = Gallery(self._tiles["all"])
+        super().__init__(library, [self.choice, self.gallery])
+        self.choice.observe(self._show, "chosen")
+
+    def refresh(self) -> None:
+        """Read the numbers and the page again."""
+        self.choice.counts = self._counts()
+        self.gallery.refresh()
+
+    def _counts(self) -> dict[str, int]:
+        return {name: tiles.total() for name, tiles in self._tiles.items()}
+
+    def _show(self, change: traitlets.Bunch) -> None:
+        _show_tiles(self.gallery, self._tiles[change.new])
+
+
+@handler
+def _show_tiles(gallery: Gallery, tiles: Tiles) -> None:
+    gallery.show(tiles)
+
+
+class LibraryPanel(Panel):
+    """All of a library: its photos, search and ingest, one at a time.
+
+    Parameters
+    ----------
+    library : Library
+        What to show.
+    names : sequence of str
+        The pages, of "gallery", "search" and "ingest". Each is made when it is first shown.
+    bar : Choice, optional
+        Where the page is chosen; by default a row of buttons above the page.
+
+    Attributes
+    ----------
+    gallery, search, ingest : BrowsePanel, SearchPanel, IngestPanel
+        The pages.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        names: Sequence[str] = ("gallery", "search", "ingest"),
+        bar: Choice | None = None,
+    ) -> None:
+        self.bar = bar or Choice()
+        self._pages: dict[str, Panel] = {}
+        self._listeners: list[Callable[[Widget], None]] = [self._speak_alike]
+        self._links: list[traitlets.link] = []
+        super().__init__(library, [] if bar else [self.bar])
+        with self.bar.hold_sync():
+            self.bar.names = list(names)
+            self.bar.chosen = names[0]
+        _turn(self.bar, self)
+        self.bar.observe(self._turned, "chosen")
+
+    @property
+    def gallery(self) -> BrowsePanel:
+        """The photos by category."""
+        return cast("BrowsePanel", self._page("gallery"))
+
+    @property
+    def search(self) -> SearchPanel:
+        """Search by a picture."""
+        return cast("SearchPanel", self._page("search"))
+
+    @property
+    def ingest(self) -> IngestPanel:
+        """Photos into the library."""
+        return cast("IngestPanel", self._page("ingest"))
+
+    def show(self, name: str) -> None:
+        """Turn to a page."""
+        shown = self._page(name)
+        for page in self._pages.values():
+            page.layout.display = None if page is shown else "none"
+
+    def refresh(self) -> None:
+        """Read again what the pages show."""
+        for page in self._pages.values():
+            page.refresh()
+
+    def on_part(self, callback: Callable[[Widget], None]) -> None:
+        """Call this with each widget of the pages, with those to come as well."""
+        self._listeners.append(callback)
+        for part in parts(self):
+            callback(part)
+
+    def discard(self) -> None:
+        """Close the pages and let go of the bar."""
+        self.bar.unobserve(self._turned, "chosen")
+        for link in self._links:
+            link.unlink()
+        for part in parts(self):
+            part.unobserve_all("problem")  # what still runs in a thread has nobody left to tell
+            part.close()
+        self.close()
+
+    def _turned(self, _change: traitlets.Bunch) -> None:
+        _turn(self.bar, self)
+
+    def _page(self, name: str) -> Panel:
+        if name not in self._pages:
+            page = _PAGES[name](self.library)
+            page.layout.display = "none"
+            self._pages[name] = page
+            self.children = (*self.children, page)
+            if isinstance(page, IngestPanel):
+                page.form.on_done(self.refresh)
+            for part in parts(page):
+                for listener in self._listeners:
+                    listener(part)
+        return self._pages[name]
+
+    def _speak_alike(self, part: Widget) -> None:
+        self._links.append(traitlets.link((self.bar, "language"), (part, "language")))
+
+
+@handler
+def _turn(bar: Choice, panel: LibraryPanel) -> None:
+    if bar.chosen:
+        panel.show(bar.chosen)
+
+
+def parts(box: DOMWidget) -> Iterator[Widget]:
+    """The widgets of facekit in a box, however deep."""
+    for child in getattr(box, "children", ()):
+        if isinstance(child, Widget):
+            yield child
+        yield from parts(child)
+
+
+class _Chained:
+    """Some lists of photos one after the other."""
+
+    kind: Literal["photos"] = "photos"
+
+    def __init__(self, library: Library, lists: Sequence[Tiles]) -> None:
+        self.library = library
+        self._lists = lists
+
+    def total(self) -> int:
+        """How many photos there are."""
+        return sum(tiles.total() for tiles in self._lists)
+
+    def page(self, offset: int, limit: int) -> list[Tile]:
+        """Some of the photos."""
+        found: list[Tile] = []
+        for tiles in self._lists:
+            total = tiles.total()
+            if offset < total and len(found) < limit:
+                found += tiles.page(offset, limit - len(found))
+            offset = max(0, offset - total)
+        return found
+
+    def thumbnail(self, tile: Tile) -> bytes | None:
+        """The whole photo."""
+        return self.library.thumbnail(tile.photo_id)
+
+
+# One entry a page; its name is what the bar shows.
+_PAGES: dict[str, Callable[[Library], Panel]] = {"gallery": BrowsePanel, "search": SearchPanel, "ingest": IngestPanel}

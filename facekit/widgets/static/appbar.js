@@ -1,0 +1,80 @@
+// A row of choices; with title, language, theme and sign-out around it where it is the app's bar.
+import { el, frame, languageOf, problemLine, say, translator, watch } from "./shared.js";
+
+const KEYS = { "data-lm-suppress-shortcuts": "true" };
+const LANGUAGES = { en: "English", ru: "Русский" };
+const THEMES = ["auto", "light", "dark"];
+
+function render({ model, el: host, signal }) {
+  const root = frame(model, host, signal, "appbar");
+  const tell = translator(model, signal);
+  const nav = el("nav", { class: "fk-choice" });
+  const buttons = new Map();
+  const drawNames = () => {
+    const focused = [...buttons].find(([, button]) => button === root.ownerDocument.activeElement)?.[0];
+    buttons.clear();
+    for (const name of model.get("names")) {
+      const chosen = model.get("chosen") === name;
+      const count = model.get("counts")[name];
+      const button = el("button", { type: "button", ...KEYS, "aria-current": chosen && (model.get("full") ? "page" : "true"), onclick: () => {
+        model.set("chosen", name);
+        model.save_changes();
+      } }, say(model, `appbar.${name}`));
+      if (count !== undefined) button.append(" ", el("span", { class: "fk-number" }, count.toLocaleString(languageOf(model))));
+      buttons.set(name, button);
+    }
+    nav.replaceChildren(...buttons.values());
+    buttons.get(focused)?.focus();
+    tell(nav, model.get("label"), {}, "aria-label");
+  };
+  watch(model, ["names", "chosen", "counts", "language"], drawNames, signal);
+
+  if (model.get("full")) {
+    root.classList.add("fk-full");
+    root.append(tell(el("span", { class: "fk-title" }), "appbar.title"), nav, settings(model, tell, signal), problemLine(model, signal));
+  } else {
+    root.append(nav, problemLine(model, signal));
+  }
+}
+
+function settings(model, tell, signal) {
+  const language = tell(el("select", { ...KEYS, onchange: () => {
+    localStorage.setItem("fk-language", language.value);
+    model.set("language", language.value);
+    model.save_changes();
+  } }, ...Object.entries(LANGUAGES).map(([code, name]) => el("option", { value: code, lang: code }, name))),
+  "appbar.language", {}, "aria-label");
+  const remembered = localStorage.getItem("fk-language");
+  if (remembered in LANGUAGES && remembered !== model.get("language")) {
+    model.set("language", remembered);
+    model.save_changes();
+  }
+  watch(model, ["language"], () => (language.value = languageOf(model)), signal);
+
+  const theme = tell(el("select", { ...KEYS, onchange: () => {
+    if (theme.value === "auto") localStorage.removeItem("fk-theme");
+    else localStorage.setItem("fk-theme", theme.value);
+    applyTheme();
+  } }, ...THEMES.map((name) => tell(el("option", { value: name }), `appbar.theme.${name}`))), "appbar.theme", {}, "aria-label");
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  const applyTheme = () => {
+    const dark = theme.value === "auto" ? system.matches : theme.value === "dark";
+    document.body.dataset.jpThemeLight = String(!dark);
+  };
+  const kept = localStorage.getItem("fk-theme");
+  theme.value = THEMES.includes(kept) ? kept : "auto";
+  system.addEventListener("change", applyTheme, { signal });
+  applyTheme();
+
+  const who = el("span", { class: "fk-who" });
+  const leave = tell(el("button", { type: "button", ...KEYS, onclick: () => model.send({ kind: "sign_out" }) }), "appbar.sign_out");
+  watch(model, ["user", "role", "language"], () => {
+    const user = model.get("user");
+    const role = model.get("role");
+    who.textContent = role ? `${user} (${say(model, `appbar.role.${role}`)})` : user;
+    who.hidden = leave.hidden = !user;
+  }, signal);
+  return el("div", { class: "fk-settings" }, language, theme, who, leave);
+}
+
+export default { render };

@@ -1,0 +1,59 @@
+// A picture from the camera, where the page may use it: there is one, and the address is secure.
+import { el, say, watch } from "./shared.js";
+
+/** A button that opens a dialog with the camera's picture; `taken` gets a file, `failed` the key of a text. */
+export function camera(model, signal, taken, failed) {
+  const video = el("video", { ".muted": true, ".playsInline": true, ".autoplay": true });
+  const shoot = el("button", { type: "button", class: "fk-primary", autofocus: true });
+  const cancel = el("button", { type: "button", onclick: () => dialog.close() });
+  const dialog = el("dialog", { class: "fk-camera" }, video, el("div", { class: "fk-row" }, shoot, cancel));
+  const button = el("button", { type: "button", onclick: open });
+  let stream = null;
+  button.hidden = !(window.isSecureContext && navigator.mediaDevices?.getUserMedia);
+
+  function stop() {
+    stream?.getTracks().forEach((track) => track.stop());
+    stream = null;
+    video.srcObject = null;
+  }
+
+  async function open() {
+    shoot.disabled = true;
+    dialog.showModal();
+    try {
+      const asked = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1600 } }, audio: false });
+      if (!dialog.open) { // closed while the person was asked
+        asked.getTracks().forEach((track) => track.stop());
+        return;
+      }
+      stream = asked;
+      video.srcObject = stream;
+      await video.play();
+      shoot.disabled = false;
+      shoot.focus();
+    } catch {
+      if (!dialog.open) return;
+      dialog.close();
+      failed("uploader.refused.camera");
+    }
+  }
+
+  shoot.addEventListener("click", () => {
+    const canvas = el("canvas", { width: video.videoWidth, height: video.videoHeight });
+    canvas.getContext("2d").drawImage(video, 0, 0);
+    canvas.toBlob((blob) => {
+      dialog.close();
+      if (blob) taken(new File([blob], say(model, "uploader.snapshot"), { type: blob.type }));
+    }, "image/jpeg", 0.92);
+  });
+  dialog.addEventListener("close", stop);
+  signal?.addEventListener("abort", stop);
+  watch(model, ["language"], () => {
+    button.textContent = say(model, "uploader.camera");
+    shoot.textContent = say(model, "uploader.shoot");
+    cancel.textContent = say(model, "uploader.cancel");
+    dialog.setAttribute("aria-label", button.textContent);
+    video.setAttribute("aria-label", say(model, "uploader.live"));
+  }, signal);
+  return { button, dialog };
+}

@@ -1,0 +1,227 @@
+// A page of photos or faces: look, select, turn the page, open the large view (large.js).
+import { largeView } from "./large.js";
+import { boxes, decimals, el, followTheme, pictures, problemLine, say, watch } from "./shared.js";
+
+/** A thumbnail with its boxes exactly over it: the frame is square, so the picture's share of it follows from its shape. */
+function thumbnail(model, tile, view, urls, name) {
+  const frame = el("div", { class: "fk-frame" });
+  const missing = () => frame.replaceChildren(el("span", { class: "fk-muted" }, say(model, "gallery.no_picture")));
+  if (!view?.byteLength) {
+    missing();
+    return frame;
+  }
+  const alt = tile.boxes.length
+    ? say(model, "gallery.alt", { name: tile.label, count: tile.boxes.length })
+    : tile.label;
+  const picture = el("div", { class: "fk-picture" });
+  const image = el("img", { alt, decoding: "async", draggable: "false" });
+  image.addEventListener("load", () => {
+    name.setAttribute("aria-hidden", "true"); // the picture says it, with the number of faces
+    const longer = Math.max(image.naturalWidth, image.naturalHeight);
+    picture.style.width = `${(100 * image.naturalWidth) / longer}%`;
+    picture.style.height = `${(100 * image.naturalHeight) / longer}%`;
+    picture.append(boxes(tile.boxes, tile.chosen));
+  });
+  image.addEventListener("error", missing);
+  image.src = urls.url(view);
+  picture.append(image);
+  frame.append(picture);
+  return frame;
+}
+
+function tileOf(model, tile, view, urls) {
+  const name = el("b", { class: "fk-name" }, tile.label);
+  const text = el("div", { class: "fk-text" }, name);
+  if (tile.similarity !== null) {
+    const value = el("span", { class: "fk-value" }, decimals(model, tile.similarity));
+    text.append(el("span", {}, el("span", { class: "fk-muted" }, `${say(model, "gallery.similarity")} `), value));
+  }
+  if (tile.person) text.append(el("span", { class: "fk-person" }, tile.person));
+  if (tile.note) text.append(el("span", { class: "fk-note", title: tile.note }, tile.note));
+  return el("div",
+    { class: "fk-tile", role: "option", tabindex: "-1", title: tile.title, "data-lm-suppress-shortcuts": "true" },
+    thumbnail(model, tile, view, urls, name), text, el("span", { class: "fk-mark", "aria-hidden": "true" }));
+}
+
+/** First, previous, "page [3] of 20", next and last. */
+function pager(model, turn, signal) {
+  const button = (key, symbol, target) =>
+    el("button", { type: "button", "data-key": key, onclick: () => turn(target()) }, symbol);
+  const last = () => Math.max(0, Math.ceil(model.get("total") / model.get("page_size")) - 1);
+  const [first, previous, next, end] = [
+    button("gallery.first", "«", () => 0),
+    button("gallery.previous", "‹", () => model.get("page") - 1),
+    button("gallery.next", "›", () => model.get("page") + 1),
+    button("gallery.last", "»", last),
+  ];
+  const input = el("input", { type: "text", inputmode: "numeric", size: "4", autocomplete: "off" });
+  input.addEventListener("change", () => {
+    const number = Number.parseInt(input.value, 10);
+    if (Number.isInteger(number)) turn(Math.min(Math.max(number - 1, 0), last()));
+    input.value = String(model.get("page") + 1);
+  });
+  const before = el("span");
+  const after = el("span");
+  const label = el("label", {}, before, " ", input, " ", after);
+  const nav = el("nav", { class: "fk-pager" }, first, previous, label, next, end);
+  watch(model, ["page", "total", "page_size", "language"], () => {
+    const page = model.get("page");
+    for (const one of [first, previous, next, end]) {
+      one.title = say(model, one.dataset.key);
+      one.setAttribute("aria-label", one.title);
+    }
+    // Kept focusable: a button that is disabled under the keyboard's focus loses it.
+    for (const one of [first, previous]) one.setAttribute("aria-disabled", String(page <= 0));
+    for (const one of [next, end]) one.setAttribute("aria-disabled", String(page >= last()));
+    nav.setAttribute("aria-label", say(model, "gallery.pages"));
+    before.textContent = say(model, "gallery.page");
+    after.textContent = say(model, "gallery.of", { pages: last() + 1 });
+    input.value = String(page + 1);
+    nav.hidden = last() === 0;
+  }, signal);
+  return nav;
+}
+
+function render({ model, el: host, signal }) {
+  const urls = pictures(signal);
+  const count = el("p", { class: "fk-count", role: "status" });
+  const clear = el("button", { type: "button", onclick: () => choose([]) });
+  const grid = el("div", { class: "fk-grid", role: "listbox", "aria-multiselectable": "true" });
+  const empty = el("p", { class: "fk-empty fk-muted" });
+  const large = largeView(model, signal, () => focus(Math.max(0, keys().indexOf(large.shown))));
+  const head = el("div", { class: "fk-head" }, count, clear, pager(model, turn, signal));
+  const root = el("section", { class: "fk fk-gallery", "data-lm-suppress-shortcuts": "true" },
+    head, problemLine(model, signal), empty, grid, large.dialog);
+  let focused = 0; // the tile that Tab comes to
+  let anchor = 0; // where a range begins
+  let wanted = -1; // the tile to focus when the page that was asked for has come
+
+  const keys = () => model.get("tiles").map((tile) => tile.key);
+  const set = (name, value) => {
+    model.set(name, value);
+    model.save_changes();
+  };
+
+  function choose(list) {
+    set("selected", [...new Set(list)]);
+  }
+
+  function toggle(index) {
+    const key = keys()[index];
+    const selected = model.get("selected");
+    anchor = index;
+    choose(selected.includes(key) ? selected.filter((other) => other !== key) : [...selected, key]);
+  }
+
+  /** Select from the anchor to here; what is selected on other pages stays. */
+  function range(index) {
+    const here = keys();
+    const elsewhere = model.get("selected").filter((key) => !here.includes(key));
+    choose([...elsewhere, ...here.slice(Math.min(anchor, index), Math.max(anchor, index) + 1)]);
+  }
+
+  function focus(index, move = true) {
+    const tiles = grid.children;
+    if (!tiles.length) return;
+    tiles[focused]?.setAttribute("tabindex", "-1");
+    focused = Math.min(Math.max(index, 0), tiles.length - 1);
+    tiles[focused].setAttribute("tabindex", "0");
+    if (move) tiles[focused].focus();
+  }
+
+  function turn(page) {
+    const pages = Math.ceil(model.get("total") / model.get("page_size"));
+    if (page === model.get("page") || page < 0 || page >= pages) {
+      wanted = -1;
+      return;
+    }
+    grid.setAttribute("aria-busy", "true");
+    set("page", page);
+  }
+
+  /** How many tiles stand in a row. */
+  function columns() {
+    const tiles = [...grid.children];
+    const below = tiles.findIndex((tile) => tile.offsetTop > tiles[0].offsetTop);
+    return below < 0 ? tiles.length : below;
+  }
+
+  grid.addEventListener("click", (event) => {
+    const index = [...grid.children].indexOf(event.target.closest(".fk-tile"));
+    if (index < 0) return;
+    focus(index);
+    const mark = event.target.closest(".fk-mark");
+    if (event.shiftKey) range(index);
+    else if (mark || event.ctrlKey || event.metaKey) toggle(index);
+    else if (event.pointerType === "touch") set("opened", keys()[index]); // a finger has no double click
+    else {
+      anchor = index;
+      choose([keys()[index]]);
+    }
+  });
+  grid.addEventListener("focusin", (event) => focus([...grid.children].indexOf(event.target), false));
+  grid.addEventListener("dblclick", (event) => {
+    const index = [...grid.children].indexOf(event.target.closest(".fk-tile"));
+    if (index >= 0 && !event.target.closest(".fk-mark")) set("opened", keys()[index]);
+  });
+  grid.addEventListener("keydown", (event) => {
+    const last = grid.children.length - 1;
+    const control = event.ctrlKey || event.metaKey;
+    const moves = {
+      ArrowLeft: () => focused - 1,
+      ArrowRight: () => focused + 1,
+      ArrowUp: () => (focused - columns() < 0 ? focused : focused - columns()),
+      ArrowDown: () => (focused + columns() > last ? focused : focused + columns()),
+      Home: () => 0,
+      End: () => last,
+    };
+    const pages = { PageUp: -1, PageDown: 1 };
+    if (event.altKey) return;
+    if (event.key in moves) {
+      const from = focused;
+      focus(moves[event.key]());
+      if (event.shiftKey) range(focused);
+      else if (from !== focused) anchor = focused;
+    } else if (event.key in pages) {
+      wanted = 0;
+      turn(model.get("page") + pages[event.key]);
+    } else if (event.key === " ") toggle(focused);
+    else if (event.key === "Enter") set("opened", keys()[focused]);
+    else if (control && event.key.toLowerCase() === "a") choose([...model.get("selected"), ...keys()]);
+    else if (event.key === "Escape" && model.get("selected").length) choose([]);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+
+  watch(model, ["loaded", "language"], () => {
+    if (grid.contains(document.activeElement) && wanted < 0) wanted = focused;
+    const thumbs = model.get("thumbs");
+    urls.keep(thumbs);
+    const kind = model.get("kind");
+    grid.replaceChildren(...model.get("tiles").map((tile, index) => tileOf(model, tile, thumbs[index], urls)));
+    grid.removeAttribute("aria-busy");
+    grid.setAttribute("aria-label", say(model, `gallery.${kind}`));
+    grid.hidden = !grid.children.length;
+    empty.hidden = !grid.hidden;
+    empty.textContent = say(model, `gallery.empty.${kind}`);
+    clear.textContent = say(model, "gallery.clear");
+    focused = anchor = 0;
+    focus(Math.max(0, wanted), wanted >= 0);
+    wanted = -1;
+  }, signal);
+  watch(model, ["loaded", "language", "selected", "total"], () => {
+    const selected = new Set(model.get("selected"));
+    const here = keys();
+    [...grid.children].forEach((tile, index) => tile.setAttribute("aria-selected", String(selected.has(here[index]))));
+    const words = [say(model, `gallery.count.${model.get("kind")}`, { count: model.get("total") })];
+    if (selected.size) words.push(say(model, "gallery.selected", { count: selected.size }));
+    count.textContent = words.join(" · ");
+    clear.hidden = !selected.size;
+  }, signal);
+  watch(model, ["problem"], () => grid.removeAttribute("aria-busy"), signal);
+  followTheme(root, signal);
+  host.append(root);
+}
+
+export default { render };

@@ -1,0 +1,90 @@
+// Photos into the library: a folder, how far it is, what came of it.
+import { el, frame, languageOf, problemLine, say, translator, watch } from "./shared.js";
+
+const KEYS = { "data-lm-suppress-shortcuts": "true" };
+const LINES = ["ingested", "unchanged", "duplicates", "faces", "no_face", "missing"];
+
+/** Seconds in words: "40 sec", "3 min", "2 hr", in the model's language. */
+function duration(model, seconds) {
+  const [unit, size] = seconds < 90 ? ["second", 1] : seconds < 5400 ? ["minute", 60] : ["hour", 3600];
+  const format = new Intl.NumberFormat(languageOf(model), { style: "unit", unit, maximumFractionDigits: unit === "hour" || seconds < 10 ? 1 : 0 });
+  return format.format(seconds / size);
+}
+
+function render({ model, el: host, signal }) {
+  const root = frame(model, host, signal, "ingestform");
+  const tell = translator(model, signal);
+  const id = `fk-${Math.random().toString(36).slice(2)}`;
+
+  const path = el("input", { type: "text", autocomplete: "off", spellcheck: "false", autocapitalize: "off", ...KEYS,
+    "aria-describedby": id, oninput: () => { model.set("path", path.value); model.save_changes(); } });
+  const start = tell(el("button", { type: "submit", class: "fk-primary", "aria-describedby": id, ...KEYS }), "ingestform.start");
+  const form = el("form", { onsubmit: (event) => {
+    event.preventDefault();
+    if (!start.disabled) model.send({ kind: "start", path: path.value });
+  } }, el("label", { class: "fk-field" }, tell(el("span"), "ingestform.path"), path), start,
+  tell(el("p", { class: "fk-muted", id }), "ingestform.hint"));
+
+  const bar = tell(el("progress"), "ingestform.progress", {}, "aria-label");
+  const text = el("p", { class: "fk-progress-text" });
+  const cancel = el("button", { type: "button", ...KEYS, onclick: () => model.send({ kind: "cancel" }) });
+  const run = el("div", { class: "fk-run" }, el("div", { class: "fk-track" }, bar, text), cancel);
+  const news = el("p", { class: "fk-hidden", role: "status" }); // start and end are read out, not each step
+  const report = el("div", { class: "fk-report" });
+  root.append(form, problemLine(model, signal), run, news, report);
+
+  const drawForm = () => {
+    if (path.value !== model.get("path")) path.value = model.get("path");
+    start.disabled = model.get("running") || !model.get("path").trim();
+  };
+  const drawRun = () => {
+    const running = model.get("running");
+    if (!running && run.contains(root.ownerDocument.activeElement)) path.focus(); // the button goes with its focus
+    run.hidden = !running;
+    const stopping = model.get("stopping");
+    tell(cancel, stopping ? "ingestform.stopping" : "ingestform.cancel");
+    cancel.disabled = stopping;
+    const { done, total, rate, left } = model.get("progress");
+    if (total) [bar.max, bar.value] = [total, done];
+    else bar.removeAttribute("value");
+    const parts = total ? [say(model, "ingestform.of", { done, count: total })] : [say(model, "ingestform.listing")];
+    if (rate) parts.push(say(model, "ingestform.rate", { rate: Math.round(rate * 10) / 10 }));
+    if (left && done < total) parts.push(say(model, "ingestform.left", { time: duration(model, left) }));
+    text.textContent = parts.join(" · ");
+  };
+  const drawReport = () => {
+    const found = model.get("report");
+    report.hidden = found.found === undefined;
+    tell(news, model.get("running") ? "ingestform.running" : report.hidden ? "" : found.stopped ? "ingestform.stopped" : "ingestform.done",
+      { time: duration(model, found.seconds ?? 0) });
+    if (report.hidden) return report.replaceChildren();
+    const lines = LINES.filter((name) => found[name] || name === "ingested");
+    const nothing = found.found ? [] : [el("p", {}, say(model, "ingestform.nothing"))];
+    report.replaceChildren(
+      el("h2", {}, say(model, found.stopped ? "ingestform.stopped" : "ingestform.done", { time: duration(model, found.seconds) })),
+      ...nothing,
+      el("ul", { class: "fk-numbers" }, ...lines.map((name) => el("li", {}, say(model, `ingestform.${name}`, { count: found[name] })))),
+      ...found.warnings.map((warning) => el("p", { class: "fk-warning" }, `${say(model, "ingestform.warning")} ${warning}`)),
+      ...(found.stopped ? [el("p", {}, say(model, "ingestform.kept"))] : []),
+      ...failures(found));
+  };
+  const failures = ({ failures: count, failed }) => {
+    if (!count) return [];
+    const head = ["file", "why"].map((name) => el("th", { scope: "col" }, say(model, `ingestform.${name}`)));
+    const rows = failed.map((one) => el("tr", {},
+      el("td", { title: one.path }, one.path.split("/").pop()),
+      el("td", {}, el("strong", {}, say(model, `ingestform.status.${one.status}`)), el("br"), one.reason)));
+    const more = count - failed.length;
+    const caption = say(model, "ingestform.failures", { count });
+    return [
+      el("div", { class: "fk-scroll", tabindex: "0", role: "region", "aria-label": caption, ...KEYS },
+        el("table", {}, el("caption", {}, caption), el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows))),
+      ...(more > 0 ? [el("p", { class: "fk-muted" }, say(model, "ingestform.more", { count: more }))] : []),
+    ];
+  };
+  watch(model, ["path", "running"], drawForm, signal);
+  watch(model, ["running", "stopping", "progress", "language"], drawRun, signal);
+  watch(model, ["report", "running", "language"], drawReport, signal);
+}
+
+export default { render };

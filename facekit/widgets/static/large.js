@@ -1,0 +1,235 @@
+// The large view of a photo: zoom, boxes, facts, the photos before and after it.
+import { boxes, decimals, el, languageOf, pictures, problemLine, say, watch } from "./shared.js";
+
+const MOST_ZOOM = 12; // times the size at which the whole photo is seen
+
+/** A picture in a stage that can be zoomed and moved. `content` is sized, not transformed: lines keep their width. */
+function zoomable(stage, content, signal) {
+  let size = [1, 1];
+  let zoom = 1;
+  let [x, y] = [0, 0]; // how far the picture's middle is from the stage's
+  const fingers = new Map();
+
+  function place() {
+    const [wide, high] = [stage.clientWidth, stage.clientHeight];
+    const fit = Math.min(wide / size[0], high / size[1]) * zoom;
+    const [width, height] = [size[0] * fit, size[1] * fit];
+    const [freeX, freeY] = [Math.max(0, (width - wide) / 2), Math.max(0, (height - high) / 2)];
+    x = Math.min(Math.max(x, -freeX), freeX);
+    y = Math.min(Math.max(y, -freeY), freeY);
+    Object.assign(content.style, {
+      width: `${width}px`, height: `${height}px`,
+      left: `${(wide - width) / 2 + x}px`, top: `${(high - height) / 2 + y}px`,
+    });
+    stage.classList.toggle("fk-zoomed", zoom > 1);
+  }
+
+  /** Zoom so that what is at this point of the window stays there; without a point, the middle stays. */
+  function scale(factor, point) {
+    const box = stage.getBoundingClientRect();
+    const [px, py] = point ? [point[0] - box.left - box.width / 2, point[1] - box.top - box.height / 2] : [0, 0];
+    const next = Math.min(Math.max(zoom * factor, 1), MOST_ZOOM);
+    x = px - ((px - x) * next) / zoom;
+    y = py - ((py - y) * next) / zoom;
+    zoom = next;
+    place();
+  }
+
+  function move(dx, dy) {
+    x += dx;
+    y += dy;
+    place();
+  }
+
+  stage.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    scale(Math.exp(-event.deltaY / 400), [event.clientX, event.clientY]);
+  }, { passive: false });
+  stage.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    stage.setPointerCapture(event.pointerId);
+    fingers.set(event.pointerId, [event.clientX, event.clientY]);
+  });
+  stage.addEventListener("pointermove", (event) => {
+    const before = fingers.get(event.pointerId);
+    if (!before) return;
+    const now = [event.clientX, event.clientY];
+    const other = [...fingers].find(([id]) => id !== event.pointerId)?.[1];
+    fingers.set(event.pointerId, now);
+    if (!other) return move(now[0] - before[0], now[1] - before[1]);
+    const apart = (point) => Math.hypot(point[0] - other[0], point[1] - other[1]) || 1;
+    move((now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
+    scale(apart(now) / apart(before), [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2]);
+  });
+  for (const end of ["pointerup", "pointercancel"]) {
+    stage.addEventListener(end, (event) => fingers.delete(event.pointerId));
+  }
+  const watcher = new ResizeObserver(place);
+  watcher.observe(stage);
+  signal?.addEventListener("abort", () => watcher.disconnect());
+  return {
+    scale,
+    move,
+    reset(width, height) {
+      if (width && height) size = [width, height];
+      [zoom, x, y] = [1, 0, 0];
+      place();
+    },
+  };
+}
+
+function fileSize(model, bytes) {
+  const [unit, amount] = bytes < 1e6 ? ["kilobyte", bytes / 1e3] : ["megabyte", bytes / 1e6];
+  const format = { style: "unit", unit, maximumFractionDigits: amount < 10 ? 1 : 0 };
+  return new Intl.NumberFormat(languageOf(model), format).format(amount);
+}
+
+/** What is known of a photo, as pairs of a text's key and words. */
+function facts(model, large) {
+  const status = say(model, `gallery.status.${large.status}`);
+  const moment = () => // the camera's clock, whatever its zone: as it stands in the file
+    new Date(large.taken_at.slice(0, 19)).toLocaleString(languageOf(model), { dateStyle: "long", timeStyle: "short" });
+  const people = large.faces.map((face) => face.person).filter(Boolean);
+  const chosen = large.faces[large.chosen];
+  return [
+    ["file", large.path],
+    ["people", people.join(", ")],
+    ["similarity", chosen && chosen.similarity !== null ? decimals(model, chosen.similarity) : ""],
+    ["faces", large.status === "ok" ? large.faces.length.toLocaleString(languageOf(model)) : ""],
+    ["taken", large.taken_at ? moment() : ""],
+    ["camera", large.camera],
+    ["place", large.place ? large.place.map((degrees) => degrees.toFixed(5)).join(", ") : ""],
+    ["size", large.width ? `${large.width} × ${large.height}` : ""],
+    ["bytes", fileSize(model, large.bytes)],
+    ["format", large.format],
+    ["status", large.reason ? `${status}: ${large.reason}` : status],
+  ].filter(([, words]) => words);
+}
+
+/** The large view as a dialog that opens and closes with the trait `opened`; `closed` is called when it has closed. */
+export function largeView(model, signal, closed) {
+  const urls = pictures(signal);
+  const title = el("h2", { class: "fk-title" });
+  const place = el("span", { class: "fk-muted", role: "status" });
+  const problem = problemLine(model, signal);
+  const list = el("dl", { class: "fk-facts" });
+  const image = el("img", { draggable: "false", decoding: "async" });
+  const overlay = el("div", { class: "fk-overlay" });
+  const content = el("div", { class: "fk-content" }, image, overlay);
+  const waiting = el("span", { class: "fk-waiting" });
+  const stage = el("div", { class: "fk-stage" }, content, waiting);
+  const view = zoomable(stage, content, signal);
+  const result = { shown: "" };
+
+  const button = (key, symbol, act) => el("button", { type: "button", "data-key": key, onclick: act }, symbol);
+  const step = (by) => model.send({ kind: "step", by });
+  const zoomOut = button("gallery.zoom_out", "−", () => view.scale(1 / 1.5));
+  const previous = button("gallery.photo_before", "‹", () => step(-1));
+  const next = button("gallery.photo_after", "›", () => step(1));
+  const whole = button("gallery.zoom_whole", "⤢\uFE0E", () => view.reset());
+  const zoomIn = button("gallery.zoom_in", "+", () => view.scale(1.5));
+  const close = button("gallery.close", "✕\uFE0E", () => dialog.close());
+  close.autofocus = true;
+  const check = el("input", { type: "checkbox", ".checked": true });
+  const word = el("span");
+  const shown = el("label", { class: "fk-switch" }, check, word);
+  check.addEventListener("change", () => overlay.toggleAttribute("hidden", !check.checked));
+  const tools = el("div", { class: "fk-tools" }, previous, next, zoomOut, whole, zoomIn, shown);
+  const dialog = el("dialog", { class: "fk-large" },
+    el("header", {}, el("div", { class: "fk-names" }, title, place), tools, close),
+    problem, el("div", { class: "fk-body" }, stage, list));
+  result.dialog = dialog;
+
+  dialog.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const pan = { ArrowLeft: [80, 0], ArrowRight: [-80, 0], ArrowUp: [0, 80], ArrowDown: [0, -80] }[event.key];
+    const acts = {
+      "+": () => view.scale(1.5), "=": () => view.scale(1.5), "-": () => view.scale(1 / 1.5), 0: () => view.reset(),
+      ArrowLeft: () => step(-1), ArrowRight: () => step(1),
+    };
+    event.stopPropagation();
+    if (pan && event.shiftKey) view.move(...pan);
+    else if (event.key in acts) acts[event.key]();
+    else return;
+    event.preventDefault();
+  });
+  dialog.addEventListener("close", () => {
+    if (model.get("opened")) {
+      model.set("opened", "");
+      model.save_changes();
+    }
+    closed();
+  });
+
+  function drawBoxes(large) {
+    const faces = large.faces;
+    overlay.replaceChildren(boxes(faces.map((face) => face.box), large.chosen));
+    for (const face of faces) {
+      const words = [face.person, face.similarity === null ? null : decimals(model, face.similarity)].filter(Boolean);
+      if (!words.length) continue;
+      const [x, y, , height] = face.box;
+      const tag = el("span", { class: "fk-tag" }, words.join(" "));
+      Object.assign(tag.style, { left: `${100 * x}%`, top: `${100 * Math.min(y + height, 1)}%` });
+      overlay.append(tag);
+    }
+  }
+
+  function draw() {
+    const opened = model.get("opened");
+    if (!opened) {
+      if (dialog.open) dialog.close();
+      return;
+    }
+    if (!dialog.isConnected) { // rendered before it is put on the page
+      if (!signal?.aborted) requestAnimationFrame(draw);
+      return;
+    }
+    if (!dialog.open) dialog.showModal();
+    const large = model.get("large");
+    const ready = large.key === opened;
+    stage.setAttribute("aria-busy", String(!ready));
+    if (!ready) return;
+    const another = result.shown !== opened || list.childElementCount === 0;
+    result.shown = opened;
+    const position = large.position + 1;
+    title.textContent = large.label;
+    title.title = large.path;
+    place.textContent = say(model, "gallery.position", { position, total: model.get("total") });
+    previous.setAttribute("aria-disabled", String(position <= 1));
+    next.setAttribute("aria-disabled", String(position >= model.get("total")));
+    const pairs = facts(model, large).flatMap(([key, words]) =>
+      [el("dt", {}, say(model, `gallery.fact.${key}`)), el("dd", {}, words)]);
+    list.replaceChildren(...pairs);
+    drawBoxes(large);
+    image.alt = say(model, "gallery.alt", { name: large.label, count: large.faces.length });
+    if (another) view.reset(large.width, large.height);
+  }
+
+  function drawPicture() {
+    const bytes = model.get("large_picture");
+    const large = model.get("large");
+    const there = Boolean(bytes?.byteLength);
+    content.hidden = !there;
+    waiting.hidden = there || !large.key;
+    waiting.textContent = say(model, "gallery.no_picture");
+    urls.keep([bytes]);
+    if (!there) return;
+    image.onload = () => {
+      if (!large.width) view.reset(image.naturalWidth, image.naturalHeight);
+    };
+    image.src = urls.url(bytes);
+  }
+
+  watch(model, ["language"], () => {
+    dialog.setAttribute("aria-label", say(model, "gallery.large"));
+    for (const one of dialog.querySelectorAll("button")) {
+      one.title = say(model, one.dataset.key);
+      one.setAttribute("aria-label", one.title);
+    }
+    word.textContent = say(model, "gallery.boxes");
+  }, signal);
+  watch(model, ["large_picture", "language"], drawPicture, signal);
+  watch(model, ["opened", "large", "language"], draw, signal);
+  signal?.addEventListener("abort", () => dialog.open && dialog.close());
+  return result;
+}

@@ -1,0 +1,179 @@
+// Pictures of the person to search for: drop, pick, paste or take them, and say which face is meant.
+import { camera } from "./camera.js";
+import { scaledDown } from "./scale.js";
+import { el, followTheme, pictures, problemLine, say, watch } from "./shared.js";
+
+const ACCEPT = "image/*,.heic,.heif,.avif,.tif,.tiff";
+const PICTURE_NAME = /\.(jpe?g|png|webp|gif|bmp|heic|heif|hif|avif|tiff?)$/i;
+
+/** Whether typing or pasting goes into this element. */
+function editable(node) {
+  return node?.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(node?.tagName ?? "");
+}
+
+function render({ model, el: host, signal }) {
+  const urls = pictures(signal);
+  const refused = []; // what was not taken: { name, why, values }
+  const pending = new Map(); // what Python has not answered yet, by id: a name
+  let sent = 0;
+
+  const input = el("input", { type: "file", accept: ACCEPT, multiple: true, hidden: true });
+  input.addEventListener("change", () => {
+    take([...input.files]);
+    input.value = ""; // so that the same file can be chosen again
+  });
+  const pick = el("button", { type: "button", class: "fk-primary", onclick: () => input.click() });
+  const device = camera(model, signal, (file) => take([file]), (why) => refuse("", why));
+  const hint = el("p", { class: "fk-muted" });
+  const zone = el("div", { class: "fk-zone" }, hint, el("div", { class: "fk-row" }, pick, device.button), input);
+  const list = el("ul", { class: "fk-refused" });
+  const cards = el("ul", { class: "fk-probes" });
+  const status = el("p", { class: "fk-status", role: "status" });
+  const root = el("section", { class: "fk fk-uploader", "data-lm-suppress-shortcuts": "true" },
+    zone, status, problemLine(model, signal), el("div", { role: "alert" }, list), cards, device.dialog);
+
+  function refuse(name, why, values = {}) {
+    refused.push({ name, why, values });
+    drawRefused();
+  }
+
+  /** Send pictures to Python, each small and in a message of its own: Jupyter's messages have a limit. */
+  async function take(files) {
+    for (const file of files) {
+      const name = file.name || say(model, "uploader.pasted");
+      if (model.get("probes").length + pending.size >= model.get("most")) {
+        refuse(name, "uploader.refused.many", { count: model.get("most") });
+        continue;
+      }
+      const id = `${Date.now()}-${sent++}`;
+      pending.set(id, name);
+      draw();
+      const small = await scaledDown(file);
+      if (signal?.aborted) return;
+      const looksLike = file.type.startsWith("image/") || PICTURE_NAME.test(file.name);
+      if (small || (looksLike && file.size < model.get("largest"))) {
+        // What this browser can't show (HEIC, TIFF) Python may be able to read.
+        model.send({ kind: "picture", id, name }, undefined, [await (small ?? file).arrayBuffer()]);
+        continue;
+      }
+      pending.delete(id);
+      if (looksLike) refuse(name, "uploader.refused.large", { megabytes: Math.floor(model.get("largest") / 2 ** 20) });
+      else refuse(name, "uploader.refused.kind");
+      draw();
+    }
+  }
+
+  function drawRefused() {
+    list.replaceChildren(...refused.map((one, index) => {
+      const words = el("span", {}, one.name ? el("b", {}, one.name) : null, one.name ? ": " : "",
+        say(model, one.why, one.values));
+      const label = say(model, "uploader.dismiss", { name: one.name });
+      const dismiss = el("button", { type: "button", title: label, "aria-label": label, onclick: () => {
+        refused.splice(index, 1);
+        drawRefused();
+        (list.querySelector("button") ?? pick).focus();
+      } }, "✕\uFE0E");
+      return el("li", {}, words, dismiss);
+    }));
+    list.hidden = !refused.length;
+  }
+
+  function face(probe, one, index) {
+    const [x, y, width, height] = one.box;
+    const place = `left:${100 * x}%;top:${100 * y}%;width:${100 * width}%;height:${100 * height}%`;
+    const label = say(model, "uploader.face", { number: index + 1, count: probe.faces.length });
+    return el("button", {
+      type: "button", class: "fk-face", style: place, title: label, "aria-label": label,
+      "aria-pressed": String(index === probe.chosen), "data-index": index,
+      onclick: () => model.send({ kind: "choose", id: probe.id, face: index }),
+    }, el("span", { "aria-hidden": "true" }, String(index + 1)));
+  }
+
+  /** What to know of a picture: what is wrong with it, or how many faces it shows. */
+  function words(probe) {
+    if (probe.problem.key) return [el("p", { class: "fk-problem" }, say(model, probe.problem.key, probe.problem.values))];
+    const lines = [el("p", {}, say(model, "uploader.faces", { count: probe.faces.length }))];
+    if (probe.faces.length > 1) lines.push(el("p", { class: "fk-muted" }, say(model, "uploader.choose")));
+    const { usable, reason } = probe.faces[probe.chosen];
+    if (!usable) lines.push(el("p", { class: "fk-problem", title: reason }, say(model, "uploader.poor")));
+    return lines;
+  }
+
+  function card(probe, preview) {
+    const label = say(model, "uploader.remove", { name: probe.name });
+    const remove = el("button", { type: "button", class: "fk-remove", title: label, "aria-label": label, onclick: () => {
+      pick.focus();
+      model.send({ kind: "remove", id: probe.id });
+    } }, "✕\uFE0E");
+    const picture = preview?.byteLength
+      ? el("div", { class: "fk-picture", role: "group", "aria-label": probe.name },
+        el("img", { src: urls.url(preview), alt: probe.name, draggable: "false" }),
+        ...probe.faces.map((one, index) => face(probe, one, index)))
+      : null;
+    return el("li", { class: "fk-card", "data-id": probe.id }, picture ?? el("div", { class: "fk-nothing" }),
+      el("div", { class: "fk-text" }, el("div", { class: "fk-top" }, el("b", { class: "fk-name", title: probe.name }, probe.name), remove), ...words(probe)));
+  }
+
+  function draw() {
+    const probes = model.get("probes");
+    const previews = model.get("previews");
+    const active = document.activeElement;
+    const [id, index] = [active?.closest?.(".fk-card")?.dataset.id, active?.dataset?.index];
+    for (const probe of probes) pending.delete(probe.id);
+    urls.keep(previews);
+    cards.replaceChildren(...probes.map((probe, number) => card(probe, previews[number])));
+    cards.append(...[...pending.values()].map((name) =>
+      el("li", { class: "fk-card fk-pending", "aria-busy": "true" }, el("div", { class: "fk-nothing" }),
+        el("div", { class: "fk-text" }, el("b", { class: "fk-name" }, name), el("p", { class: "fk-muted" }, say(model, "uploader.looking"))))));
+    cards.hidden = !cards.childElementCount;
+    if (id && index !== undefined) { // the focus stays on the face that was chosen
+      [...cards.children].find((one) => one.dataset.id === id)?.querySelector(`[data-index="${index}"]`)?.focus();
+    }
+    const usable = probes.filter((probe) => probe.faces.length).length;
+    status.textContent = pending.size
+      ? say(model, "uploader.looking")
+      : probes.length ? say(model, "uploader.usable", { count: usable }) : "";
+  }
+
+  const carries = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
+  root.addEventListener("dragover", (event) => {
+    if (!carries(event)) return;
+    event.preventDefault();
+    zone.classList.add("fk-over");
+  });
+  root.addEventListener("dragleave", (event) => {
+    if (!root.contains(event.relatedTarget)) zone.classList.remove("fk-over");
+  });
+  root.addEventListener("drop", (event) => {
+    zone.classList.remove("fk-over");
+    if (!carries(event)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    take([...event.dataTransfer.files]);
+  });
+  document.addEventListener("paste", (event) => {
+    const files = [...(event.clipboardData?.files ?? [])];
+    const ours = root.contains(document.activeElement);
+    const free = !editable(document.activeElement) && root.offsetParent !== null; // on a page that is seen
+    if (!files.length || event.defaultPrevented || !(ours || free)) return;
+    event.preventDefault(); // also tells another uploader that these are taken
+    take(files);
+  }, { signal });
+
+  watch(model, ["language", "most"], () => {
+    root.setAttribute("aria-label", say(model, "uploader.title"));
+    pick.textContent = say(model, "uploader.pick");
+    hint.textContent = say(model, "uploader.hint");
+    drawRefused();
+  }, signal);
+  watch(model, ["version", "language"], draw, signal); // the version comes last, with the pictures
+  watch(model, ["problem"], () => {
+    if (!model.get("problem")?.key) return;
+    pending.clear(); // what failed will not be answered
+    draw();
+  }, signal);
+  followTheme(root, signal);
+  host.append(root);
+}
+
+export default { render };
