@@ -331,6 +331,15 @@ def test_the_app_says_where_it_looks_for_its_service(monkeypatch: pytest.MonkeyP
         SearchApp.of_service()
 
 
+def test_the_service_is_asked_only_when_somebody_sees_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Voila runs the notebook before its visitor comes: what was true then need not be true any more.
+    monkeypatch.setenv("FACEKIT_SERVICE", "http://127.0.0.1:9")
+    app = SearchApp.of_service()
+    assert app.bar.problem == {}
+    press(app.bar, kind="shown")
+    assert "does not answer" in app.bar.problem["values"]["message"]
+
+
 def test_importing_the_app_loads_no_models_and_no_tables() -> None:
     heavy = "{'cv2', 'onnx', 'onnxruntime', 'pandas', 'pymilvus', 'duckdb', 'sqlalchemy', 'sklearn'}"
     code = f"import sys; from facekit.widgets import SearchApp; print(sorted({heavy} & set(sys.modules)))"

@@ -9,7 +9,6 @@ import traitlets
 from ipywidgets import Layout, VBox
 
 from facekit.errors import FacekitError
-from facekit.library import open_library
 from facekit.widgets.appbar import AppBar
 from facekit.widgets.base import EXPIRED, Widget, handler
 from facekit.widgets.panels import LibraryPanel
@@ -33,8 +32,8 @@ class SearchApp(VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     Parameters
     ----------
-    library : Library
-        A service's library, or one that is open in this process.
+    library : Library, optional
+        A service's library, or one that is open in this process; without one the bar alone.
 
     Attributes
     ----------
@@ -48,23 +47,36 @@ class SearchApp(VBox):  # type: ignore[misc]  # ipywidgets has no types
 
     children: tuple[DOMWidget, ...]
 
-    def __init__(self, library: Library) -> None:
-        self.library: Any = library  # only a service has accounts
+    def __init__(self, library: Library | None = None) -> None:
+        self.library: Any = None  # only a service has accounts
         self.bar = AppBar()
         self.signin: SignIn | None = None
         self.panel: LibraryPanel | None = None
         super().__init__(children=(self.bar,), layout=Layout(grid_gap="8px"))
         self._watch(self.bar)
-        _begin(self.bar, self)
+        if library is not None:
+            _begin(self.bar, self, library)
 
     @classmethod
     def of_service(cls) -> SearchApp:
-        """The app of the service whose address is in the environment's ``FACEKIT_SERVICE``."""
+        """The app of the service whose address is in the environment's ``FACEKIT_SERVICE``.
+
+        The service is asked when somebody sees the page: Voila runs the notebook before its visitor comes.
+        """
+        from facekit.server.client import RemoteLibrary
+
         address = os.environ.get(ADDRESS)
         if not address:
             message = f"The environment's {ADDRESS} does not say where the service is."
             raise FacekitError(message, "Start the app with: facekit --library FOLDER serve --app")
-        return cls(open_library(address))
+        app = cls()
+
+        def open_service() -> None:
+            if app.library is None:
+                _begin(app.bar, app, RemoteLibrary(address))
+
+        app.bar.on_shown(open_service)
+        return app
 
     def enter(self) -> None:
         """Show the pages."""
@@ -108,13 +120,14 @@ class SearchApp(VBox):  # type: ignore[misc]  # ipywidgets has no types
 
 
 @handler
-def _begin(bar: AppBar, app: SearchApp) -> None:
-    if not getattr(app.library, "accounts", False):
+def _begin(bar: AppBar, app: SearchApp, library: Any) -> None:  # noqa: ANN401 - only a service's has accounts
+    app.library = library
+    if not getattr(library, "accounts", False):
         app.enter()
         return
-    app.signin = SignIn(app.library)
+    app.signin = SignIn(library)
     app.signin.on_signed_in(app.enter)
-    app.library.on_refresh = app.signin.keep  # a session goes on with new tokens: the browser has to have the newest
+    library.on_refresh = app.signin.keep  # a session goes on with new tokens: the browser has to have the newest
     traitlets.link((bar, "language"), (app.signin, "language"))
     bar.on_sign_out(app.sign_out)
     app.children = (bar, app.signin)

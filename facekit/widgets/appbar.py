@@ -50,15 +50,18 @@ class AppBar(Choice):
 
     def __init__(self, **traits: Any) -> None:  # noqa: ANN401 - whatever a trait takes
         super().__init__(**traits)
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: dict[str, list[Callable[[], None]]] = {"sign_out": [], "shown": []}
         self.on_msg(self._message)
 
     def on_sign_out(self, callback: Callable[[], None]) -> None:
         """Call this when somebody wants to leave."""
-        self._callbacks.append(callback)
+        self._callbacks["sign_out"].append(callback)
+
+    def on_shown(self, callback: Callable[[], None]) -> None:
+        """Call this when somebody sees the bar."""
+        self._callbacks["shown"].append(callback)
 
     @handler
     def _message(self, _widget: Widget, content: dict[str, Any], _buffers: list[memoryview]) -> None:
-        if content.get("kind") == "sign_out":
-            for callback in self._callbacks:
-                callback()
+        for callback in self._callbacks.get(str(content.get("kind")), ()):
+            callback()

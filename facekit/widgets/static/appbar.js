@@ -32,6 +32,7 @@ function render({ model, el: host, signal }) {
   if (model.get("full")) {
     root.classList.add("fk-full");
     root.append(tell(el("span", { class: "fk-title" }), "appbar.title"), nav, settings(model, tell, signal), problemLine(model, signal));
+    model.send({ kind: "shown" });
   } else {
     root.append(nav, problemLine(model, signal));
   }
