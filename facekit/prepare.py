@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from facekit.images import Limits, decode, thumbnail
 
 if TYPE_CHECKING:
-    from facekit.types import DecodedPhoto
+    from facekit.types import DecodedPhoto, Image
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,3 +26,8 @@ def prepare(data: bytes, name: str, max_side: int | None, limits: Limits) -> Pre
     start = perf_counter()
     photo = decode(data, name=name, max_side=max_side, limits=limits)
     return Prepared(photo, thumbnail(photo.image), perf_counter() - start)
+
+
+def decode_probe(data: bytes, name: str, max_side: int | None) -> Image:
+    """Decode a picture that somebody sent, at the detector's working size. Raises `PhotoError`."""
+    return decode(data, name=name, max_side=max_side, limits=Limits()).image

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import schemathesis
+import worker_tasks
 from hypothesis import HealthCheck, given, settings
 from loguru import logger
 from PIL import Image
@@ -20,6 +21,7 @@ from schemathesis.specs.openapi.checks import response_schema_conformance, statu
 from service import OWNER_KEY, PASSWORD, served, sign_in, wait_for
 
 import facekit as fk
+import facekit.server.service
 from facekit.server.access import Access
 from facekit.server.accounts import Accounts
 from facekit.server.app import create_app
@@ -163,6 +165,16 @@ def test_a_probe_that_will_not_do_is_refused_with_a_reason(client: TestClient, d
     assert "top_k" in refusal(files={"file": b"x"}, data={"top_k": 0})["message"]
     assert "after" in refusal(files={"file": b"x"}, data={"after": "yesterday"})["message"]
     assert "multipart" in refusal(json={"file": "x"})["remedy"]
+
+
+def test_a_picture_that_crashes_its_decoder_costs_nobody_else_anything(
+    client: TestClient, demo_photos: DemoPhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(facekit.server.service, "decode_probe", worker_tasks.crash_on_probe)
+        answer = client.post(UPLOAD, files={"file": b"crash"})
+        assert (answer.status_code, answer.json()["detail"]["kind"]) == (422, "photo.corrupt")
+    assert client.post(UPLOAD, files={"file": demo_photos.probe.read_bytes()}).status_code == 200
 
 
 def test_pictures_are_asked_for_by_id_and_may_be_kept_by_the_browser(client: TestClient) -> None:

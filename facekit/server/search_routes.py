@@ -48,7 +48,7 @@ async def search(
 
     def work() -> SearchDocument:
         hits = service.library.search(
-            pictures,
+            service.decode(pictures),
             face=None if not face else face[0] if len(face) == 1 else face,
             top_k=top_k,
             min_similarity=min_similarity,
@@ -73,7 +73,7 @@ async def faces_in(
 ) -> list[ProbeFace]:
     """Find the faces in a picture, largest first: `face` of a search counts in this order. Nothing is kept."""
     picture = await _content(file)
-    return list(await service.search(lambda: service.library.faces_in(picture)))
+    return list(await service.search(lambda: service.library.faces_in(service.decode([picture])[0])))
 
 
 def _few(files: list[UploadFile]) -> list[UploadFile]:

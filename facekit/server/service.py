@@ -11,21 +11,27 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from fastapi import Depends, Request
 
+from facekit.errors import PhotoError
+from facekit.prepare import decode_probe
 from facekit.server.jobs import Jobs
 from facekit.server.metrics import Metrics
 from facekit.server.refusal import ServiceRefusal
 from facekit.server.store import ServiceStore
+from facekit.types import Status
+from facekit.workers import Done, WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from facekit.local import LocalLibrary
     from facekit.server.accounts import Identity
+    from facekit.types import Image
 
 T = TypeVar("T")
 
 # As many searches at once as the models run side by side (see facekit.models.device); more would only wait inside.
 SEARCHES_AT_ONCE = 2
+_DECODE_SECONDS = 30.0  # the largest pictures that are accepted take some 3 s
 _FOLDERS_SECONDS = 5.0  # how long the common folder of the photos is remembered
 
 
@@ -46,19 +52,43 @@ class Service:
         self.store = ServiceStore(library.folder)
         self.metrics = Metrics()
         self.jobs = Jobs(self.store, library, self.metrics.observe_ingest)
+        self._decoders = WorkerPool(SEARCHES_AT_ONCE, timeout=_DECODE_SECONDS)
         self._searches = ThreadPoolExecutor(SEARCHES_AT_ONCE, thread_name_prefix="facekit-search")
         self._common: tuple[float, dict[str, str]] = (-_FOLDERS_SECONDS, {})
 
     def start(self) -> None:
-        """Load the models, and take up unfinished jobs."""
+        """Load the models, start the decoders, and take up unfinished jobs."""
         _ = self.library.detector, self.library.embedder
+        for _result in self._decoders.imap(decode_probe, [(b"", "nothing", None)] * SEARCHES_AT_ONCE, window=2):
+            pass
         self.jobs.start()
 
     def close(self) -> None:
         """Stop the jobs, to be taken up at the next start."""
         self.jobs.close()
-        self._searches.shutdown()
+        self._searches.shutdown(cancel_futures=True)
+        self._decoders.close()
         self.store.close()
+
+    def decode(self, pictures: Sequence[bytes]) -> list[Image]:
+        """Decode pictures that somebody sent, in processes that a broken one may crash.
+
+        Raises
+        ------
+        PhotoError
+            If one can't be read.
+        """
+        side = self.library.detector.max_side
+        tasks = [(picture, f"probe {number}", side) for number, picture in enumerate(pictures, 1)]
+        images = []
+        for number, result in enumerate(self._decoders.imap(decode_probe, tasks, window=len(tasks)), 1):
+            if isinstance(result, Done):
+                images.append(result.value)
+            elif isinstance(result.error, PhotoError):
+                raise result.error
+            else:
+                raise PhotoError(Status.CORRUPT, f"probe {number}: {result.error}")
+        return images
 
     async def search(self, work: Callable[[], T]) -> T:
         """Run something that needs the models; it waits for its turn without holding up other requests."""
