@@ -19,9 +19,12 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import Browser, Locator, Page, Route
 
+    from facekit.library import Library
     from facekit.widgets.base import Widget
+
+Box = tuple[float, float, float, float]
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -244,11 +247,11 @@ def until(page: Page, true: Callable[[], object]) -> None:
         page.wait_for_timeout(20)
 
 
-def violations(page: Page) -> list[str]:
-    """What axe-core finds on the page that is serious or critical; only the widget is looked at."""
+def violations(page: Page, *, whole: bool = False) -> list[str]:
+    """What axe-core finds on the page that is serious or critical; ``whole`` also of what only a whole page has."""
     from axe_playwright_python.sync_playwright import Axe
 
-    rules = {"bypass": {"enabled": False}, "page-has-heading-one": {"enabled": False}}  # of a whole page, not of a part
+    rules = {name: {"enabled": whole} for name in ("bypass", "page-has-heading-one")}
     found = Axe().run(page, options={"resultTypes": ["violations"], "rules": rules}).response["violations"]
     return [
         f"{one['id']}: {node['html']} {node['failureSummary']}"
@@ -262,3 +265,28 @@ def overflow(page: Page) -> int:
     """By how many pixels the page is wider than its window."""
     wide: int = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     return wide
+
+
+def place(shape: Locator) -> Box:
+    """Where an element is seen, also a shape within an SVG; a line's width does not count."""
+    x, y, width, height = shape.evaluate(
+        "node => { const box = node.getBoundingClientRect(); return [box.x, box.y, box.width, box.height]; }"
+    )
+    return x, y, width, height
+
+
+def overlap(one: Box, other: Box) -> float:
+    """Intersection over union."""
+    wide = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    high = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    common = max(0.0, wide) * max(0.0, high)
+    return common / (one[2] * one[3] + other[2] * other[3] - common)
+
+
+def face_seen(page: Page, picture: Locator, library: Library) -> Box:
+    """Where a detector sees the largest face in what the browser paints, in pixels of the page."""
+    hidden = page.add_style_tag(content=".fk-boxes, .fk-tag, .fk-mark { visibility: hidden !important }")
+    face = library.faces_in(picture.screenshot())[0].box
+    hidden.evaluate("node => node.remove()")
+    x, y, width, height = place(picture)
+    return x + face[0] * width, y + face[1] * height, face[2] * width, face[3] * height

@@ -371,6 +371,12 @@ def test_users_from_a_shell_while_the_service_runs(folder: Path, store: ServiceS
     assert identity is not None
     assert (identity.name, identity.scopes) == ("vera", {"read", "search"})
 
+    other = run(folder, "key", "vera", "--scope", "read").stdout.strip()
+    key_id = other.split("_")[1]
+    assert key_id in run(folder, "keys").stdout
+    assert run(folder, "revoke", key_id).exit_code == 0
+    assert keys.identify(other) is None
+
     assert run(folder, "disable", "vera").exit_code == 0
     assert keys.identify(made.stdout.strip()) is None
     assert "locked" in run(folder, "list").stdout

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from browser import overflow, until, violations
+from browser import face_seen, overflow, overlap, place, until, violations
 
 from facekit.widgets.gallery import Gallery
 from facekit.widgets.tiles import FaceTiles, PhotoTiles, Tile
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from facekit.demo_photos import DemoPhotos
     from facekit.library import Library
-
-Box = tuple[float, float, float, float]
 
 
 class Many:
@@ -49,31 +47,6 @@ class Many:
         photo = self._photos[number % len(self._photos)]
         boxes = tuple(face.box for face in photo.faces)
         return Tile(str(number), photo.photo_id, f"photo {number}.jpg", f"/photos/photo {number}.jpg", boxes)
-
-
-def place(shape: Locator) -> Box:
-    """Where an element is seen, also a shape within an SVG; a line's width does not count."""
-    x, y, width, height = shape.evaluate(
-        "node => { const box = node.getBoundingClientRect(); return [box.x, box.y, box.width, box.height]; }"
-    )
-    return x, y, width, height
-
-
-def overlap(one: Box, other: Box) -> float:
-    """Intersection over union."""
-    wide = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
-    high = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
-    common = max(0.0, wide) * max(0.0, high)
-    return common / (one[2] * one[3] + other[2] * other[3] - common)
-
-
-def face_seen(page: Page, picture: Locator, library: Library) -> Box:
-    """Where a detector sees the largest face in what the browser paints, in pixels of the page."""
-    hidden = page.add_style_tag(content=".fk-boxes, .fk-tag, .fk-mark { visibility: hidden !important }")
-    face = library.faces_in(picture.screenshot())[0].box
-    hidden.evaluate("node => node.remove()")
-    x, y, width, height = place(picture)
-    return x + face[0] * width, y + face[1] * height, face[2] * width, face[3] * height
 
 
 def labels(page: Page) -> list[str]:

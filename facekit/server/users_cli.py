@@ -135,6 +135,30 @@ def key(
     typer.echo(secret)
 
 
+@users_app.command("keys")
+def list_keys(context: typer.Context) -> None:
+    """List the API keys, with the ids that `revoke` takes."""
+    from facekit.server.tokens import Keys
+
+    table = Table("id", "user", "name", "scopes", "last used", "", header_style="bold")
+    with _accounts(context) as accounts:
+        for one in Keys(accounts.store).of():
+            used = f"{one.last_used_at:%Y-%m-%d}" if one.last_used_at else "never"
+            state = "revoked" if one.revoked else ""
+            table.add_row(one.id, escape(one.user), escape(one.name), " ".join(one.scopes), used, state)
+    Console(highlight=False).print(table)
+
+
+@users_app.command()
+def revoke(context: typer.Context, key_id: Annotated[str, typer.Argument(help="The key's id.")]) -> None:
+    """End an API key, at once."""
+    from facekit.server.tokens import Keys
+
+    with _accounts(context) as accounts:
+        Keys(accounts.store).revoke(key_id)
+    typer.echo(f"The key {key_id} is good no longer.")
+
+
 @contextmanager
 def _accounts(context: typer.Context) -> Iterator[Accounts]:
     from facekit.server.accounts import Accounts

@@ -74,6 +74,8 @@ def problem_of(error: BaseException, reference: str) -> dict[str, Any]:
         return {"key": "error.no_face", "values": values}
     if isinstance(error, ServiceError) and error.status == UNAUTHORIZED:
         return {"key": EXPIRED, "values": {}}
+    if isinstance(error, ServiceError) and error.status:  # the reference in its message is the service's
+        return {"key": "error.said", "values": {"message": str(error)}}
     if isinstance(error, FacekitError):
         return {"key": "error.said", "values": values | {"message": str(error)}}
     return {"key": "error.internal", "values": values}

@@ -12,6 +12,7 @@ function render({ model, el: host, signal }) {
   const root = frame(model, host, signal, "searchform");
   const tell = translator(model, signal);
   let timer = 0;
+  let asked = false; // by the button, not by a change of what is chosen
   signal?.addEventListener("abort", () => clearTimeout(timer));
 
   const search = () => {
@@ -114,18 +115,30 @@ function render({ model, el: host, signal }) {
     exporting.hidden = count <= 0;
   };
 
-  const form = el("form", { onsubmit: (event) => { event.preventDefault(); if (!go.disabled) search(); } },
+  const form = el("form", { onsubmit: (event) => {
+    event.preventDefault();
+    if (go.disabled) return;
+    asked = true;
+    search();
+  } },
     threshold,
     el("div", { class: "fk-filters" }, sourceField, folderField, field("after", after), field("before", before), field("top_k", most)),
     el("label", { class: "fk-check" }, poor, tell(el("span"), "searchform.include_poor")),
     el("div", { class: "fk-row" }, go, why));
   tell(form, "searchform.title", {}, "aria-label");
-  root.append(form, problemLine(model, signal), el("div", { class: "fk-row fk-result" }, found, exporting));
+  const result = el("div", { class: "fk-row fk-result" }, found, exporting);
+  root.append(form, problemLine(model, signal), result);
+  const drawAnswer = () => { // on a phone it is below what one sees
+    if (!asked || model.get("busy") || model.get("found") < 0) return;
+    asked = false;
+    requestAnimationFrame(() => result.scrollIntoView({ block: "nearest" }));
+  };
   watch(model, ["similarity", "default_similarity", "language"], drawThreshold, signal);
   watch(model, ["folders", "source", "folder", "language"], drawFolders, signal);
   watch(model, ["top_k", "after", "before", "include_poor", "language"], drawFilters, signal);
   watch(model, ["ready", "busy", "after", "before"], drawState, signal);
   watch(model, ["found", "notes", "folders", "language"], drawFound, signal);
+  watch(model, ["busy"], drawAnswer, signal);
 
   const save = (content, buffers) => {
     if (content?.kind !== "file") return;
