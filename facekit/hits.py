@@ -84,7 +84,6 @@ class Hits:
                 {
                     "rank": hit.rank,
                     "photo": hit.photo,
-                    "photo_id": hit.photo_id,
                     "face_id": hit.face_id,
                     "similarity": round(hit.similarity, 6),
                     "box": [round(value, 6) for value in hit.box],

@@ -16,7 +16,7 @@ from facekit.widgets.tiles import FaceTiles, PhotoTiles, Tile
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Page
 
     from facekit.demo_photos import DemoPhotos
     from facekit.library import Library
