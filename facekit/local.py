@@ -342,6 +342,11 @@ class LocalLibrary(Library):
         models = {"detector": self.settings.detector, "embedder": self.settings.embedder}
         return {"library": str(self.folder), **counts, **models, "last_run": last}
 
+    def roots(self) -> list[str]:
+        """The folders and files that were ever ingested."""
+        self._alive()
+        return self._catalog.roots()
+
     def index_lag(self) -> int:
         """Faces that the catalog holds and the vector index does not yet."""
         self._alive()

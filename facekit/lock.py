@@ -33,6 +33,7 @@ class OwnerLock:
         self._lock = FileLock(folder / "lock", timeout=0)
         try:
             self._lock.acquire()
+            (folder / SERVICE).unlink(missing_ok=True)  # a killed service left it; its number may be ours now
             self._owner.write_text(json.dumps({"pid": os.getpid()}))
         except Timeout as error:
             raise self._locked(folder) from error

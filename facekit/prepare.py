@@ -28,6 +28,11 @@ def prepare(data: bytes, name: str, max_side: int | None, limits: Limits) -> Pre
     return Prepared(photo, thumbnail(photo.image), perf_counter() - start)
 
 
+# A stranger's picture may be made to take as much memory as it can: 64 megapixels are more than any phone makes by
+# default (50), and take some 0.6 GB while they are decoded.
+_PROBE_LIMITS = Limits(max_bytes=64 * 2**20, max_pixels=64_000_000)
+
+
 def decode_probe(data: bytes, name: str, max_side: int | None) -> Image:
     """Decode a picture that somebody sent, at the detector's working size. Raises `PhotoError`."""
-    return decode(data, name=name, max_side=max_side, limits=Limits()).image
+    return decode(data, name=name, max_side=max_side, limits=_PROBE_LIMITS).image

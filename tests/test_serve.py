@@ -145,7 +145,7 @@ def test_a_killed_service_takes_its_jobs_up_again(folder: Path, some_people: Pat
             time.sleep(0.05)
         service.stop(signal.SIGKILL)
     assert (folder / "service.json").exists()
-    with process(folder) as service:
+    with process(folder, "--root", str(some_people.parent)) as service:
         library = fk.open(folder)
         assert library.running_ingest() == job["job_id"]
         report = library.follow_ingest(job["job_id"], progress=False, stop=threading.Event())
@@ -237,13 +237,30 @@ def test_other_machines_are_let_in_only_with_accounts(folder: Path) -> None:
         assert fk.open(folder).identity.name == "owner"  # the service's own user needs no password
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_service_that_is_told_to_stop_leaves_nothing_behind(folder: Path, how: signal.Signals) -> None:
+    with process(folder) as service:
+        assert httpx2.get(f"{service.url}/readyz", timeout=60).status_code == 200
+        assert service.stop(how) == (0, "")
+    assert not (folder / "service.json").exists()
+    assert not (folder / "owner.json").exists()
+
+
+def test_a_notebook_is_not_taken_for_a_service_that_was_killed(folder: Path) -> None:
+    left = {"pid": os.getpid(), "url": "http://127.0.0.1:9", "key": "old", "app_url": None}
+    (folder / "service.json").write_text(json.dumps(left))  # in a container the number is often the same
+    with fk.open(folder):
+        refused = run(folder, "stats")
+    assert refused.returncode == 1
+    assert f"process {os.getpid()}" in refused.stderr
+
+
 def test_a_port_that_is_taken_is_named(folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         refused = run(folder, "serve", "--port", str(taken.getsockname()[1]))
     assert refused.returncode == 1
-    assert str(taken.getsockname) not in refused.stderr
     assert "--port" in refused.stderr
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from importlib.resources import files
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -25,7 +27,9 @@ import facekit.server.service
 from facekit.server.access import Access
 from facekit.server.accounts import Accounts
 from facekit.server.app import create_app
+from facekit.server.jobs import Jobs, JobState
 from facekit.server.service import Service
+from facekit.server.store import ServiceStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -210,6 +214,38 @@ def test_an_id_that_is_none_leads_nowhere(client: TestClient, what: str, odd: st
     assert "root:" not in answer.text
 
 
+def test_a_file_is_given_whatever_its_name(demo_photos: DemoPhotos, tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path) + b"/n\xff\nme \xd1\x84.png"
+    shutil.copy(demo_photos.folder / "portrait.png", odd)
+    with fk.open(tmp_path / "lib") as library:
+        library.ingest(odd, progress=False)
+    with served(tmp_path / "lib") as client:
+        key = client.get("/api/v1/photos").json()["photos"][0]["photo_id"]
+        assert client.get(f"/api/v1/photos/{key}/file").content == open(odd, "rb").read()  # noqa: PTH123, SIM115
+
+
+def test_a_stranger_is_refused_before_what_they_send_is_read(guarded: TestClient) -> None:
+    read = []
+
+    async def receive() -> dict:
+        read.append(1)
+        return {"type": "http.request", "body": b"x" * 65536, "more_body": True}
+
+    answers = []
+
+    async def send(message: dict) -> None:
+        answers.append(message)
+
+    raw = [(b"host", b"127.0.0.1"), (b"transfer-encoding", b"chunked")]
+    raw += [(b"content-type", b"multipart/form-data; boundary=x")]
+    scope = {"type": "http", "method": "POST", "path": UPLOAD, "raw_path": UPLOAD.encode(), "headers": raw}
+    scope |= {"query_string": b"", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8000)}
+    scope |= {"scheme": "http", "http_version": "1.1", "root_path": ""}
+    asyncio.run(guarded.app(scope, receive, send))
+    assert answers[0]["status"] == 401
+    assert read == []
+
+
 def test_a_photo_whose_file_is_gone_says_so_without_its_path(
     demo_folder: Path, tmp_path: Path, demo_photos: DemoPhotos
 ) -> None:
@@ -239,10 +275,12 @@ def test_a_viewer_sees_no_path_of_the_machine(guarded: TestClient, folder: Path,
         for secret in secrets:
             assert secret not in answer.text, answer.request.url
     folders = [one["folder"] for one in guarded.get("/api/v1/folders", headers=headers).json()]
-    assert folders == ["", "backup/"]
-    inside = guarded.get("/api/v1/photos", params={"folder": "backup/"}, headers=headers).json()
-    assert inside["total"] == 1
-    for outside in ("/", "../", "backup/../.."):
+    assert folders == ["photos/", "photos/backup/"]
+    assert photo["path"].startswith("photos/")
+    for name in ("photos/backup/", "photos/backup"):
+        inside = guarded.get("/api/v1/photos", params={"folder": name}, headers=headers).json()
+        assert inside["total"] == 1
+    for outside in ("/", "../", "photos/../..", "pho", ""):
         assert guarded.get("/api/v1/photos", params={"folder": outside}, headers=headers).status_code == 422
 
 
@@ -254,6 +292,7 @@ def test_photos_come_only_from_folders_that_are_allowed(
     if not link.exists():
         link.symlink_to("/etc")
     refused = ["/etc", "/", str(allowed / ".."), str(link), "relative", f"{allowed}/../..", "/nowhere", "\0", "~root"]
+    refused += ["~nobody of that name/x", f"{allowed}/" + 300 * "x", f"{allowed}\0"]
     for path in refused:
         answer = client.post("/api/v1/upload/local", json={"path": path})
         assert answer.status_code == 403, path
@@ -341,6 +380,54 @@ def test_every_line_about_a_request_carries_its_id(client: TestClient) -> None:
     ours = [line["record"] for line in lines if line["record"]["extra"].get("request_id")]
     assert {record["extra"]["request_id"] for record in ours} == {answer.headers["x-request-id"]}
     assert any("404" in record["message"] for record in ours)
+
+
+def test_a_method_that_somebody_made_up_is_no_new_series(client: TestClient) -> None:
+    for name in ("FOO", "BAR"):
+        client.request(name, "/healthz")
+    text = client.get("/metrics").text
+    assert 'method="other"' in text
+    assert "FOO" not in text
+
+
+def test_a_cancelled_job_stays_cancelled_and_one_that_lost_its_root_does_not_run(
+    folder: Path, demo_photos: DemoPhotos
+) -> None:
+    def nothing(_: object) -> None:
+        return None
+
+    with fk.open(folder) as library:
+        store = ServiceStore(folder)
+        before = Jobs(store, library, nothing, lambda _: True)  # never started: the service was killed
+        kept, gone = (before.add(str(demo_photos.folder), "normal", "ed") for _ in range(2))
+        before._write(replace(gone, state=JobState.RUNNING, cancelled=True))
+        mine = before.add(str(demo_photos.folder), "normal", "owner", anywhere=True)
+        after = Jobs(store, library, nothing, lambda _: False)
+        after.start()
+        while not after.get(mine.job_id).ended:
+            pass
+        after.close()
+        assert after.get(gone.job_id).state is JobState.CANCELLED
+        assert after.get(kept.job_id).state is JobState.FAILED
+        assert "any more" in str(after.get(kept.job_id).problem)
+        assert after.get(mine.job_id).state is JobState.DONE
+        store.close()
+
+
+def test_a_stream_ends_when_its_watcher_loses_the_right_to_it(folder: Path, lfw: Path) -> None:
+    with served(folder, [lfw], accounts=True) as client:
+        headers = sign_in(client, "ed")
+        job = client.post("/api/v1/upload/local", json={"path": str(lfw)}, headers=headers).json()
+        with client.stream("GET", f"/api/v1/jobs/{job['job_id']}/events", headers=headers) as stream:
+            lines = stream.iter_lines()
+            next(lines)
+            client.app.state.access.accounts.change("ed", role="viewer")
+            for _line in lines:  # it ends although the job goes on
+                pass
+        admin = sign_in(client, "ada")
+        assert not client.get(f"/api/v1/jobs/{job['job_id']}", headers=admin).json()["finished_at"]
+        client.post(f"/api/v1/jobs/{job['job_id']}/cancel", headers=admin)
+        wait_for(client, job["job_id"], admin)
 
 
 def test_health_is_open_and_the_documentation_asks_no_other_host(guarded: TestClient) -> None:

@@ -258,6 +258,12 @@ class Catalog:
                 "bytes": int(connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(photos.c.bytes), 0))) or 0),
             }
 
+    def roots(self) -> list[str]:
+        """What all runs were given."""
+        with self._engine.connect() as connection:
+            found = connection.scalars(sa.select(runs.c.roots)).all()
+        return sorted({root for roots in found for root in roots})
+
     def last_run(self) -> dict[str, Any] | None:
         """The newest run, or None."""
         with self._engine.connect() as connection:

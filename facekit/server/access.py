@@ -124,6 +124,20 @@ def needs(scope: Scope | None = None) -> Callable[..., Identity]:
     return identify
 
 
+def credential_of(request: Request) -> str:
+    """The access token or API key that a request brings, or ""."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
+
+
+def refuse_strangers(request: Request) -> None:
+    """Let pass only who is known; what they may do is asked later."""
+    access, credential = access_of(request), credential_of(request)
+    if access.identify(credential) is None:
+        access.limits.request(address_of(request))
+        _refuse_a_stranger(known=bool(credential))
+
+
 def anybody(request: Request) -> None:
     """A dependency of the few routes that are open to all: it counts their requests."""
     access_of(request).limits.request(address_of(request))

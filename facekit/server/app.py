@@ -114,7 +114,8 @@ class Requests:
             route = getattr(scope.get("route"), "path", "none")  # the template: addresses hold ids of photos
             logger.info("{} {} {} {:.0f} ms", scope["method"], route, status, seconds * 1000)
         metrics = scope["app"].state.service.metrics
-        metrics.observe_request(scope["method"], route, status, seconds)
+        if not route.endswith("/events"):  # a stream takes as long as its job
+            metrics.observe_request(scope["method"], route, status, seconds)
 
 
 def _answer(request: Request, status: int, detail: dict[str, Any], headers: Any = None) -> JSONResponse:  # noqa: ANN401

@@ -201,6 +201,7 @@ def change_password(request: Request, me: Me, body: PasswordChange) -> None:
 def list_keys(request: Request, me: Me) -> list[KeyInfo]:
     """List your API keys; an admin sees all."""
     _, _, keys = _with_accounts(access_of(request))
+    _must_be_signed_in(me)
     return [KeyInfo.model_validate(key) for key in keys.of(_whose_keys(me))]
 
 
@@ -223,6 +224,7 @@ def revoke_key(
 ) -> None:
     """End an API key of yours; an admin may end any."""
     _, _, keys = _with_accounts(access_of(request))
+    _must_be_signed_in(me)
     with _refusals():
         keys.revoke(key_id, _whose_keys(me))
 
@@ -296,7 +298,7 @@ def _right_password(request: Request, accounts: Accounts, name: str, password: s
 
 
 def _must_be_signed_in(me: Identity) -> None:
-    """A key must not make keys: it would outlive itself, and do more than it was given."""
+    """A key must not make or end keys: it would outlive itself, or do more than it was given."""
     if me.kind != "session":
         message = "Only somebody who signed in with a password can do this."
         raise ServiceRefusal(403, message, "Sign in, and try again.")

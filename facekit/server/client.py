@@ -95,10 +95,12 @@ class RemoteLibrary(Library):
 
     def sign_out(self) -> None:
         """End the session."""
-        if self._refresh:
-            self._send("POST", "/api/v1/auth/logout")
-        self._token = self._refresh = ""
-        self.__dict__.pop("identity", None)
+        try:
+            if self._refresh:
+                self._send("POST", "/api/v1/auth/logout")
+        finally:
+            self._token = self._refresh = ""
+            self.__dict__.pop("identity", None)
 
     def _signed_in(self, response: httpx2.Response) -> str:
         pair = response.json()

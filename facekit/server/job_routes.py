@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
-from facekit.server.access import needs
+from facekit.server.access import access_of, credential_of, needs
 from facekit.server.accounts import Identity
 from facekit.server.jobs import Job
 from facekit.server.limits import StrictRoute
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=StrictRoute)
 Editor = Annotated[Identity, Depends(needs("ingest"))]
 JobId = Annotated[str, InPath(pattern="^[0-9a-f]{32}$")]
 
-_EVENT_SECONDS = 0.25
+_EVENT_SECONDS = 0.5
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "description": "There is no such job."}}
 
 
@@ -37,7 +37,8 @@ class FolderToIngest(BaseModel):
 @router.post("/upload/local", status_code=202, responses=_UNKNOWN)
 def ingest_local(service: ServiceOf, me: Editor, body: FolderToIngest) -> Job:
     """Bring a folder of the service's machine into the library, in the background."""
-    return service.jobs.add(service.ingestible(body.path, me), body.detail, me.name)
+    path = service.ingestible(body.path, me)
+    return service.jobs.add(path, body.detail, me.name, anywhere=me.kind == "owner")
 
 
 @router.get("/jobs")
@@ -62,8 +63,15 @@ def _known(service: ServiceOf, job_id: JobId) -> Job:
     return service.jobs.get(job_id)  # an event stream has begun before it could say that there is no such job
 
 
+def _still_allowed(request: Request) -> bool:
+    """A stream may last for hours; who lost the right to it loses the stream."""
+    identity = access_of(request).identify(credential_of(request))
+    return identity is not None and "ingest" in identity.scopes
+
+
 @router.get("/jobs/{job_id}/events", response_class=EventSourceResponse, responses=_UNKNOWN)
 async def watch_job(
+    request: Request,
     service: ServiceOf,
     me: Editor,
     job: Annotated[Job, Depends(_known)],
@@ -72,6 +80,8 @@ async def watch_job(
     yield ServerSentEvent(event="job", data=job)
     while not job.ended:
         await asyncio.sleep(_EVENT_SECONDS)
+        if not await asyncio.to_thread(_still_allowed, request):
+            return
         now = await asyncio.to_thread(service.jobs.get, job.job_id)
         if now != job:
             job = now

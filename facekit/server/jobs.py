@@ -14,14 +14,14 @@ from uuid import uuid4
 import sqlalchemy as sa
 from loguru import logger
 
-from facekit.errors import FacekitError, UnknownIdError
+from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
+from facekit.ingest import IngestReport
 from facekit.server.store import metadata
 from facekit.types import Detail  # noqa: TC001 - FastAPI reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from facekit.ingest import IngestReport
     from facekit.local import LocalLibrary
     from facekit.server.store import ServiceStore
 
@@ -35,7 +35,9 @@ _jobs = sa.Table(
     sa.Column("path", sa.String, nullable=False),
     sa.Column("detail", sa.String(16), nullable=False),
     sa.Column("user", sa.String, nullable=False),
+    sa.Column("anywhere", sa.Boolean, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("cancelled", sa.Boolean, nullable=False),
     sa.Column("done", sa.Integer, nullable=False),
     sa.Column("total", sa.Integer),
     sa.Column("report", sa.JSON),
@@ -61,13 +63,19 @@ ENDED = frozenset({JobState.DONE, JobState.CANCELLED, JobState.FAILED})
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An ingest of one folder. ``total`` is None until the folder is listed; times are UTC."""
+    """An ingest of one folder.
+
+    ``anywhere`` says that the service's own user asked for it, who is not bound to the roots; ``cancelled`` that it is
+    to stop. ``total`` is None until the folder is listed; times are UTC.
+    """
 
     job_id: str
     path: str
     detail: Detail
     user: str
+    anywhere: bool
     state: JobState
+    cancelled: bool
     done: int
     total: int | None
     report: dict[str, Any] | None
@@ -94,11 +102,18 @@ class Jobs:
         What they change.
     observe : callable
         Called with a run's report during and after it, for the metrics.
+    allows : callable
+        Whether photos may come from a folder; asked when a job begins, which may be long after it was added.
     """
 
     def __init__(
-        self, store: ServiceStore, library: LocalLibrary, observe: Callable[[IngestReport | None], None]
+        self,
+        store: ServiceStore,
+        library: LocalLibrary,
+        observe: Callable[[IngestReport | None], None],
+        allows: Callable[[str], bool],
     ) -> None:
+        self._allows = allows
         self._store = store
         self._library = library
         self._observe = observe
@@ -112,8 +127,13 @@ class Jobs:
 
     def start(self) -> None:
         """Take up what is unfinished, and wait for more."""
-        for job in reversed(self.list()):
-            if not job.ended:
+        unfinished = sa.select(_jobs).where(_jobs.c.state.not_in(ENDED)).order_by(_jobs.c.created_at)
+        with self._store.read() as connection:
+            jobs = [_job(dict(row)) for row in connection.execute(unfinished).mappings()]
+        for job in jobs:
+            if job.cancelled:
+                self._end(job, JobState.CANCELLED)
+            else:
                 self._put(replace(job, state=JobState.QUEUED, problem=None))
                 logger.info("Job {} is taken up again", job.job_id)
         self._thread.start()
@@ -133,10 +153,24 @@ class Jobs:
         """Whether jobs are being worked on."""
         return self._thread.is_alive()
 
-    def add(self, path: str, detail: Detail, user: str) -> Job:
+    def add(self, path: str, detail: Detail, user: str, *, anywhere: bool = False) -> Job:
         """Queue an ingest."""
-        now = _now()
-        job = Job(uuid4().hex, path, detail, user, JobState.QUEUED, 0, None, None, None, now, None, None)
+        job = Job(
+            job_id=uuid4().hex,
+            path=path,
+            detail=detail,
+            user=user,
+            anywhere=anywhere,
+            state=JobState.QUEUED,
+            cancelled=False,
+            done=0,
+            total=None,
+            report=None,
+            problem=None,
+            created_at=_now(),
+            started_at=None,
+            finished_at=None,
+        )
         self._write(job)
         self._put(job)
         return job
@@ -178,11 +212,15 @@ class Jobs:
         job = self.get(job_id)
         with self._lock:
             stop = self._stops.get(job_id)
-        if stop is not None:
-            stop.set()
-            if job.state is JobState.QUEUED:
-                return self._end(job, JobState.CANCELLED)
-        return self.get(job_id)
+            if stop is not None:
+                stop.set()
+                job = self._live[job_id] = replace(self._live[job_id], cancelled=True)
+        if stop is None:
+            return job
+        if job.state is JobState.QUEUED:
+            return self._end(job, JobState.CANCELLED)
+        self._write(job)  # at once: the service may be stopped before the job is
+        return job
 
     @property
     def waiting(self) -> int:
@@ -209,12 +247,13 @@ class Jobs:
 
         def progress(done: int, total: int) -> None:
             nonlocal job, written
-            job = self._change(replace(job, done=done, total=total), write=monotonic() - written > _WRITE_SECONDS)
-            written = monotonic()
+            due = monotonic() - written > _WRITE_SECONDS
+            job = self._change(replace(job, done=done, total=total), write=due)
+            written = monotonic() if due else written
             self._observe(self._library.current)
 
         try:
-            report = self._library.ingest(job.path, progress=progress, detail=job.detail, stop=stop)
+            report = self._ingest(job, progress, stop)
         except FacekitError as error:
             logger.error("Job {} failed: {}", job.job_id, error)
             self._end(replace(job, problem=str(error)), JobState.FAILED)
@@ -228,20 +267,32 @@ class Jobs:
             job = replace(job, report=document)
             if not report.stopped:
                 self._end(job, JobState.DONE)
-            elif self._closing.is_set():  # not cancelled by anybody: it goes on at the next start
-                self._change(replace(job, state=JobState.QUEUED))
-            else:
+            elif self.get(job.job_id).cancelled:
                 self._end(job, JobState.CANCELLED)
+            else:  # the service stops: it goes on at the next start
+                self._change(replace(job, state=JobState.QUEUED))
+
+    def _ingest(self, job: Job, progress: Callable[[int, int], None], stop: Event) -> IngestReport:
+        if not (job.anywhere or self._allows(job.path)):
+            message = "Photos may not come from this folder any more."
+            raise FacekitError(message, "Whoever runs the service allows folders.")
+        while True:
+            try:
+                return self._library.ingest(job.path, progress=progress, detail=job.detail, stop=stop)
+            except LibraryBusyError:  # photos are being removed, which takes seconds
+                if stop.wait(_WRITE_SECONDS):
+                    return IngestReport(stopped=True)
 
     def _change(self, job: Job, *, write: bool = True) -> Job:
         with self._lock:
-            self._live[job.job_id] = job
+            now = self._live.get(job.job_id, job)
+            job = self._live[job.job_id] = replace(job, cancelled=job.cancelled or now.cancelled)
         if write:
             self._write(job)
         return job
 
     def _end(self, job: Job, state: JobState) -> Job:
-        job = replace(job, state=state, finished_at=_now())
+        job = replace(job, state=state, cancelled=state is JobState.CANCELLED, finished_at=_now())
         self._write(job)
         with self._lock:
             self._live.pop(job.job_id, None)

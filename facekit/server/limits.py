@@ -12,6 +12,7 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from loguru import logger
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
 from facekit.server.refusal import ServiceRefusal, send_refusal
@@ -110,11 +111,16 @@ class StrictRoute(APIRoute):
 
     A form with a file comes as multipart/form-data, one without as application/x-www-form-urlencoded, and all else as
     application/json. Web pages of other sites can't send the last without being asked.
+
+    FastAPI reads a body before it asks any dependency. Here a stranger is refused first, but on routes that are open.
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler, once the type is right."""
+        """FastAPI's handler, once the type is right and somebody known has sent it."""
+        from facekit.server.access import anybody, refuse_strangers
+
         handle = super().get_route_handler()
+        is_open = any(dependency.dependency is anybody for dependency in self.dependencies)
         field = None if self.body_field is None else self.body_field.field_info
         if field is None:
             return handle
@@ -129,6 +135,8 @@ class StrictRoute(APIRoute):
             if has_body and _type_of(request.headers) != wanted:
                 message = "The body is of a type that is not taken here."
                 raise ServiceRefusal(415, message, f"Send it as {wanted}.")
+            if has_body and not is_open:
+                await run_in_threadpool(refuse_strangers, request)
             return await handle(request)
 
         return handle_one_type

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # A search takes some 0.1 s on two cores, waiting for others a few seconds.
 _SECONDS = (0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3, 6, 12, 30)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS"})
 
 
 class Metrics:
@@ -59,7 +60,7 @@ class Metrics:
         for stage in STAGES:
             self._stages.labels(stage)
         self._lock = Lock()
-        self._seen: tuple[int, dict[str, float]] = (0, {})
+        self._seen: tuple[IngestReport | None, dict[str, float]] = (None, {})
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
@@ -70,12 +71,12 @@ class Metrics:
             return
         with self._lock:
             run, seen = self._seen
-            if run != id(report):
+            if run is not report:
                 seen = {}
             now = _totals(report)
             for key, value in now.items():
                 self._add(key, value - seen.get(key, 0.0))
-            self._seen = (id(report), now)
+            self._seen = (report, now)
 
     def _add(self, key: str, more: float) -> None:
         if more <= 0:
@@ -94,7 +95,8 @@ class Metrics:
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Note a request that was answered."""
-        self._requests.labels(method, route, str(status)).observe(seconds)
+        known = method if method in _METHODS else "other"  # anybody may make up names, and each would be a series
+        self._requests.labels(known, route, str(status)).observe(seconds)
 
     def observe_failure(self, reason: str) -> None:
         """Note something that failed; ``reason`` is one of a few words."""

@@ -16,11 +16,12 @@ from starlette.background import BackgroundTask
 
 from facekit.catalog.pages import MAX_PAGE
 from facekit.derived import thumbnail_path
+from facekit.images import display_name
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
 from facekit.server.limits import StrictRoute
 from facekit.server.refusal import Refusal, ServiceRefusal
-from facekit.server.service import ServiceOf
+from facekit.server.service import Service, ServiceOf
 from facekit.server.wire import photo_for
 from facekit.types import FacePage, Folder, Photo, PhotoPage, Status
 
@@ -39,8 +40,9 @@ _JPEG: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/jpeg": {}}, "description": "A JPEG."},
     304: {"description": "It has not changed."},
 }
+_BUSY: dict[int | str, dict[str, Any]] = {409: {"model": Refusal, "description": "The library is being changed."}}
 # An id stands for the photo's content, so a picture of it never changes. Only the person's own browser may keep it.
-_CACHE = {"Cache-Control": "private, max-age=86400"}
+_CACHE = {"Cache-Control": "private, max-age=86400", "Vary": "Authorization, X-API-Key"}
 _EXPORTS = {
     "csv": "text/csv; charset=utf-8",
     "json": "application/json",
@@ -71,15 +73,15 @@ def get_photo(service: ServiceOf, me: Reader, photo_id: Id) -> Photo:
 
 
 @router.get("/photos/{photo_id}/thumbnail", responses=_NOT_FOUND | _JPEG, response_class=Response)
-def get_thumbnail(service: ServiceOf, me: Reader, request: Request, photo_id: Id) -> Response:
+async def get_thumbnail(service: ServiceOf, me: Reader, request: Request, photo_id: Id) -> Response:
     """A photo as a JPEG of at most 512 pixels, upright."""
-    return _picture(request, f"t-{photo_id}", lambda: thumbnail_path(service.library.folder, photo_id))
+    return await _picture(service, request, f"t-{photo_id}", lambda: thumbnail_path(service.library.folder, photo_id))
 
 
 @router.get("/photos/{photo_id}/picture", responses=_NOT_FOUND | _JPEG, response_class=Response)
-def get_picture(service: ServiceOf, me: Reader, request: Request, photo_id: Id) -> Response:
+async def get_picture(service: ServiceOf, me: Reader, request: Request, photo_id: Id) -> Response:
     """A photo as a JPEG for the screen, upright, at most 2048 pixels."""
-    return _picture(request, f"p-{photo_id}", lambda: service.library.picture(photo_id))
+    return await _picture(service, request, f"p-{photo_id}", lambda: service.library.picture(photo_id))
 
 
 @router.get("/photos/{photo_id}/file", responses=_NOT_FOUND, response_class=FileResponse)
@@ -88,7 +90,7 @@ def get_file(service: ServiceOf, me: Exporter, photo_id: Id) -> FileResponse:
     path = service.library.file(photo_id)
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     headers = _CACHE | {"Content-Security-Policy": "sandbox"}
-    return FileResponse(path, media_type=kind, filename=path.name, headers=headers)
+    return FileResponse(path, media_type=kind, filename=display_name(path.name), headers=headers)
 
 
 class Removal(BaseModel):
@@ -103,7 +105,7 @@ class Removed(BaseModel):
     paths: int
 
 
-@router.post("/photos/remove", responses=_NOT_FOUND)
+@router.post("/photos/remove", responses=_NOT_FOUND | _BUSY)
 def remove(service: ServiceOf, me: Editor, body: Removal) -> Removed:
     """Forget a photo, or all photos below a folder, with their faces. The files stay as they are."""
     if "\0" in body.path or not service.library.holds(body.path):
@@ -115,7 +117,8 @@ def remove(service: ServiceOf, me: Editor, body: Removal) -> Removed:
 def list_folders(service: ServiceOf, me: Reader) -> list[Folder]:
     """The folders that hold photos, with how many lie in each or below."""
     shown = service.shown(me)
-    return [Folder(one.source, shown(one.folder), one.photos) for one in service.library.folders()]
+    folders = [Folder(one.source, shown(one.folder), one.photos) for one in service.library.folders()]
+    return [folder for folder in folders if folder.folder]
 
 
 @router.get("/faces", tags=["faces"])
@@ -133,9 +136,9 @@ def list_faces(
 
 
 @router.get("/faces/{face_id}/thumbnail", tags=["faces"], responses=_NOT_FOUND | _JPEG, response_class=Response)
-def get_face_thumbnail(service: ServiceOf, me: Reader, request: Request, face_id: Id) -> Response:
+async def get_face_thumbnail(service: ServiceOf, me: Reader, request: Request, face_id: Id) -> Response:
     """A face as a square JPEG of 160 pixels."""
-    return _picture(request, f"f-{face_id}", lambda: service.library.face_thumbnail(face_id))
+    return await _picture(service, request, f"f-{face_id}", lambda: service.library.face_thumbnail(face_id))
 
 
 @router.get("/export/{table}", tags=["export"], response_class=FileResponse)
@@ -160,12 +163,17 @@ def export(
     return FileResponse(path, media_type=_EXPORTS[format], filename=f"{table}.{format}", background=done)
 
 
-def _picture(request: Request, name: str, read: Callable[[], Path | bytes | None]) -> Response:
+async def _picture(
+    service: Service,
+    request: Request,
+    name: str,
+    read: Callable[[], Path | bytes | None],
+) -> Response:
     tag = f'"{name}"'
     headers = _CACHE | {"ETag": tag}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    found = read()
+    found = await service.draw(read)
     if found is None or (isinstance(found, Path) and not found.exists()):
         raise ServiceRefusal(404, "No picture is kept of this.")
     if isinstance(found, Path):

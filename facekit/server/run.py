@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import os
 import secrets
+import signal
 import socket
 import sys
 from contextlib import ExitStack, suppress
@@ -26,6 +28,7 @@ from facekit.server.service import Service
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_CONNECTIONS = 1000  # far above what a page with its thumbnails opens, and below what a process may have open files
 _STOP_SECONDS = 5  # for requests that are being answered; event streams never end by themselves
 
 
@@ -64,7 +67,10 @@ def serve(
         If another process has the library.
     """
     folder = Path(folder).expanduser().resolve()
-    with ExitStack() as opened:
+    page = None
+    # A service manager's signal is to end it as Ctrl-C does; uvicorn stops in good order and then raises it again.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), ExitStack() as opened:
         listening = _listen(host, port)
         opened.callback(listening.close)
         try:
@@ -94,18 +100,17 @@ def serve(
             access_log=False,  # a line with the request's id is written by the application
             server_header=False,
             timeout_graceful_shutdown=_STOP_SECONDS,
+            limit_concurrency=_CONNECTIONS,
             ws="none",
         )
         server = uvicorn.Server(config)
-        page = None
         if app_port is None:
             tell(f"facekit serves {folder} at {url} ({'with' if accounts else 'without'} accounts; {url}/docs)")
         else:
             page = _Page(server, service, access, url, host, app_port or _free_port(host), tell)
             page.start()
             opened.callback(page.stop)
-        with suppress(KeyboardInterrupt):  # uvicorn has stopped in good order, and says how it was asked to
-            server.run(sockets=[listening])
+        server.run(sockets=[listening])
     if page and page.problem:
         raise page.problem
 
@@ -172,7 +177,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # elsewhere it would let two programs listen at once
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen()  # who comes while the models load waits
     except OSError as error:

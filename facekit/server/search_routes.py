@@ -43,12 +43,12 @@ async def search(
     include_poor: Annotated[bool, Form(description="Also faces too small, blurred or turned away.")] = False,
 ) -> SearchDocument:
     """Find the photos of a person. Several pictures are averaged."""
-    pictures = [await _content(one) for one in _few(file)]
+    _check(file)
     where = service.folder(folder, me)
 
     def work() -> SearchDocument:
         hits = service.library.search(
-            service.decode(pictures),
+            service.decode([one.file.read() for one in file]),  # read only when it is its turn
             face=None if not face else face[0] if len(face) == 1 else face,
             top_k=top_k,
             min_similarity=min_similarity,
@@ -60,7 +60,7 @@ async def search(
         )
         return search_document(hits, service.shown(me))
 
-    if face and len(face) not in {1, len(pictures)}:
+    if face and len(face) not in {1, len(file)}:
         raise ServiceRefusal(422, "Faces are given for another number of pictures.", "Give one for all, or one each.")
     return await service.search(work)
 
@@ -72,18 +72,14 @@ async def faces_in(
     file: Annotated[UploadFile, File(description="A picture of somebody.")],
 ) -> list[ProbeFace]:
     """Find the faces in a picture, largest first: `face` of a search counts in this order. Nothing is kept."""
-    picture = await _content(file)
-    return list(await service.search(lambda: service.library.faces_in(service.decode([picture])[0])))
+    _check([file])
+    return list(await service.search(lambda: service.library.faces_in(service.decode([file.file.read()])[0])))
 
 
-def _few(files: list[UploadFile]) -> list[UploadFile]:
+def _check(files: list[UploadFile]) -> None:
     if len(files) > MAX_PROBES:
         raise ServiceRefusal(422, f"{len(files)} pictures are too many.", f"Send at most {MAX_PROBES}.")
-    return files
-
-
-async def _content(file: UploadFile) -> bytes:
-    kind = (file.content_type or "application/octet-stream").lower()
-    if not kind.startswith(_IMAGES):
-        raise ServiceRefusal(415, "One of the files is not called a picture.", "Send it as image/jpeg, for example.")
-    return await file.read()
+    for file in files:
+        if not (file.content_type or "application/octet-stream").lower().startswith(_IMAGES):
+            message = "One of the files is not called a picture."
+            raise ServiceRefusal(415, message, "Send it as image/jpeg, for example.")

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -32,7 +33,8 @@ T = TypeVar("T")
 # As many searches at once as the models run side by side (see facekit.models.device); more would only wait inside.
 SEARCHES_AT_ONCE = 2
 _DECODE_SECONDS = 30.0  # the largest pictures that are accepted take some 3 s
-_FOLDERS_SECONDS = 5.0  # how long the common folder of the photos is remembered
+_FOLDERS_SECONDS = 5.0  # how long the ingested folders are remembered
+_SEES_PATHS = frozenset({"export", "ingest"})  # tables name the photos' paths, and so do jobs
 
 
 class Service:
@@ -51,10 +53,11 @@ class Service:
         self.roots = tuple(Path(root).expanduser().resolve() for root in roots)
         self.store = ServiceStore(library.folder)
         self.metrics = Metrics()
-        self.jobs = Jobs(self.store, library, self.metrics.observe_ingest)
+        self.jobs = Jobs(self.store, library, self.metrics.observe_ingest, self.allows)
         self._decoders = WorkerPool(SEARCHES_AT_ONCE, timeout=_DECODE_SECONDS)
         self._searches = ThreadPoolExecutor(SEARCHES_AT_ONCE, thread_name_prefix="facekit-search")
-        self._common: tuple[float, dict[str, str]] = (-_FOLDERS_SECONDS, {})
+        self._drawings = ThreadPoolExecutor(SEARCHES_AT_ONCE, thread_name_prefix="facekit-drawing")
+        self._roots_seen: tuple[float, list[str]] = (-_FOLDERS_SECONDS, [])
 
     def start(self) -> None:
         """Load the models, start the decoders, and take up unfinished jobs."""
@@ -67,6 +70,7 @@ class Service:
         """Stop the jobs, to be taken up at the next start."""
         self.jobs.close()
         self._searches.shutdown(cancel_futures=True)
+        self._drawings.shutdown(cancel_futures=True)
         self._decoders.close()
         self.store.close()
 
@@ -95,63 +99,87 @@ class Service:
         start = time.perf_counter()
         self.metrics.searching(1)
         try:
-            result = await asyncio.get_running_loop().run_in_executor(self._searches, work)
+            result = await asyncio.get_running_loop().run_in_executor(self._searches, copy_context().run, work)
         finally:
             self.metrics.searching(-1)
         self.metrics.observe_search(time.perf_counter() - start)
         return result
 
+    async def draw(self, work: Callable[[], T]) -> T:
+        """Run something that decodes a photo of the library; it waits for its turn, as each takes much memory."""
+        return await asyncio.get_running_loop().run_in_executor(self._drawings, copy_context().run, work)
+
     # -- what a person may see of paths --------------------------------------------------------------------------
 
     def shown(self, identity: Identity) -> Callable[[str], str]:
-        """What a person is told of a path: editors all of it, others what is below the folder that holds all photos."""
-        if "ingest" in identity.scopes:
+        """What a person is told of a path.
+
+        Who may export or ingest sees all of it; others the part from the ingested folder on: ``Photos/2019/a.jpg``.
+        """
+        if _SEES_PATHS & identity.scopes:
             return str
-        common = sorted(self._common_folders().values())
+        tops = self._tops()
 
         def below(path: str) -> str:
             plain = path.replace(os.sep, "/")
-            for folder in common:
-                if plain.startswith(folder):
-                    return plain[len(folder) :]
-            return plain.rpartition("/")[2]
+            top = next((top for top in tops if plain.startswith(top)), None)
+            if top is None:
+                return "" if plain.endswith("/") else plain.rpartition("/")[2]
+            return plain[len(_above(top)) :]
 
         return below
 
     def folder(self, given: str | None, identity: Identity) -> str | None:
         """The folder that a person means: as `shown` gave it."""
-        if given is None or "ingest" in identity.scopes:
+        if given is None or _SEES_PATHS & identity.scopes:
             return given
-        common = self._common_folders()
-        if given.startswith("/") or ".." in given.split("/") or not common:
-            raise ServiceRefusal(422, "There is no such folder.", "GET /api/v1/folders lists the folders.")
-        return min(common.values()) + given
+        for top in self._tops():
+            name = top[len(_above(top)) :]
+            if (given + "/").startswith(name) and ".." not in given.split("/"):
+                return _above(top) + given
+        raise ServiceRefusal(422, "There is no such folder.", "GET /api/v1/folders lists the folders.")
 
-    def _common_folders(self) -> dict[str, str]:
-        """The folder that holds all photos of each source."""
-        read, common = self._common
+    def _tops(self) -> list[str]:
+        """The folders that were ingested, each with its slash; one inside another comes after it."""
+        read, tops = self._roots_seen
         if time.monotonic() - read > _FOLDERS_SECONDS:
-            common = {}
-            for folder in self.library.folders():  # by name, so that the one that holds the others comes first
-                common.setdefault(folder.source, folder.folder)
-            self._common = (time.monotonic(), common)
-        return common
+            roots = {root.replace(os.sep, "/").rstrip("/") + "/" for root in self.library.roots()}
+            tops = sorted(roots, key=len)
+            self._roots_seen = (time.monotonic(), tops)
+        return tops
+
+    # -- where photos may come from ------------------------------------------------------------------------------
 
     def ingestible(self, given: str, identity: Identity) -> str:
         """The folder to ingest, when this person may have it ingested.
 
         The service's own user could read it anyway; for all others it lies under one of the roots, wherever links lead.
         """
-        path = Path(given).expanduser()
-        real = Path(os.path.realpath(path)) if "\0" not in given else Path()
-        allowed = path.is_absolute() and any(real.is_relative_to(root) for root in self.roots)
-        if not allowed and identity.kind != "owner":
-            raise ServiceRefusal(
-                403, "Photos may not come from this folder.", "Whoever runs the service allows folders."
-            )
-        if not real.exists():
+        path = Path(given)
+        try:
+            if given.startswith("~"):
+                path = path.expanduser()
+            real = Path(os.path.realpath(path, strict=False))
+            allowed = path.is_absolute() and (identity.kind == "owner" or self.allows(str(real)))
+            there = allowed and real.exists()
+        except (OSError, RuntimeError, ValueError):  # no such user, a name that is too long, a zero byte
+            allowed = there = False
+        if not allowed:
+            message = "Photos may not come from this folder."
+            raise ServiceRefusal(403, message, "Whoever runs the service allows folders.")
+        if not there:
             raise ServiceRefusal(404, "There is no such folder.", "Check how it is written.")
         return str(real)
+
+    def allows(self, path: str) -> bool:
+        """Whether a folder lies under one of the roots, wherever links lead."""
+        real = Path(os.path.realpath(path))
+        return any(real.is_relative_to(root) for root in self.roots)
+
+
+def _above(top: str) -> str:
+    """The folder that a folder lies in, with its slash."""
+    return top.rstrip("/").rpartition("/")[0] + "/"
 
 
 def service_of(request: Request) -> Service:

@@ -19,12 +19,14 @@ router = APIRouter()
 Reader = Annotated[Identity, Depends(needs("read"))]
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", tags=["health"], response_class=PlainTextResponse)
 def healthz() -> str:
     """Whether the process answers."""
     return "ok"
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", tags=["health"], response_class=PlainTextResponse, responses={503: {}})
 def readyz(service: ServiceOf) -> str:
     """Whether searches and jobs are taken."""
