@@ -24,7 +24,6 @@ from facekit.errors import (
     LibraryBusyError,
     LibraryError,
     LibraryLockedError,
-    ModelMismatchError,
     NoFaceError,
     PhotoError,
     VectorIndexError,
@@ -39,7 +38,7 @@ from facekit.lock import OwnerLock
 from facekit.logs import log_into, quiet_console
 from facekit.models.registry import load_detector, load_embedder, model_info
 from facekit.search import ImageSource, find, find_faces, probe_faces, read_probe, template
-from facekit.settings import FILE, Settings, read_settings, write_settings
+from facekit.settings import FILE, check_models, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
 from facekit.types import Status
 
@@ -86,25 +85,6 @@ def open_folder(
     return library
 
 
-def check_models(settings: Settings | None, folder: Path, detector: str | None, embedder: str | None) -> None:
-    """Refuse a library that other models made than those named, or another version of them."""
-    if settings is None:
-        return
-    for asked, made, version in (
-        (detector, settings.detector, settings.detector_version),
-        (embedder, settings.embedder, settings.embedder_version),
-    ):
-        if asked not in {None, made}:
-            message = f"The library {folder} was made with {made}, not with {asked}; vectors don't mix."
-            remedy = f"Open it without naming models, or make a library of its own for {asked}."
-            raise ModelMismatchError(message, remedy)
-        now = model_info(made).version
-        if version != now:
-            message = f"The library {folder} was made with {made} version {version}; this facekit has {now}."
-            remedy = "Use the facekit that made it, or make a new library from the photos."
-            raise ModelMismatchError(message, remedy)
-
-
 class LocalLibrary(Library):
     """A library in a folder, which this process owns while it is open."""
 
@@ -124,7 +104,7 @@ class LocalLibrary(Library):
         self._device = device
         settings = read_settings(folder)
         if settings is None:
-            settings = _new_settings(folder, detector, embedder)
+            settings = new_settings(folder, detector or DETECTOR, embedder or EMBEDDER)
         with ExitStack() as opened:
             lock = OwnerLock(folder)
             opened.callback(lock.release)
@@ -459,20 +439,6 @@ def _close_index(index: MilvusIndex) -> None:
 def _remove_sink(sink: int) -> None:
     with suppress(ValueError):  # somebody removed all of loguru's sinks
         logger.remove(sink)
-
-
-def _new_settings(folder: Path, detector: str | None, embedder: str | None) -> Settings:
-    found, embeds = model_info(detector or DETECTOR), model_info(embedder or EMBEDDER)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        others = sorted({path.name for path in folder.iterdir()} - {"lock", "owner.json", FILE + ".part"})
-    except OSError as error:
-        message = f"No library can be made in {folder}: {error.strerror}."
-        raise LibraryError(message, "Choose a folder that can be written.") from error
-    if others:
-        message = f"{folder} is not a facekit library, and not empty (it holds {others[0]!r})."
-        raise LibraryError(message, "Choose a new folder for the library; photos stay where they are.")
-    return Settings(found.name, found.version, embeds.name, embeds.version, embeds.dimension)
 
 
 def _open_catalog(folder: Path) -> Catalog:

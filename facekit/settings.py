@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from facekit.errors import LibraryError
+from facekit.errors import LibraryError, ModelMismatchError
+from facekit.models.registry import model_info
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,3 +67,37 @@ def write_settings(folder: Path, settings: Settings) -> None:
     part = folder / (FILE + ".part")
     part.write_text("\n".join(lines), encoding="utf-8")
     os.replace(part, folder / FILE)  # noqa: PTH105 - atomic
+
+
+def new_settings(folder: Path, detector: str, embedder: str) -> Settings:
+    """The settings of a new library, whose folder is made; it must be empty."""
+    found, embeds = model_info(detector), model_info(embedder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        others = sorted({path.name for path in folder.iterdir()} - {"lock", "owner.json", FILE + ".part"})
+    except OSError as error:
+        message = f"No library can be made in {folder}: {error.strerror}."
+        raise LibraryError(message, "Choose a folder that can be written.") from error
+    if others:
+        message = f"{folder} is not a facekit library, and not empty (it holds {others[0]!r})."
+        raise LibraryError(message, "Choose a new folder for the library; photos stay where they are.")
+    return Settings(found.name, found.version, embeds.name, embeds.version, embeds.dimension)
+
+
+def check_models(settings: Settings | None, folder: Path, detector: str | None, embedder: str | None) -> None:
+    """Refuse a library that other models made than those named, or another version of them."""
+    if settings is None:
+        return
+    for asked, made, version in (
+        (detector, settings.detector, settings.detector_version),
+        (embedder, settings.embedder, settings.embedder_version),
+    ):
+        if asked not in {None, made}:
+            message = f"The library {folder} was made with {made}, not with {asked}; vectors don't mix."
+            remedy = f"Open it without naming models, or make a library of its own for {asked}."
+            raise ModelMismatchError(message, remedy)
+        now = model_info(made).version
+        if version != now:
+            message = f"The library {folder} was made with {made} version {version}; this facekit has {now}."
+            remedy = "Use the facekit that made it, or make a new library from the photos."
+            raise ModelMismatchError(message, remedy)

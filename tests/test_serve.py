@@ -137,6 +137,21 @@ def test_the_notebook_and_the_command_line_use_the_service_that_owns_the_folder(
         assert not isinstance(local, RemoteLibrary)
 
 
+def test_a_notebook_publishes_a_library_and_takes_it_back(folder: Path, tmp_path: Path) -> None:
+    with fk.open(folder), pytest.raises(fk.LibraryError, match=f"open in process {os.getpid()}"):
+        fk.publish(folder, app=False)
+    (tmp_path / "new").mkdir()
+    with fk.publish(folder, app=False, roots=[tmp_path / "new"]) as published:
+        library = fk.open(folder)
+        assert library.place == published.url
+        assert published.url in published._repr_html_()
+        answer = httpx2.post(f"{published.url}/api/v1/upload/local", json={"path": str(tmp_path / "new")})
+        assert answer.status_code == 202
+    assert "not published" in published._repr_html_()
+    with fk.open(folder) as local:
+        assert local.stats()["files"] == 26
+
+
 def test_a_killed_service_takes_its_jobs_up_again(folder: Path, some_people: Path) -> None:
     with process(folder, "--root", str(some_people.parent)) as service:
         job = httpx2.post(f"{service.url}/api/v1/upload/local", json={"path": str(some_people)}).json()

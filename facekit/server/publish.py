@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,7 @@ from facekit.errors import LibraryError
 from facekit.lock import SERVICE
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import IO, Self
 
@@ -64,7 +65,14 @@ class Published:
         return f'<p>The library {escape(str(self.folder))} is at <a href="{link}" target="_blank">{link}</a></p>'
 
 
-def publish(folder: str | os.PathLike[str], *, app: bool = True, port: int = 0, app_port: int = 0) -> Published:
+def publish(
+    folder: str | os.PathLike[str],
+    *,
+    roots: Sequence[str | os.PathLike[str]] = (),
+    app: bool = True,
+    port: int = 0,
+    app_port: int = 0,
+) -> Published:
     """Serve a library to this machine from a process of its own: ``facekit serve``, started from Python.
 
     The library must not be open in this process; afterwards `facekit.open` on the folder goes through the service.
@@ -73,6 +81,8 @@ def publish(folder: str | os.PathLike[str], *, app: bool = True, port: int = 0, 
     ----------
     folder : path
         The library's folder.
+    roots : sequence of path
+        Folders from which photos may be brought in through the page; by default your home folder.
     app : bool
         Show the web app too.
     port, app_port : int
@@ -85,6 +95,7 @@ def publish(folder: str | os.PathLike[str], *, app: bool = True, port: int = 0, 
     """
     folder = Path(folder).expanduser().resolve()
     command = [sys.executable, "-m", "facekit", "--library", str(folder), "serve", "--port", str(port)]
+    command += [f"--root={os.fspath(root)}" for root in roots]
     command += ["--app", "--app-port", str(app_port)] if app else []
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(  # noqa: S603 - our own command

@@ -130,7 +130,7 @@ class PhotoTiles:
 
 
 class FaceTiles:
-    """The faces of a library, ordered by photo; poor ones are left out."""
+    """All faces of a library, ordered by photo; a poor one says what is wrong with it."""
 
     kind: Kind = "faces"
 
@@ -139,11 +139,11 @@ class FaceTiles:
 
     def total(self) -> int:
         """How many faces there are."""
-        return self.library.face_page(limit=1).total
+        return self.library.face_page(include_poor=True, limit=1).total
 
     def page(self, offset: int, limit: int) -> list[Tile]:
         """Some of the faces."""
-        found = self.library.face_page(offset=offset, limit=limit)
+        found = self.library.face_page(include_poor=True, offset=offset, limit=limit)
         paths = {photo.photo_id: photo.path for photo in found.photos}
         return [_face_tile(face, paths[face.photo_id]) for face in found.faces]
 
@@ -173,6 +173,7 @@ def _face_tile(face: Face, path: str) -> Tile:
         title=path,
         face_id=face.face_id,
         person=face.person,
+        note=face.quality.reason or "",
     )
 
 
