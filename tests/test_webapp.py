@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -10,13 +11,17 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from http.client import HTTPConnection
 from pathlib import Path
+from threading import Event, Timer
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import psutil
 import pytest
+from conftest import need
 
 from facekit.errors import FacekitError
 
@@ -84,23 +89,28 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def ask(url: str, method: str = "GET") -> tuple[int, str]:
+def changed(*lines: str) -> tuple[str, ...]:
+    """The command of the app, with something about it changed."""
+    return (sys.executable, "-c", "\n".join(["from facekit.webapp import handlers, pages", *lines, "pages.main()"]))
+
+
+def ask(url: str, method: str = "GET", **headers: str) -> tuple[int, str]:
     try:
-        with urlopen(Request(url, method=method), timeout=30) as answer:
+        with urlopen(Request(url, method=method, headers=headers), timeout=30) as answer:
             return answer.status, answer.read().decode()
     except HTTPError as error:
         return error.code, error.read().decode()
 
 
-def wait_for_kernel(voila: int) -> psutil.Process:
+def wait_for_kernels(voila: int, count: int = 1) -> list[psutil.Process]:
     until = time.monotonic() + 30
-    while not (children := psutil.Process(voila).children()) and time.monotonic() < until:
+    while len(children := psutil.Process(voila).children()) < count and time.monotonic() < until:
         time.sleep(0.1)
-    return children[0]
+    return children
 
 
 def gone(processes: list[psutil.Process]) -> bool:
-    return not psutil.wait_procs(processes, timeout=10)[1]
+    return not psutil.wait_procs(processes, timeout=30)[1]
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +189,9 @@ def test_neither_source_nor_title_of_the_notebook_are_in_the_page(visit: Callabl
         "voila/static/../../../../../../../../../../etc/passwd",
         "voila/templates/facekit/static/../../../../../../../../etc/passwd",
         "voila/templates/..%2f..%2f/static/x",
+        "voila/templates/facekit/static/../index.html.j2",
+        "voila/templates/facekit/static/%00",
+        "voila/templates/facekit",
         "voila/labextensions/../../../../../../etc/passwd",
         "voila/tree",
         "voila/render/search.ipynb",
@@ -201,7 +214,7 @@ def test_other_addresses_give_nothing_away(app: launch.App, path: str) -> None:
         assert status == 200
         assert "page.executed()" in body
         return
-    assert 400 <= status < 600
+    assert 400 <= status < 500
     for secret in [str(Path.home()), str(app.folder), "site-packages", "root:", "Traceback", "SECRET_OF_THE_SOURCE"]:
         assert secret not in body
 
@@ -210,6 +223,104 @@ def test_nobody_can_start_a_kernel_or_change_a_file(app: launch.App) -> None:
     assert ask(app.url + "api/kernels", "POST")[0] in {403, 404}
     assert ask(app.url + "api/contents/new.ipynb", "PUT")[0] in {403, 404}
     assert [path.name for path in (app.folder / "app").rglob("*")] == ["search.ipynb"]
+
+
+def test_to_ask_whether_the_page_is_there_takes_no_kernel(app: launch.App) -> None:
+    before = wait_for_kernels(app.process.pid)
+    assert ask(app.url, "HEAD") == (200, "")
+    assert psutil.Process(app.process.pid).children() == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", ""),
+        ("HEAD", ""),
+        ("GET", "missing"),
+        ("GET", "voila/templates/facekit/static/page.js"),
+        ("GET", "voila/static/voila.js"),
+        ("GET", "api/kernels/1-1-1-1-1"),
+        ("DELETE", "api/kernels/1-1-1-1-1"),
+        ("POST", "voila/api/shutdown/1-1-1-1-1"),
+    ],
+)
+def test_a_page_whose_name_was_made_to_point_here_gets_nothing(app: launch.App, method: str, path: str) -> None:
+    status, body = ask(app.url + path, method, Host="photos.example:8866")
+    assert status == 403
+    assert body == ("" if method == "HEAD" else "This app answers on this machine only. Open it at http://localhost.\n")
+
+
+def test_this_machine_has_three_names(app: launch.App) -> None:
+    for name in ["localhost", "LOCALHOST:8866", "127.0.0.1", "[::1]:8866"]:
+        assert ask(app.url, "HEAD", Host=name)[0] == 200
+    for name in ["localhost.example", "127.0.0.1.example", "0.0.0.0", "::1"]:
+        assert ask(app.url, "HEAD", Host=name)[0] == 403
+
+
+def test_a_kernel_is_reached_only_from_here_and_with_messages_that_can_be_read(
+    visit: Callable[..., Page], app: launch.App
+) -> None:
+    page = visit(app.url)
+    expect(button(page)).to_be_visible()
+    kernel = page.evaluate("JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "x"}
+    for how, status in [
+        ({"Sec-WebSocket-Protocol": "v1.kernel.websocket.jupyter.org", "Host": "photos.example"}, 403),
+        ({"Sec-WebSocket-Protocol": "v0, v1.kernel.websocket.jupyter.org"}, 101),
+        ({"Sec-WebSocket-Protocol": "v0, v2.kernel.websocket.jupyter.org"}, 400),
+        ({}, 400),
+    ]:
+        connection = HTTPConnection(app.url.split("/")[2], timeout=30)
+        connection.request("GET", f"/api/kernels/{kernel}/channels?session_id=s", headers=headers | how)
+        assert connection.getresponse().status == status
+        connection.close()
+    button(page).click()
+    expect(button(page)).to_contain_text(re.compile(r" 2$"))
+
+
+def test_a_message_that_lies_about_its_length_ends_its_connection_and_nothing_else(
+    visit: Callable[..., Page], app: launch.App
+) -> None:
+    page = visit(app.url)
+    expect(button(page)).to_be_visible()
+    for message in ["new Uint8Array(64).fill(255)", "new Uint8Array(3)", "'{}'"]:
+        code = page.evaluate(
+            """message => new Promise((done) => {
+                const { kernelId } = JSON.parse(document.getElementById("jupyter-config-data").textContent);
+                const address = `ws://${location.host}/api/kernels/${kernelId}/channels?session_id=liar`;
+                const socket = new WebSocket(address, "v1.kernel.websocket.jupyter.org");
+                socket.addEventListener("open", () => socket.send(eval(message)));
+                socket.addEventListener("close", (event) => done(event.code));
+            })""",
+            message,
+        )
+        assert code == 1007
+    button(page).click()
+    expect(button(page)).to_contain_text(re.compile(r" 2$"))
+
+
+def test_too_many_visitors_are_asked_to_wait_until_one_who_never_came_is_forgotten(
+    visit: Callable[..., Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "COMMAND", changed("handlers.KERNELS = 3", "pages.CHECK_SECONDS = 6"))
+    page = write_notebook(tmp_path / "counter.ipynb", COUNTER)
+    app = launch.start("http://127.0.0.1:1", tmp_path / "app.log", host="0.0.0.0", port=free_port(), page=page)
+    try:
+        first = visit(app.url)
+        expect(button(first)).to_be_visible()
+        present = wait_for_kernels(app.process.pid, 2)
+        assert ask(app.url, Host="photos.example")[0] == 200  # other machines may know this one by any name
+        wait_for_kernels(app.process.pid, 3)
+        second = visit(app.url, locale="ru-RU")
+        expect(second.locator("main")).to_contain_text("Сейчас слишком много посетителей.")
+        mine = int(button(first).inner_text().split()[0])
+        assert gone([kernel for kernel in present if kernel.pid != mine])
+        second.get_by_role("button", name="Обновить").click()
+        expect(button(second)).to_be_visible()
+        button(first).click()
+        expect(button(first)).to_contain_text(re.compile(r" 2$"))
+    finally:
+        app.stop()
 
 
 def test_an_unknown_address_is_answered_by_a_friendly_page(visit: Callable[..., Page], app: launch.App) -> None:
@@ -265,7 +376,7 @@ def test_a_visitor_whose_waiting_kernel_has_died_is_told_to_reload(visit: Callab
     page = write_notebook(tmp_path / "counter.ipynb", COUNTER)
     app = launch.start("http://127.0.0.1:1", tmp_path / "app.log", port=free_port(), page=page)
     try:
-        wait_for_kernel(app.process.pid).kill()
+        wait_for_kernels(app.process.pid)[0].kill()
         shown = visit(app.url)
         shown.get_by_role("button", name="Reload").click()
         expect(button(shown)).to_contain_text(re.compile(r"^\d+ 0$"))
@@ -321,33 +432,62 @@ def test_a_port_that_is_taken_is_said_at_once(tmp_path: Path) -> None:
             launch.start("http://127.0.0.1:1", tmp_path / "app.log", port=port)
 
 
+def test_the_app_can_be_shown_at_an_ipv6_address(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET6) as here:
+        need(here.connect_ex(("::1", 1)) == errno.ECONNREFUSED, "the address ::1")
+    port = free_port()
+    app = launch.start("http://127.0.0.1:1", tmp_path / "app.log", host="::1", port=port)
+    try:
+        assert app.url == f"http://[::1]:{port}/"
+        assert ask(app.url, "HEAD")[0] == 200
+        assert ask(app.url, "HEAD", Host="photos.example")[0] == 403
+    finally:
+        app.stop()
+
+
+def test_an_app_that_is_stopped_while_it_starts_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "COMMAND", (sys.executable, "-c", "import time; time.sleep(60)"))
+    stopping = Event()
+    Timer(1, stopping.set).start()
+    with pytest.raises(FacekitError, match="stopped while it started"):
+        launch.start("http://127.0.0.1:1", tmp_path / "app.log", port=free_port(), stopping=stopping)
+    assert not [child for child in psutil.Process().children() if "time.sleep(60)" in " ".join(child.cmdline())]
+
+
 def test_without_voila_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(launch, "find_spec", lambda name: None)
     with pytest.raises(FacekitError, match=r"facekit\[app\]"):
         launch.start("http://127.0.0.1:1", tmp_path / "app.log")
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_no_process_is_left_when_the_parent_ends(tmp_path: Path, how: signal.Signals) -> None:
+HANG = ("import time", "handlers.AppPage.head = lambda page, path: time.sleep(60)", "pages.GRACE_SECONDS = 2")
+
+
+@pytest.mark.parametrize(("how", "lines"), [(signal.SIGINT, ()), (signal.SIGKILL, HANG)], ids=["stopped", "killed"])
+def test_no_process_is_left_when_the_parent_ends(tmp_path: Path, how: signal.Signals, lines: tuple[str, ...]) -> None:
     script = (
         "import sys, time\n"
         "from pathlib import Path\n"
         "from facekit.webapp import launch\n"
+        "launch.COMMAND = tuple(sys.argv[3:])\n"
         "app = launch.start('http://127.0.0.1:1', Path(sys.argv[1]), port=int(sys.argv[2]))\n"
         "try:\n"
-        "    print('up', flush=True)\n"
+        "    print(app.url, flush=True)\n"
         "    time.sleep(60)\n"
         "finally:\n"
         "    app.stop()\n"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "app.log"), str(free_port())],
+        [sys.executable, "-c", script, str(tmp_path / "app.log"), str(free_port()), *changed(*lines)],
         stdout=subprocess.PIPE,
         start_new_session=True,
     ) as parent:
         assert parent.stdout is not None
-        assert parent.stdout.readline() == b"up\n"
-        wait_for_kernel(psutil.Process(parent.pid).children()[0].pid)
+        url = parent.stdout.readline().decode().strip()
+        wait_for_kernels(psutil.Process(parent.pid).children()[0].pid)
+        if lines:  # from here on the app answers nothing
+            with suppress(TimeoutError):
+                urlopen(Request(url, method="HEAD"), timeout=1)
         family = psutil.Process(parent.pid).children(recursive=True)
         os.killpg(parent.pid, how)  # as a terminal does it
     assert gone(family)

@@ -144,9 +144,11 @@ class _Page(Thread):
 
         host, port = self._where
         try:
-            app = launch.start(self._url, self._folder / "logs" / "app.log", host=host, port=port)
+            log = self._folder / "logs" / "app.log"
+            app = launch.start(self._url, log, host=host, port=port, stopping=self._stopping)
         except FacekitError as error:
-            self._end(error)
+            if not self._stopping.is_set():
+                self._end(error)
             return
         announce_service(self._folder, self._url, self._access.owner_key, app.url)
         self._tell(f"facekit shows {self._folder} at {app.url}")

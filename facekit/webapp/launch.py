@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -20,7 +21,11 @@ import psutil
 
 from facekit.errors import FacekitError
 
+if TYPE_CHECKING:
+    from threading import Event
+
 HERE = Path(__file__).parent
+COMMAND = (sys.executable, "-m", "facekit.webapp.pages")
 START_SECONDS = 60  # Voila's imports take 3 s on two cores; a machine that is busy or has a cold disk takes longer
 STOP_SECONDS = 5
 ANYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - listened on because the caller says so
@@ -65,7 +70,15 @@ class App:
             return []
 
 
-def start(service_url: str, log: Path, *, host: str = "127.0.0.1", port: int = 8866, page: Path | None = None) -> App:
+def start(
+    service_url: str,
+    log: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8866,
+    page: Path | None = None,
+    stopping: Event | None = None,
+) -> App:
     """Show the app, and return when it answers.
 
     Parameters
@@ -76,20 +89,26 @@ def start(service_url: str, log: Path, *, host: str = "127.0.0.1", port: int = 8
     log : Path
         File to add to.
     host, port : str, int
-        Where to listen.
+        Where to listen. On a host of this machine alone, the app answers only to that machine's own names.
     page : Path, optional
         Another notebook than the app's.
+    stopping : threading.Event, optional
+        Gives up as soon as it is set.
 
     Raises
     ------
     FacekitError
-        If Voila is not installed, the port is taken, or Voila did not start: then with the end of its log.
+        If Voila is not installed, the port is taken, `stopping` was set, or Voila did not start: then with the end of
+        its log.
     """
     if not (find_spec("voila") and find_spec("anywidget")):
         message = "The web app needs packages that are not installed."
         raise FacekitError(message, 'Install them with pip install "facekit[app]".')
     try:
-        socket.create_server((host, port)).close()
+        family, _, _, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        socket.create_server(address[:2], family=family).close()
     except OSError as error:
         message = f"The web app can't listen on {host}:{port}: {error.strerror}."
         raise FacekitError(message, "Choose another port, or stop what uses this one.") from error
@@ -106,28 +125,32 @@ def start(service_url: str, log: Path, *, host: str = "127.0.0.1", port: int = 8
     with log.open("ab") as output:
         began = output.tell()
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-m", "facekit.webapp.pages", host, str(port), str(folder)],
+            [*COMMAND, host, str(port), str(folder), str(os.getpid())],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             start_new_session=True,  # Ctrl-C is for the parent, which stops the app in good order
         )
-    app = App(f"http://{'localhost' if host in ANYWHERE else host}:{port}/", log, process, folder)
+    name = "localhost" if host in ANYWHERE else f"[{host}]" if ":" in host else host
+    app = App(f"http://{name}:{port}/", log, process, folder)
     try:
-        _wait(app, began)
+        _wait(app, began, stopping)
     except BaseException:
         app.stop()
         raise
     return app
 
 
-def _wait(app: App, began: int) -> None:
+def _wait(app: App, began: int, stopping: Event | None) -> None:
     """Wait until the app serves its icon; a page would start a kernel."""
     web = build_opener(ProxyHandler({}))
     deadline = time.monotonic() + START_SECONDS
     while app.poll() is None and time.monotonic() < deadline:
-        with suppress(URLError, OSError), web.open(f"{app.url}voila/templates/facekit/static/icon.svg", timeout=5):
+        if stopping and stopping.is_set():
+            message = "The web app was stopped while it started."
+            raise FacekitError(message)
+        with suppress(URLError, OSError), web.open(f"{app.url}voila/templates/facekit/static/icon.svg", timeout=1):
             return
         time.sleep(0.1)
     with app.log.open("rb") as file:

@@ -1,6 +1,6 @@
 """The process that shows the app's notebook: Voila with one page and nothing beside it.
 
-Run by `facekit.webapp.launch` as ``python -m facekit.webapp.pages HOST PORT FOLDER``.
+Run by `facekit.webapp.launch` as ``python -m facekit.webapp.pages HOST PORT FOLDER PARENT``.
 """
 
 from __future__ import annotations
@@ -9,15 +9,27 @@ import logging
 import os
 import shutil
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
-from tornado.ioloop import PeriodicCallback
-from tornado.web import HTTPError
+import psutil
+from tornado.ioloop import IOLoop
 from traitlets.config import Config
 from voila.app import Voila
-from voila.handler import BaseVoilaHandler
-from voila.tornado.handler import TornadoVoilaHandler
+
+from facekit.webapp.handlers import (
+    AppPage,
+    KernelSocket,
+    NotFound,
+    OtherNames,
+    Refused,
+    TemplateFile,
+    is_this_machine,
+)
+from facekit.webapp.kernels import Kernels
 
 # Everything comes from here: a photo must not leave, nor tell anyone that it is looked at. Voila's own JavaScript
 # needs the two unsafe ones, and widgets' modules and pictures are blobs.
@@ -29,10 +41,14 @@ CONTENT_SECURITY = (
 # An upload is one message. Over Tornado's 10 MiB the connection drops without a word, and a browser that can't scale a
 # photo down sends it in original size: 48 Mpx are up to 15 MB as a JPEG.
 MESSAGE_BYTES = 16 * 2**20
+CHECK_SECONDS = 60  # a kernel that no page has connected to in this time is ended; a slow phone loads the page in 30 s
 CULL_SECONDS = 600  # a kernel nobody is connected to; long enough for a phone that was put away for a moment
 CELL_SECONDS = 60  # the notebook only builds the page; what is slow runs in the service
+GRACE_SECONDS = 5  # as long as a parent that lives gives the app to end by itself
 # The routes of Voila that the page uses. Not /voila/files, which serves files without asking who wants them.
 ROUTES = ("/api/kernels/", "/voila/templates/", "/voila/static/", "/voila/labextensions/", "/voila/api/shutdown/")
+# Ours are for two of them.
+OURS = {handler.__base__: handler for handler in (KernelSocket, TemplateFile)}
 # The widgets' manager and the two that bring the widgets themselves.
 EXTENSIONS = ["@voila-dashboards/widgets-manager8", "@jupyter-widgets/jupyterlab-manager", "anywidget"]
 
@@ -66,10 +82,11 @@ def settings(host: str, port: int, folder: Path) -> Config:
                 # A kernel waits with the notebook run, which takes a second off the way to the first widget. The
                 # notebook must not ask for anything that can change before its visitor comes.
                 "preheat_kernel": True,
+                "multi_kernel_manager_class": Kernels,
             },
             "VoilaExecutor": {"timeout": CELL_SECONDS},
             "MappingKernelManager": {
-                "cull_interval": 60,
+                "cull_interval": CHECK_SECONDS,
                 "cull_idle_timeout": CULL_SECONDS,
                 "cull_connected": False,
             },
@@ -79,44 +96,42 @@ def settings(host: str, port: int, folder: Path) -> Config:
     )
 
 
-class AppPage(TornadoVoilaHandler):  # type: ignore[misc]
-    """The app."""
-
-    async def get(self, path: str | None = None) -> None:
-        """The page, with the cookie without which its last request, to end its kernel, is refused."""
-        _ = self.xsrf_token
-        await super().get(path)
-
-
-class NotFound(BaseVoilaHandler):  # type: ignore[misc]
-    """Any other address: the friendly page for it."""
-
-    async def prepare(self) -> None:
-        """Answer every method the same way."""
-        await super().prepare()
-        raise HTTPError(404)
-
-
 class Pages(Voila):  # type: ignore[misc]
-    """Voila with one page, that ends when the process that started it does."""
+    """Voila with one page."""
 
     def init_handlers(self) -> list[Any]:
-        """The page at ``/``, what it loads, and "not found" for everything else."""
+        """The page at ``/``, what it loads, and "not found" for everything else; all of it where it may be seen."""
         *handlers, (_, _, page) = super().init_handlers()
-        kept = [handler for handler in handlers if handler[0].startswith(ROUTES)]
+        kept = [
+            (route, OURS.get(handler, handler), *how) for route, handler, *how in handlers if route.startswith(ROUTES)
+        ]
         missing = {"voila_configuration": self.voila_configuration}
-        return [*kept, ("/()", AppPage, page), ("/.*", NotFound, missing)]
+        guard = [(OtherNames(), Refused)] if is_this_machine(self.ip) else []
+        return [*guard, *kept, ("/()", AppPage, page), ("/.*", NotFound, missing)]
 
-    def listen(self) -> None:
-        """Serve until told to stop, or left alone: a killed parent can't tell."""
-        parent = os.getppid()
-        PeriodicCallback(lambda: None if os.getppid() == parent else self.ioloop.stop(), 1000).start()
-        super().listen()
+
+def watch(parent: int, loop: IOLoop, folder: Path) -> None:
+    """End the app when the process that started it is gone: a killed parent can't tell.
+
+    A thread of its own does it, so that nothing that holds up the app keeps it alive.
+    """
+    with suppress(psutil.NoSuchProcess):
+        starter = psutil.Process(parent)
+        while starter.is_running() and starter.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(1)
+    loop.add_callback(loop.stop)
+    time.sleep(GRACE_SECONDS)
+    for kernel in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            kernel.kill()
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
 
 
 def main() -> None:
     """Serve the notebook ``app/search.ipynb`` of a folder."""
-    host, port, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    host, port, folder, parent = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+    Thread(target=watch, args=(parent, IOLoop.current(), folder), daemon=True).start()
     try:
         Pages.launch_instance(argv=[str(folder / "app" / "search.ipynb")], config=settings(host, port, folder))
     finally:

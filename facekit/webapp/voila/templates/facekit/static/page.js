@@ -7,6 +7,10 @@ window.page = (() => {
       en: "Something went wrong here. Reload the page; if that does not help, tell whoever runs it.",
       ru: "Что-то пошло не так. Обновите страницу; если не поможет, сообщите тому, кто её ведёт.",
     },
+    busy: {
+      en: "Too many visitors at the moment. Try again in a minute.",
+      ru: "Сейчас слишком много посетителей. Попробуйте ещё раз через минуту.",
+    },
     missing: { en: "There is no such page.", ru: "Такой страницы нет." },
     home: { en: "To the start", ru: "На главную" },
     reload: { en: "Reload", ru: "Обновить" },

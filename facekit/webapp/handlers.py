@@ -1,0 +1,123 @@
+"""What the app answers: Voila's handlers, without what a stranger could do with them."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tornado.httputil import HTTPServerRequest, split_host_and_port
+from tornado.routing import Matcher
+from tornado.web import HTTPError, RequestHandler
+from voila.handler import BaseVoilaHandler
+from voila.static_file_handler import TemplateStaticFileHandler
+from voila.tornado.handler import TornadoVoilaHandler
+from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
+# A kernel takes about 70 MB, all of them 3 GB: what a machine with 8 GB can spare beside the service and its models.
+KERNELS = 40
+# Jupyter's newer form of messages, the one that Voila's own JavaScript asks for. Its reader of the older one takes
+# their first bytes for a number that it counts up to, and that has 20 digits.
+MESSAGES = "v1.kernel.websocket.jupyter.org"
+OFFSET_BYTES = 8  # a message begins with the number of its offsets and the offsets, each of 8 bytes
+UNREADABLE = 1007  # RFC 6455, section 7.4.1
+# Voila fails at addresses of another form, and the page needs no other template's files.
+TEMPLATE_FILE = re.compile(r"facekit/static/(?!.*\.\.)[\w./-]+")
+
+
+def is_this_machine(name: str) -> bool:
+    """Whether a host's name can mean no other machine than the one that asks."""
+    try:
+        return name.lower() == "localhost" or ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class OtherNames(Matcher):
+    """Requests to a name that is not this machine's: a page whose name was made to point here (DNS rebinding)."""
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        """Take the request, or leave it to the next rule."""
+        name, _ = split_host_and_port(request.host)
+        return None if is_this_machine(name) else {}
+
+
+class Refused(RequestHandler):
+    """The answer to them."""
+
+    def prepare(self) -> None:
+        """Answer every method the same way."""
+        self.set_status(403)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish("This app answers on this machine only. Open it at http://localhost.\n")
+
+
+class AppPage(TornadoVoilaHandler):  # type: ignore[misc]
+    """The app."""
+
+    opening: ClassVar = 0  # how many pages wait for their kernels to start
+
+    async def get(self, path: str | None = None) -> None:
+        """The page, with the cookie without which its last request, to end its kernel, is refused."""
+        if len(self.kernel_manager) + AppPage.opening >= KERNELS:
+            raise HTTPError(503)
+        _ = self.xsrf_token
+        await super().get(path)
+
+    async def get_generator(self, path: str | None = None) -> AsyncIterator[str]:
+        """The page's parts; until the first one comes, its kernel is not among those that run."""
+        opening = 1
+        AppPage.opening += opening
+        try:
+            async for part in super().get_generator(path):
+                AppPage.opening -= opening
+                opening = 0
+                yield part
+        finally:
+            AppPage.opening -= opening
+
+    async def head(self, path: str | None = None) -> None:
+        """That the page is there: link previews and monitors ask, and need no kernel."""
+
+
+class KernelSocket(VoilaKernelWebsocketHandler):  # type: ignore[misc]
+    """A page's connection to its kernel; it takes only messages that can be read in the time they take to arrive."""
+
+    async def prepare(self) -> None:
+        """Refuse a client that does not ask for the newer form of messages."""
+        await super().prepare()
+        asked = self.request.headers.get("Sec-WebSocket-Protocol", "")
+        if MESSAGES not in [form.strip() for form in asked.split(",")]:
+            raise HTTPError(400)
+
+    def on_message(self, ws_message: str | bytes) -> None:
+        """Pass a message on, if it has as many offsets as it says: Jupyter counts up to the number it finds there."""
+        if isinstance(ws_message, bytes):
+            count = int.from_bytes(ws_message[:OFFSET_BYTES], "little")
+            if OFFSET_BYTES * (1 + count) <= len(ws_message):
+                super().on_message(ws_message)
+                return
+        self.close(UNREADABLE)
+
+
+class TemplateFile(TemplateStaticFileHandler):  # type: ignore[misc]
+    """A file that the page loads."""
+
+    def get(self, path: str, include_body: bool = True) -> Awaitable[None]:  # noqa: FBT001, FBT002 - Tornado's
+        """The file, or "not found" for whatever is none of the template's."""
+        if not TEMPLATE_FILE.fullmatch(path):
+            raise HTTPError(404)
+        answer: Awaitable[None] = super().get(path, include_body)
+        return answer
+
+
+class NotFound(BaseVoilaHandler):  # type: ignore[misc]
+    """Any other address: the friendly page for it."""
+
+    async def prepare(self) -> None:
+        """Answer every method the same way."""
+        await super().prepare()
+        raise HTTPError(404)
