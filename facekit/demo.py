@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -52,6 +53,9 @@ def run_demo(photos: Path | None = None, probe: Path | None = None, library: Pat
         f"The probe:   {probe}",
         f"The page:    {page}",
         f"The library: {library}",
+        "",
+        'As a web page (pip install "facekit[app]"):',
+        f"  facekit --library {shlex.quote(str(library))} serve --app",
         "",
         "Next, with your own photos:",
         "  facekit demo --photos DIR --probe FILE",

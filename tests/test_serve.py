@@ -172,7 +172,7 @@ def test_a_killed_service_takes_its_jobs_up_again(folder: Path, some_people: Pat
 
 
 def test_fifty_people_search_while_photos_come_in(
-    folder: Path, some_people: Path, demo_photos: DemoPhotos, record_property: pytest.RecordProperty
+    folder: Path, some_people: Path, demo_photos: DemoPhotos, capsys: pytest.CaptureFixture[str]
 ) -> None:
     picture = demo_photos.probe.read_bytes()
     with process(folder, "--root", str(some_people.parent)) as service:
@@ -188,9 +188,9 @@ def test_fifty_people_search_while_photos_come_in(
         with ThreadPoolExecutor(50) as people:
             seconds = sorted(people.map(search, range(50)))
         job = httpx2.get(f"{service.url}/api/v1/jobs/{started['job_id']}").json()
-        latencies = {"median": median(seconds), "largest": seconds[-1]}
-        record_property("search seconds", str(latencies))
-        sys.stdout.write(f"\n50 searches at once during an ingest: {latencies}\n")
+        with capsys.disabled():  # a figure for whoever reads the log; nothing is asserted about it
+            said = f"median {median(seconds):.1f} s, longest {seconds[-1]:.1f} s"
+            sys.stdout.write(f"\n50 searches at once during an ingest: {said}\n")
         assert job["state"] in {"running", "done"}
         with fk.open(folder) as library:
             report = library.follow_ingest(started["job_id"], progress=False, stop=threading.Event())
