@@ -264,6 +264,9 @@ def serve(
     ] = None,
     device: Device = "auto",
     log_json: Annotated[bool, typer.Option(help="Log to stderr, one JSON document a line.")] = False,
+    stop_at_eof: Annotated[
+        bool, typer.Option(help="Stop when standard input ends: for programs that start it.")
+    ] = False,
 ) -> None:
     """Own the library and serve it to notebooks, to programs and, with --app, as a web page. Ctrl-C stops it."""
     try:
@@ -281,6 +284,7 @@ def serve(
         roots=root or (),
         app_port=app_port if with_app else None,
         device=device,
+        stop_at_eof=stop_at_eof,
         tell=lambda line: out.print(line, markup=False, soft_wrap=True),
     )
 

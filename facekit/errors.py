@@ -101,11 +101,15 @@ class UnknownIdError(FacekitError):
 
 
 class ServiceError(FacekitError):
-    """A facekit service does not answer, or refuses; ``status`` is its HTTP status, 0 where there was no answer."""
+    """A facekit service does not answer, or refuses.
 
-    def __init__(self, message: str, remedy: str = "", status: int = 0) -> None:
+    ``status`` is its HTTP status, 0 where there was no answer; ``kind`` is what it says for programs, or "".
+    """
+
+    def __init__(self, message: str, remedy: str = "", status: int = 0, kind: str = "") -> None:
         super().__init__(message, remedy)
         self.status = status
+        self.kind = kind
 
 
 class ModelMismatchError(LibraryError):

@@ -35,6 +35,13 @@ def _for_console(record: Record) -> bool:
     return not ours or record["level"].no >= logger.level("WARNING").no or "notice" in record["extra"]
 
 
+def log_only_into(path: Path) -> None:
+    """Log facekit's doings into one file and nothing anywhere else: a web page's visitor sees what a kernel prints."""
+    logger.remove()
+    _state["quiet"] = True
+    logger.add(path, filter="facekit", level="INFO", encoding="utf-8", errors="backslashreplace", diagnose=False)
+
+
 def log_into(folder: Path) -> int:
     """Log facekit's doings into ``logs/facekit.log`` (10 MB a file, five kept). Returns the sink's number."""
     return logger.add(

@@ -264,7 +264,7 @@ def test_a_phone_in_russian_and_in_the_dark(
     expect(large).to_be_hidden()
     page.get_by_role("button", name="Галерея").tap()
     page.get_by_role("button", name="Все лица").tap()
-    expect(page.locator(".fk-count:visible")).to_have_text("23 лица")
+    expect(page.locator(".fk-count:visible")).to_have_text("24 лица")
     assert overflow(page) <= 0
     page.get_by_role("button", name="Добавить фото").tap()
     expect(page.get_by_label("Папка с фотографиями")).to_be_visible()

@@ -286,7 +286,7 @@ def test_a_folder_is_brought_in_and_its_failures_are_listed(
     assert page.get_by_text("1 photo added", exact=True).is_visible()
     assert page.get_by_text("1 face found", exact=True).is_visible()
     cells = page.locator("tbody td").all_text_contents()
-    assert cells[0] == "<b>broken.jpg"
+    assert cells[0] == str(folder / "<b>broken.jpg")
     assert cells[1].startswith("damaged")
     assert "cut short" in cells[1]
     assert violations(page) == []
@@ -403,6 +403,20 @@ def test_a_reload_stays_signed_in_until_one_signs_out(show: Callable[..., Page])
     assert accounts.tokens == {"token 0"}
 
 
+def test_a_duplicated_tab_does_not_use_up_the_session_of_the_first(show: Callable[..., Page]) -> None:
+    accounts = Accounts()
+    page = show(SignIn(accounts))
+    first = page.context.new_page()
+    first.route("**/*", lambda route: route.fulfill(content_type="text/html", body="<title>first</title>"))
+    first.goto(page.url)
+    first.evaluate("() => { navigator.locks.request('fk-from before', () => new Promise(() => {})); }")
+    page.evaluate("sessionStorage.setItem('fk-refresh', 'from before')")
+    page.reload()
+    until(page, lambda: page.evaluate("sessionStorage.getItem('fk-refresh')") is None)
+    assert accounts.tokens == {"from before"}
+    assert page.get_by_label("Name").is_visible()
+
+
 def test_a_session_that_has_ended_is_said_so(show: Callable[..., Page]) -> None:
     page = show(SignIn(Accounts()))
     page.evaluate("sessionStorage.setItem('fk-refresh', 'too old')")
@@ -419,6 +433,11 @@ def test_the_bar_turns_pages_and_changes_language_and_theme(show: Callable[..., 
     left: list[bool] = []
     bar.on_sign_out(lambda: left.append(True))
     page = show(bar)
+    assert page.get_by_label("Theme").is_hidden()  # where the page is not ours
+    page.add_init_script(
+        "document.addEventListener('readystatechange', () => (document.body.dataset.voila = 'voila'), { once: true })"
+    )
+    page.reload()
     assert page.get_by_role("button", name="Search").get_attribute("aria-current") == "page"
     page.get_by_role("button", name="Gallery").focus()
     page.keyboard.press("Enter")
@@ -431,6 +450,7 @@ def test_the_bar_turns_pages_and_changes_language_and_theme(show: Callable[..., 
     assert page.evaluate("[document.body.dataset.jpThemeLight, localStorage['fk-theme']]") == ["true", None]
     page.get_by_label("Language").select_option("Русский")
     until(page, lambda: bar.language == "ru")
+    assert page.evaluate("document.documentElement.lang") == "ru"
     assert page.get_by_text("anna (редактор)").is_visible()
     page.get_by_role("button", name="Выйти").click()
     until(page, lambda: left)

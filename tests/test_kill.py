@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import facekit as fk
+from facekit.index import IndexFilter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +78,7 @@ def check(library: fk.Library, at_least: int) -> None:
     if len(frame):
         ids, vectors = library.embeddings()
         for position in (0, len(ids) // 2, len(ids) - 1):
-            nearest = library._index.search(vectors[position], 1, fk.library.IndexFilter())
+            nearest = library._index.search(vectors[position], 1, IndexFilter())
             assert nearest[0][1] == pytest.approx(1, abs=1e-4)
 
 

@@ -102,6 +102,7 @@ def run_cell(page: Page, number: int) -> Locator:
     cell = page.locator(".jp-CodeCell").nth(number)
     cell.locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
+    expect(cell.locator(".jp-InputPrompt")).not_to_have_text("[ ]:")
     return cell.locator(".jp-OutputArea")
 
 
@@ -114,6 +115,8 @@ def test_the_gallery_lives_in_jupyterlab(lab: str, chromium: Browser, demo_libra
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{lab}lab/tree/photos.ipynb?token={TOKEN}")
+    # Before the kernel is there, JupyterLab sometimes takes a key for nothing.
+    expect(page.locator("#jp-main-statusbar")).to_contain_text("Idle")
     shown = run_cell(page, 0)
     tiles = shown.locator(".fk-tile:visible")
     expect(tiles).to_have_count(25)

@@ -321,7 +321,7 @@ def test_a_service_that_does_not_answer_is_one_line_on_the_page() -> None:
 
     down: Any = Down()
     app = SearchApp(down)
-    assert app.bar.problem["values"]["message"] == "The service does not answer. Start it again."
+    assert app.bar.problem["key"] == "error.no_answer"
     assert app.children == (app.bar,)
 
 
@@ -337,7 +337,7 @@ def test_the_service_is_asked_only_when_somebody_sees_the_page(monkeypatch: pyte
     app = SearchApp.of_service()
     assert app.bar.problem == {}
     press(app.bar, kind="shown")
-    assert "does not answer" in app.bar.problem["values"]["message"]
+    assert app.bar.problem["key"] == "error.no_answer"
 
 
 def test_importing_the_app_loads_no_models_and_no_tables() -> None:

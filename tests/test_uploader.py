@@ -158,6 +158,24 @@ def test_what_is_no_picture_or_too_large_is_refused_by_name(
     ]
 
 
+def test_a_file_that_goes_away_is_refused_and_the_others_are_taken(
+    demo_library: Library, demo_photos: DemoPhotos, tmp_path: Path, show: Callable[..., Page]
+) -> None:
+    uploader = Uploader(demo_library)
+    page = show(uploader)
+    page.evaluate("""() => { // as when the card that it lies on is pulled out
+      const read = Blob.prototype.arrayBuffer;
+      Blob.prototype.arrayBuffer = function () {
+        return this.name === "gone.heic" ? Promise.reject(new DOMException("gone")) : read.call(this);
+      };
+    }""")
+    (tmp_path / "gone.heic").write_bytes(b"not there")
+    choose(page, [tmp_path / "gone.heic", demo_photos.probe])
+    page.get_by_text("gone.heic: The file can't be read.").wait_for()
+    until(page, lambda: len(uploader.pictures) == 1)
+    assert page.locator("[aria-busy=true]").count() == 0
+
+
 def test_a_damaged_picture_is_said_in_words(demo_library: Library, tmp_path: Path, show: Callable[..., Page]) -> None:
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing more")
     uploader = Uploader(demo_library)
@@ -241,6 +259,24 @@ def test_the_camera_takes_a_picture_and_is_let_go(demo_library: Library, show: C
     until(page, lambda: [probe["name"] for probe in uploader.probes] == ["camera.jpg"])
     assert not page.get_by_role("dialog").is_visible()
     assert page.evaluate("window.stream.getTracks().map((track) => track.readyState)") == ["ended"]
+
+
+@pytest.mark.parametrize("leave", ["document.querySelector('dialog').close()", "ending.abort()"])
+def test_a_camera_that_is_allowed_too_late_is_let_go(
+    leave: str, demo_library: Library, show: Callable[..., Page]
+) -> None:
+    page = show(Uploader(demo_library))
+    page.evaluate("""() => {
+      const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+      navigator.mediaDevices.getUserMedia = async (wanted) => {
+        await new Promise((done) => (window.allow = done));
+        return (window.stream = await ask(wanted));
+      };
+    }""")
+    page.get_by_role("button", name="Use the camera").click()
+    page.evaluate(leave)
+    page.evaluate("allow()")
+    until(page, lambda: page.evaluate("window.stream?.getTracks().map((track) => track.readyState)") == ["ended"])
 
 
 def test_a_camera_that_is_not_allowed_is_said(demo_library: Library, show: Callable[..., Page]) -> None:

@@ -85,8 +85,11 @@ class Pages:
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
         sums: dict[tuple[str, str], int] = {}
+        tops = {
+            source: _common([other for of, other, _ in rows if of == source]) for source in {row[0] for row in rows}
+        }
         for source, folder, number in rows:
-            top = _common([other for of, other, _ in rows if of == source])
+            top = tops[source]
             parts = folder[len(top) :].split("/")[:-1]
             for depth in range(len(parts) + 1):
                 key = (source, top + "".join(part + "/" for part in parts[:depth]))

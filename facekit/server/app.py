@@ -125,7 +125,7 @@ def _answer(request: Request, status: int, detail: dict[str, Any], headers: Any 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, ServiceRefusal):
-        said = {"message": error.message, "remedy": error.remedy}
+        said = {"message": error.message, "remedy": error.remedy, "kind": error.kind}
         return _answer(request, error.status_code, said, error.headers)
     status = error.status_code if isinstance(error, HTTPException) else 500
     words = {404: "There is nothing here.", 405: "This address takes other methods."}

@@ -383,7 +383,7 @@ def _error(response: httpx2.Response) -> FacekitError:
         return LibraryBusyError(message, remedy)
     if kind.startswith("photo."):
         return PhotoError(Status(kind.removeprefix("photo.")), message)
-    if response.status_code == _NOT_FOUND:
+    if response.status_code == _NOT_FOUND and not kind:
         return UnknownIdError(message, remedy)
     reference = f" (reference {reference})" if reference else ""
-    return ServiceError(message, f"{remedy}{reference}".strip(), response.status_code)
+    return ServiceError(message, f"{remedy}{reference}".strip(), response.status_code, kind)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from facekit.server.client import RemoteLibrary
 
 _SECONDS = 0.3  # between two looks at a job
+_PATIENCE = 30.0  # seconds that a service may be silent: one that is started again takes some ten
 
 
 def follow(library: RemoteLibrary, job_ids: Sequence[str], progress: Progress, stop: Event) -> IngestReport:
@@ -43,7 +44,7 @@ def _follow(library: RemoteLibrary, job_id: str, progress: Progress, stop: Event
     cancelled = False
     while job["total"] is None and job["state"] in {"queued", "running"} and not stop.is_set():
         time.sleep(_SECONDS)
-        job = library.job(job_id)
+        job = _look(library, job_id)
     with show_progress(job["total"] or 0, progress if job["total"] else False) as advance:
         done = 0
         while True:
@@ -55,10 +56,22 @@ def _follow(library: RemoteLibrary, job_id: str, progress: Progress, stop: Event
                 library.cancel(job_id)
                 cancelled = True
             time.sleep(_SECONDS)
-            job = library.job(job_id)
+            job = _look(library, job_id)
     if job["state"] == "failed":
         raise ServiceError(job["problem"] or "The ingest failed.", "What is done is kept: run it again to go on.")
     return _report(job)
+
+
+def _look(library: RemoteLibrary, job_id: str) -> dict[str, Any]:
+    """A job as it is; a service that does not answer is given some time: the job goes on, or is taken up again."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return library.job(job_id)
+        except ServiceError as error:
+            if error.status or time.monotonic() > deadline:
+                raise
+            time.sleep(_SECONDS)
 
 
 def _report(job: dict[str, Any]) -> IngestReport:

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 # in a row, and here a fifteen-character password would see 14,400 a day.
 FAILED_SIGN_INS_A_NAME = 10
 SIGN_INS_AN_ADDRESS = 60  # the right ones too: an office, or the web app, has one address
-# A gallery that scrolls asks for some 50 thumbnails a second; a search takes some 0.1 s of the models.
-REQUESTS = 3000
+# Somebody who leafs through a gallery asks for some 50 thumbnails a second, and without accounts all are one
+# somebody; a search takes some 0.1 s of the models.
+REQUESTS = 12_000
 SEARCHES = 600
 
 UPLOAD_BYTES = 64 * 2**20  # several of the largest photos that phones make (some 12 MB)

@@ -27,7 +27,7 @@ _STOP_SECONDS = 20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Published:
-    """A service that this process has started; it ends with `stop`, or with this process's own service manager.
+    """A service that this process has started; it ends with `stop`, or with this process.
 
     ``url`` is the service's address, which `facekit.open` takes, and ``app_url`` the page's, or None.
     """
@@ -94,15 +94,16 @@ def publish(
         If the service does not start; the message says why.
     """
     folder = Path(folder).expanduser().resolve()
-    command = [sys.executable, "-m", "facekit", "--library", str(folder), "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "facekit", "--library", str(folder), "serve", "--port", str(port), "--stop-at-eof"]
     command += [f"--root={os.fspath(root)}" for root in roots]
     command += ["--app", "--app-port", str(app_port)] if app else []
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(  # noqa: S603 - our own command
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # it ends with this process, and with it the service
             stdout=subprocess.DEVNULL,
             stderr=errors,
+            start_new_session=True,  # a notebook's interrupted cell must not stop the page
         )
         try:
             address = _address(folder, process, errors, app=app)

@@ -30,6 +30,8 @@ class ServiceRefusal(HTTPException):
         What to do next.
     headers : mapping of str to str, optional
         The answer's headers.
+    kind : str, optional
+        What a program can tell the refusal by.
     """
 
     def __init__(
@@ -38,8 +40,11 @@ class ServiceRefusal(HTTPException):
         message: str,
         remedy: str = "",
         headers: Mapping[str, str] | None = None,
+        *,
+        kind: str = "",
     ) -> None:
         super().__init__(status, {"message": message, "remedy": remedy}, headers)
+        self.kind = kind
         self.message = message
         self.remedy = remedy
 
@@ -49,7 +54,7 @@ class RefusalDetail(BaseModel):
 
     message: str = Field(description="What happened, in one sentence.")
     remedy: str = Field("", description="What to do next.")
-    kind: str = Field("", description="What a program can tell by: no_face, busy, or photo. and a photo's status.")
+    kind: str = Field("", description="What a program can tell by: no_face, busy, folder, no_folder, photo.STATUS.")
     reference: str = Field("", description="The request's id, under which the service's log has more.")
 
 

@@ -40,6 +40,7 @@ def serve(
     roots: Sequence[Path] = (),
     app_port: int | None = None,
     device: str = "auto",
+    stop_at_eof: bool = False,
     tell: Callable[[str], None] = print,
 ) -> None:
     """Serve a library until Ctrl-C.
@@ -56,6 +57,8 @@ def serve(
         Where the web app listens, on the same host; 0 takes a free one, None is no app.
     device : {"auto", "cpu", "cuda"}
         Where the models run.
+    stop_at_eof : bool
+        Stop when standard input ends, as it does when the process that started this one is gone.
     tell : callable
         Is given each line for the person who started it.
 
@@ -104,6 +107,8 @@ def serve(
             ws="none",
         )
         server = uvicorn.Server(config)
+        if stop_at_eof:
+            Thread(target=_stop_at_eof, args=(server,), name="facekit-stdin", daemon=True).start()
         if app_port is None:
             tell(f"facekit serves {folder} at {url} ({'with' if accounts else 'without'} accounts; {url}/docs)")
         else:
@@ -113,6 +118,12 @@ def serve(
         server.run(sockets=[listening])
     if page and page.problem:
         raise page.problem
+
+
+def _stop_at_eof(server: uvicorn.Server) -> None:
+    while sys.stdin.buffer.read(1024):
+        pass
+    server.should_exit = True
 
 
 class _Page(Thread):

@@ -166,9 +166,9 @@ class Service:
             allowed = there = False
         if not allowed:
             message = "Photos may not come from this folder."
-            raise ServiceRefusal(403, message, "Whoever runs the service allows folders.")
+            raise ServiceRefusal(403, message, "Whoever runs the service allows folders.", kind="folder")
         if not there:
-            raise ServiceRefusal(404, "There is no such folder.", "Check how it is written.")
+            raise ServiceRefusal(404, "There is no such folder.", "Check how it is written.", kind="no_folder")
         return str(real)
 
     def allows(self, path: str) -> bool:

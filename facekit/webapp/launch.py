@@ -119,6 +119,7 @@ def start(
     shutil.copyfile(page or notebook(), folder / "app" / "search.ipynb")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FACEKIT_")}
     environment["FACEKIT_SERVICE"] = service_url
+    environment["FACEKIT_APP_LOG"] = str(log.absolute())
     # Voila looks for templates in Jupyter's folders; ours lie in the package.
     environment["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(HERE), os.environ.get("JUPYTER_PATH", "")]))
     log.parent.mkdir(parents=True, exist_ok=True)

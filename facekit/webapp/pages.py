@@ -38,8 +38,8 @@ CONTENT_SECURITY = (
     "img-src 'self' blob: data:; media-src 'self' blob:; font-src 'self' data:; worker-src 'self' blob:; "
     "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
-# An upload is one message. Over Tornado's 10 MiB the connection drops without a word, and a browser that can't scale a
-# photo down sends it in original size: 48 Mpx are up to 15 MB as a JPEG.
+# An upload is one message. Over Tornado's 10 MiB the connection drops without a word, and the uploader sends what a
+# browser can't scale down, a HEIC, as it is: up to 8 MiB. Twice that leaves room.
 MESSAGE_BYTES = 16 * 2**20
 CHECK_SECONDS = 60  # a kernel that no page has connected to in this time is ended; a slow phone loads the page in 30 s
 CULL_SECONDS = 600  # a kernel nobody is connected to; long enough for a phone that was put away for a moment

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import traitlets
 from ipywidgets import Layout, VBox
 
 from facekit.errors import FacekitError
+from facekit.logs import log_only_into
 from facekit.widgets.appbar import AppBar
 from facekit.widgets.base import EXPIRED, Widget, handler
 from facekit.widgets.panels import LibraryPanel
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 ADDRESS = "FACEKIT_SERVICE"
 """The environment variable that says where the service is."""
+
+LOG = "FACEKIT_APP_LOG"
+"""The environment variable that says where an app's kernel logs."""
 
 _READERS = ("search", "gallery")
 _WRITERS = (*_READERS, "ingest")
@@ -65,6 +70,8 @@ class SearchApp(VBox):  # type: ignore[misc]  # ipywidgets has no types
         """
         from facekit.server.client import RemoteLibrary
 
+        if log := os.environ.get(LOG):
+            log_only_into(Path(log))
         address = os.environ.get(ADDRESS)
         if not address:
             message = f"The environment's {ADDRESS} does not say where the service is."

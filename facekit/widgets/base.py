@@ -13,7 +13,8 @@ import anywidget
 import traitlets
 from loguru import logger
 
-from facekit.errors import FacekitError, NoFaceError, PhotoError, ServiceError
+from facekit.errors import FacekitError, LibraryBusyError, NoFaceError, PhotoError, ServiceError
+from facekit.logs import quiet_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,18 @@ _EXPORT = re.compile(r"^export (?=const |(?:async )?function |class )", re.MULTI
 
 UNAUTHORIZED = 401  # RFC 9110, 15.5.2: a service does not know who is asking, or not any more
 EXPIRED = "error.expired"
+
+# What a service says, by its kind or else its status; everything else is shown in its own words.
+_SERVICE: dict[str | int, str] = {
+    0: "error.no_answer",
+    UNAUTHORIZED: EXPIRED,
+    403: "error.forbidden",
+    429: "error.too_often",
+    "folder": "error.folder",
+    "no_folder": "error.no_folder",
+}
+
+quiet_console()  # loguru's own handler prints the values of variables, among them what somebody types
 
 P = ParamSpec("P")
 W = TypeVar("W", bound="Widget")
@@ -67,18 +80,27 @@ class Widget(anywidget.AnyWidget):
 
 def problem_of(error: BaseException, reference: str) -> dict[str, Any]:
     """What a person is shown of a failure: the key of a text with its values, and the log's reference."""
-    values: dict[str, Any] = {"reference": reference}
+    key = _key_of(error)
+    if key == EXPIRED:
+        return {"key": key, "values": {}}
+    if key == "error.said" and isinstance(error, ServiceError):  # its message has the service's own reference
+        return {"key": key, "values": {"message": str(error)}}
+    values = {"message": str(error)} if key == "error.said" else {}
+    if isinstance(error, ServiceError):
+        theirs = re.search(r"\(reference (\w+)\)", error.remedy)
+        reference = theirs[1] if theirs else reference
+        values["seconds"] = "".join(re.findall(r"\d+", error.remedy)[:1])
+    return {"key": key, "values": values | {"reference": reference}}
+
+
+def _key_of(error: BaseException) -> str:
+    """The text for a failure."""
+    if isinstance(error, ServiceError):
+        return _SERVICE.get(error.kind or error.status, "error.said")
+    kinds = {NoFaceError: "error.no_face", LibraryBusyError: "error.running", FacekitError: "error.said"}
     if isinstance(error, PhotoError):
-        return {"key": f"error.photo.{error.status}", "values": values}
-    if isinstance(error, NoFaceError):
-        return {"key": "error.no_face", "values": values}
-    if isinstance(error, ServiceError) and error.status == UNAUTHORIZED:
-        return {"key": EXPIRED, "values": {}}
-    if isinstance(error, ServiceError) and error.status:  # the reference in its message is the service's
-        return {"key": "error.said", "values": {"message": str(error)}}
-    if isinstance(error, FacekitError):
-        return {"key": "error.said", "values": values | {"message": str(error)}}
-    return {"key": "error.internal", "values": values}
+        return f"error.photo.{error.status}"
+    return next((key for kind, key in kinds.items() if isinstance(error, kind)), "error.internal")
 
 
 def handler(method: Callable[Concatenate[W, P], None]) -> Callable[Concatenate[W, P], None]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 from loguru import logger
 
-from facekit.errors import FacekitError
+from facekit.errors import FacekitError, ServiceError
 from facekit.widgets.base import Widget, handler, script, style
 from facekit.widgets.still import still_gallery
 from facekit.widgets.tiles import Tile, Tiles, tiles_of
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from facekit.types import Photo
 
 _READERS = 8  # threads that fetch the thumbnails of a page: from a service, each of them takes a request
+_NOT_ABOUT_ONE = {0, 401, 429}  # no answer, not signed in any more, too often: the next one would fare no better
 _READING_FAILED = (FacekitError, OSError)  # a thumbnail that can't be had leaves its place empty
 
 
@@ -74,7 +75,9 @@ class Gallery(Widget):
 
     def show(self, what: Tiles | Hits | Library) -> None:
         """Show something else, from its first page on; nothing is selected any more."""
-        self._tiles = tiles_of(what)
+        tiles = tiles_of(what)
+        tiles.total()  # whoever does not answer leaves everything as it was
+        self._tiles = tiles
         with self.hold_sync():
             self.kind = self._tiles.kind
             self.selected = []
@@ -150,6 +153,8 @@ class Gallery(Widget):
         try:
             return self._tiles.thumbnail(tile) or b""
         except _READING_FAILED as error:
+            if isinstance(error, ServiceError) and error.status in _NOT_ABOUT_ONE:
+                raise
             logger.warning("No thumbnail of {}: {}", tile.title, error)
             return b""
 

@@ -95,8 +95,7 @@ class SearchPanel(Panel):
     def _show(self, hits: Hits | None) -> None:
         self.hits = hits
         self.form.show(hits)
-        if hits:
-            self.gallery.show(hits)
+        self.gallery.show(hits or _Chained(self.library, ()))
         self.gallery.layout.display = None if hits else "none"
 
     def _pictures_changed(self, _change: traitlets.Bunch) -> None:
@@ -147,6 +146,7 @@ class BrowsePanel(Panel):
         }
         self.choice = Choice(names=list(self._tiles), chosen="all", label="appbar.categories", counts=self._counts())
         self.gallery = Gallery(self._tiles["all"])
+        self._shown = "all"
         super().__init__(library, [self.choice, self.gallery])
         self.choice.observe(self._show, "chosen")
 
@@ -159,12 +159,22 @@ class BrowsePanel(Panel):
         return {name: tiles.total() for name, tiles in self._tiles.items()}
 
     def _show(self, change: traitlets.Bunch) -> None:
-        _show_tiles(self.gallery, self._tiles[change.new])
+        if change.new != self._shown:
+            _show_tiles(self.gallery, self, change.new)
+
+    def show(self, name: str) -> None:
+        """Show a category."""
+        try:
+            self.gallery.show(self._tiles[name])
+        except Exception:
+            self.choice.chosen = self._shown  # so that it can be chosen again
+            raise
+        self._shown = name
 
 
 @handler
-def _show_tiles(gallery: Gallery, tiles: Tiles) -> None:
-    gallery.show(tiles)
+def _show_tiles(_gallery: Gallery, panel: BrowsePanel, name: str) -> None:
+    panel.show(name)
 
 
 class LibraryPanel(Panel):
@@ -183,6 +193,8 @@ class LibraryPanel(Panel):
     ----------
     gallery, search, ingest : BrowsePanel, SearchPanel, IngestPanel
         The pages.
+    turned_to : str
+        The name of the page that is shown.
     """
 
     def __init__(
@@ -193,6 +205,7 @@ class LibraryPanel(Panel):
     ) -> None:
         self.bar = bar or Choice()
         self._pages: dict[str, Panel] = {}
+        self.turned_to = ""
         self._listeners: list[Callable[[Widget], None]] = [self._speak_alike]
         self._links: list[traitlets.link] = []
         super().__init__(library, [] if bar else [self.bar])
@@ -222,11 +235,12 @@ class LibraryPanel(Panel):
         shown = self._page(name)
         for page in self._pages.values():
             page.layout.display = None if page is shown else "none"
+        self.turned_to = name
 
     def refresh(self) -> None:
         """Read again what the pages show."""
         for page in self._pages.values():
-            page.refresh()
+            _refresh(next(parts(page)), page)
 
     def on_part(self, callback: Callable[[Widget], None]) -> None:
         """Call this with each widget of the pages, with those to come as well."""
@@ -241,8 +255,7 @@ class LibraryPanel(Panel):
             link.unlink()
         for part in parts(self):
             part.unobserve_all("problem")  # what still runs in a thread has nobody left to tell
-            part.close()
-        self.close()
+        _close(self)
 
     def _turned(self, _change: traitlets.Bunch) -> None:
         _turn(self.bar, self)
@@ -265,9 +278,19 @@ class LibraryPanel(Panel):
 
 
 @handler
+def _refresh(_part: Widget, page: Panel) -> None:
+    page.refresh()
+
+
+@handler
 def _turn(bar: Choice, panel: LibraryPanel) -> None:
-    if bar.chosen:
+    if not bar.chosen or bar.chosen == panel.turned_to:
+        return
+    try:
         panel.show(bar.chosen)
+    except Exception:
+        bar.chosen = panel.turned_to  # so that it can be chosen again
+        raise
 
 
 def parts(box: DOMWidget) -> Iterator[Widget]:
@@ -276,6 +299,14 @@ def parts(box: DOMWidget) -> Iterator[Widget]:
         if isinstance(child, Widget):
             yield child
         yield from parts(child)
+
+
+def _close(box: DOMWidget) -> None:
+    """Close a widget and all in it."""
+    for child in getattr(box, "children", ()):
+        _close(child)
+    box.layout.close()
+    box.close()
 
 
 class _Chained:

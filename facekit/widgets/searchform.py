@@ -95,7 +95,7 @@ class SearchForm(Widget):
             "folder": self.folder or None,
             "after": self.after or None,
             # the search takes photos from before that moment; a person means "up to and with that day"
-            "before": _day(self.before) + timedelta(days=1) if self.before else None,
+            "before": _day_after(self.before) if self.before else None,
             "include_poor": self.include_poor,
         }
 
@@ -171,6 +171,11 @@ def _notes(hits: Hits) -> list[dict[str, Any]]:
     if hits and len(hits) == hits.top_k:
         notes.append({"key": "searchform.limited", "values": {"count": hits.top_k}})
     return notes
+
+
+def _day_after(text: str) -> date:
+    day = _day(text)
+    return day if day == date.max else day + timedelta(days=1)
 
 
 def _day(text: str) -> date:

@@ -86,5 +86,9 @@ class SignIn(Widget):
         self._inside = True
         self.notice = ""
         self.keep(token)
-        for callback in self._callbacks:
-            callback()
+        try:
+            for callback in self._callbacks:
+                callback()
+        except Exception:
+            self._inside = False  # the form is still there, and may be tried again
+            raise

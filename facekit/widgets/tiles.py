@@ -23,7 +23,7 @@ class Tile:
 
     ``key`` names it in a selection, ``title`` says where the photo lies. ``boxes`` are in 0..1 of the thumbnail;
     ``chosen`` is the one that matters, -1 where none does; ``face_id`` is the face that the large view emphasises.
-    ``note`` says why a photo could not be used.
+    ``note`` says why a photo could not be used, or why a face is poor; ``note_key`` is the short text for that, or "".
     """
 
     key: str
@@ -36,6 +36,7 @@ class Tile:
     similarity: float | None = None
     person: str | None = None
     note: str = ""
+    note_key: str = ""
 
 
 class Tiles(Protocol):
@@ -174,8 +175,16 @@ def _face_tile(face: Face, path: str) -> Tile:
         face_id=face.face_id,
         person=face.person,
         note=face.quality.reason or "",
+        note_key=_note_key(face.quality.reason),
     )
 
 
 def _name(path: str) -> str:
     return path.replace("\\", "/").rstrip("/").rpartition("/")[2] or path
+
+
+def _note_key(reason: str | None) -> str:
+    """The key of the text that says in short why a face is poor, or ""."""
+    words = {"too small": "small", "too blurred": "blurred", "turned away": "turned"}
+    found = [key for said, key in words.items() if (reason or "").startswith(said)]
+    return f"gallery.poor.{found[0]}" if found else ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from facekit.errors import FacekitError
+from facekit.errors import FacekitError, PhotoError
 from facekit.images import read_image, thumbnail
 from facekit.widgets.base import Widget, handler, problem_of, script, style
 
@@ -108,10 +108,10 @@ class Uploader(Widget):
             picture.preview = thumbnail(read_image(picture.data, max_side=_PREVIEW_SIDE), _PREVIEW_SIDE)
             if not picture.faces:
                 picture.problem = {"key": "error.no_face", "values": {}}
-        except FacekitError as error:
+        except PhotoError as error:
             picture.problem = problem_of(error, "")
-        except Exception:
-            picture.problem = {"key": "error.internal", "values": {}}
+        except Exception as error:
+            picture.problem = problem_of(error, "")
             raise
         finally:
             self._pictures.append(picture)

@@ -1,5 +1,5 @@
 // A row of choices; with title, language, theme and sign-out around it where it is the app's bar.
-import { el, frame, languageOf, problemLine, say, translator, watch } from "./shared.js";
+import { el, frame, languageOf, problemLine, recall, remember, say, translator, watch } from "./shared.js";
 
 const KEYS = { "data-lm-suppress-shortcuts": "true" };
 const LANGUAGES = { en: "English", ru: "Русский" };
@@ -39,31 +39,36 @@ function render({ model, el: host, signal }) {
 }
 
 function settings(model, tell, signal) {
+  const ours = "voila" in document.body.dataset; // the app's page; in JupyterLab theme and language are not ours to set
   const language = tell(el("select", { ...KEYS, onchange: () => {
-    localStorage.setItem("fk-language", language.value);
+    remember("localStorage", "fk-language", language.value);
     model.set("language", language.value);
     model.save_changes();
   } }, ...Object.entries(LANGUAGES).map(([code, name]) => el("option", { value: code, lang: code }, name))),
   "appbar.language", {}, "aria-label");
-  const remembered = localStorage.getItem("fk-language");
+  const remembered = recall("localStorage", "fk-language");
   if (remembered in LANGUAGES && remembered !== model.get("language")) {
     model.set("language", remembered);
     model.save_changes();
   }
-  watch(model, ["language"], () => (language.value = languageOf(model)), signal);
+  watch(model, ["language"], () => {
+    language.value = languageOf(model);
+    if (ours) document.documentElement.lang = language.value;
+  }, signal);
 
   const theme = tell(el("select", { ...KEYS, onchange: () => {
-    if (theme.value === "auto") localStorage.removeItem("fk-theme");
-    else localStorage.setItem("fk-theme", theme.value);
+    remember("localStorage", "fk-theme", theme.value === "auto" ? null : theme.value);
     applyTheme();
   } }, ...THEMES.map((name) => tell(el("option", { value: name }), `appbar.theme.${name}`))), "appbar.theme", {}, "aria-label");
   const system = matchMedia("(prefers-color-scheme: dark)");
   const applyTheme = () => {
+    if (!ours) return;
     const dark = theme.value === "auto" ? system.matches : theme.value === "dark";
     document.body.dataset.jpThemeLight = String(!dark);
   };
-  const kept = localStorage.getItem("fk-theme");
+  const kept = recall("localStorage", "fk-theme");
   theme.value = THEMES.includes(kept) ? kept : "auto";
+  theme.hidden = !ours;
   system.addEventListener("change", applyTheme, { signal });
   applyTheme();
 

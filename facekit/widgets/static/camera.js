@@ -9,20 +9,23 @@ export function camera(model, signal, taken, failed) {
   const dialog = el("dialog", { class: "fk-camera" }, video, el("div", { class: "fk-row" }, shoot, cancel));
   const button = el("button", { type: "button", onclick: open });
   let stream = null;
+  let turn = 0; // grows when the camera is let go: what was asked for before is not wanted any more
   button.hidden = !(window.isSecureContext && navigator.mediaDevices?.getUserMedia);
 
   function stop() {
+    turn += 1;
     stream?.getTracks().forEach((track) => track.stop());
     stream = null;
     video.srcObject = null;
   }
 
   async function open() {
+    const mine = turn;
     shoot.disabled = true;
     dialog.showModal();
     try {
       const asked = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1600 } }, audio: false });
-      if (!dialog.open) { // closed while the person was asked
+      if (mine !== turn) { // closed, or the whole widget gone, while the person was asked
         asked.getTracks().forEach((track) => track.stop());
         return;
       }
@@ -32,7 +35,7 @@ export function camera(model, signal, taken, failed) {
       shoot.disabled = false;
       shoot.focus();
     } catch {
-      if (!dialog.open) return;
+      if (mine !== turn) return;
       dialog.close();
       failed("uploader.refused.camera");
     }

@@ -1,14 +1,14 @@
 // A page of photos or faces: look, select, turn the page, open the large view (large.js).
 import { largeView } from "./large.js";
-import { boxes, decimals, el, followTheme, pictures, problemLine, say, watch } from "./shared.js";
+import { boxes, decimals, el, frame, pictures, problemLine, say, watch } from "./shared.js";
 
 /** A thumbnail with its boxes exactly over it: the frame is square, so the picture's share of it follows from its shape. */
 function thumbnail(model, tile, view, urls, name) {
-  const frame = el("div", { class: "fk-frame" });
-  const missing = () => frame.replaceChildren(el("span", { class: "fk-muted" }, say(model, "gallery.no_picture")));
+  const square = el("div", { class: "fk-frame" });
+  const missing = () => square.replaceChildren(el("span", { class: "fk-muted" }, say(model, "gallery.no_picture")));
   if (!view?.byteLength) {
     missing();
-    return frame;
+    return square;
   }
   const alt = tile.boxes.length
     ? say(model, "gallery.alt", { name: tile.label, count: tile.boxes.length })
@@ -25,8 +25,8 @@ function thumbnail(model, tile, view, urls, name) {
   image.addEventListener("error", missing);
   image.src = urls.url(view);
   picture.append(image);
-  frame.append(picture);
-  return frame;
+  square.append(picture);
+  return square;
 }
 
 function tileOf(model, tile, view, urls) {
@@ -37,7 +37,10 @@ function tileOf(model, tile, view, urls) {
     text.append(el("span", {}, el("span", { class: "fk-muted" }, `${say(model, "gallery.similarity")} `), value));
   }
   if (tile.person) text.append(el("span", { class: "fk-person" }, tile.person));
-  if (tile.note) text.append(el("span", { class: "fk-note", title: tile.note }, tile.note));
+  if (tile.note) {
+    const words = tile.note_key ? say(model, tile.note_key) : tile.note;
+    text.append(el("span", { class: "fk-note", title: tile.note, lang: tile.note_key ? null : "en" }, words));
+  }
   return el("div",
     { class: "fk-tile", role: "option", tabindex: "-1", title: tile.title, "data-lm-suppress-shortcuts": "true" },
     thumbnail(model, tile, view, urls, name), text, el("span", { class: "fk-mark", "aria-hidden": "true" }));
@@ -83,6 +86,7 @@ function pager(model, turn, signal) {
 }
 
 function render({ model, el: host, signal }) {
+  const root = frame(model, host, signal, "gallery");
   const urls = pictures(signal);
   const count = el("p", { class: "fk-count", role: "status" });
   const clear = el("button", { type: "button", onclick: () => choose([]) });
@@ -90,8 +94,7 @@ function render({ model, el: host, signal }) {
   const empty = el("p", { class: "fk-empty fk-muted" });
   const large = largeView(model, signal, () => focus(Math.max(0, keys().indexOf(large.shown))));
   const head = el("div", { class: "fk-head" }, count, clear, pager(model, turn, signal));
-  const root = el("section", { class: "fk fk-gallery", "data-lm-suppress-shortcuts": "true" },
-    head, problemLine(model, signal), empty, grid, large.dialog);
+  root.append(head, problemLine(model, signal), empty, grid, large.dialog);
   let focused = 0; // the tile that Tab comes to
   let anchor = 0; // where a range begins
   let wanted = -1; // the tile to focus when the page that was asked for has come
@@ -217,11 +220,14 @@ function render({ model, el: host, signal }) {
     const words = [say(model, `gallery.count.${model.get("kind")}`, { count: model.get("total") })];
     if (selected.size) words.push(say(model, "gallery.selected", { count: selected.size }));
     count.textContent = words.join(" · ");
+    const pages = Math.ceil(model.get("total") / model.get("page_size"));
+    if (pages > 1) { // read out when the page was turned; seen in the pager
+      const place = say(model, "gallery.page_of", { page: model.get("page") + 1, pages });
+      count.append(el("span", { class: "fk-hidden" }, ` · ${place}`));
+    }
     clear.hidden = !selected.size;
   }, signal);
   watch(model, ["problem"], () => grid.removeAttribute("aria-busy"), signal);
-  followTheme(root, signal);
-  host.append(root);
 }
 
 export default { render };

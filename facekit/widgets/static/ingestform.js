@@ -64,7 +64,7 @@ function render({ model, el: host, signal }) {
       el("h2", {}, say(model, found.stopped ? "ingestform.stopped" : "ingestform.done", { time: duration(model, found.seconds) })),
       ...nothing,
       el("ul", { class: "fk-numbers" }, ...lines.map((name) => el("li", {}, say(model, `ingestform.${name}`, { count: found[name] })))),
-      ...found.warnings.map((warning) => el("p", { class: "fk-warning" }, `${say(model, "ingestform.warning")} ${warning}`)),
+      ...found.warnings.map((warning) => el("p", { class: "fk-warning" }, say(model, "ingestform.warning"), " ", el("span", { lang: "en" }, warning))),
       ...(found.stopped ? [el("p", {}, say(model, "ingestform.kept"))] : []),
       ...failures(found));
   };
@@ -72,8 +72,8 @@ function render({ model, el: host, signal }) {
     if (!count) return [];
     const head = ["file", "why"].map((name) => el("th", { scope: "col" }, say(model, `ingestform.${name}`)));
     const rows = failed.map((one) => el("tr", {},
-      el("td", { title: one.path }, one.path.split("/").pop()),
-      el("td", {}, el("strong", {}, say(model, `ingestform.status.${one.status}`)), el("br"), one.reason)));
+      el("td", {}, one.path),
+      el("td", {}, el("strong", {}, say(model, `ingestform.status.${one.status}`)), el("br"), el("span", { lang: "en" }, one.reason))));
     const more = count - failed.length;
     const caption = say(model, "ingestform.failures", { count });
     return [

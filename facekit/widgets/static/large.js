@@ -84,7 +84,7 @@ function fileSize(model, bytes) {
   return new Intl.NumberFormat(languageOf(model), format).format(amount);
 }
 
-/** What is known of a photo, as pairs of a text's key and words. */
+/** What is known of a photo, as pairs of a text's key and words, or an element with them. */
 function facts(model, large) {
   const status = say(model, `gallery.status.${large.status}`);
   const moment = () => // the camera's clock, whatever its zone: as it stands in the file
@@ -102,7 +102,7 @@ function facts(model, large) {
     ["size", large.width ? `${large.width} × ${large.height}` : ""],
     ["bytes", fileSize(model, large.bytes)],
     ["format", large.format],
-    ["status", large.reason ? `${status}: ${large.reason}` : status],
+    ["status", large.reason ? el("span", {}, status, ": ", el("span", { lang: "en" }, large.reason)) : status],
   ].filter(([, words]) => words);
 }
 
@@ -110,7 +110,7 @@ function facts(model, large) {
 export function largeView(model, signal, closed) {
   const urls = pictures(signal);
   const title = el("h2", { class: "fk-title" });
-  const place = el("span", { class: "fk-muted", role: "status" });
+  const place = el("span", { class: "fk-muted" });
   const problem = problemLine(model, signal);
   const list = el("dl", { class: "fk-facts" });
   const image = el("img", { draggable: "false", decoding: "async" });
@@ -136,7 +136,7 @@ export function largeView(model, signal, closed) {
   check.addEventListener("change", () => overlay.toggleAttribute("hidden", !check.checked));
   const tools = el("div", { class: "fk-tools" }, previous, next, zoomOut, whole, zoomIn, shown);
   const dialog = el("dialog", { class: "fk-large" },
-    el("header", {}, el("div", { class: "fk-names" }, title, place), tools, close),
+    el("header", {}, el("div", { class: "fk-names", role: "status" }, title, place), tools, close),
     problem, el("div", { class: "fk-body" }, stage, list));
   result.dialog = dialog;
 
@@ -145,7 +145,8 @@ export function largeView(model, signal, closed) {
     const pan = { ArrowLeft: [80, 0], ArrowRight: [-80, 0], ArrowUp: [0, 80], ArrowDown: [0, -80] }[event.key];
     const acts = {
       "+": () => view.scale(1.5), "=": () => view.scale(1.5), "-": () => view.scale(1 / 1.5), 0: () => view.reset(),
-      ArrowLeft: () => step(-1), ArrowRight: () => step(1),
+      // A key that is held down would ask for photos faster than they come.
+      ArrowLeft: () => event.repeat || step(-1), ArrowRight: () => event.repeat || step(1),
     };
     event.stopPropagation();
     if (pan && event.shiftKey) view.move(...pan);
@@ -184,7 +185,11 @@ export function largeView(model, signal, closed) {
       if (!signal?.aborted) requestAnimationFrame(draw);
       return;
     }
-    if (!dialog.open) dialog.showModal();
+    if (!dialog.open) {
+      // Unseen, or over another view's, it would block the page with nothing to close it by.
+      if (!dialog.parentElement.checkVisibility() || document.querySelector("dialog.fk-large[open]")) return;
+      dialog.showModal();
+    }
     const large = model.get("large");
     const ready = large.key === opened;
     stage.setAttribute("aria-busy", String(!ready));

@@ -74,6 +74,25 @@ export function pictures(signal) {
   };
 }
 
+/** What the browser keeps under a key ("localStorage" or "sessionStorage"); null where nothing is, or it may not. */
+export function recall(storage, key) {
+  try {
+    return window[storage].getItem(key);
+  } catch {
+    return null; // storage is forbidden
+  }
+}
+
+/** Have the browser keep this under a key, or nothing any more for null; where it may not, it is forgotten. */
+export function remember(storage, key, value) {
+  try {
+    if (value === null) window[storage].removeItem(key);
+    else window[storage].setItem(key, value);
+  } catch {
+    // storage is forbidden or full
+  }
+}
+
 /** Keep `el` in the host's theme: JupyterLab and Voila say theirs, VS Code too, otherwise the system's counts. */
 export function followTheme(node, signal) {
   const body = document.body;
@@ -106,8 +125,9 @@ export function problemLine(model, signal) {
   watch(model, ["problem", "language"], () => {
     const problem = model.get("problem") ?? {};
     line.textContent = problem.key ? say(model, problem.key, problem.values) : "";
+    line.lang = problem.key === "error.said" ? "en" : languageOf(model); // what Python says is in English
     const reference = problem.values?.reference;
-    if (reference) line.append(" ", el("small", {}, say(model, "common.reference", { reference })));
+    if (reference) line.append(" ", el("small", { lang: languageOf(model) }, say(model, "common.reference", { reference })));
     line.hidden = !problem.key;
   }, signal);
   return line;

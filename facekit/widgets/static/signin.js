@@ -1,12 +1,52 @@
 // Name and password. They travel in a message, once, and are nowhere in the widget's state.
-import { el, frame, problemLine, translator, watch } from "./shared.js";
+import { el, frame, problemLine, recall, remember, translator, watch } from "./shared.js";
 
 const KEYS = { "data-lm-suppress-shortcuts": "true" };
 const KEPT = "fk-refresh"; // in sessionStorage: gone when the tab is closed
+const RETRY = 300; // ms: a page that is loaded again may still be letting go
+
+let session = ""; // the lock that this page holds, and what lets go of it
+let release = () => {};
+
+/** Have a token's session for this page alone, as long as it is open; false where another tab has it. */
+function own(token) {
+  const name = `fk-${token.split(".")[0]}`; // the part that stays when a token is renewed
+  if (!navigator.locks || name === session) return Promise.resolve(true);
+  return new Promise((done) => {
+    navigator.locks.request(name, { ifAvailable: true }, (lock) => {
+      done(Boolean(lock));
+      if (!lock) return null;
+      release();
+      session = name;
+      return new Promise((free) => (release = free));
+    }).catch(() => done(true)); // locks are forbidden
+  });
+}
+
+function disown() {
+  release();
+  session = "";
+}
+
+/** Go on with the session that this tab had; a duplicated tab has a copy of another's token, which counts once only. */
+async function resume(model, signal) {
+  for (const wait of [0, RETRY]) {
+    if (wait) await new Promise((done) => setTimeout(done, wait));
+    const kept = recall("sessionStorage", KEPT);
+    if (!kept || signal?.aborted) return;
+    if (await own(kept)) {
+      model.send({ kind: "resume", token: kept });
+      return;
+    }
+  }
+  remember("sessionStorage", KEPT, null);
+}
 
 function render({ model, el: host, signal }) {
   const root = frame(model, host, signal, "signin");
   const tell = translator(model, signal);
+  let asked = false; // with name and password, here
+  let entered = false; // and they were right
   const name = el("input", { type: "text", name: "username", autocomplete: "username", autocapitalize: "off", spellcheck: "false",
     required: true, ...KEYS });
   const password = el("input", { type: "password", name: "password", autocomplete: "current-password", required: true, ...KEYS });
@@ -27,6 +67,7 @@ function render({ model, el: host, signal }) {
   const form = el("form", { onsubmit: (event) => {
     event.preventDefault();
     if (model.get("busy")) return;
+    asked = true;
     model.send({ kind: "sign_in", name: name.value, password: password.value });
     password.value = "";
     password.type = "password";
@@ -42,19 +83,26 @@ function render({ model, el: host, signal }) {
     root.setAttribute("aria-busy", String(busy));
     tell(notice, busy ? "" : model.get("notice"));
     notice.hidden = !notice.textContent;
+    if (busy || !entered) return;
+    asked = entered = false;
+    requestAnimationFrame(() => document.querySelector(".fk-appbar.fk-full nav button")?.focus()); // this form is gone
   }, signal);
 
   const hear = (content) => {
-    if (content?.kind === "token") sessionStorage.setItem(KEPT, content.token);
+    if (content?.kind === "token") {
+      remember("sessionStorage", KEPT, content.token);
+      own(content.token);
+      entered = asked;
+    }
     if (content?.kind === "forget") {
-      sessionStorage.removeItem(KEPT);
+      remember("sessionStorage", KEPT, null);
+      disown();
       (name.value ? password : name).focus();
     }
   };
   model.on("msg:custom", hear);
   signal?.addEventListener("abort", () => model.off("msg:custom", hear));
-  const kept = sessionStorage.getItem(KEPT);
-  if (kept) model.send({ kind: "resume", token: kept });
+  resume(model, signal);
 }
 
 export default { render };

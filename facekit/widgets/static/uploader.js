@@ -1,7 +1,7 @@
 // Pictures of the person to search for: drop, pick, paste or take them, and say which face is meant.
 import { camera } from "./camera.js";
 import { scaledDown } from "./scale.js";
-import { el, followTheme, pictures, problemLine, say, watch } from "./shared.js";
+import { el, frame, pictures, problemLine, say, watch } from "./shared.js";
 
 const ACCEPT = "image/*,.heic,.heif,.avif,.tif,.tiff";
 const PICTURE_NAME = /\.(jpe?g|png|webp|gif|bmp|heic|heif|hif|avif|tiff?)$/i;
@@ -12,6 +12,7 @@ function editable(node) {
 }
 
 function render({ model, el: host, signal }) {
+  const root = frame(model, host, signal, "uploader");
   const urls = pictures(signal);
   const refused = []; // what was not taken: { name, why, values }
   const pending = new Map(); // what Python has not answered yet, by id: a name
@@ -29,12 +30,26 @@ function render({ model, el: host, signal }) {
   const list = el("ul", { class: "fk-refused" });
   const cards = el("ul", { class: "fk-probes" });
   const status = el("p", { class: "fk-status", role: "status" });
-  const root = el("section", { class: "fk fk-uploader", "data-lm-suppress-shortcuts": "true" },
-    zone, status, problemLine(model, signal), el("div", { role: "alert" }, list), cards, device.dialog);
+  root.setAttribute("role", "region");
+  root.append(zone, status, problemLine(model, signal), el("div", { role: "alert" }, list), cards, device.dialog);
 
   function refuse(name, why, values = {}) {
     refused.push({ name, why, values });
     drawRefused();
+  }
+
+  /** What to send of a file, or why it is refused. */
+  async function prepare(file) {
+    const looksLike = file.type.startsWith("image/") || PICTURE_NAME.test(file.name);
+    try {
+      const small = await scaledDown(file);
+      // What this browser can't show (HEIC, TIFF) Python may be able to read.
+      if (small || (looksLike && file.size < model.get("largest"))) return { bytes: await (small ?? file).arrayBuffer() };
+    } catch {
+      return { why: "uploader.refused.unreadable" }; // gone or changed since it was chosen, or out of memory
+    }
+    if (!looksLike) return { why: "uploader.refused.kind" };
+    return { why: "uploader.refused.large", values: { megabytes: Math.floor(model.get("largest") / 2 ** 20) } };
   }
 
   /** Send pictures to Python, each small and in a message of its own: Jupyter's messages have a limit. */
@@ -48,17 +63,14 @@ function render({ model, el: host, signal }) {
       const id = `${Date.now()}-${sent++}`;
       pending.set(id, name);
       draw();
-      const small = await scaledDown(file);
+      const { bytes, why, values } = await prepare(file);
       if (signal?.aborted) return;
-      const looksLike = file.type.startsWith("image/") || PICTURE_NAME.test(file.name);
-      if (small || (looksLike && file.size < model.get("largest"))) {
-        // What this browser can't show (HEIC, TIFF) Python may be able to read.
-        model.send({ kind: "picture", id, name }, undefined, [await (small ?? file).arrayBuffer()]);
+      if (bytes) {
+        model.send({ kind: "picture", id, name }, undefined, [bytes]);
         continue;
       }
       pending.delete(id);
-      if (looksLike) refuse(name, "uploader.refused.large", { megabytes: Math.floor(model.get("largest") / 2 ** 20) });
-      else refuse(name, "uploader.refused.kind");
+      refuse(name, why, values);
       draw();
     }
   }
@@ -172,8 +184,6 @@ function render({ model, el: host, signal }) {
     pending.clear(); // what failed will not be answered
     draw();
   }, signal);
-  followTheme(root, signal);
-  host.append(root);
 }
 
 export default { render };
