@@ -41,7 +41,7 @@ def app(demo_folder: Path, lfw: Path, tmp_path_factory: pytest.TempPathFactory) 
     """The app without accounts, and folders from which photos may come."""
     folder = shutil.copytree(demo_folder, tmp_path_factory.mktemp("app") / "faces")
     roots = tmp_path_factory.mktemp("roots")
-    for photo in sorted(lfw.glob("*/*.jpg"))[:150]:
+    for photo in sorted(lfw.glob("*/*.jpg"))[:400]:
         (roots / "album" / photo.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(photo, roots / "album" / photo.parent.name)
     (roots / "broken").mkdir()
@@ -380,14 +380,14 @@ def test_an_ingest_shows_how_far_it_is_and_can_be_cancelled(app: SimpleNamespace
     turn_to(page, "Add photos")
     page.get_by_label("Folder with photos").fill(str(app.roots / "album"))
     page.locator(".fk-ingestform button[type=submit]").click()
-    expect(page.locator(".fk-progress-text")).to_have_text(re.compile(r"^[1-9]\d* of 150 files · .*files/s"))
+    expect(page.locator(".fk-progress-text")).to_have_text(re.compile(r"^[1-9]\d* of 400 files · .*files/s"))
     assert 0 < page.get_by_role("progressbar").evaluate("bar => bar.value / bar.max") < 1
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("heading", name="Stopped after")).to_be_visible()
     expect(page.locator(".fk-report")).to_contain_text("What is done is kept: start again to go on.")
     added = int(page.locator(".fk-numbers li").first.inner_text().split()[0])
-    assert 0 < added < 150
-    assert before < fk.open(app.folder).stats()["files"] < before + 150
+    assert 0 < added < 400
+    assert before < fk.open(app.folder).stats()["files"] < before + 400
 
 
 # -- with accounts -----------------------------------------------------------------------------------------------------

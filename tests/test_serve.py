@@ -220,7 +220,7 @@ def test_an_ingest_through_a_service_shows_progress_and_can_be_stopped(folder: P
         assert report.stopped
         assert 0 < seen[-1][0] < seen[-1][1] == 150
         assert library.stats()["files"] == 26 + seen[-1][0]
-        with pytest.raises(fk.UnknownIdError, match="no such folder"):
+        with pytest.raises(fk.ServiceError, match="no such folder"):
             library.ingest(some_people / "none")
 
 

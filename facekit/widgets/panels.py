@@ -240,7 +240,8 @@ class LibraryPanel(Panel):
     def refresh(self) -> None:
         """Read again what the pages show."""
         for page in self._pages.values():
-            _refresh(next(parts(page)), page)
+            if not isinstance(page, IngestPanel):  # it shows what has just happened
+                _refresh(next(parts(page)), page)
 
     def on_part(self, callback: Callable[[Widget], None]) -> None:
         """Call this with each widget of the pages, with those to come as well."""
