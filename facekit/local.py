@@ -6,7 +6,6 @@ import os
 import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -37,13 +36,14 @@ from facekit.library import PICTURE_SIDE, Library
 from facekit.lock import OwnerLock
 from facekit.logs import log_into, quiet_console
 from facekit.models.registry import load_detector, load_embedder, model_info
-from facekit.search import ImageSource, find, find_faces, probe_faces, read_probe, template
+from facekit.search import ImageSource, find, find_faces, moment, probe_faces, read_probe, template
 from facekit.settings import FILE, check_models, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
 from facekit.types import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import date
     from threading import Event
 
     import pandas as pd
@@ -283,7 +283,7 @@ class LocalLibrary(Library):
     ) -> IndexFilter:
         prefix = None if folder is None else LocalSource(folder, must_exist=False).prefix
         also = () if source is None and prefix is None else self._catalog.faces_at_second_places(source, prefix)
-        return IndexFilter(usable_only, source, prefix, _moment(after), _moment(before), also)
+        return IndexFilter(usable_only, source, prefix, moment(after), moment(before), also)
 
     # -- looking -------------------------------------------------------------------------------------------------
 
@@ -450,17 +450,3 @@ def _open_catalog(folder: Path) -> Catalog:
     except Exception as error:
         message = f"The catalog {path} can't be opened: {str(error).splitlines()[0]}."
         raise LibraryError(message, "Restore it from a backup, or make a new library from the photos.") from error
-
-
-def _moment(value: date | str | None) -> datetime | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError as error:
-            message = f"{value!r} is not a date."
-            raise FacekitError(message, "Write it as 2019-12-31 or 2019-12-31T18:30.") from error
-    if not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - photos' dates have no time zone
-    return value.replace(tzinfo=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -171,3 +172,18 @@ def find(
         )
         for rank, (photo_id, (similarity, row)) in enumerate(chosen, 1)
     ]
+
+
+def moment(value: date | str | None) -> datetime | None:
+    """The moment that a date, or the text of one, stands for: without a time zone, as photos' dates are."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError as error:
+            message = f"{value!r} is not a date."
+            raise FacekitError(message, "Write it as 2019-12-31 or 2019-12-31T18:30.") from error
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - photos' dates have no time zone
+    return value.replace(tzinfo=None)
