@@ -312,6 +312,19 @@ def test_a_session_that_ends_leads_back_to_the_form(
     assert app.bar.problem == {}
 
 
+def test_a_session_that_ends_while_a_picture_is_sent_leads_back_to_the_form(
+    signed_in: Callable[[str], tuple[SearchApp, Service]],
+    demo_photos: DemoPhotos,
+) -> None:
+    app, service = signed_in("viewer")
+    assert app.panel is not None
+    service.expired = True
+    upload(app.panel.search.uploader, demo_photos.probe)
+    assert app.panel is None
+    assert app.signin is not None
+    assert app.signin.notice == "error.expired"
+
+
 def test_a_service_that_does_not_answer_is_one_line_on_the_page() -> None:
     class Down:
         @property

@@ -182,6 +182,13 @@ def test_a_picture_that_crashes_its_decoder_costs_nobody_else_anything(
     assert client.post(UPLOAD, files={"file": demo_photos.probe.read_bytes()}).status_code == 200
 
 
+def test_a_picture_made_to_fill_the_memory_is_refused(client: TestClient) -> None:
+    stream = BytesIO()
+    Image.new("L", (8200, 8200)).save(stream, "PNG", compress_level=1)  # 67 megapixels in some 0.3 MB
+    answer = client.post(UPLOAD, files={"file": stream.getvalue()})
+    assert (answer.status_code, answer.json()["detail"]["kind"]) == (422, "photo.too_large")
+
+
 def test_pictures_are_asked_for_by_id_and_may_be_kept_by_the_browser(client: TestClient) -> None:
     photo = client.get("/api/v1/photos?limit=1").json()["photos"][0]
     for name, side in (("thumbnail", 512), ("picture", 2048)):
