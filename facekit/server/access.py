@@ -102,14 +102,11 @@ def needs(scope: Scope | None = None) -> Callable[..., Identity]:
 
     def identify(
         request: Request,
-        token: Annotated[str | None, Security(_bearer)],
-        key: Annotated[str | None, Security(_key_header)],
+        _token: Annotated[str | None, Security(_bearer)],  # these two are for the OpenAPI document
+        _key: Annotated[str | None, Security(_key_header)],
     ) -> Identity:
         access = access_of(request)
-        identity = access.identify(token or key or "")
-        if identity is None:
-            access.limits.request(address_of(request))
-            _refuse_a_stranger(known=bool(token or key))
+        identity = refuse_strangers(request)
         if identity.kind != "owner":  # who may read the files themselves is not held up
             who = address_of(request) if identity.kind == "local" else f"user {identity.name}"
             access.limits.request(who)
@@ -127,15 +124,18 @@ def needs(scope: Scope | None = None) -> Callable[..., Identity]:
 def credential_of(request: Request) -> str:
     """The access token or API key that a request brings, or ""."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
+    bearer = token.strip() if kind.lower() == "bearer" else ""
+    return bearer or request.headers.get("x-api-key", "")
 
 
-def refuse_strangers(request: Request) -> None:
-    """Let pass only who is known; what they may do is asked later."""
+def refuse_strangers(request: Request) -> Identity:
+    """Who a request comes from, if that is somebody known; what they may do is asked later."""
     access, credential = access_of(request), credential_of(request)
-    if access.identify(credential) is None:
+    identity = access.identify(credential)
+    if identity is None:
         access.limits.request(address_of(request))
         _refuse_a_stranger(known=bool(credential))
+    return identity
 
 
 def anybody(request: Request) -> None:
