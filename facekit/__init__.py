@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from facekit import models
     from facekit.errors import (
         DeviceError,
         EmbeddingError,
@@ -95,6 +96,7 @@ __all__ = [
     "align",
     "detect",
     "embed",
+    "models",
     "open",
     "publish",
     "read_image",
@@ -104,6 +106,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    if name == "models":
+        return import_module("facekit.models")  # a module that can be called
     if name not in _home:
         message = f"module 'facekit' has no attribute {name!r}"
         raise AttributeError(message)

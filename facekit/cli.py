@@ -10,20 +10,20 @@ import json
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from facekit.errors import FacekitError
-from facekit.types import Detail, TableName  # noqa: TC001 - typer reads it
+from facekit.measure_cli import bench, evaluate_app
+from facekit.models_cli import models_app
+from facekit.terminal import AsJson, Device, EngineName, note, out, plain, print_json, print_table
+from facekit.types import TableName  # noqa: TC001 - typer reads it
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from facekit.hits import Hits
     from facekit.library import Library
+    from facekit.types import Detail
 
 app = typer.Typer(
     name="facekit",
@@ -31,22 +31,25 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-models_app = typer.Typer(no_args_is_help=True)
-evaluate_app = typer.Typer(no_args_is_help=True)
 app.add_typer(models_app, name="models", help="The detectors and embedders, and their weights.")
 with suppress(ModuleNotFoundError):  # accounts come with the service's packages
     from facekit.server.users_cli import users_app
 
     app.add_typer(users_app, name="users", help="Who may use the service: accounts, roles and API keys.")
+app.command()(bench)
 app.add_typer(evaluate_app, name="evaluate", help="Measure accuracy on a labelled data set.")
 
-out = Console(highlight=False)
-note = Console(stderr=True, highlight=False)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, everything else on stderr.")]
-Device = Annotated[str, typer.Option(help="Where the models run: auto, cpu or cuda.")]
 DetectorName = Annotated[str | None, typer.Option("--detector", help="The detector of a new library.")]
 EmbedderName = Annotated[str | None, typer.Option("--embedder", help="The embedder of a new library.")]
+
+
+def _detail(text: str) -> Detail:
+    if text.isdecimal():
+        return int(text)
+    if text in {"normal", "fine"}:
+        return cast("Detail", text)
+    message = f"{text!r} is not normal, fine or a number of pixels."
+    raise typer.BadParameter(message)
 
 
 def main() -> None:
@@ -57,7 +60,7 @@ def main() -> None:
     try:
         app()
     except FacekitError as error:
-        note.print(f"[bold red]facekit:[/] {_plain(error.message)} {_plain(error.remedy)}".rstrip(), soft_wrap=True)
+        note.print(f"[bold red]facekit:[/] {plain(error.message)} {plain(error.remedy)}".rstrip(), soft_wrap=True)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         note.print("facekit: stopped.")
@@ -128,14 +131,19 @@ def ingest(
     detector: DetectorName = None,
     embedder: EmbedderName = None,
     device: Device = "auto",
-    detail: Annotated[Detail, typer.Option(help="How closely to look: fine finds the odd small face more.")] = "normal",
+    engine: EngineName = "auto",
+    detail: Annotated[
+        str,
+        typer.Option(help="How closely to look: normal, fine, or the longest side in pixels that is looked at."),
+    ] = "normal",
     as_json: AsJson = False,
 ) -> None:
     """Bring photos into the library: detect and embed every face. Run it again after a stop, or for new photos."""
-    with _open(context, detector=detector, embedder=embedder, device=device) as library:
-        report = library.ingest(*folders, detail=detail)
+    look = _detail(detail)
+    with _open(context, detector=detector, embedder=embedder, device=device, engine=engine) as library:
+        report = library.ingest(*folders, detail=look)
     if as_json:
-        _print_json(report.to_dict())
+        print_json(report.to_dict())
     else:
         out.print(repr(report), markup=False, soft_wrap=True)
     if report.stopped:
@@ -162,10 +170,11 @@ def search(
     include_poor: Annotated[bool, typer.Option(help="Also faces too small, blurred or turned away.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write the result as a page, with the faces framed.")] = None,
     device: Device = "auto",
+    engine: EngineName = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Find the photos of a person."""
-    with _open_existing(context, device=device) as library:
+    with _open_existing(context, device=device, engine=engine) as library:
         hits = library.search(
             list(probes),
             top_k=top_k,
@@ -180,7 +189,7 @@ def search(
         if html:
             hits.save_html(html)
     if as_json:
-        _print_json(hits.to_dict())
+        print_json(hits.to_dict())
     else:
         _print_hits(hits)
         if html:
@@ -198,9 +207,9 @@ def photos(
         frame = library.photos(status)[["path", "status", "reason", "faces"]]
     rows = json.loads(frame.to_json(orient="records"))
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
-    _print_table(["photo", "status", "reason", "faces"], [[row[name] for name in row] for row in rows])
+    print_table(["photo", "status", "reason", "faces"], [[row[name] for name in row] for row in rows])
     out.print(f"{len(rows)} photos")
 
 
@@ -223,26 +232,29 @@ def stats(context: typer.Context, as_json: AsJson = False) -> None:
     with _open_existing(context) as library:
         numbers = library.stats()
     if as_json:
-        _print_json(numbers)
+        print_json(numbers)
     else:
-        _print_table(["", ""], [[name, value] for name, value in numbers.items()])
+        print_table(["", ""], [[name, value] for name, value in numbers.items()])
 
 
 @app.command()
-def doctor(context: typer.Context, device: Device = "auto", as_json: AsJson = False) -> None:
+def doctor(
+    context: typer.Context, device: Device = "auto", engine: EngineName = "auto", as_json: AsJson = False
+) -> None:
     """Check versions, weights, the device and, where there is one, the library."""
     from facekit.doctor import Doctor, examine_machine
-    from facekit.local import DETECTOR, EMBEDDER
+    from facekit.models.registry import default_models
 
     folder: Path = context.obj
     if (folder / "library.toml").exists():
-        with _open(context, device=device) as library:
+        with _open(context, device=device, engine=engine) as library:
             result = library.doctor()
     else:
         note.print(f"There is no library in {folder}; the machine only is checked.", markup=False)
-        result = Doctor(tuple(examine_machine(DETECTOR, EMBEDDER, device)))
+        detector, embedder, _ = default_models()
+        result = Doctor(tuple(examine_machine(detector, embedder, device, engine)))
     if as_json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
     else:
         out.print(repr(result), markup=False, soft_wrap=True)
     if not result:
@@ -263,6 +275,7 @@ def serve(
         typer.Option(help="A folder from which photos may be ingested over HTTP; repeat it for several."),
     ] = None,
     device: Device = "auto",
+    engine: EngineName = "auto",
     log_json: Annotated[bool, typer.Option(help="Log to stderr, one JSON document a line.")] = False,
     stop_at_eof: Annotated[
         bool, typer.Option(help="Stop when standard input ends: for programs that start it.")
@@ -284,104 +297,10 @@ def serve(
         roots=root or (),
         app_port=app_port if with_app else None,
         device=device,
+        engine=engine,
         stop_at_eof=stop_at_eof,
         tell=lambda line: out.print(line, markup=False, soft_wrap=True),
     )
-
-
-@app.command()
-def bench(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of photos.")],
-    device: Device = "auto",
-    as_json: AsJson = False,
-) -> None:
-    """Measure the speed of every stage on your photos, beside a loop written with deepface."""
-    from facekit.bench import bench as run_bench
-
-    result = run_bench(folder, device=device)
-    if as_json:
-        _print_json(result.to_dict())
-    else:
-        out.print(repr(result), markup=False, soft_wrap=True)
-
-
-@evaluate_app.command("lfw")
-def evaluate_lfw(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="One folder a person, and the pairs files.")],
-    detector: Annotated[str, typer.Option(help="The detector.")] = "yunet",
-    embedder: Annotated[str, typer.Option(help="The embedder.")] = "sface",
-    device: Device = "auto",
-    html: Annotated[Path, typer.Option(help="Where the ROC page goes.")] = Path("lfw-roc.html"),
-    as_json: AsJson = False,
-) -> None:
-    """Measure verification and retrieval on Labeled Faces in the Wild."""
-    from facekit.evaluate import evaluate_lfw as run_evaluation
-
-    result = run_evaluation(folder, detector=detector, embedder=embedder, device=device, html=html)
-    note.print(f"The ROC page: {html}", markup=False, soft_wrap=True)
-    if as_json:
-        _print_json(result.to_dict())
-    else:
-        out.print(repr(result), markup=False, soft_wrap=True)
-
-
-@models_app.command("list")
-def list_models(as_json: AsJson = False) -> None:
-    """List the models, and whether their weights are here."""
-    from facekit.models.registry import models_table
-
-    rows = models_table()
-    if as_json:
-        _print_json(rows)
-        return
-    names = ["name", "task", "dimension", "licence", "present"]
-    _print_table(names, [[row[name] for name in names] for row in rows])
-
-
-@models_app.command()
-def fetch(names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="By default all.")] = None) -> None:
-    """Bring the weights of models onto this machine."""
-    from facekit.models.registry import MODELS, model_info
-    from facekit.models.weights import fetch as fetch_weights
-
-    for name in names or list(MODELS):
-        for file in model_info(name).weights:
-            out.print(f"{name}: {fetch_weights(file)}", markup=False, soft_wrap=True)
-
-
-@models_app.command()
-def verify(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="By default all.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Check that the weights on this machine are the files they should be."""
-    from facekit.models.registry import MODELS, model_info
-    from facekit.models.weights import verify as verify_weights
-
-    rows = [
-        {"name": name, "file": file.name, "state": verify_weights(file)}
-        for name in names or list(MODELS)
-        for file in model_info(name).weights
-    ]
-    if as_json:
-        _print_json(rows)
-    else:
-        _print_table(["name", "file", "state"], [list(row.values()) for row in rows])
-    if any(row["state"] != "ok" for row in rows):
-        raise typer.Exit(1)
-
-
-def _print_json(document: object) -> None:
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
-
-
-def _print_table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    table = Table(show_header=any(names), header_style="bold")
-    for name in names:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*("" if value is None else _plain(value) for value in row))
-    out.print(table)
 
 
 def _print_hits(hits: Hits) -> None:
@@ -389,17 +308,10 @@ def _print_hits(hits: Hits) -> None:
         [hit.rank, f"{hit.similarity:.3f}", hit.photo, " ".join(f"{value:.2f}" for value in hit.box), hit.source]
         for hit in hits
     ]
-    _print_table(["rank", "similarity", "photo", "box x y w h", "source"], rows)
+    print_table(["rank", "similarity", "photo", "box x y w h", "source"], rows)
     out.print(f"{len(hits)} photos; cosine similarity of at least {hits.min_similarity:g}")
     for line in hits.notes:
         out.print(f"Note: {line}", markup=False, soft_wrap=True)
-
-
-def _plain(value: object) -> str:
-    """Text for rich: names of photos must not be read as markup."""
-    from rich.markup import escape
-
-    return escape(str(value))
 
 
 if __name__ == "__main__":

@@ -67,19 +67,20 @@ class Doctor:
         return f"<table>{rows}</table>"
 
 
-def examine_machine(detector: str, embedder: str, device: str) -> list[Check]:
+def examine_machine(detector: str, embedder: str, device: str, engine: str = "auto") -> list[Check]:
     """Versions, weights and the device that the models really run on."""
     versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     python = f"facekit {__version__}, Python {platform.python_version()}, {os.cpu_count()} CPUs; {versions}"
     checks: list[Check] = [Check("versions", python)]
     for name in (detector, embedder):
-        for file in model_info(name).weights:
-            state = verify(file)
-            remedy = "" if state == "ok" else f" (facekit models fetch {name})"
-            checks.append(Check(f"weights of {name}", f"{file.name}: {state}{remedy}", ok=state == "ok"))
+        file = model_info(name).file(engine)
+        state = verify(file)
+        remedy = "" if state == "ok" else f" (facekit models fetch {name})"
+        checks.append(Check(f"weights of {name}", f"{file.name}: {state}{remedy}", ok=state == "ok"))
     if all(check.ok for check in checks):
+        loads = ((load_detector, detector), (load_embedder, embedder))
         try:
-            found, embeds = load_detector(detector, device=device), load_embedder(embedder, device=device)
+            found, embeds = (load(name, device=device, engine=engine) for load, name in loads)
             detail = ", ".join(f"{model.name} on {model.device} ({model.provider})" for model in (found, embeds))
             checks.append(Check("models", detail))
         except FacekitError as error:
@@ -87,9 +88,11 @@ def examine_machine(detector: str, embedder: str, device: str) -> list[Check]:
     return checks
 
 
-def examine(folder: Path, settings: Settings, catalog: Catalog, index: VectorIndex, device: str) -> Doctor:
+def examine(
+    folder: Path, settings: Settings, catalog: Catalog, index: VectorIndex, *, device: str, engine: str
+) -> Doctor:
     """All checks of an open library."""
-    checks = examine_machine(settings.detector, settings.embedder, device)
+    checks = examine_machine(settings.detector, settings.embedder, device, engine)
     checks += [_catalog(catalog), _index(catalog, index), _thumbnails(folder, catalog), _files(catalog), _disk(folder)]
     return Doctor(tuple(checks))
 

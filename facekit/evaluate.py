@@ -12,7 +12,6 @@ import numpy.typing as npt
 from facekit import images, metrics
 from facekit.errors import FacekitError
 from facekit.lfw import Pair, Round, list_photos, read_rounds
-from facekit.models.alignment import align
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,6 +138,7 @@ def evaluate_lfw(
     detector: str = "yunet",
     embedder: str = "sface",
     device: str = "auto",
+    engine: str = "auto",
     html: str | Path | None = None,
     progress: bool = True,
 ) -> LfwResult:
@@ -154,8 +154,8 @@ def evaluate_lfw(
         Where the data set lies.
     detector, embedder : str, optional
         Names of the models.
-    device : str, optional
-        Where the models run; "auto" takes the best there is.
+    device, engine : str, optional
+        What the models run on and in, see `facekit.models.engines.open_graph`.
     html : str or Path, optional
         Also write the ROC curve to this file, as a page that needs no network.
     progress : bool, optional
@@ -177,8 +177,8 @@ def evaluate_lfw(
     photos = list_photos(folder, rounds)
     faces = central_faces(
         [folder / photo for photo in photos],
-        registry.load_detector(detector, device=device),
-        registry.load_embedder(embedder, device=device),
+        registry.load_detector(detector, device=device, engine=engine),
+        registry.load_embedder(embedder, device=device, engine=engine),
         progress=progress,
     )
     result = _measure(rounds, photos, faces, detector=detector, embedder=embedder)
@@ -221,7 +221,7 @@ def central_faces(
             pictures = [images.read_image(photo, max_side=detector.max_side) for photo in batch]
             detections = detector.detect(pictures)
             crops = [
-                align(picture, faces[central_face(faces, *picture.shape[:2])].landmarks, size=embedder.input_size)
+                embedder.align(picture, faces[central_face(faces, *picture.shape[:2])])
                 for picture, faces in zip(pictures, detections, strict=True)
                 if len(faces)
             ]

@@ -36,6 +36,7 @@ def open_library(
     detector: str | None = None,
     embedder: str | None = None,
     device: str = "auto",
+    engine: str = "auto",
     api_key: str | None = None,
 ) -> Library:
     """Open a library, or make one where there is none.
@@ -49,9 +50,13 @@ def open_library(
         The library's folder. Photos are never put into it; it holds the catalog, the vectors, thumbnails and logs.
         Or the address of a service, ``http://...`` or ``https://...``.
     detector, embedder : str, optional
-        Names of models (`facekit models list`). A new library is bound to them; by default "yunet" and "sface".
-    device : {"auto", "cpu", "cuda"}
-        Where the models run; a service has made its own choice.
+        Names of models (`facekit models list`). A new library is bound to them; by default to "retinaface" and
+        "facenet512" where their weights are on this machine, otherwise to "yunet" and "sface".
+    device : {"auto", "cpu", "cuda", "coreml"}
+        What the models run on; "auto" takes a CUDA GPU where there is one. A service has made its own choice.
+    engine : {"auto", "onnxruntime", "openvino", "openvino-bf16", "tensorflow"}
+        What the models run in; "auto" takes the faster one of those installed. It may differ from one opening to the
+        next: the engines' vectors are the same.
     api_key : str, optional
         For a service with accounts: an API key; by default the environment's ``FACEKIT_API_KEY``.
 
@@ -72,7 +77,7 @@ def open_library(
         return RemoteLibrary(path, api_key=api_key)
     from facekit.local import open_folder
 
-    return open_folder(path, detector=detector, embedder=embedder, device=device)
+    return open_folder(path, detector=detector, embedder=embedder, device=device, engine=engine)
 
 
 class Library(ABC):
@@ -123,9 +128,10 @@ class Library(ABC):
             Folders, searched with everything below them, or files.
         progress : bool or callable
             A progress bar (default), none, or a function called with (files done, files to do).
-        detail : {"normal", "fine"}
+        detail : {"normal", "fine"} or int
             "normal" looks closely at the photos that show small faces, "fine" at every photo, which takes several
-            times as long and finds the odd face more. It applies to the photos that this run reads.
+            times as long and finds the odd face more. A number is the longest side in pixels that is looked at: less
+            is faster. It applies to the photos that this run reads.
         limits : Limits, optional
             The largest file and picture to accept; photos once refused as too large are tried again. A service has
             limits of its own.

@@ -52,9 +52,6 @@ if TYPE_CHECKING:
     from facekit.models.protocols import Detector, Embedder
     from facekit.types import Detail, FacePage, FloatArray, Folder, Image, Photo, PhotoPage, ProbeFace, TableName
 
-DETECTOR = "yunet"
-EMBEDDER = "sface"
-
 _open: weakref.WeakValueDictionary[Path, LocalLibrary] = weakref.WeakValueDictionary()
 
 
@@ -64,13 +61,14 @@ def open_folder(
     detector: str | None = None,
     embedder: str | None = None,
     device: str = "auto",
+    engine: str = "auto",
 ) -> Library:
     """See `facekit.open`."""
     folder = Path(path).expanduser().resolve()
     library = _open.get(folder)
     if library is None or library.closed:
         try:
-            library = LocalLibrary(folder, detector=detector, embedder=embedder, device=device)
+            library = LocalLibrary(folder, detector=detector, embedder=embedder, device=device, engine=engine)
         except LibraryLockedError as error:
             if error.service is None:
                 raise
@@ -95,16 +93,19 @@ class LocalLibrary(Library):
         detector: str | None = None,
         embedder: str | None = None,
         device: str = "auto",
+        engine: str = "auto",
     ) -> None:
         quiet_console()
         self.folder = folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""
         self._busy = Lock()
-        self._device = device
+        self._where = {"device": device, "engine": engine}
         settings = read_settings(folder)
         if settings is None:
-            settings = new_settings(folder, detector or DETECTOR, embedder or EMBEDDER)
+            settings = new_settings(folder, detector, embedder)
+            chosen = f"New library with {settings.detector} + {settings.embedder}: {settings.reason}."
+            logger.bind(notice=settings.reason != "asked for by name").info(chosen)
         with ExitStack() as opened:
             lock = OwnerLock(folder)
             opened.callback(lock.release)
@@ -153,12 +154,12 @@ class LocalLibrary(Library):
     @cached_property
     def detector(self) -> Detector:
         """The detector, loaded at first use."""
-        return load_detector(self.settings.detector, device=self._device)
+        return load_detector(self.settings.detector, **self._where)
 
     @cached_property
     def embedder(self) -> Embedder:
         """The embedder, loaded at first use."""
-        return load_embedder(self.settings.embedder, device=self._device)
+        return load_embedder(self.settings.embedder, **self._where)
 
     # -- photos in -----------------------------------------------------------------------------------------------
 
@@ -178,7 +179,7 @@ class LocalLibrary(Library):
             raise FacekitError(message, "Call ingest with the folders that hold the photos.")
         detector = self.detector
         if detail != "normal":
-            detector = load_detector(self.settings.detector, device=self._device, detail=detail)
+            detector = load_detector(self.settings.detector, **self._where, detail=detail)
         with self._changing("An ingest"):
             run = Ingest(self._catalog, self._index, self.folder, detector, self.embedder, limits=limits, stop=stop)
             self.current = run.report
@@ -270,7 +271,7 @@ class LocalLibrary(Library):
     def faces_in(self, picture: ImageSource) -> tuple[ProbeFace, ...]:
         """See `Library.faces_in`."""
         self._alive()
-        return probe_faces(find_faces(picture, self.detector, name="the picture"), self.embedder)
+        return probe_faces(find_faces(picture, self.detector, name="the picture"))
 
     def _filter(
         self,
@@ -335,7 +336,7 @@ class LocalLibrary(Library):
     def doctor(self) -> Doctor:
         """See `Library.doctor`."""
         self._alive()
-        return examine(self.folder, self.settings, self._catalog, self._index, self._device)
+        return examine(self.folder, self.settings, self._catalog, self._index, **self._where)
 
     # -- what galleries are made of ------------------------------------------------------------------------------
 

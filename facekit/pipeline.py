@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from facekit.models.protocols import Detector, Embedder
     from facekit.sources import Source
-    from facekit.types import DecodedPhoto, Detections, FloatArray, FoundFile
+    from facekit.types import DecodedPhoto, Detections, FloatArray, FoundFile, Quality
 
 STAGES = ("read", "decode", "detect", "embed", "store")
 
@@ -39,10 +39,11 @@ _READERS = 2  # threads that read and hash files: enough to hide a slow disk, fe
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Look:
-    """The faces of a photo, in pixels of a picture of it of some size, and their aligned crops."""
+    """The faces of a photo, in pixels of a picture of it of some size, with what the embedder wants to see of them."""
 
     faces: Detections
     crops: npt.NDArray[np.uint8]
+    qualities: list[Quality]
     width: int
     height: int
     scale: float
@@ -181,8 +182,10 @@ class Pipeline:
 
     def _look(self, photo: DecodedPhoto, faces: Detections) -> _Look:
         height, width = photo.image.shape[:2]
-        crops = align(photo.image, faces.landmarks, size=self._embedder.input_size)
-        return _Look(faces, crops, width, height, photo.scale)
+        crops = self._embedder.align(photo.image, faces)
+        # Always measured on the same crops, whatever the embedder looks at: so the minima mean the same.
+        qualities = assess(align(photo.image, faces.landmarks), faces, scale=photo.scale)
+        return _Look(faces, crops, qualities, width, height, photo.scale)
 
     def _look_closer(self, items: Sequence[Item], looks: list[_Look], pool: WorkerPool) -> None:
         """Look again, larger, at reduced photos that show small faces, as group photos do."""
@@ -203,7 +206,7 @@ class Pipeline:
         relative = look.faces.scaled(1 / look.width, 1 / look.height)
         good = good_embeddings(vectors, self._embedder.dimension)
         records = {}
-        for index, measured in enumerate(assess(look.crops, look.faces, scale=look.scale)):
+        for index, measured in enumerate(look.qualities):
             x, y, w, h = (float(value) for value in relative.boxes[index])
             unusable = not good[index] and measured.usable
             quality = replace(measured, reason="the embedder gave no usable vector") if unusable else measured

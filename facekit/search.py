@@ -62,10 +62,10 @@ def find_faces(source: ImageSource, detector: Detector, *, name: str = "the prob
     return FoundFaces(path, image, found[np.argsort(-found.areas, kind="stable")])
 
 
-def probe_faces(found: FoundFaces, embedder: Embedder) -> tuple[ProbeFace, ...]:
+def probe_faces(found: FoundFaces) -> tuple[ProbeFace, ...]:
     """The faces as a person chooses among them: where each is, and how far it can be trusted."""
     height, width = found.image.shape[:2]
-    crops = align(found.image, found.faces.landmarks, size=embedder.input_size)
+    crops = align(found.image, found.faces.landmarks)
     boxes = found.faces.scaled(1 / width, 1 / height).boxes
     return tuple(ProbeFace(_box(box), quality) for box, quality in zip(boxes, assess(crops, found.faces), strict=True))
 
@@ -106,11 +106,11 @@ def read_probe(
         message = f"{found.name} shows {number} face(s); face={face} is not one of them."
         raise NoFaceError(message, f"Faces are counted from 0, largest first: take 0 to {number - 1}.")
     chosen = found.faces[used]
-    vector = embedder.embed(align(found.image, chosen.landmarks, size=embedder.input_size))
+    vector = embedder.embed(embedder.align(found.image, chosen))
     if not good_embeddings(vector, embedder.dimension)[0]:
         message = f"The face in {found.name} gives no usable embedding."
         raise NoFaceError(message, "Take another picture.")
-    one = probe_faces(FoundFaces(found.name, found.image, chosen), embedder)[0]
+    one = probe_faces(FoundFaces(found.name, found.image, chosen))[0]
     return Probe(found.name, number, used, one.box, one.quality, thumbnail(found.image)), vector[0]
 
 

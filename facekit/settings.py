@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from facekit.errors import LibraryError, ModelMismatchError
-from facekit.models.registry import model_info
+from facekit.models.registry import default_models, model_info
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,13 +21,14 @@ FILE = "library.toml"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The models that made a library, with the versions of facekit's own steps around them."""
+    """The models that made a library, with the versions of facekit's own steps around them, and why these models."""
 
     detector: str
     detector_version: str
     embedder: str
     embedder_version: str
     dimension: int
+    reason: str = ""
 
 
 def read_settings(folder: Path) -> Settings | None:
@@ -45,7 +47,8 @@ def read_settings(folder: Path) -> Settings | None:
     try:
         document = tomllib.loads(text)
         version, models = int(document["format"]), document["models"]
-        settings = Settings(**{name: kind(models[name]) for name, kind in _FIELDS.items()})
+        fields = {name: kind(models[name]) for name, kind in _FIELDS.items()}
+        settings = Settings(**fields, reason=str(models.get("reason", "")))
     except (KeyError, TypeError, ValueError) as error:
         message = f"{path} is damaged: {error}."
         raise LibraryError(message, "Restore it from a backup, or make a new library from the photos.") from error
@@ -63,15 +66,18 @@ def write_settings(folder: Path, settings: Settings) -> None:
     lines = ["# A facekit library. The models below made it; only the same models may add to it.", f"format = {FORMAT}"]
     lines += [f"created = {datetime.now().astimezone().replace(microsecond=0).isoformat()}", "", "[models]"]
     lines += [f'{name} = "{getattr(settings, name)}"' for name in _FIELDS if name != "dimension"]
-    lines += [f"dimension = {settings.dimension}", ""]
+    lines += [f"dimension = {settings.dimension}", f"reason = {json.dumps(settings.reason)}", ""]
     part = folder / (FILE + ".part")
     part.write_text("\n".join(lines), encoding="utf-8")
     os.replace(part, folder / FILE)  # noqa: PTH105 - atomic
 
 
-def new_settings(folder: Path, detector: str, embedder: str) -> Settings:
-    """The settings of a new library, whose folder is made; it must be empty."""
-    found, embeds = model_info(detector), model_info(embedder)
+def new_settings(folder: Path, detector: str | None, embedder: str | None) -> Settings:
+    """The settings of a new library, whose folder is made; it must be empty. Models not named are the default ones."""
+    *usual, reason = default_models()
+    found, embeds = model_info(detector or usual[0]), model_info(embedder or usual[1])
+    if detector is not None or embedder is not None:
+        reason = "asked for by name"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         others = sorted({path.name for path in folder.iterdir()} - {"lock", "owner.json", FILE + ".part"})
@@ -81,7 +87,7 @@ def new_settings(folder: Path, detector: str, embedder: str) -> Settings:
     if others:
         message = f"{folder} is not a facekit library, and not empty (it holds {others[0]!r})."
         raise LibraryError(message, "Choose a new folder for the library; photos stay where they are.")
-    return Settings(found.name, found.version, embeds.name, embeds.version, embeds.dimension)
+    return Settings(found.name, found.version, embeds.name, embeds.version, embeds.dimension, reason)
 
 
 def check_models(settings: Settings | None, folder: Path, detector: str | None, embedder: str | None) -> None:

@@ -18,7 +18,7 @@ Image: TypeAlias = npt.NDArray[np.uint8]
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
-Detail: TypeAlias = Literal["normal", "fine"]
+Detail: TypeAlias = Literal["normal", "fine"] | int
 """How closely a detector looks at large photos."""
 
 TableName: TypeAlias = Literal["faces", "photos", "embeddings"]

@@ -18,10 +18,12 @@ from sklearn.datasets import load_sample_image
 
 from facekit.errors import DeviceError, FacekitError, WeightsError
 from facekit.models import detect, device, yunet
+from facekit.models.engines.ort import OrtNetwork
 from facekit.models.fold import folded
-from facekit.models.passes import LARGEST, TILE, plan_levels
+from facekit.models.passes import plan_levels
 from facekit.models.registry import MODELS, load_detector, model_info, models_table
 from facekit.models.weights import fetch
+from facekit.models.yunet import SCALES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -219,21 +221,21 @@ def test_fine_wants_the_full_size() -> None:
 def test_tiles_cover_every_level_and_hold_every_believable_face_whole(
     width: int, height: int, side: float, random: Random
 ) -> None:
-    levels = plan_levels(width, height, side)
+    levels = plan_levels(width, height, side, SCALES)
     own = max(width, height)
     assert max(levels[0].width, levels[0].height) == max(min(own, side), min(480, 2 * own))
     assert levels[-1].largest == math.inf
     assert max(levels[-1].width, levels[-1].height) <= 1000
     for level, following in itertools.pairwise(levels):
         # What is too large to be believed has at least 32 pixels in the next look.
-        assert LARGEST * following.width / level.width > 31 or following.width == 1
+        assert SCALES.largest * following.width / level.width > 31 or following.width == 1
     for level in levels:
         for length, spans in ((level.width, level.columns), (level.height, level.rows)):
-            assert all(0 < span.length <= TILE and 0 <= span.start <= length - span.length for span in spans)
+            assert all(0 < span.length <= SCALES.tile and 0 <= span.start <= length - span.length for span in spans)
             point = random.uniform(0, length)
             (span,) = [span for span in spans if span.low <= point < span.high]
             if len(spans) > 1:
-                reach = LARGEST / 2 - 1  # starts are whole pixels
+                reach = SCALES.largest / 2 - 1  # starts are whole pixels
                 assert max(0, point - reach) >= span.start
                 assert min(length, point + reach) <= span.start + span.length
 
@@ -249,7 +251,7 @@ def test_plain_function_takes_one_image_or_several(detector: Detector, astronaut
 def test_the_same_call_gives_the_same_open_model(detector: Detector) -> None:
     assert load_detector("yunet", device="cpu") is detector
     assert load_detector("yunet", device="cpu", detail="fine") is not detector
-    assert (detector.name, detector.device, detector.provider) == ("yunet", "cpu", "CPUExecutionProvider")
+    assert (detector.name, detector.device) == ("yunet", "cpu")
 
 
 def test_unknown_names_and_options_are_errors_that_say_what_there_is() -> None:
@@ -277,7 +279,7 @@ def test_the_device_is_the_cpu_where_there_is_no_other() -> None:
         assert device.choose_providers("auto") == ["CPUExecutionProvider"]
         with pytest.raises(DeviceError, match="onnxruntime-gpu"):
             device.choose_providers("cuda")
-    with pytest.raises(DeviceError, match="auto, cpu, cuda"):
+    with pytest.raises(DeviceError, match="auto, cpu, cuda, coreml"):
         device.choose_providers("toaster")
 
 
@@ -291,7 +293,7 @@ def test_cuda_that_does_not_start_is_an_error_only_where_it_was_asked_for(
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
     graph = folded(yunet.WEIGHTS, any_size=True)
     with pytest.warns(UserWarning, match="CUDAExecutionProvider"), pytest.raises(DeviceError, match="does not start"):
-        device.open_session(graph, "cuda")
+        OrtNetwork(graph, "cuda")
     with pytest.warns(UserWarning, match="CUDAExecutionProvider"):
-        session = device.open_session(graph, "auto")
-    assert device.session_device(session) == ("cpu", "CPUExecutionProvider")
+        network = OrtNetwork(graph, "auto")
+    assert (network.device, network.provider) == ("cpu", "ONNX Runtime, CPUExecutionProvider")

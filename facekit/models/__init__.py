@@ -1,17 +1,24 @@
-"""Detectors and embedders, and the plain functions that use them on arrays."""
+"""Detectors and embedders, and the plain functions that use them on arrays.
+
+The module itself can be called: ``facekit.models()`` is the table of models, a `pandas.DataFrame`.
+"""
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from facekit.models.alignment import align
-from facekit.models.registry import load_detector, load_embedder
+from facekit.models.registry import load_detector, load_embedder, models_table
 from facekit.models.vectors import similarity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pandas as pd
 
     from facekit.types import Detections, FloatArray, Image
 
@@ -19,17 +26,24 @@ __all__ = ["align", "detect", "embed", "load_detector", "load_embedder", "simila
 
 
 @overload
-def detect(images: Image, *, detector: str = "yunet", device: str = "auto", **options: object) -> Detections: ...
+def detect(
+    images: Image, *, detector: str = "yunet", device: str = "auto", engine: str = "auto", **options: object
+) -> Detections: ...
 
 
 @overload
 def detect(
-    images: Sequence[Image], *, detector: str = "yunet", device: str = "auto", **options: object
+    images: Sequence[Image], *, detector: str = "yunet", device: str = "auto", engine: str = "auto", **options: object
 ) -> list[Detections]: ...
 
 
 def detect(
-    images: Image | Sequence[Image], *, detector: str = "yunet", device: str = "auto", **options: object
+    images: Image | Sequence[Image],
+    *,
+    detector: str = "yunet",
+    device: str = "auto",
+    engine: str = "auto",
+    **options: object,
 ) -> Detections | list[Detections]:
     """Find the faces in one image or in several.
 
@@ -39,8 +53,8 @@ def detect(
         Upright RGB pictures of any sizes.
     detector : str
         Name of the model.
-    device : {"auto", "cpu", "cuda"}
-        What to run on.
+    device, engine : str
+        What to run on and in, see `facekit.models.registry.load_detector`.
     **options
         The model's own, see `facekit.models.registry.load_detector`.
 
@@ -56,7 +70,7 @@ def detect(
     FacekitError
         If the model, its weights or the device are not to be had.
     """
-    model = load_detector(detector, device=device, **options)
+    model = load_detector(detector, device=device, engine=engine, **options)
     if isinstance(images, np.ndarray) and images.ndim != 4:  # noqa: PLR2004 - (N, H, W, 3) is a sequence
         return model.detect([images])[0]
     return model.detect(list(images))
@@ -69,6 +83,7 @@ def embed(
     embedder: str = "sface",
     detector: str = "yunet",
     device: str = "auto",
+    engine: str = "auto",
 ) -> FloatArray:
     """Embed the faces of an image.
 
@@ -80,8 +95,8 @@ def embed(
         The faces, in pixels of the image; by default all that the detector finds.
     embedder, detector : str
         Names of the models.
-    device : {"auto", "cpu", "cuda"}
-        What to run on.
+    device, engine : str
+        What to run on and in, see `facekit.models.registry.load_detector`.
 
     Returns
     -------
@@ -95,6 +110,29 @@ def embed(
     FacekitError
         If a model, its weights or the device are not to be had.
     """
-    found = detect(image, detector=detector, device=device) if detections is None else detections
-    model = load_embedder(embedder, device=device)
-    return model.embed(align(image, found.landmarks, size=model.input_size))
+    found = detect(image, detector=detector, device=device, engine=engine) if detections is None else detections
+    model = load_embedder(embedder, device=device, engine=engine)
+    return model.embed(model.align(image, found))
+
+
+def table() -> pd.DataFrame:
+    """The models that facekit knows.
+
+    Returns
+    -------
+    DataFrame
+        One row a model: name, task, dimension, input size in pixels, licence and size of the weights, whether they
+        are on this machine, default thresholds with the source of each, published accuracy with its source.
+    """
+    import pandas as pd
+
+    return pd.DataFrame(models_table()).set_index("name")
+
+
+class _Models(ModuleType):
+    def __call__(self) -> pd.DataFrame:
+        """See `table`."""
+        return table()
+
+
+sys.modules[__name__].__class__ = _Models

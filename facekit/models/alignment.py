@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from facekit.types import Image
+    from facekit.types import Detections, Image
 
 # Where the five landmarks (eye, eye, nose, mouth, mouth; left before right) stand in an aligned face of 112 pixels.
 # The ArcFace template: `arcface_dst` in insightface, python-package/insightface/utils/face_align.py; OpenCV's
@@ -96,6 +96,36 @@ def align(image: Image, landmarks: npt.ArrayLike, *, size: int = TEMPLATE_SIZE) 
     for face, matrix in zip(faces, similarity_transform(landmarks, size), strict=True):
         _cut(image, matrix, face)
     return faces
+
+
+def align_box(image: Image, faces: Detections, *, size: int) -> npt.NDArray[np.uint8]:
+    """Cut faces out of an image by their bounding boxes, turned so that the eyes stand level, as deepface does it.
+
+    Parameters
+    ----------
+    image : ndarray, uint8 (H, W, 3)
+        Upright RGB picture.
+    faces : Detections
+        N faces, in pixels of the image.
+    size : int
+        Side of the crops in pixels.
+
+    Returns
+    -------
+    ndarray, uint8 (N, size, size, 3)
+        RGB; the longer side of the box fills the crop, what is beside the box and beyond the image is black.
+    """
+    crops = np.zeros((len(faces), size, size, 3), np.uint8)
+    for crop, (x, y, width, height), points in zip(crops, faces.boxes, faces.landmarks, strict=True):
+        scale = size / max(width, height, 1.0)
+        turn = scale * np.exp(-1j * np.angle(complex(*(points[1] - points[0]))))
+        middle = complex(x + width / 2 - 0.5, y + height / 2 - 0.5)  # it is centres of pixels that count
+        shift = complex(size / 2 - 0.5, size / 2 - 0.5) - turn * middle
+        _cut(image, np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]]), crop)
+        beside = [(size - round(float(side) * scale)) // 2 for side in (width, height)]
+        for edge, axis in zip(beside, (crop.swapaxes(0, 1), crop), strict=True):
+            axis[:edge] = axis[size - edge :] = 0
+    return crops
 
 
 def _cut(image: Image, matrix: npt.NDArray[np.float64], face: npt.NDArray[np.uint8]) -> None:

@@ -1,4 +1,4 @@
-"""Which processor a model runs on, and ONNX Runtime sessions that run where they were asked to."""
+"""The one place that decides which processor a network runs on, and how the cores of a CPU are shared."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from facekit.errors import DeviceError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    import onnxruntime
-
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -21,13 +19,22 @@ AT_ONCE = 2
 """Runs side by side on a CPU, each with its share of the cores: one run over all of them waits for its slowest core,
 and decoding keeps cores busy. More runs at once need more memory."""
 
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "coreml")
 
-# ONNX Runtime's severities are 0 verbose, 1 info, 2 warning, 3 error, 4 fatal
-# (https://onnxruntime.ai/docs/api/python/api_summary.html): its warnings speak to authors of graphs.
-_ERRORS_ONLY = 3
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "coreml": "CoreMLExecutionProvider"}
+"""What ONNX Runtime calls the devices; CoreML is Apple's way to its graphics and neural processors."""
+
+_REMEDIES = {
+    "cuda": "Run `pip uninstall onnxruntime && pip install onnxruntime-gpu`, or use device='cpu'.",
+    "coreml": "It comes with ONNX Runtime on Apple's computers only; use device='cpu'.",
+}
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that facekit does not know. Raises DeviceError."""
+    if device not in DEVICES:
+        message = f"There is no device {device!r}."
+        raise DeviceError(message, f"Choose one of {', '.join(DEVICES)}.")
 
 
 def choose_providers(device: str = "auto") -> list[str]:
@@ -35,8 +42,9 @@ def choose_providers(device: str = "auto") -> list[str]:
 
     Parameters
     ----------
-    device : {"auto", "cpu", "cuda"}
-        "auto" takes CUDA where the installed ONNX Runtime offers it, otherwise the CPU.
+    device : {"auto", "cpu", "cuda", "coreml"}
+        "auto" takes CUDA where the installed ONNX Runtime offers it, otherwise the CPU. CoreML is taken only when
+        asked for: it compiles a network anew for each size of image.
 
     Returns
     -------
@@ -45,74 +53,63 @@ def choose_providers(device: str = "auto") -> list[str]:
     Raises
     ------
     DeviceError
-        If the device is unknown, or is "cuda" and the installed ONNX Runtime was built without it.
+        If the device is unknown, or the installed ONNX Runtime was built without it.
     """
     import onnxruntime
 
-    if device not in DEVICES:
-        message = f"There is no device {device!r}."
-        raise DeviceError(message, f"Choose one of {', '.join(DEVICES)}.")
-    if device == "cpu":
-        return [CPU]
-    if CUDA in onnxruntime.get_available_providers():
-        return [CUDA, CPU]
+    check_device(device)
+    offered = onnxruntime.get_available_providers()
     if device == "auto":
-        return [CPU]
-    message = f"The device 'cuda' was asked for, but ONNX Runtime {onnxruntime.__version__} here has no {CUDA}."
-    raise DeviceError(message, "Run `pip uninstall onnxruntime && pip install onnxruntime-gpu`, or use device='cpu'.")
+        device = "cuda" if PROVIDERS["cuda"] in offered else "cpu"
+    elif device != "cpu" and PROVIDERS[device] not in offered:
+        here = f"ONNX Runtime {onnxruntime.__version__} here"
+        message = f"The device {device!r} was asked for, but {here} has no {PROVIDERS[device]}."
+        raise DeviceError(message, _REMEDIES[device])
+    return list(dict.fromkeys([PROVIDERS[device], PROVIDERS["cpu"]]))
 
 
-def open_session(graph: bytes, device: str = "auto") -> onnxruntime.InferenceSession:
-    """Open an ONNX graph on a device.
+def choose_tensorflow_device(device: str = "auto") -> str:
+    """Name the device that TensorFlow uses, and keep it from taking all the memory of a GPU.
 
     Parameters
     ----------
-    graph : bytes
-        A serialised ONNX model.
     device : {"auto", "cpu", "cuda"}
-        See `choose_providers`.
+        "auto" takes a GPU where TensorFlow sees one.
 
     Returns
     -------
-    onnxruntime.InferenceSession
-        Each run on a CPU uses a share of the cores, so that `side_by_side` fills them.
+    {"cpu", "cuda"}
 
     Raises
     ------
     DeviceError
-        If CUDA was asked for by name and the session would run on the CPU: ONNX Runtime falls back silently
-        when a CUDA library does not load.
+        If TensorFlow sees no such device.
     """
-    import onnxruntime
-    from loguru import logger
+    import tensorflow as tf
+
+    check_device(device)
+    gpus = tf.config.list_physical_devices("GPU") if device != "cpu" else []
+    for gpu in gpus:
+        try:
+            tf.config.experimental.set_memory_growth(gpu, True)  # noqa: FBT003 - TensorFlow's signature
+        except RuntimeError:  # it is in use already, and keeps the memory that it has
+            break
+    if device in {"cuda", "coreml"} and not (gpus and device == "cuda"):
+        message = f"The device {device!r} was asked for, but TensorFlow {tf.__version__} sees no such device."
+        raise DeviceError(message, "Run `pip install 'tensorflow[and-cuda]'` and check `nvidia-smi`, or use 'cpu'.")
+    return "cuda" if gpus else "cpu"
+
+
+def threads_each() -> int:
+    """How many threads each of the `AT_ONCE` runs gets: the physical cores are shared, none is asked for twice."""
     from loky import cpu_count
 
-    providers = choose_providers(device)
-    if providers[0] == CUDA and hasattr(onnxruntime, "preload_dlls"):
-        onnxruntime.preload_dlls()  # finds the CUDA and cuDNN libraries that pip installed
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    # Within a container ONNX Runtime would count the cores of the host.
-    options.intra_op_num_threads = max(1, cpu_count(only_physical_cores=True) // AT_ONCE)
-    session = onnxruntime.InferenceSession(graph, options, providers=providers)
-    taken = session.get_providers()[0]
-    if taken != providers[0]:
-        message = f"{providers[0]} is installed but does not start, so ONNX Runtime took {taken}."
-        if device != "auto":
-            remedy = "Install the CUDA and cuDNN libraries that it needs: `pip install onnxruntime-gpu[cuda,cudnn]`."
-            raise DeviceError(message, remedy)
-        logger.warning(message)
-    return session
-
-
-def session_device(session: onnxruntime.InferenceSession) -> tuple[str, str]:
-    """Say what a session really runs on: the device (``"cpu"`` or ``"cuda"``) and the provider's name."""
-    provider = session.get_providers()[0]
-    return ("cuda" if provider == CUDA else "cpu"), provider
+    # In a container the engines would count the cores of the host.
+    return max(1, int(cpu_count(only_physical_cores=True)) // AT_ONCE)
 
 
 def side_by_side(function: Callable[[T], R], items: Iterable[T], device: str) -> Iterator[R]:
-    """Apply a function that runs a session to items, some at once on a CPU; results come in the items' order.
+    """Apply a function that runs a network to items, some at once on a CPU; results come in the items' order.
 
     Parameters
     ----------
@@ -121,7 +118,7 @@ def side_by_side(function: Callable[[T], R], items: Iterable[T], device: str) ->
     items : iterable
         Taken as they are needed, so that memory stays bounded.
     device : str
-        What the session runs on, see `session_device`; anything but a CPU gets one item at a time.
+        What the network runs on; anything but a CPU gets one item at a time.
     """
     if device != "cpu":
         yield from map(function, items)

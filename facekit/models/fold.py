@@ -102,7 +102,7 @@ def folded(file: WeightFile, *, any_size: bool = False, progress: Progress | Non
     from loguru import logger
 
     source = fetch(file, progress=progress)
-    stem = f"{source.stem}.{file.sha256[:12]}.float32-{FOLD_VERSION}"
+    stem = f"{source.stem}.{str(file.sha256)[:12]}.float32-{FOLD_VERSION}"
     for path in sorted(weights_folder().glob(f"{stem}.*.onnx")):
         graph = path.read_bytes()
         if path.name == _cached(stem, graph).name:

@@ -1,9 +1,9 @@
 """At which scales, and in which tiles, a detector looks at an image of a given size: plain geometry.
 
-YuNet finds faces of some 20 to 600 pixels. Within a larger face it sees several false ones, all of 450 pixels and
-more. So a large image is looked at more than once: at its working size, where only faces up to `LARGEST` are believed,
+A detector finds faces between some smallest and some largest size in pixels. So an image that is larger than one look
+can answer for is looked at more than once: at its working size, where only faces up to a certain size are believed,
 and again much reduced, where the large faces are found. What is too large to be held at once is cut into tiles that
-overlap by that same `LARGEST`, so that every believable face lies whole in the tile that its centre belongs to.
+overlap by that same size, so that every believable face lies whole in the tile that its centre belongs to.
 """
 
 from __future__ import annotations
@@ -12,24 +12,40 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-# Measured with YuNet on 33 close-ups, each scaled so that the face fills so many pixels: all faces are found from 24
-# to 800 px, 32 % at 1000 px; false faces within a true one begin where that has 1000 px.
-ONE_LOOK = 1000
-"""Longest side in pixels up to which one look at an image is enough, whatever the faces in it."""
-OVERVIEW = 640
-"""Longest side in pixels of the most reduced look; YuNet was trained at this size."""
-ENLARGED = 480
-"""Longest side in pixels that a smaller image is enlarged to, at most twice: landmarks are read more exactly. On LFW's
-development set (250 x 250) the equal error rate fell from 1.2 to 0.8 %, mean average precision rose from 98.1 to 98.4.
-"""
-LARGEST = 256
-"""Longest side in pixels of a face that is believed where a smaller look follows; YuNet's authors name 300."""
-STEP = 8
-"""How many times smaller the next look is at most: the faces just beyond `LARGEST` have 32 px there."""
-TILE = 2176
-"""Longest side in pixels of a tile; the network takes about 80 bytes a pixel. Two of them cover 4096 pixels."""
-STRIDE = 32
-"""Height and width of the network's input are multiples of this."""
+
+@dataclass(frozen=True, slots=True)
+class Scales:
+    """What a detector needs to know of sizes; all in pixels.
+
+    Parameters
+    ----------
+    one_look : int
+        Longest side up to which one look at an image is enough, whatever the faces in it.
+    overview : int
+        Longest side of the most reduced look.
+    enlarged : int
+        Longest side that a smaller image is enlarged to, at most twice.
+    largest : int
+        Longest side of a face that is believed where a smaller look follows.
+    step : int
+        How many times smaller the next look is at most.
+    tile : int
+        Longest side of a tile, which bounds memory.
+    stride : int
+        Height and width of the network's input are made multiples of this.
+    """
+
+    one_look: int
+    overview: int
+    enlarged: int
+    largest: int
+    step: int
+    tile: int
+    stride: int
+
+    def padded(self, length: int) -> int:
+        """Round a length in pixels up to a multiple of the stride."""
+        return -(-length // self.stride) * self.stride
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +79,7 @@ class Level:
     largest: float
 
 
-def plan_levels(width: int, height: int, side: float) -> list[Level]:
+def plan_levels(width: int, height: int, side: float, scales: Scales) -> list[Level]:
     """Plan the looks at one image.
 
     Parameters
@@ -72,6 +88,8 @@ def plan_levels(width: int, height: int, side: float) -> list[Level]:
         Size of the image in pixels.
     side : float
         Longest side in pixels of the closest look; infinity stands for the image's own size.
+    scales : Scales
+        The detector's.
 
     Returns
     -------
@@ -79,31 +97,26 @@ def plan_levels(width: int, height: int, side: float) -> list[Level]:
         From the closest look to the most reduced one, at which faces of any size are believed.
     """
     own = max(width, height)
-    length = max(min(own, side), min(ENLARGED, 2 * own))
+    length = max(min(own, side), min(scales.enlarged, 2 * own))
     levels = []
-    while length > ONE_LOOK:
-        levels.append(_level(width, height, length / own, LARGEST))
-        length = max(length / STEP, OVERVIEW)
-    return [*levels, _level(width, height, length / own, math.inf)]
+    while length > scales.one_look:
+        levels.append(_level(width, height, length / own, scales.largest, scales))
+        length = max(length / scales.step, scales.overview)
+    return [*levels, _level(width, height, length / own, math.inf, scales)]
 
 
-def _level(width: int, height: int, scale: float, largest: float) -> Level:
+def _level(width: int, height: int, scale: float, largest: float, scales: Scales) -> Level:
     width, height = max(1, round(width * scale)), max(1, round(height * scale))
-    return Level(width, height, _spans(width), _spans(height), largest)
+    return Level(width, height, _spans(width, scales), _spans(height, scales), largest)
 
 
-def _spans(length: int) -> tuple[Span, ...]:
+def _spans(length: int, scales: Scales) -> tuple[Span, ...]:
     """Cut one axis into the fewest equal, overlapping tiles."""
-    if length <= TILE:
+    if length <= scales.tile:
         return (Span(0, length, -math.inf, math.inf),)
-    count = math.ceil((length - LARGEST) / (TILE - LARGEST))
-    size = padded(math.ceil((length + (count - 1) * LARGEST) / count))
+    count = math.ceil((length - scales.largest) / (scales.tile - scales.largest))
+    size = scales.padded(math.ceil((length + (count - 1) * scales.largest) / count))
     starts = [round(i * (length - size) / (count - 1)) for i in range(count)]
     borders = [(start + size + following) / 2 for start, following in pairwise(starts)]
     lows, highs = [-math.inf, *borders], [*borders, math.inf]
     return tuple(Span(start, size, low, high) for start, low, high in zip(starts, lows, highs, strict=True))
-
-
-def padded(length: int) -> int:
-    """Round a length in pixels up to a multiple of the network's stride."""
-    return -(-length // STRIDE) * STRIDE

@@ -20,8 +20,8 @@ class Detector(Protocol):
     ----------
     name : str
         The name in `facekit.models.registry.MODELS`.
-    device, provider : str
-        What it really runs on: ``"cpu"`` or ``"cuda"``, and the execution provider's own name.
+    engine, device, provider : str
+        What it really runs in and on, see `facekit.models.engines.Network`.
     max_side : int or None
         Longest side in pixels that this detector looks at: a photo may be decoded at that scale instead of in full.
         None: only the full size will do.
@@ -36,13 +36,18 @@ class Detector(Protocol):
         ...
 
     @property
+    def engine(self) -> str:
+        """What runs it: "onnxruntime", "openvino", "openvino-bf16" or "tensorflow"."""
+        ...
+
+    @property
     def device(self) -> str:
-        """What it really runs on: "cpu" or "cuda"."""
+        """What it really runs on: "cpu", "cuda" or "coreml"."""
         ...
 
     @property
     def provider(self) -> str:
-        """The execution provider's own name."""
+        """The engine's own words for that."""
         ...
 
     @property
@@ -89,8 +94,8 @@ class Embedder(Protocol):
         Length of a vector.
     input_size : int
         Side of the square aligned face in pixels.
-    device, provider : str
-        What it really runs on: ``"cpu"`` or ``"cuda"``, and the execution provider's own name.
+    engine, device, provider : str
+        What it really runs in and on, see `facekit.models.engines.Network`.
     """
 
     @property
@@ -109,13 +114,35 @@ class Embedder(Protocol):
         ...
 
     @property
+    def engine(self) -> str:
+        """What runs it: "onnxruntime", "openvino", "openvino-bf16" or "tensorflow"."""
+        ...
+
+    @property
     def device(self) -> str:
-        """What it really runs on: "cpu" or "cuda"."""
+        """What it really runs on: "cpu", "cuda" or "coreml"."""
         ...
 
     @property
     def provider(self) -> str:
-        """The execution provider's own name."""
+        """The engine's own words for that."""
+        ...
+
+    def align(self, image: Image, faces: Detections) -> npt.NDArray[np.uint8]:
+        """Cut faces out of an image as this embedder wants them.
+
+        Parameters
+        ----------
+        image : ndarray, uint8 (H, W, 3)
+            Upright RGB picture.
+        faces : Detections
+            N faces, in pixels of the image.
+
+        Returns
+        -------
+        ndarray, uint8 (N, input_size, input_size, 3)
+            RGB.
+        """
         ...
 
     def embed(self, faces: npt.NDArray[np.uint8]) -> FloatArray:
@@ -124,7 +151,7 @@ class Embedder(Protocol):
         Parameters
         ----------
         faces : ndarray, uint8 (N, input_size, input_size, 3)
-            Aligned RGB faces, as `facekit.models.alignment.align` makes them; N may be 0.
+            Aligned RGB faces, as `align` makes them; N may be 0.
 
         Returns
         -------

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from facekit.errors import FacekitError
-from facekit.models import sface, yunet
+from facekit.models import deepface, retinaface, sface, yunet
 from facekit.models.weights import verify
 
 if TYPE_CHECKING:
@@ -30,13 +30,15 @@ class ModelInfo:
     version : str
         Changes whenever the same image would give other numbers: other weights, another preprocessing.
     licence : str
-        SPDX identifier of the weights' licence.
-    weights : tuple of WeightFile
-        The files that it needs.
+        Of the weights.
+    megabytes : float
+        Size of the weights: 4 bytes a number, or as the file is.
+    file : callable
+        Gives the `WeightFile` that an engine reads, by the engine's name ("auto" is one).
     accuracy, accuracy_source : str
         As published, and where.
     load : callable
-        Opens it: takes ``device`` and the model's own options as keywords.
+        Opens it: takes ``device``, ``engine`` and the model's own options as keywords.
     dimension, input_size : int
         Embedders: the length of a vector, and the side of an aligned face in pixels; otherwise 0.
     search_similarity, cluster_distance : float
@@ -50,7 +52,8 @@ class ModelInfo:
     task: Literal["detection", "embedding"]
     version: str
     licence: str
-    weights: tuple[WeightFile, ...]
+    megabytes: float
+    file: Callable[[str], WeightFile] = field(repr=False, compare=False)
     accuracy: str
     accuracy_source: str
     load: Callable[..., Detector | Embedder] = field(repr=False, compare=False)
@@ -61,13 +64,16 @@ class ModelInfo:
     threshold_source: str = ""
 
 
+_DEEPFACE = "https://github.com/serengil/deepface/tree/master/benchmarks: 1,000 pairs, found with retinaface"
+
 _ALL = (
     ModelInfo(
         name="yunet",
         task="detection",
         version="1",
         licence="MIT",
-        weights=(yunet.WEIGHTS,),
+        megabytes=0.1,
+        file=lambda _engine: yunet.WEIGHTS,
         accuracy="WIDER Face validation AP 0.885 easy, 0.865 medium, 0.750 hard",
         accuracy_source="https://github.com/opencv/opencv_zoo/tree/main/models/face_detection_yunet",
         load=yunet.load,
@@ -77,7 +83,8 @@ _ALL = (
         task="embedding",
         version="1",
         licence="Apache-2.0",
-        weights=(sface.WEIGHTS,),
+        megabytes=10.7,
+        file=lambda _engine: sface.WEIGHTS,
         accuracy="LFW 99.40 %",
         accuracy_source="https://github.com/opencv/opencv_zoo/tree/main/models/face_recognition_sface",
         load=sface.load,
@@ -92,7 +99,83 @@ _ALL = (
             "average linkage on the 1,680 people of LFW with two photos or more."
         ),
     ),
+    ModelInfo(
+        name="retinaface",
+        task="detection",
+        version="1",
+        licence=retinaface.NETWORK.licence,
+        megabytes=118,
+        file=retinaface.NETWORK.file,
+        accuracy="WIDER Face validation AP 0.949 easy, 0.919 medium, 0.642 hard (at 640 x 480)",
+        accuracy_source="https://github.com/deepinsight/insightface/tree/master/detection/scrfd: RetinaFace-R50",
+        load=retinaface.load,
+    ),
+    ModelInfo(
+        name="facenet512",
+        task="embedding",
+        version="1",
+        licence=deepface.FACENET512.licence,
+        megabytes=95,
+        file=deepface.FACENET512.file,
+        accuracy="LFW 98.4 %",
+        accuracy_source=_DEEPFACE,
+        load=deepface.load_facenet512,
+        dimension=512,
+        input_size=160,
+        search_similarity=0.70,
+        cluster_distance=0.28,
+        threshold_source=(
+            "Published, not measured by facekit. deepface/config/threshold.py has two that contradict each other: a "
+            "cosine distance of 0.30, and a euclidean_l2 of 1.04, which is a cosine distance of 0.54 (l2 * l2 / 2). "
+            "0.30 is taken: it is what DeepFace.verify and find use by default, PhotoPrism accepts up to 0.34 with a "
+            "FaceNet of the same family, and of the two it brings fewer strangers among thousands of photos. Cluster "
+            "distance: as far below that as SFace's is below its own. `fk.calibrate` measures on your photos."
+        ),
+    ),
+    ModelInfo(
+        name="facenet",
+        task="embedding",
+        version="1",
+        licence=deepface.FACENET.licence,
+        megabytes=92,
+        file=deepface.FACENET.file,
+        accuracy="LFW 96.4 %",
+        accuracy_source=_DEEPFACE,
+        load=deepface.load_facenet,
+        dimension=128,
+        input_size=160,
+        search_similarity=0.60,
+        cluster_distance=0.38,
+        threshold_source=(
+            "Published, not measured by facekit: the cosine distance of 0.40 of deepface/config/threshold.py (its "
+            "euclidean_l2 of 0.80 would be 0.32). Cluster distance: as far below that as SFace's is below its own."
+        ),
+    ),
+    ModelInfo(
+        name="arcface",
+        task="embedding",
+        version="1",
+        licence=deepface.ARCFACE.licence,
+        megabytes=137,
+        file=deepface.ARCFACE.file,
+        accuracy="LFW 96.6 %",
+        accuracy_source=_DEEPFACE,
+        load=deepface.load_arcface,
+        dimension=512,
+        input_size=112,
+        search_similarity=0.32,
+        cluster_distance=0.64,
+        threshold_source=(
+            "Published, not measured by facekit: the cosine distance of 0.68 of deepface/config/threshold.py, with "
+            "which its other thresholds agree. Cluster distance: as far below that as SFace's is below its own."
+        ),
+    ),
 )
+
+EMBEDDED = ("yunet", "sface")
+"""The detector and the embedder whose weights come from the Python package index, so that they work anywhere."""
+PREFERRED = ("retinaface", "facenet512")
+"""The detector and the embedder of a new library, where their weights are on the machine."""
 
 MODELS: dict[str, ModelInfo] = {info.name: info for info in _ALL}
 
@@ -121,7 +204,7 @@ def model_info(name: str) -> ModelInfo:
 
 
 def models_table() -> list[dict[str, Any]]:
-    """List the models with their facts, and whether all their weights are on this machine.
+    """List the models with their facts, and whether their weights are on this machine.
 
     Returns
     -------
@@ -131,17 +214,36 @@ def models_table() -> list[dict[str, Any]]:
     return [_row(info) for info in MODELS.values()]
 
 
-def load_detector(name: str = "yunet", *, device: str = "auto", **options: object) -> Detector:
+def default_models() -> tuple[str, str, str]:
+    """Choose the models of a new library.
+
+    Returns
+    -------
+    detector, embedder : str
+        `PREFERRED` where the weights of both are on this machine, otherwise `EMBEDDED`.
+    reason : str
+        Why, in one line.
+    """
+    missing = [name for name in PREFERRED if verify(MODELS[name].file("auto")) != "ok"]
+    if not missing:
+        return *PREFERRED, "their weights are on this machine"
+    fetch = f"facekit models fetch {' '.join(missing)}"
+    return *EMBEDDED, f"the weights of {' and '.join(missing)} are not on this machine (`{fetch}` brings them)"
+
+
+def load_detector(name: str = "yunet", *, device: str = "auto", engine: str = "auto", **options: object) -> Detector:
     """Open a detector, fetching its weights first where needed. The same call gives the same open model.
 
     Parameters
     ----------
     name : str
         One of `MODELS` with the task "detection".
-    device : {"auto", "cpu", "cuda"}
-        What to run on; "auto" takes CUDA where there is one.
+    device : {"auto", "cpu", "cuda", "coreml"}
+        What to run on; "auto" takes CUDA where there is one, otherwise the CPU.
+    engine : {"auto", "onnxruntime", "openvino", "openvino-bf16", "tensorflow"}
+        What to run in, see `facekit.models.engines`; "tensorflow" knows the models of retina-face and deepface only.
     **options
-        The model's own: "yunet" takes ``detail="normal"`` or ``detail="fine"``.
+        The model's own: all take ``detail``, which is "normal", "fine" or the longest side in pixels that is looked at.
 
     Returns
     -------
@@ -154,22 +256,22 @@ def load_detector(name: str = "yunet", *, device: str = "auto", **options: objec
     WeightsError
         If its weights are not to be had.
     DeviceError
-        If the device is not on this machine.
+        If the device or the engine is not on this machine, or unfit for the model.
     TypeError
         If the model has no such option.
     """
-    return cast("Detector", _load(_named(name, "detection"), device, tuple(sorted(options.items()))))
+    return cast("Detector", _load(_named(name, "detection"), device, engine, tuple(sorted(options.items()))))
 
 
-def load_embedder(name: str = "sface", *, device: str = "auto") -> Embedder:
+def load_embedder(name: str = "sface", *, device: str = "auto", engine: str = "auto") -> Embedder:
     """Open an embedder, fetching its weights first where needed. The same call gives the same open model.
 
     Parameters
     ----------
     name : str
         One of `MODELS` with the task "embedding".
-    device : {"auto", "cpu", "cuda"}
-        What to run on; "auto" takes CUDA where there is one.
+    device, engine : str
+        See `load_detector`.
 
     Returns
     -------
@@ -182,14 +284,14 @@ def load_embedder(name: str = "sface", *, device: str = "auto") -> Embedder:
     WeightsError
         If its weights are not to be had.
     DeviceError
-        If the device is not on this machine.
+        If the device or the engine is not on this machine, or unfit for the model.
     """
-    return cast("Embedder", _load(_named(name, "embedding"), device, ()))
+    return cast("Embedder", _load(_named(name, "embedding"), device, engine, ()))
 
 
 @cache
-def _load(name: str, device: str, options: tuple[tuple[str, Any], ...]) -> Detector | Embedder:
-    return MODELS[name].load(device=device, **dict(options))
+def _load(name: str, device: str, engine: str, options: tuple[tuple[str, Any], ...]) -> Detector | Embedder:
+    return MODELS[name].load(device=device, engine=engine, **dict(options))
 
 
 def _named(name: str, task: str) -> str:
@@ -210,9 +312,11 @@ def _row(info: ModelInfo) -> dict[str, Any]:
         "dimension": info.dimension if embeds else None,
         "input_size": info.input_size if embeds else None,
         "licence": info.licence,
-        "accuracy": info.accuracy,
+        "megabytes": info.megabytes,
+        "present": verify(info.file("auto")) == "ok",
         "search_similarity": info.search_similarity if embeds else None,
         "cluster_distance": info.cluster_distance if embeds else None,
-        "bytes": sum(file.size for file in info.weights),
-        "present": all(verify(file) == "ok" for file in info.weights),
+        "threshold_source": info.threshold_source or None,
+        "accuracy": info.accuracy,
+        "accuracy_source": info.accuracy_source,
     }

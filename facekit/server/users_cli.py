@@ -42,7 +42,7 @@ def add(
     context: typer.Context,
     name: Name,
     role: Annotated[Role, typer.Option(help="viewer: see and search; editor: also export and ingest; admin: all.")],
-    password_stdin: FromStdin = False,  # noqa: FBT002 - a switch
+    password_stdin: FromStdin = False,
 ) -> None:
     """Make an account; the first has to be an admin's. From then on everybody has to sign in."""
     with _accounts(context) as accounts:
@@ -53,7 +53,7 @@ def add(
 @users_app.command("list")
 def list_users(
     context: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,  # noqa: FBT002
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """List the accounts."""
     with _accounts(context) as accounts:
@@ -82,7 +82,7 @@ def change_role(
 
 
 @users_app.command("password")
-def change_password(context: typer.Context, name: Name, password_stdin: FromStdin = False) -> None:  # noqa: FBT002
+def change_password(context: typer.Context, name: Name, password_stdin: FromStdin = False) -> None:
     """Give a user a new password; their sessions end."""
     with _accounts(context) as accounts:
         user = accounts.change(name, password=_password(from_stdin=password_stdin))

@@ -1,0 +1,50 @@
+"""``facekit bench`` and ``facekit evaluate``: speed and accuracy, measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facekit.terminal import AsJson, Device, note, out, print_json
+
+evaluate_app = typer.Typer(no_args_is_help=True)
+
+DetectorName = Annotated[str, typer.Option("--detector", help="The detector.")]
+EmbedderName = Annotated[str, typer.Option("--embedder", help="The embedder.")]
+
+
+def bench(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of photos.")],
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Measure the speed of every stage on your photos, beside a loop written with deepface."""
+    from facekit.bench import bench as run_bench
+
+    result = run_bench(folder, device=device)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        out.print(repr(result), markup=False, soft_wrap=True)
+
+
+@evaluate_app.command("lfw")
+def evaluate_lfw(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="One folder a person, and the pairs files.")],
+    detector: Annotated[str, typer.Option(help="The detector.")] = "yunet",
+    embedder: Annotated[str, typer.Option(help="The embedder.")] = "sface",
+    device: Device = "auto",
+    html: Annotated[Path, typer.Option(help="Where the ROC page goes.")] = Path("lfw-roc.html"),
+    as_json: AsJson = False,
+) -> None:
+    """Measure verification and retrieval on Labeled Faces in the Wild."""
+    from facekit.evaluate import evaluate_lfw as run_evaluation
+
+    result = run_evaluation(folder, detector=detector, embedder=embedder, device=device, html=html)
+    note.print(f"The ROC page: {html}", markup=False, soft_wrap=True)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        out.print(repr(result), markup=False, soft_wrap=True)

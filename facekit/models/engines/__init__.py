@@ -1,0 +1,102 @@
+"""The engines that run networks: ONNX Runtime, OpenVINO, TensorFlow. Models know one seam, `Network`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Protocol
+
+from facekit.errors import DeviceError
+from facekit.models.device import PROVIDERS, check_device, choose_providers
+
+if TYPE_CHECKING:
+    from facekit.types import FloatArray
+
+ENGINES = ("auto", "onnxruntime", "openvino", "openvino-bf16", "tensorflow")
+"""What can be asked for. "openvino-bf16" computes in bfloat16, on processors that can."""
+
+
+class Network(Protocol):
+    """An open network, whichever engine runs it.
+
+    Attributes
+    ----------
+    engine : str
+        One of `ENGINES`, never "auto".
+    device : str
+        What it really runs on: one of `facekit.models.device.DEVICES`, never "auto".
+    provider : str
+        The engine's own words for that, with the engine's name.
+    outputs : tuple of str
+        Names of the outputs, in their order.
+    """
+
+    engine: str
+    device: str
+    provider: str
+    outputs: tuple[str, ...]
+
+    def run(self, batch: FloatArray) -> list[FloatArray]:
+        """Give a batch to the network; return the outputs in their order. Safe to call from several threads."""
+        ...
+
+
+def check_engine(engine: str) -> None:
+    """Refuse an engine that facekit does not know, or that is not installed. Raises DeviceError."""
+    if engine not in ENGINES:
+        message = f"There is no engine {engine!r}."
+        raise DeviceError(message, f"Choose one of {', '.join(ENGINES)}.")
+    package, extra = {
+        "openvino": ("openvino", "openvino"),
+        "openvino-bf16": ("openvino", "openvino"),
+        "tensorflow": ("tensorflow", "tensorflow"),
+    }.get(engine, ("onnxruntime", ""))
+    if find_spec(package) is None:
+        message = f"The engine {engine!r} was asked for, but the package {package} is not installed."
+        raise DeviceError(message, f"Run `pip install 'facekit[{extra}]'`, or use engine='auto'.")
+
+
+def open_graph(graph: bytes, sample: tuple[int, ...], *, device: str = "auto", engine: str = "auto") -> Network:
+    """Open an ONNX graph.
+
+    Parameters
+    ----------
+    graph : bytes
+        A serialised ONNX model with one input, float32.
+    sample : tuple of int
+        Shape of an ordinary batch, with which engines are compared.
+    device : {"auto", "cpu", "cuda", "coreml"}
+        See `facekit.models.device.choose_providers`.
+    engine : {"auto", "onnxruntime", "openvino", "openvino-bf16"}
+        "auto" takes ONNX Runtime, and on a CPU OpenVINO where that is installed and turned out to be faster with
+        this graph on this machine (`facekit.models.engines.race`).
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    DeviceError
+        If the device or the engine is unknown, not there, or unfit for the other.
+    """
+    check_device(device)
+    check_engine(engine)
+    if engine == "tensorflow":
+        message = "This network is an ONNX graph, which TensorFlow does not run."
+        raise DeviceError(message, "Use engine='auto', or a model that comes as a TensorFlow network too.")
+    from facekit.models.engines.ort import OrtNetwork
+
+    if engine == "auto":
+        engine = "onnxruntime"
+        if choose_providers(device)[0] == PROVIDERS["cpu"] and find_spec("openvino") is not None:
+            from facekit.models.engines.race import faster
+
+            engine = faster(graph, sample)
+    if engine == "onnxruntime":
+        return OrtNetwork(graph, device)
+    if device not in {"auto", "cpu"}:
+        message = f"The engine {engine!r} runs on the CPU only, not on {device!r}."
+        raise DeviceError(message, "Use engine='onnxruntime', or device='cpu'.")
+    from facekit.models.engines.vino import OpenVinoNetwork
+
+    return OpenVinoNetwork(graph, bfloat16=engine == "openvino-bf16")

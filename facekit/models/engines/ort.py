@@ -1,0 +1,81 @@
+"""ONNX graphs in ONNX Runtime, on the device that was asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from facekit.errors import DeviceError
+from facekit.models.device import PROVIDERS, choose_providers, threads_each
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+    from facekit.types import FloatArray
+
+# ONNX Runtime's severities are 0 verbose, 1 info, 2 warning, 3 error, 4 fatal
+# (https://onnxruntime.ai/docs/api/python/api_summary.html): its warnings speak to authors of graphs.
+_ERRORS_ONLY = 3
+
+_OPTIONS = {
+    PROVIDERS["cuda"]: {
+        # Photos come in many sizes; the default tries every algorithm of cuDNN anew for each of them.
+        "cudnn_conv_algo_search": "HEURISTIC",
+        # By default memory is taken in powers of two, and not given back.
+        "arena_extend_strategy": "kSameAsRequested",
+    }
+}
+
+
+class OrtNetwork:
+    """A graph in ONNX Runtime.
+
+    Parameters
+    ----------
+    graph : bytes
+        A serialised ONNX model with one input.
+    device : {"auto", "cpu", "cuda", "coreml"}
+        See `facekit.models.device.choose_providers`.
+
+    Raises
+    ------
+    DeviceError
+        If the device was asked for by name and the graph would run on the CPU: ONNX Runtime falls back silently when
+        a CUDA library does not load.
+    """
+
+    engine = "onnxruntime"
+
+    def __init__(self, graph: bytes, device: str = "auto") -> None:
+        self._session = _open(graph, device)
+        self._input = self._session.get_inputs()[0].name
+        self.outputs = tuple(output.name for output in self._session.get_outputs())
+        taken = self._session.get_providers()[0]
+        self.device = next((name for name, provider in PROVIDERS.items() if provider == taken), "cpu")
+        self.provider = f"ONNX Runtime, {taken}"
+
+    def run(self, batch: FloatArray) -> list[FloatArray]:
+        """Give a batch to the network; return the outputs in their order."""
+        values: list[FloatArray] = self._session.run(self.outputs, {self._input: batch})
+        return values
+
+
+def _open(graph: bytes, device: str) -> onnxruntime.InferenceSession:
+    import onnxruntime
+    from loguru import logger
+
+    providers = choose_providers(device)
+    if providers[0] == PROVIDERS["cuda"] and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()  # finds the CUDA and cuDNN libraries that pip installed
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _ERRORS_ONLY
+    options.intra_op_num_threads = threads_each()
+    chosen = [(provider, _OPTIONS.get(provider, {})) for provider in providers]
+    session = onnxruntime.InferenceSession(graph, options, providers=chosen)
+    taken = session.get_providers()[0]
+    if taken != providers[0]:
+        message = f"{providers[0]} is installed but does not start, so ONNX Runtime took {taken}."
+        if device != "auto":
+            remedy = "Install the CUDA and cuDNN libraries that it needs: `pip install onnxruntime-gpu[cuda,cudnn]`."
+            raise DeviceError(message, remedy)
+        logger.warning(message)
+    return session

@@ -1,0 +1,72 @@
+"""ONNX graphs in OpenVINO, on the CPU."""
+
+from __future__ import annotations
+
+from functools import cache
+from threading import local
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facekit.errors import DeviceError
+from facekit.models.device import AT_ONCE, threads_each
+
+if TYPE_CHECKING:
+    import openvino
+
+    from facekit.types import FloatArray
+
+
+class OpenVinoNetwork:
+    """A graph in OpenVINO.
+
+    Parameters
+    ----------
+    graph : bytes
+        A serialised ONNX model with one input.
+    bfloat16 : bool
+        Compute in bfloat16 instead of float32.
+
+    Raises
+    ------
+    DeviceError
+        If bfloat16 was asked for and the processor can't: OpenVINO would silently compute in float32.
+    """
+
+    device = "cpu"
+
+    def __init__(self, graph: bytes, *, bfloat16: bool = False) -> None:
+        core = _core()
+        name = core.get_property("CPU", "FULL_DEVICE_NAME").strip()
+        if bfloat16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            message = f"This processor ({name}) does not compute in bfloat16."
+            raise DeviceError(message, "Use engine='openvino', which computes in float32.")
+        self.engine = "openvino-bf16" if bfloat16 else "openvino"
+        self.provider = f"OpenVINO, {'bfloat16' if bfloat16 else 'float32'} on {name}"
+        # Left alone, it takes bfloat16 where the processor has it.
+        how = {"INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32"}
+        share = {"NUM_STREAMS": AT_ONCE, "INFERENCE_NUM_THREADS": AT_ONCE * threads_each()}
+        self._network = core.compile_model(core.read_model(graph), "CPU", how | share)
+        self.outputs = tuple(output.get_any_name() for output in self._network.outputs)
+        self._own = local()
+
+    def run(self, batch: FloatArray) -> list[FloatArray]:
+        """Give a batch to the network; return the outputs in their order."""
+        request = self._request()
+        request.infer({0: batch})
+        # The request's own memory is written over by the next run.
+        return [np.array(request.get_output_tensor(number).data) for number in range(len(self.outputs))]
+
+    def _request(self) -> openvino.InferRequest:
+        """Each thread has a request of its own: one request runs one batch at a time."""
+        if not hasattr(self._own, "request"):
+            self._own.request = self._network.create_infer_request()
+        request: openvino.InferRequest = self._own.request
+        return request
+
+
+@cache
+def _core() -> openvino.Core:
+    import openvino
+
+    return openvino.Core()
