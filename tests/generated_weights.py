@@ -32,12 +32,12 @@ STEMS = ("retinaface", "facenet512_weights", "facenet_weights", "arcface_weights
 def photos(side: int) -> np.ndarray:
     """Two real photos that packages carry, RGB float32 (2, side, side, 3), 0..255."""
     import cv2
-    import matplotlib
+    import matplotlib as mpl
     import skimage
 
     files = [
         Path(skimage.__file__).parent / "data" / "astronaut.png",
-        Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg",
+        Path(mpl.get_data_path()) / "sample_data" / "grace_hopper.jpg",
     ]
     pictures = [cv2.imread(str(file))[..., ::-1][:512, :512] for file in files]
     return np.stack([cv2.resize(picture, (side, side)) for picture in pictures]).astype(np.float32)
