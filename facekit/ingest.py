@@ -154,7 +154,7 @@ class Ingest:
         self._listed: set[tuple[str, bytes]] = set()
         self._run_id = ""
         self.report = IngestReport(
-            models=f"{detector.name} + {embedder.name} on {embedder.device}",
+            models=_what_ran_where(detector, embedder),
             stages=self._pipeline.seconds,
         )
 
@@ -275,6 +275,13 @@ class Ingest:
                 report.ingested += 1
                 report.faces += len(item.record.faces)
                 report.no_face += status is Status.NO_FACE
+
+
+def _what_ran_where(detector: Detector, embedder: Embedder) -> str:
+    places = {model.name: f"{model.device} ({model.engine})" for model in (detector, embedder)}
+    if len(set(places.values())) == 1:
+        return f"{detector.name} + {embedder.name} on {places[embedder.name]}"
+    return " + ".join(f"{name} on {place}" for name, place in places.items())
 
 
 def _is_in(path: str, folders: Sequence[str]) -> bool:
