@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from facekit.calibration import Calibration, calibrate
     from facekit.errors import (
         DeviceError,
         EmbeddingError,
@@ -41,6 +42,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives. They are imported at first use, so that `import facekit` costs next to nothing.
 _HOMES = {
+    "facekit.calibration": ["Calibration", "calibrate"],
     "facekit.errors": [
         "DeviceError",
         "EmbeddingError",
@@ -68,6 +70,7 @@ _HOMES = {
 _home = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Calibration",
     "Detections",
     "DeviceError",
     "EmbeddingError",
@@ -93,6 +96,7 @@ __all__ = [
     "VectorIndexError",
     "WeightsError",
     "align",
+    "calibrate",
     "detect",
     "embed",
     "open",

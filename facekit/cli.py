@@ -16,6 +16,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from facekit.calibrate_cli import calibrate
 from facekit.errors import FacekitError
 from facekit.types import Detail, TableName  # noqa: TC001 - typer reads it
 
@@ -39,6 +40,7 @@ with suppress(ModuleNotFoundError):  # accounts come with the service's packages
 
     app.add_typer(users_app, name="users", help="Who may use the service: accounts, roles and API keys.")
 app.add_typer(evaluate_app, name="evaluate", help="Measure accuracy on a labelled data set.")
+app.command()(calibrate)
 
 out = Console(highlight=False)
 note = Console(stderr=True, highlight=False)
@@ -149,7 +151,7 @@ def search(
     top_k: Annotated[int, typer.Option(min=1, help="The most photos to list.")] = 50,
     min_similarity: Annotated[
         float | None,
-        typer.Option(min=-1, max=1, help="Cosine similarity from which a face counts; by default the model's."),
+        typer.Option(min=-1, max=1, help="Cosine similarity from which a face counts; by default the library's."),
     ] = None,
     face: Annotated[
         int | None,
