@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facekit import models
+    from facekit.calibration import Calibration, calibrate
     from facekit.errors import (
         DeviceError,
         EmbeddingError,
@@ -42,6 +43,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives. They are imported at first use, so that `import facekit` costs next to nothing.
 _HOMES = {
+    "facekit.calibration": ["Calibration", "calibrate"],
     "facekit.errors": [
         "DeviceError",
         "EmbeddingError",
@@ -69,6 +71,7 @@ _HOMES = {
 _home = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Calibration",
     "Detections",
     "DeviceError",
     "EmbeddingError",
@@ -94,6 +97,7 @@ __all__ = [
     "VectorIndexError",
     "WeightsError",
     "align",
+    "calibrate",
     "detect",
     "embed",
     "models",

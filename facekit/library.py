@@ -176,7 +176,7 @@ class Library(ABC):
         top_k : int
             The most photos to return.
         min_similarity : float, optional
-            Cosine similarity from which a face counts, -1..1; by default the embedder's documented threshold.
+            Cosine similarity from which a face counts, -1..1; by default `search_similarity`.
         face : int or sequence of int, optional
             Which face of the probe, counted from 0 in order of size; by default the largest. Several: one a probe.
         source : str, optional
@@ -295,7 +295,26 @@ class Library(ABC):
     @property
     @abstractmethod
     def search_similarity(self) -> float:
-        """The embedder's documented threshold: what `search` takes for ``min_similarity`` by default."""
+        """What `search` takes for ``min_similarity`` by default: the embedder's threshold, or what was set here."""
+
+    @abstractmethod
+    def set_search_similarity(self, value: float | None) -> None:
+        """Set what `search` takes for ``min_similarity`` by default, for everybody who uses the library.
+
+        It is kept in the library and counts for its embedder only. `facekit.calibrate` suggests values.
+
+        Parameters
+        ----------
+        value : float or None
+            Cosine similarity, -1..1; None takes the embedder's documented threshold again.
+
+        Raises
+        ------
+        FacekitError
+            If it is not from -1 to 1.
+        LibraryBusyError
+            If another change of the library is going on.
+        """
 
     def show(self) -> LibraryPanel:
         """All photos, search and ingest as a widget for a notebook."""

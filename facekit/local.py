@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from facekit import tables
-from facekit.catalog import Catalog
+from facekit.catalog import open_catalog
 from facekit.crops import face_picture
 from facekit.derived import apply_change, reconcile, thumbnail_path
 from facekit.doctor import Doctor, examine
@@ -35,7 +35,7 @@ from facekit.ingest import Ingest, IngestReport, Progress
 from facekit.library import PICTURE_SIDE, Library
 from facekit.lock import OwnerLock
 from facekit.logs import log_into, quiet_console
-from facekit.models.registry import load_detector, load_embedder, model_info
+from facekit.models.registry import load_detector, load_embedder
 from facekit.search import ImageSource, find, find_faces, moment, probe_faces, read_probe, template
 from facekit.settings import FILE, check_models, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
@@ -114,7 +114,7 @@ class LocalLibrary(Library):
             self.settings = settings
             check_models(self.settings, folder, detector, embedder)
             opened.callback(_remove_sink, log_into(folder))
-            self._catalog = _open_catalog(folder)
+            self._catalog = open_catalog(folder)
             opened.callback(self._catalog.close)
             self._index = self._open_index()
             opened.callback(_close_index, self._index)
@@ -424,7 +424,16 @@ class LocalLibrary(Library):
     @property
     def search_similarity(self) -> float:
         """See `Library.search_similarity`."""
-        return model_info(self.settings.embedder).search_similarity or 0.0
+        return self.settings.search_similarity
+
+    def set_search_similarity(self, value: float | None) -> None:
+        """See `Library.set_search_similarity`."""
+        self._alive()
+        with self._changing("Setting the similarity"):  # or two changes of the settings would overwrite each other
+            settings = self.settings.with_search_similarity(value)
+            write_settings(self.folder, settings)
+            self.settings = settings
+        logger.info("Searches take {} for the least similarity", self.search_similarity)
 
     @property
     def place(self) -> str:
@@ -440,14 +449,3 @@ def _close_index(index: MilvusIndex) -> None:
 def _remove_sink(sink: int) -> None:
     with suppress(ValueError):  # somebody removed all of loguru's sinks
         logger.remove(sink)
-
-
-def _open_catalog(folder: Path) -> Catalog:
-    path = folder / "catalog.duckdb"
-    try:
-        return Catalog(f"duckdb:///{path}")
-    except FacekitError:
-        raise
-    except Exception as error:
-        message = f"The catalog {path} can't be opened: {str(error).splitlines()[0]}."
-        raise LibraryError(message, "Restore it from a backup, or make a new library from the photos.") from error

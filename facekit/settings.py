@@ -1,15 +1,15 @@
-"""``library.toml``: what a library is made of and which models it is bound to."""
+"""``library.toml``: what a library is made of, which models it is bound to, and the threshold set for it."""
 
 from __future__ import annotations
 
 import json
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from facekit.errors import LibraryError, ModelMismatchError
+from facekit.errors import FacekitError, LibraryError, ModelMismatchError
 from facekit.models.registry import default_models, model_info
 
 if TYPE_CHECKING:
@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 FILE = "library.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The similarity that somebody set for a library's searches, and the embedder whose similarities it means."""
+
+    search_similarity: float
+    embedder: str
+    embedder_version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,36 @@ class Settings:
     embedder_version: str
     dimension: int
     reason: str = ""
+    threshold: Threshold | None = None
+    created: datetime | None = None
+
+    @property
+    def search_similarity(self) -> float:
+        """What a search takes by default: what was set for this embedder, or else the model's own."""
+        own = self.threshold
+        if own is not None and (own.embedder, own.embedder_version) == (self.embedder, self.embedder_version):
+            return own.search_similarity
+        return model_info(self.embedder).search_similarity
+
+    def with_search_similarity(self, value: float | None) -> Settings:
+        """The same with another similarity to search from; None takes the model's own again."""
+        if value is None:
+            return replace(self, threshold=None)
+        return replace(self, threshold=Threshold(checked_similarity(value), self.embedder, self.embedder_version))
+
+
+def checked_similarity(value: float) -> float:
+    """A cosine similarity, as a plain float.
+
+    Raises
+    ------
+    FacekitError
+        If it is not from -1 to 1.
+    """
+    if not -1 <= value <= 1:
+        message = f"{value} is no similarity to search from."
+        raise FacekitError(message, "Cosine similarities go from -1 to 1; facekit calibrate suggests some.")
+    return float(value)
 
 
 def read_settings(folder: Path) -> Settings | None:
@@ -47,9 +86,13 @@ def read_settings(folder: Path) -> Settings | None:
     try:
         document = tomllib.loads(text)
         version, models = int(document["format"]), document["models"]
-        fields = {name: kind(models[name]) for name, kind in _FIELDS.items()}
-        settings = Settings(**fields, reason=str(models.get("reason", "")))
-    except (KeyError, TypeError, ValueError) as error:
+        settings = Settings(
+            **{name: kind(models[name]) for name, kind in _FIELDS.items()},
+            reason=str(models.get("reason", "")),
+            threshold=_threshold(document.get("thresholds")),
+            created=document.get("created"),
+        )
+    except (KeyError, TypeError, ValueError, FacekitError) as error:
         message = f"{path} is damaged: {error}."
         raise LibraryError(message, "Restore it from a backup, or make a new library from the photos.") from error
     if version > FORMAT:
@@ -58,15 +101,28 @@ def read_settings(folder: Path) -> Settings | None:
     return settings
 
 
+def _threshold(table: dict[str, Any] | None) -> Threshold | None:
+    if table is None:
+        return None
+    value = checked_similarity(float(table["search_similarity"]))
+    return Threshold(value, str(table["embedder"]), str(table["embedder_version"]))
+
+
 _FIELDS = {"detector": str, "detector_version": str, "embedder": str, "embedder_version": str, "dimension": int}
 
 
 def write_settings(folder: Path, settings: Settings) -> None:
-    """Write the settings of a new library."""
+    """Write the settings of a library, in one step."""
+    created = settings.created or datetime.now().astimezone().replace(microsecond=0)
     lines = ["# A facekit library. The models below made it; only the same models may add to it.", f"format = {FORMAT}"]
-    lines += [f"created = {datetime.now().astimezone().replace(microsecond=0).isoformat()}", "", "[models]"]
+    lines += [f"created = {created.isoformat()}", "", "[models]"]
     lines += [f'{name} = "{getattr(settings, name)}"' for name in _FIELDS if name != "dimension"]
     lines += [f"dimension = {settings.dimension}", f"reason = {json.dumps(settings.reason)}", ""]
+    if settings.threshold is not None:
+        lines += ["[thresholds]", "# What a search takes by default. It counts for the embedder named here only."]
+        lines += [f"search_similarity = {settings.threshold.search_similarity!r}"]
+        lines += [f'embedder = "{settings.threshold.embedder}"']
+        lines += [f'embedder_version = "{settings.threshold.embedder_version}"', ""]
     part = folder / (FILE + ".part")
     part.write_text("\n".join(lines), encoding="utf-8")
     os.replace(part, folder / FILE)  # noqa: PTH105 - atomic

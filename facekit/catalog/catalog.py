@@ -13,16 +13,35 @@ import sqlalchemy as sa
 from facekit.catalog.pages import Pages
 from facekit.catalog.records import Change, FileState, IndexRow, file_id, folder_of
 from facekit.catalog.tables import SCHEMA_VERSION, faces, files, meta, metadata, photos, runs
-from facekit.errors import LibraryError
+from facekit.errors import FacekitError, LibraryError
 from facekit.types import FloatArray, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from facekit.catalog.records import FaceRecord, FileRecord, PhotoRecord
     from facekit.types import PhotoFacts
 
 _CHUNK = 1000  # ids in one IN (...): far below any database's limit on parameters
+
+
+def open_catalog(folder: Path) -> Catalog:
+    """The catalog of a library in a folder; it is made where there is none.
+
+    Raises
+    ------
+    LibraryError
+        If it can't be opened.
+    """
+    path = folder / "catalog.duckdb"
+    try:
+        return Catalog(f"duckdb:///{path}")
+    except FacekitError:
+        raise
+    except Exception as error:
+        message = f"The catalog {path} can't be opened: {str(error).splitlines()[0]}."
+        raise LibraryError(message, "Restore it from a backup, or make a new library from the photos.") from error
 
 
 class Catalog:

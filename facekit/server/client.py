@@ -16,6 +16,7 @@ import httpx2
 from facekit.errors import FacekitError, LibraryBusyError, NoFaceError, PhotoError, ServiceError, UnknownIdError
 from facekit.library import Library
 from facekit.server.wire import SearchDocument, ServiceInfo, hits_from, parse
+from facekit.settings import checked_similarity
 from facekit.types import FacePage, Folder, Photo, PhotoPage, ProbeFace, Status
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class RemoteLibrary(Library):
 
     # -- the library's verbs -------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def _info(self) -> ServiceInfo:
         return parse(ServiceInfo, self._get("/api/v1/service"))
 
@@ -173,7 +174,12 @@ class RemoteLibrary(Library):
     @property
     def search_similarity(self) -> float:
         """See `Library.search_similarity`."""
-        return self._info.search_similarity
+        return self._info.search_similarity  # asked for each time: somebody else may have set another
+
+    def set_search_similarity(self, value: float | None) -> None:
+        """See `Library.set_search_similarity`."""
+        body = {"value": None if value is None else checked_similarity(value)}
+        self._send("PUT", "/api/v1/search/similarity", json=body)
 
     def ingest(
         self,
