@@ -59,9 +59,13 @@ _FIELDS = {"detector": str, "detector_version": str, "embedder": str, "embedder_
 
 
 def write_settings(folder: Path, settings: Settings) -> None:
-    """Write the settings of a new library."""
+    """Write the settings of a library; a library that has some keeps the moment of its making."""
+    try:
+        created = tomllib.loads((folder / FILE).read_text(encoding="utf-8"))["created"]
+    except (FileNotFoundError, KeyError):
+        created = datetime.now().astimezone().replace(microsecond=0)
     lines = ["# A facekit library. The models below made it; only the same models may add to it.", f"format = {FORMAT}"]
-    lines += [f"created = {datetime.now().astimezone().replace(microsecond=0).isoformat()}", "", "[models]"]
+    lines += [f"created = {created.isoformat()}", "", "[models]"]
     lines += [f'{name} = "{getattr(settings, name)}"' for name in _FIELDS if name != "dimension"]
     lines += [f"dimension = {settings.dimension}", ""]
     part = folder / (FILE + ".part")
@@ -69,9 +73,21 @@ def write_settings(folder: Path, settings: Settings) -> None:
     os.replace(part, folder / FILE)  # noqa: PTH105 - atomic
 
 
+def settings_of(detector: str, embedder: str) -> Settings:
+    """What a library of these models is bound to.
+
+    Raises
+    ------
+    FacekitError
+        If there is no such model.
+    """
+    found, embeds = model_info(detector), model_info(embedder)
+    return Settings(found.name, found.version, embeds.name, embeds.version, embeds.dimension)
+
+
 def new_settings(folder: Path, detector: str, embedder: str) -> Settings:
     """The settings of a new library, whose folder is made; it must be empty."""
-    found, embeds = model_info(detector), model_info(embedder)
+    settings = settings_of(detector, embedder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         others = sorted({path.name for path in folder.iterdir()} - {"lock", "owner.json", FILE + ".part"})
@@ -81,23 +97,32 @@ def new_settings(folder: Path, detector: str, embedder: str) -> Settings:
     if others:
         message = f"{folder} is not a facekit library, and not empty (it holds {others[0]!r})."
         raise LibraryError(message, "Choose a new folder for the library; photos stay where they are.")
-    return Settings(found.name, found.version, embeds.name, embeds.version, embeds.dimension)
+    return settings
 
 
 def check_models(settings: Settings | None, folder: Path, detector: str | None, embedder: str | None) -> None:
-    """Refuse a library that other models made than those named, or another version of them."""
+    """Refuse to open a library that other models made than those named."""
     if settings is None:
         return
-    for asked, made, version in (
-        (detector, settings.detector, settings.detector_version),
-        (embedder, settings.embedder, settings.embedder_version),
+    named = (("detector", detector, settings.detector), ("embedder", embedder, settings.embedder))
+    others = [(kind, asked, made) for kind, asked, made in named if asked not in {None, made}]
+    if others:
+        asked, made = " + ".join(str(one[1]) for one in others), " + ".join(one[2] for one in others)
+        call = ", ".join(f'{kind}="{name}"' for kind, name, _ in others)
+        options = " ".join(f"--{kind} {name}" for kind, name, _ in others)
+        message = f"The library {folder} was made with {made}, not with {asked}; vectors don't mix."
+        change = f"lib.reembed({call}) or: facekit reembed {options}"
+        raise ModelMismatchError(message, f"Open it without naming models; to change them: {change}")
+
+
+def check_versions(settings: Settings) -> None:
+    """Refuse to compare new vectors with those that another version of the models made."""
+    for made, version in (
+        (settings.detector, settings.detector_version),
+        (settings.embedder, settings.embedder_version),
     ):
-        if asked not in {None, made}:
-            message = f"The library {folder} was made with {made}, not with {asked}; vectors don't mix."
-            remedy = f"Open it without naming models, or make a library of its own for {asked}."
-            raise ModelMismatchError(message, remedy)
         now = model_info(made).version
         if version != now:
-            message = f"The library {folder} was made with {made} version {version}; this facekit has {now}."
-            remedy = "Use the facekit that made it, or make a new library from the photos."
+            message = f"The library was made with {made} version {version}; this facekit has {now}; vectors don't mix."
+            remedy = "Make its faces anew with lib.reembed() or: facekit reembed"
             raise ModelMismatchError(message, remedy)
