@@ -17,13 +17,7 @@ from facekit.catalog import open_catalog
 from facekit.crops import face_picture
 from facekit.derived import apply_change, reconcile, thumbnail_path
 from facekit.doctor import Doctor, examine
-from facekit.errors import (
-    FacekitError,
-    LibraryBusyError,
-    LibraryError,
-    LibraryLockedError,
-    PhotoError,
-)
+from facekit.errors import FacekitError, LibraryBusyError, LibraryError, LibraryLockedError, PhotoError
 from facekit.hits import Hits
 from facekit.images import read_bytes, read_image, thumbnail
 from facekit.index import IndexFilter
@@ -35,15 +29,7 @@ from facekit.logs import log_into, quiet_console
 from facekit.models.registry import load_detector
 from facekit.reembed import Reembed, ReembedReport
 from facekit.search import ImageSource, find, find_faces, moment, probe_faces, read_probes, template
-from facekit.settings import (
-    FILE,
-    Settings,
-    check_models,
-    check_versions,
-    new_settings,
-    read_settings,
-    write_settings,
-)
+from facekit.settings import FILE, Settings, check_models, check_versions, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
 from facekit.types import Status
 
@@ -209,15 +195,7 @@ class LocalLibrary(Library):
         """See `Library.reembed`."""
         self._alive()
         with self._changing("A change of models"):
-            run = Reembed(
-                self._catalog,
-                self.folder,
-                self._models,
-                detector,
-                embedder,
-                stop=stop,
-                skip_unreadable=skip_unreadable,
-            )
+            run = Reembed(self._catalog, self.folder, self._models, detector, embedder, stop=stop, skip=skip_unreadable)
             return run.run(progress)
 
     @contextmanager

@@ -167,7 +167,7 @@ class Reembed:
         The models to change to; by default those that it has, in the version that this facekit has.
     stop : threading.Event, optional
         Set, it stops the run as Ctrl-C does.
-    skip_unreadable : bool, optional
+    skip : bool, optional
         Switch although some photos could not be read.
 
     Raises
@@ -185,7 +185,7 @@ class Reembed:
         embedder: str | None,
         *,
         stop: Event | None = None,
-        skip_unreadable: bool = False,
+        skip: bool = False,
     ) -> None:
         self._catalog = catalog
         self._folder = folder
@@ -198,7 +198,7 @@ class Reembed:
             load_embedder(self._settings.embedder, device=device),
         )
         self._stop = stop or Event()
-        self._skip = skip_unreadable
+        self._skip = skip
         self._left: set[str] = set()
         self._lost: dict[str, Failure] = {}
         self.report = ReembedReport(_words(old), _words(self._settings))
