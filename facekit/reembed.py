@@ -302,6 +302,7 @@ class Reembed:
             models.index.upsert(self._rows())
             pairs, alone = self._matched()
             catalog.staging.carry(pairs)
+            self._go_on()
             with self._in_use.alone():
                 unread = {key: f"{one.reason} (when the models were changed)" for key, one in self._lost.items()}
                 catalog.staging.switch(Bound(asdict(self._settings), name), unread)
@@ -320,9 +321,12 @@ class Reembed:
 
     def _rows(self) -> Iterator[IndexRow]:
         for row in self._catalog.index_rows(faces=staged_faces):
-            if self._stop.is_set():
-                raise KeyboardInterrupt
+            self._go_on()
             yield row
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise KeyboardInterrupt
 
     def _matched(self) -> tuple[list[tuple[str, str]], list[Alone]]:
         """Which old face is which new one, and the faces without a partner."""

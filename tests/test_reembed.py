@@ -352,7 +352,14 @@ def test_ctrl_c_does_not_cut_the_switch_in_two(library: LocalLibrary, monkeypatc
 def test_ctrl_c_stops_it_while_the_index_is_made(library: LocalLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
     from facekit.reembed import Reembed
 
-    monkeypatch.setattr(Reembed, "_matched", lambda _: signal.raise_signal(signal.SIGINT))
+    kept = Reembed._rows
+
+    def rows(self: Reembed) -> Iterator[object]:
+        signal.raise_signal(signal.SIGINT)
+        assert self._stop.wait(30)
+        yield from kept(self)
+
+    monkeypatch.setattr(Reembed, "_rows", rows)
     report = library.reembed(embedder="short", progress=False)
     assert (report.switched, report.stopped) == (False, True)
     check_whole(library)
