@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from facekit.library import Library
     from facekit.library import open_library as open  # noqa: A004 - fk.open is what one would type
     from facekit.models import align, detect, embed, similarity
+    from facekit.reembed import ReembedReport
     from facekit.server.publish import publish
     from facekit.sources import scan
     from facekit.types import Detections, Face, Hit, Photo, Probe, Quality, Status
@@ -64,6 +65,7 @@ _HOMES = {
     "facekit.ingest": ["IngestReport"],
     "facekit.library": ["Library", "open"],
     "facekit.models": ["align", "detect", "embed", "similarity"],
+    "facekit.reembed": ["ReembedReport"],
     "facekit.server.publish": ["publish"],
     "facekit.sources": ["scan"],
     "facekit.types": ["Detections", "Face", "Hit", "Photo", "Probe", "Quality", "Status"],
@@ -91,6 +93,7 @@ __all__ = [
     "PhotoError",
     "Probe",
     "Quality",
+    "ReembedReport",
     "ServiceError",
     "Status",
     "UnknownIdError",

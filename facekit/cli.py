@@ -149,6 +149,30 @@ def ingest(
 
 
 @app.command()
+def reembed(
+    context: typer.Context,
+    detector: Annotated[str | None, typer.Option(help="Another detector; by default the library's.")] = None,
+    embedder: Annotated[str | None, typer.Option(help="Another embedder; by default the library's.")] = None,
+    skip_unreadable: Annotated[
+        bool,
+        typer.Option("--skip-unreadable", help="Change although some photos can't be read: they lose their faces."),
+    ] = False,
+    device: Device = "auto",
+    engine: EngineName = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Change the models: make all faces again from the photos, then switch. Run it again after a stop."""
+    with open_existing(context, device=device, engine=engine) as library:
+        report = library.reembed(detector, embedder, skip_unreadable=skip_unreadable)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        out.print(repr(report), markup=False, soft_wrap=True)
+    if not report.switched:
+        raise typer.Exit(1)
+
+
+@app.command()
 def search(
     context: typer.Context,
     probes: Annotated[list[Path], typer.Argument(metavar="FILE...", help="One or several pictures of the person.")],

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from facekit.hits import Hits
     from facekit.images import Limits
     from facekit.ingest import IngestReport, Progress
+    from facekit.reembed import ReembedReport
     from facekit.search import ImageSource
     from facekit.types import Detail, FacePage, FloatArray, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
     from facekit.widgets import LibraryPanel
@@ -51,7 +52,7 @@ def open_library(
         Or the address of a service, ``http://...`` or ``https://...``.
     detector, embedder : str, optional
         Names of models (`facekit models list`). A new library is bound to them; by default to "retinaface" and
-        "facenet512" where their weights are on this machine, otherwise to "yunet" and "sface".
+        "facenet512" where their weights are on this machine, otherwise to "yunet" and "sface". `Library.reembed` changes them.
     device : {"auto", "cpu", "cuda", "coreml"}
         What the models run on; "auto" takes a CUDA GPU where there is one. A service has made its own choice.
     engine : {"auto", "onnxruntime", "openvino", "openvino-bf16", "tensorflow"}
@@ -149,6 +150,44 @@ class Library(ABC):
         """Forget a photo, or all photos below a folder, with their faces. The files stay as they are.
 
         Returns the number of paths that were forgotten. A later ingest of the folder brings them back.
+        """
+
+    @abstractmethod
+    def reembed(
+        self,
+        detector: str | None = None,
+        embedder: str | None = None,
+        *,
+        progress: Progress = True,
+        stop: Event | None = None,
+        skip_unreadable: bool = False,
+    ) -> ReembedReport:
+        """Change the models: make all faces again from the photos, then switch to them in one step.
+
+        Until the switch the library is searched with the models that it has; it can't be changed in other ways. Ctrl-C
+        stops the run and keeps what is done; run it again with the same models to go on. Faces that both sets have are
+        found by the overlap of their boxes, so that what was done with them is carried over; the report lists the rest.
+
+        Parameters
+        ----------
+        detector, embedder : str, optional
+            Names of models (`facekit models list`); by default those that the library has, in the version that this
+            facekit has.
+        progress : bool or callable
+            A progress bar (default), none, or a function called with (photos done, photos to do).
+        stop : threading.Event, optional
+            Set it from another thread to stop the run as Ctrl-C does.
+        skip_unreadable : bool
+            Switch although some photos can't be read, or hold something else by now. They stay in the library without
+            faces, with the status "io_error", and a later ingest finds their faces. Without it the switch is not made
+            then: bring the photos back and run it again, and only they are done.
+
+        Raises
+        ------
+        LibraryBusyError
+            If photos are being ingested or removed.
+        FacekitError
+            If a model or its weights are not to be had, or the disk is full (what is done is kept).
         """
 
     # -- search --------------------------------------------------------------------------------------------------

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 FILE = "library.toml"
 
+_BY_NAME = "asked for by name"
+
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
@@ -40,6 +42,20 @@ class Settings:
     reason: str = ""
     threshold: Threshold | None = None
     created: datetime | None = None
+
+    @property
+    def models(self) -> dict[str, Any]:
+        """What the library is bound to: names, versions, and the length of a vector."""
+        return {name: getattr(self, name) for name in _FIELDS}
+
+    @property
+    def chosen(self) -> bool:
+        """Whether facekit chose the models: nobody named them."""
+        return self.reason != _BY_NAME
+
+    def with_models(self, models: dict[str, Any], reason: str) -> Settings:
+        """The same library with other models; a threshold means the embedder before."""
+        return replace(self, **models, reason=reason, threshold=None)
 
     @property
     def search_similarity(self) -> float:
@@ -128,12 +144,24 @@ def write_settings(folder: Path, settings: Settings) -> None:
     os.replace(part, folder / FILE)  # noqa: PTH105 - atomic
 
 
+def settings_of(detector: str, embedder: str, reason: str = _BY_NAME) -> Settings:
+    """What a library of these models is bound to.
+
+    Raises
+    ------
+    FacekitError
+        If there is no such model.
+    """
+    found, embeds = model_info(detector), model_info(embedder)
+    return Settings(found.name, found.version, embeds.name, embeds.version, embeds.dimension, reason)
+
+
 def new_settings(folder: Path, detector: str | None, embedder: str | None) -> Settings:
     """The settings of a new library, whose folder is made; it must be empty. Models not named are the default ones."""
-    *usual, reason = default_models()
-    found, embeds = model_info(detector or usual[0]), model_info(embedder or usual[1])
+    usual_detector, usual_embedder, reason = default_models()
     if detector is not None or embedder is not None:
-        reason = "asked for by name"
+        reason = _BY_NAME
+    settings = settings_of(detector or usual_detector, embedder or usual_embedder, reason)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         others = sorted({path.name for path in folder.iterdir()} - {"lock", "owner.json", FILE + ".part"})
@@ -143,23 +171,32 @@ def new_settings(folder: Path, detector: str | None, embedder: str | None) -> Se
     if others:
         message = f"{folder} is not a facekit library, and not empty (it holds {others[0]!r})."
         raise LibraryError(message, "Choose a new folder for the library; photos stay where they are.")
-    return Settings(found.name, found.version, embeds.name, embeds.version, embeds.dimension, reason)
+    return settings
 
 
 def check_models(settings: Settings | None, folder: Path, detector: str | None, embedder: str | None) -> None:
-    """Refuse a library that other models made than those named, or another version of them."""
+    """Refuse to open a library that other models made than those named."""
     if settings is None:
         return
-    for asked, made, version in (
-        (detector, settings.detector, settings.detector_version),
-        (embedder, settings.embedder, settings.embedder_version),
+    named = (("detector", detector, settings.detector), ("embedder", embedder, settings.embedder))
+    others = [(kind, asked, made) for kind, asked, made in named if asked not in {None, made}]
+    if others:
+        asked, made = " + ".join(str(one[1]) for one in others), " + ".join(one[2] for one in others)
+        call = ", ".join(f'{kind}="{name}"' for kind, name, _ in others)
+        options = " ".join(f"--{kind} {name}" for kind, name, _ in others)
+        message = f"The library {folder} was made with {made}, not with {asked}; vectors don't mix."
+        change = f"lib.reembed({call}) or: facekit reembed {options}"
+        raise ModelMismatchError(message, f"Open it without naming models; to change them: {change}")
+
+
+def check_versions(settings: Settings) -> None:
+    """Refuse to compare new vectors with those that another version of the models made."""
+    for made, version in (
+        (settings.detector, settings.detector_version),
+        (settings.embedder, settings.embedder_version),
     ):
-        if asked not in {None, made}:
-            message = f"The library {folder} was made with {made}, not with {asked}; vectors don't mix."
-            remedy = f"Open it without naming models, or make a library of its own for {asked}."
-            raise ModelMismatchError(message, remedy)
         now = model_info(made).version
         if version != now:
-            message = f"The library {folder} was made with {made} version {version}; this facekit has {now}."
-            remedy = "Use the facekit that made it, or make a new library from the photos."
+            message = f"The library was made with {made} version {version}; this facekit has {now}; vectors don't mix."
+            remedy = "Make its faces anew with lib.reembed() or: facekit reembed"
             raise ModelMismatchError(message, remedy)
