@@ -74,6 +74,7 @@ def open_folder(
         _open[folder] = library
     else:
         check_models(library.settings, folder, detector, embedder)
+        library.check_where(device, engine)
     return library
 
 
@@ -132,6 +133,14 @@ class LocalLibrary(Library):
     def close(self) -> None:
         """Write what is pending and let other processes open the library."""
         self._finalizer()
+
+    def check_where(self, device: str, engine: str) -> None:
+        """Refuse another device or engine than those that the library was opened with. Raises LibraryError."""
+        now = self._models.now.where
+        for asked, used in ((device, now["device"]), (engine, now["engine"])):
+            if asked not in {"auto", used}:
+                message = f"The library {self.folder} is open in this process with {used!r}, not with {asked!r}."
+                raise LibraryError(message, "Close it first: lib.close().")
 
     def _alive(self) -> None:
         if self.closed:

@@ -13,7 +13,7 @@ import pytest
 from loguru import logger
 
 import facekit as fk
-from facekit.errors import DeviceError, FacekitError, WeightsError
+from facekit.errors import DeviceError, FacekitError, LibraryError, WeightsError
 from facekit.images import read_image
 from facekit.models import registry, sface, yunet
 from facekit.models.engines import open_graph, race
@@ -225,3 +225,13 @@ def test_a_library_of_one_set_refuses_another(tmp_path: Path) -> None:
     fk.open(tmp_path / "faces", detector="yunet", embedder="sface").close()
     with pytest.raises(FacekitError, match="facenet512"):
         fk.open(tmp_path / "faces", embedder="facenet512")
+
+
+def test_an_open_library_does_not_change_its_device_silently(tmp_path: Path) -> None:
+    with fk.open(tmp_path / "faces", detector="yunet", embedder="sface", device="cpu") as library:
+        assert fk.open(tmp_path / "faces") is library
+        assert fk.open(tmp_path / "faces", device="cpu") is library
+        with pytest.raises(LibraryError, match="Close it first"):
+            fk.open(tmp_path / "faces", device="cuda")
+        with pytest.raises(LibraryError, match="openvino"):
+            fk.open(tmp_path / "faces", engine="openvino")

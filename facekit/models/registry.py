@@ -232,7 +232,9 @@ def default_models() -> tuple[str, str, str]:
 
 
 def load_detector(name: str = "yunet", *, device: str = "auto", engine: str = "auto", **options: object) -> Detector:
-    """Open a detector, fetching its weights first where needed. The same call gives the same open model.
+    """Open a detector, fetching its weights first where needed.
+
+    The same call gives the same open model, unless its detail is a number.
 
     Parameters
     ----------
@@ -260,7 +262,10 @@ def load_detector(name: str = "yunet", *, device: str = "auto", engine: str = "a
     TypeError
         If the model has no such option.
     """
-    return cast("Detector", _load(_named(name, "detection"), device, engine, tuple(sorted(options.items()))))
+    named = _named(name, "detection")
+    if isinstance(options.get("detail"), int):  # there are as many of them as numbers: these are not kept open
+        return cast("Detector", MODELS[named].load(device=device, engine=engine, **options))
+    return cast("Detector", _load(named, device, engine, tuple(sorted(options.items()))))
 
 
 def load_embedder(name: str = "sface", *, device: str = "auto", engine: str = "auto") -> Embedder:
