@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from facekit import __version__
@@ -70,13 +71,14 @@ class Doctor:
 
 def examine_machine(detector: str, embedder: str, device: str, engine: str = "auto") -> list[Check]:
     """Versions, weights and the device that the models really run on."""
-    versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    versions = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
     python = f"facekit {__version__}, Python {platform.python_version()}, {os.cpu_count()} CPUs; {versions}"
     checks: list[Check] = [Check("versions", python)]
+    fetch = "facekit models fetch" + (" --engine tensorflow" if engine == "tensorflow" else "")
     for name in (detector, embedder):
         file = model_info(name).file(engine)
         state = verify(file)
-        remedy = "" if state == "ok" else f" (facekit models fetch {name})"
+        remedy = "" if state == "ok" else f" ({fetch} {name})"
         checks.append(Check(f"weights of {name}", f"{file.name}: {state}{remedy}", ok=state == "ok"))
     if all(check.ok for check in checks):
         loads = ((load_detector, detector), (load_embedder, embedder))
@@ -87,6 +89,13 @@ def examine_machine(detector: str, embedder: str, device: str, engine: str = "au
         except FacekitError as error:
             checks.append(Check("models", str(error), ok=False))
     return checks
+
+
+def _version(package: str) -> str:
+    for name in (package, f"{package}-gpu"):  # ONNX Runtime has several packages for one module
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return "not installed"
 
 
 def examine(folder: Path, catalog: Catalog, models: ModelSet) -> Doctor:

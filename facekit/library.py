@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from facekit.errors import DeviceError, ModelMismatchError
 from facekit.report import html_table
 
 if TYPE_CHECKING:
@@ -76,10 +77,26 @@ def open_library(
     if isinstance(path, str) and path.startswith(("http://", "https://")):
         from facekit.server.client import RemoteLibrary
 
-        return RemoteLibrary(path, api_key=api_key)
+        refuse_where(path, device, engine)
+        library = RemoteLibrary(path, api_key=api_key)
+        if detector is not None or embedder is not None:
+            stats = library.stats()
+            for asked, made in ((detector, stats["detector"]), (embedder, stats["embedder"])):
+                if asked not in {None, made}:
+                    message = f"The library at {path} was made with {made}, not with {asked}; vectors don't mix."
+                    raise ModelMismatchError(message, "Open it without naming models, or use lib.reembed(...).")
+        return library
     from facekit.local import open_folder
 
     return open_folder(path, detector=detector, embedder=embedder, device=device, engine=engine)
+
+
+def refuse_where(url: str, device: str, engine: str) -> None:
+    """A service has made its own choice of device and engine: somebody else's would be ignored. Raises DeviceError."""
+    for asked in (device, engine):
+        if asked != "auto":
+            message = f"The service at {url} chooses where models run; {asked!r} can't be asked of it."
+            raise DeviceError(message, "Leave it out, or start the service with --device and --engine.")
 
 
 class Library(ABC):

@@ -23,9 +23,10 @@ from facekit.images import read_bytes, read_image, thumbnail
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
 from facekit.ingest import Ingest, IngestReport, Progress
-from facekit.library import PICTURE_SIDE, Library
+from facekit.library import PICTURE_SIDE, Library, refuse_where
 from facekit.lock import OwnerLock
 from facekit.logs import log_into, quiet_console
+from facekit.models.engines import check_where
 from facekit.models.registry import load_detector
 from facekit.reembed import REEMBEDDED, Reembed, ReembedReport
 from facekit.search import ImageSource, find, find_faces, moment, probe_faces, read_probes, template
@@ -68,6 +69,7 @@ def open_folder(
                 raise
             from facekit.server.client import RemoteLibrary
 
+            refuse_where(error.service.url, device, engine)
             remote = RemoteLibrary(error.service.url, api_key=error.service.key)
             check_models(read_settings(folder), folder, detector, embedder)
             return remote
@@ -91,6 +93,7 @@ class LocalLibrary(Library):
         engine: str = "auto",
     ) -> None:
         quiet_console()
+        check_where(device, engine)
         self.folder = folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""

@@ -181,7 +181,7 @@ def test_distinct_boxes_are_those_of_the_package(boxes: np.ndarray, random: Any)
     boxes = boxes[np.argsort(-scores)]
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
     table = np.concatenate([corners, np.sort(scores)[::-1, None]], axis=1)
-    assert distinct_boxes(boxes, 0.4).tolist() == [int(kept) for kept in cpu_nms(table, 0.4)]
+    assert distinct_boxes(boxes, 0.4, 100).tolist() == [int(kept) for kept in cpu_nms(table, 0.4)]
 
 
 def test_the_addresses_are_those_of_the_packages() -> None:

@@ -307,6 +307,11 @@ class Tearing(BaseHTTPRequestHandler):
         asked, condition = self.headers.get("Range"), self.headers.get("If-Range")
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and condition == version else 0
         self.starts.append(start)
+        if start >= len(CONTENT):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(CONTENT)}")
+            self.end_headers()
+            return
         self.send_response(206 if start else 200)
         self.send_header("ETag", version)
         self.send_header("Content-Length", str(len(CONTENT) - start))
@@ -372,3 +377,14 @@ def test_an_unknown_file_with_another_hash_than_before_is_not_taken(server: Serv
     with pytest.raises(WeightsError, match=DIGEST):
         fetch(other)
     assert names(weights_folder()) == ["hashes.json"]
+
+
+def test_a_transfer_that_was_whole_when_facekit_was_killed_is_not_done_again(tearing: WeightFile) -> None:
+    for _ in range(3):
+        with pytest.raises(WeightsError):
+            fetch(tearing)
+    (partial,) = (path for path in (weights_folder() / "unfinished").iterdir() if path.stat().st_size > 1000)
+    with partial.open("ab") as file:
+        file.write(CONTENT[900_000:])
+    assert fetch(tearing).read_bytes() == CONTENT
+    assert Tearing.starts[-1] == len(CONTENT)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from facekit.errors import FacekitError
 from facekit.models import deepface, retinaface, sface, yunet
+from facekit.models.engines import check_where
 from facekit.models.weights import verify
 
 if TYPE_CHECKING:
@@ -63,6 +66,8 @@ class ModelInfo:
     cluster_distance: float = float("nan")
     threshold_source: str = ""
 
+
+_opening = RLock()
 
 _DEEPFACE = "https://github.com/serengil/deepface/tree/master/benchmarks: 1,000 pairs, found with retinaface"
 
@@ -224,11 +229,18 @@ def default_models() -> tuple[str, str, str]:
     reason : str
         Why, in one line.
     """
-    missing = [name for name in PREFERRED if verify(MODELS[name].file("auto")) != "ok"]
+    missing = [name for name in PREFERRED if not _usable(MODELS[name])]
     if not missing:
         return *PREFERRED, "their weights are on this machine"
     fetch = f"facekit models fetch {' '.join(missing)}"
     return *EMBEDDED, f"the weights of {' and '.join(missing)} are not on this machine (`{fetch}` brings them)"
+
+
+def _usable(info: ModelInfo) -> bool:
+    """Whether the weights are here, and what reads them."""
+    file = info.file("auto")
+    readers = () if file.name.endswith(".onnx") else ("tensorflow", "tf_keras", "deepface", "retinaface")
+    return verify(file) == "ok" and all(find_spec(package) for package in readers)
 
 
 def load_detector(name: str = "yunet", *, device: str = "auto", engine: str = "auto", **options: object) -> Detector:
@@ -262,10 +274,7 @@ def load_detector(name: str = "yunet", *, device: str = "auto", engine: str = "a
     TypeError
         If the model has no such option.
     """
-    named = _named(name, "detection")
-    if isinstance(options.get("detail"), int):  # there are as many of them as numbers: these are not kept open
-        return cast("Detector", MODELS[named].load(device=device, engine=engine, **options))
-    return cast("Detector", _load(named, device, engine, tuple(sorted(options.items()))))
+    return cast("Detector", _load(_named(name, "detection"), device, engine, options))
 
 
 def load_embedder(name: str = "sface", *, device: str = "auto", engine: str = "auto") -> Embedder:
@@ -291,11 +300,19 @@ def load_embedder(name: str = "sface", *, device: str = "auto", engine: str = "a
     DeviceError
         If the device or the engine is not on this machine, or unfit for the model.
     """
-    return cast("Embedder", _load(_named(name, "embedding"), device, engine, ()))
+    return cast("Embedder", _load(_named(name, "embedding"), device, engine, {}))
+
+
+def _load(name: str, device: str, engine: str, options: dict[str, Any]) -> Detector | Embedder:
+    check_where(device, engine)
+    with _opening:  # threads that ask at once get the same model
+        if isinstance(options.get("detail"), int):  # there are as many of them as numbers: these are not kept open
+            return MODELS[name].load(device=device, engine=engine, **options)
+        return _kept(name, device, engine, tuple(sorted(options.items())))
 
 
 @cache
-def _load(name: str, device: str, engine: str, options: tuple[tuple[str, Any], ...]) -> Detector | Embedder:
+def _kept(name: str, device: str, engine: str, options: tuple[tuple[str, Any], ...]) -> Detector | Embedder:
     return MODELS[name].load(device=device, engine=engine, **dict(options))
 
 
