@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-SEARCHES = 10
+SEARCHES = 5
 
 
 def run(folder: Path, *, detector: str, embedder: str) -> dict[str, Any]:

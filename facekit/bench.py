@@ -101,7 +101,7 @@ class DeepfaceRate:
     peak_mb : float
         As for facekit.
     search_p50_ms : float or None
-        Median of ``DeepFace.find`` among ten of these photos, their vectors computed beforehand; None where no face
+        Median of ``DeepFace.find`` among five of these photos, their vectors computed beforehand; None where no face
         was found.
     providers : dict of str to str
         What ran the detector and the embedder.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,6 +69,17 @@ def demo_photos(tmp_path_factory: pytest.TempPathFactory) -> DemoPhotos:
     """The demo's photos of two people, with a probe and what a search must find."""
     pytest.importorskip("skimage")
     return build_demo_photos(tmp_path_factory.mktemp("demo") / "photos")
+
+
+@pytest.fixture(scope="session")
+def generated_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of made-up weights for RetinaFace, FaceNet and ArcFace, see ``tests/generated_weights.py``."""
+    given = os.environ.get("FACEKIT_GENERATED_WEIGHTS")
+    if given:
+        return Path(given)
+    folder = tmp_path_factory.mktemp("weights")
+    subprocess.run([sys.executable, Path(__file__).with_name("generated_weights.py"), folder], check=True)
+    return folder
 
 
 @pytest.fixture(scope="session")
