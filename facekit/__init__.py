@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facekit import models
+    from facekit.calibration import Calibration, calibrate
     from facekit.errors import (
         DeviceError,
         EmbeddingError,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from facekit.library import Library
     from facekit.library import open_library as open  # noqa: A004 - fk.open is what one would type
     from facekit.models import align, detect, embed, similarity
+    from facekit.reembed import ReembedReport
     from facekit.server.publish import publish
     from facekit.sources import scan
     from facekit.types import Detections, Face, Hit, Photo, Probe, Quality, Status
@@ -42,6 +44,7 @@ __version__ = "0.1.0"
 
 # Where each public name lives. They are imported at first use, so that `import facekit` costs next to nothing.
 _HOMES = {
+    "facekit.calibration": ["Calibration", "calibrate"],
     "facekit.errors": [
         "DeviceError",
         "EmbeddingError",
@@ -62,6 +65,7 @@ _HOMES = {
     "facekit.ingest": ["IngestReport"],
     "facekit.library": ["Library", "open"],
     "facekit.models": ["align", "detect", "embed", "similarity"],
+    "facekit.reembed": ["ReembedReport"],
     "facekit.server.publish": ["publish"],
     "facekit.sources": ["scan"],
     "facekit.types": ["Detections", "Face", "Hit", "Photo", "Probe", "Quality", "Status"],
@@ -69,6 +73,7 @@ _HOMES = {
 _home = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "Calibration",
     "Detections",
     "DeviceError",
     "EmbeddingError",
@@ -88,12 +93,14 @@ __all__ = [
     "PhotoError",
     "Probe",
     "Quality",
+    "ReembedReport",
     "ServiceError",
     "Status",
     "UnknownIdError",
     "VectorIndexError",
     "WeightsError",
     "align",
+    "calibrate",
     "detect",
     "embed",
     "models",

@@ -10,19 +10,30 @@ import json
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from facekit.calibrate_cli import calibrate
 from facekit.errors import FacekitError
 from facekit.measure_cli import bench, evaluate_app
 from facekit.models_cli import models_app
-from facekit.terminal import AsJson, Device, EngineName, note, out, plain, print_json, print_table
+from facekit.terminal import (
+    AsJson,
+    Device,
+    EngineName,
+    note,
+    open_existing,
+    open_given,
+    out,
+    plain,
+    print_json,
+    print_table,
+)
 from facekit.types import TableName  # noqa: TC001 - typer reads it
 
 if TYPE_CHECKING:
     from facekit.hits import Hits
-    from facekit.library import Library
     from facekit.types import Detail
 
 app = typer.Typer(
@@ -38,6 +49,7 @@ with suppress(ModuleNotFoundError):  # accounts come with the service's packages
     app.add_typer(users_app, name="users", help="Who may use the service: accounts, roles and API keys.")
 app.command()(bench)
 app.add_typer(evaluate_app, name="evaluate", help="Measure accuracy on a labelled data set.")
+app.command()(calibrate)
 
 DetectorName = Annotated[str | None, typer.Option("--detector", help="The detector of a new library.")]
 EmbedderName = Annotated[str | None, typer.Option("--embedder", help="The embedder of a new library.")]
@@ -90,20 +102,6 @@ def _main(
     context.obj = library
 
 
-def _open(context: typer.Context, **options: Any) -> Library:  # noqa: ANN401 - passed on
-    from facekit.library import open_library
-
-    return open_library(context.obj, **options)
-
-
-def _open_existing(context: typer.Context, **options: Any) -> Library:  # noqa: ANN401 - passed on
-    folder: Path = context.obj
-    if not (folder / "library.toml").exists():
-        message = f"There is no library in {folder}."
-        raise FacekitError(message, f"Make one with: facekit --library {folder} ingest DIR")
-    return _open(context, **options)
-
-
 @app.command()
 def demo(
     context: typer.Context,
@@ -140,7 +138,7 @@ def ingest(
 ) -> None:
     """Bring photos into the library: detect and embed every face. Run it again after a stop, or for new photos."""
     look = _detail(detail)
-    with _open(context, detector=detector, embedder=embedder, device=device, engine=engine) as library:
+    with open_given(context, detector=detector, embedder=embedder, device=device, engine=engine) as library:
         report = library.ingest(*folders, detail=look)
     if as_json:
         print_json(report.to_dict())
@@ -151,13 +149,37 @@ def ingest(
 
 
 @app.command()
+def reembed(
+    context: typer.Context,
+    detector: Annotated[str | None, typer.Option(help="Another detector; by default the library's.")] = None,
+    embedder: Annotated[str | None, typer.Option(help="Another embedder; by default the library's.")] = None,
+    skip_unreadable: Annotated[
+        bool,
+        typer.Option("--skip-unreadable", help="Change although some photos can't be read: they lose their faces."),
+    ] = False,
+    device: Device = "auto",
+    engine: EngineName = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Change the models: make all faces again from the photos, then switch. Run it again after a stop."""
+    with open_existing(context, device=device, engine=engine) as library:
+        report = library.reembed(detector, embedder, skip_unreadable=skip_unreadable)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        out.print(repr(report), markup=False, soft_wrap=True)
+    if not report.switched:
+        raise typer.Exit(1)
+
+
+@app.command()
 def search(
     context: typer.Context,
     probes: Annotated[list[Path], typer.Argument(metavar="FILE...", help="One or several pictures of the person.")],
     top_k: Annotated[int, typer.Option(min=1, help="The most photos to list.")] = 50,
     min_similarity: Annotated[
         float | None,
-        typer.Option(min=-1, max=1, help="Cosine similarity from which a face counts; by default the model's."),
+        typer.Option(min=-1, max=1, help="Cosine similarity from which a face counts; by default the library's."),
     ] = None,
     face: Annotated[
         int | None,
@@ -174,7 +196,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find the photos of a person."""
-    with _open_existing(context, device=device, engine=engine) as library:
+    with open_existing(context, device=device, engine=engine) as library:
         hits = library.search(
             list(probes),
             top_k=top_k,
@@ -203,7 +225,7 @@ def photos(
     as_json: AsJson = False,
 ) -> None:
     """List photos with their status."""
-    with _open_existing(context) as library:
+    with open_existing(context) as library:
         frame = library.photos(status)[["path", "status", "reason", "faces"]]
     rows = json.loads(frame.to_json(orient="records"))
     if as_json:
@@ -221,7 +243,7 @@ def export(
     include_poor: Annotated[bool, typer.Option(help="Embeddings of poor faces too.")] = False,
 ) -> None:
     """Write faces or photos as .csv, .json or .parquet, or embeddings as .npz."""
-    with _open_existing(context) as library:
+    with open_existing(context) as library:
         library.export(table, output, include_poor=include_poor)
     note.print(f"Wrote {output}", markup=False, soft_wrap=True)
 
@@ -229,7 +251,7 @@ def export(
 @app.command()
 def stats(context: typer.Context, as_json: AsJson = False) -> None:
     """Show the numbers of a library."""
-    with _open_existing(context) as library:
+    with open_existing(context) as library:
         numbers = library.stats()
     if as_json:
         print_json(numbers)
@@ -247,7 +269,7 @@ def doctor(
 
     folder: Path = context.obj
     if (folder / "library.toml").exists():
-        with _open(context, device=device, engine=engine) as library:
+        with open_given(context, device=device, engine=engine) as library:
             result = library.doctor()
     else:
         note.print(f"There is no library in {folder}; the machine only is checked.", markup=False)

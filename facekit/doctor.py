@@ -17,13 +17,14 @@ from facekit.errors import FacekitError
 from facekit.index.protocol import Fields
 from facekit.models.registry import load_detector, load_embedder, model_info
 from facekit.models.weights import verify
+from facekit.settings import check_versions
 from facekit.types import Status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from facekit.bound import ModelSet
     from facekit.catalog import Catalog
-    from facekit.index import VectorIndex
     from facekit.settings import Settings
 
 _PACKAGES = ("onnxruntime", "opencv-contrib-python-headless", "pillow", "pymilvus", "milvus-lite", "duckdb")
@@ -88,13 +89,20 @@ def examine_machine(detector: str, embedder: str, device: str, engine: str = "au
     return checks
 
 
-def examine(
-    folder: Path, settings: Settings, catalog: Catalog, index: VectorIndex, *, device: str, engine: str
-) -> Doctor:
+def examine(folder: Path, catalog: Catalog, models: ModelSet) -> Doctor:
     """All checks of an open library."""
-    checks = examine_machine(settings.detector, settings.embedder, device, engine)
-    checks += [_catalog(catalog), _index(catalog, index), _thumbnails(folder, catalog), _files(catalog), _disk(folder)]
+    checks = examine_machine(models.settings.detector, models.settings.embedder, **models.where)
+    checks += [_made_with(models.settings), _catalog(catalog), _index(catalog, models)]
+    checks += [_thumbnails(folder, catalog), _files(catalog), _disk(folder)]
     return Doctor(tuple(checks))
+
+
+def _made_with(settings: Settings) -> Check:
+    try:
+        check_versions(settings)
+    except FacekitError as error:
+        return Check("library", str(error), ok=False)
+    return Check("library", f"made with {settings.detector} and {settings.embedder}")
 
 
 def _catalog(catalog: Catalog) -> Check:
@@ -103,13 +111,15 @@ def _catalog(catalog: Catalog) -> Check:
     return Check("catalog", f"{photos}; {counts['faces']} faces, {counts['usable_faces']} used by search")
 
 
-def _index(catalog: Catalog, index: VectorIndex) -> Check:
-    held = index.rows()
+def _index(catalog: Catalog, models: ModelSet) -> Check:
+    held = models.index.rows()
     wanted = {row.face_id: Fields.of(row) for row in catalog.index_rows()}
     wrong = len(held.keys() ^ wanted.keys()) + sum(held[key] != wanted[key] for key in held.keys() & wanted.keys())
     if wrong:
         return Check(
-            "vector index", f"{wrong} faces are not as in the catalog; delete vectors.db: it is rebuilt", ok=False
+            "vector index",
+            f"{wrong} faces are not as in the catalog; delete {models.path.name}: it is rebuilt",
+            ok=False,
         )
     return Check("vector index", f"{len(held)} vectors, as the catalog says")
 

@@ -22,7 +22,7 @@ from facekit.pipeline import STAGES, Pipeline
 from facekit.types import FoundFile, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from facekit.catalog import Catalog, FileState
@@ -154,7 +154,7 @@ class Ingest:
         self._listed: set[tuple[str, bytes]] = set()
         self._run_id = ""
         self.report = IngestReport(
-            models=f"{detector.name} + {embedder.name} on {embedder.device}",
+            models=_what_ran_where(detector, embedder),
             stages=self._pipeline.seconds,
         )
 
@@ -219,31 +219,17 @@ class Ingest:
     def _work(self, todo: Sequence[tuple[Source, FoundFile]], progress: Progress) -> None:
         if not todo:
             return
-        buffer: list[Item] = []
-        stored = perf_counter()
         with show_progress(len(todo), progress) as advance, closing(self._pipeline.run(todo)) as batches:
-            try:
-                for batch in batches:
-                    buffer += batch
-                    if len(buffer) >= _STORE_FILES or perf_counter() - stored >= _STORE_SECONDS:
-                        ready, buffer = buffer, []
-                        self._store(ready)
-                        advance(len(ready))
-                        stored = perf_counter()
-                    if self._stop.is_set():
-                        raise KeyboardInterrupt
-            finally:  # whatever stopped the run, what the models have done is kept
-                self._store(buffer)
-                advance(len(buffer))
+
+            def store(items: Sequence[Item]) -> None:
+                self._store(items)
+                advance(len(items))
+
+            store_batches(batches, store, self._stop)
 
     def _store(self, items: Sequence[Item]) -> None:
         """Write finished files: thumbnails, then the catalog in one transaction, then the vector index."""
-        if not items:
-            return
-        free = shutil.disk_usage(self._folder).free
-        if free < _FREE_BYTES:
-            message = f"Only {free // 2**20} MB are free on the disk of {self._folder}; nothing more was stored."
-            raise LibraryError(message, "Make room and run it again: what is done is kept.")
+        check_disk(self._folder)
         detector, embedder = self._models
         with self._pipeline.timed("store"):
             for item in items:
@@ -277,13 +263,49 @@ class Ingest:
                 report.no_face += status is Status.NO_FACE
 
 
+def store_batches(batches: Iterable[list[Item]], store: Callable[[Sequence[Item]], None], stop: Event) -> None:
+    """Store what a pipeline yields, some photos or some seconds at a time.
+
+    Whatever ends it, also ``stop`` (by `KeyboardInterrupt`), what the models have done is kept.
+    """
+    buffer: list[Item] = []
+    stored = perf_counter()
+    try:
+        for batch in batches:
+            buffer += batch
+            if len(buffer) >= _STORE_FILES or perf_counter() - stored >= _STORE_SECONDS:
+                ready, buffer = buffer, []
+                store(ready)
+                stored = perf_counter()
+            if stop.is_set():
+                raise KeyboardInterrupt
+    finally:
+        if buffer:
+            store(buffer)
+
+
+def check_disk(folder: Path) -> None:
+    """Refuse to store more on a disk that is nearly full."""
+    free = shutil.disk_usage(folder).free
+    if free < _FREE_BYTES:
+        message = f"Only {free // 2**20} MB are free on the disk of {folder}; nothing more was stored."
+        raise LibraryError(message, "Make room and run it again: what is done is kept.")
+
+
+def _what_ran_where(detector: Detector, embedder: Embedder) -> str:
+    places = {model.name: f"{model.device} ({model.engine})" for model in (detector, embedder)}
+    if len(set(places.values())) == 1:
+        return f"{detector.name} + {embedder.name} on {places[embedder.name]}"
+    return " + ".join(f"{name} on {place}" for name, place in places.items())
+
+
 def _is_in(path: str, folders: Sequence[str]) -> bool:
     return any(path == folder or path.startswith(folder.rstrip(os.sep) + os.sep) for folder in folders)
 
 
 @contextmanager
-def show_progress(total: int, progress: Progress) -> Iterator[Callable[[int], None]]:
-    """A function to be called with the number of files just done."""
+def show_progress(total: int, progress: Progress, what: str = "ingest") -> Iterator[Callable[[int], None]]:
+    """A function to be called with the number of files just done; ``what`` stands before a progress bar."""
     if callable(progress):
         done = 0
 
@@ -296,7 +318,7 @@ def show_progress(total: int, progress: Progress) -> Iterator[Callable[[int], No
         return
     from tqdm.auto import tqdm
 
-    with tqdm(total=total, unit="photo", desc="ingest", disable=not progress) as bar:
+    with tqdm(total=total, unit="photo", desc=what, disable=not progress) as bar:
 
         def update(count: int) -> None:
             bar.update(count)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from facekit.hits import Hits
     from facekit.images import Limits
     from facekit.ingest import IngestReport, Progress
+    from facekit.reembed import ReembedReport
     from facekit.search import ImageSource
     from facekit.types import Detail, FacePage, FloatArray, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
     from facekit.widgets import LibraryPanel
@@ -51,7 +52,7 @@ def open_library(
         Or the address of a service, ``http://...`` or ``https://...``.
     detector, embedder : str, optional
         Names of models (`facekit models list`). A new library is bound to them; by default to "retinaface" and
-        "facenet512" where their weights are on this machine, otherwise to "yunet" and "sface".
+        "facenet512" where their weights are on this machine, otherwise to "yunet" and "sface". `Library.reembed` changes them.
     device : {"auto", "cpu", "cuda", "coreml"}
         What the models run on; "auto" takes a CUDA GPU where there is one. A service has made its own choice.
     engine : {"auto", "onnxruntime", "openvino", "openvino-bf16", "tensorflow"}
@@ -151,6 +152,44 @@ class Library(ABC):
         Returns the number of paths that were forgotten. A later ingest of the folder brings them back.
         """
 
+    @abstractmethod
+    def reembed(
+        self,
+        detector: str | None = None,
+        embedder: str | None = None,
+        *,
+        progress: Progress = True,
+        stop: Event | None = None,
+        skip_unreadable: bool = False,
+    ) -> ReembedReport:
+        """Change the models: make all faces again from the photos, then switch to them in one step.
+
+        Until the switch the library is searched with the models that it has; it can't be changed in other ways. Ctrl-C
+        stops the run and keeps what is done; run it again with the same models to go on. Faces that both sets have are
+        found by the overlap of their boxes, so that what was done with them is carried over; the report lists the rest.
+
+        Parameters
+        ----------
+        detector, embedder : str, optional
+            Names of models (`facekit models list`); by default those that the library has, in the version that this
+            facekit has.
+        progress : bool or callable
+            A progress bar (default), none, or a function called with (photos done, photos to do).
+        stop : threading.Event, optional
+            Set it from another thread to stop the run as Ctrl-C does.
+        skip_unreadable : bool
+            Switch although some photos can't be read, or hold something else by now. They stay in the library without
+            faces, with the status "io_error", and a later ingest finds their faces. Without it the switch is not made
+            then: bring the photos back and run it again, and only they are done.
+
+        Raises
+        ------
+        LibraryBusyError
+            If photos are being ingested or removed.
+        FacekitError
+            If a model or its weights are not to be had, or the disk is full (what is done is kept).
+        """
+
     # -- search --------------------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -176,7 +215,7 @@ class Library(ABC):
         top_k : int
             The most photos to return.
         min_similarity : float, optional
-            Cosine similarity from which a face counts, -1..1; by default the embedder's documented threshold.
+            Cosine similarity from which a face counts, -1..1; by default `search_similarity`.
         face : int or sequence of int, optional
             Which face of the probe, counted from 0 in order of size; by default the largest. Several: one a probe.
         source : str, optional
@@ -295,7 +334,26 @@ class Library(ABC):
     @property
     @abstractmethod
     def search_similarity(self) -> float:
-        """The embedder's documented threshold: what `search` takes for ``min_similarity`` by default."""
+        """What `search` takes for ``min_similarity`` by default: the embedder's threshold, or what was set here."""
+
+    @abstractmethod
+    def set_search_similarity(self, value: float | None) -> None:
+        """Set what `search` takes for ``min_similarity`` by default, for everybody who uses the library.
+
+        It is kept in the library and counts for its embedder only. `facekit.calibrate` suggests values.
+
+        Parameters
+        ----------
+        value : float or None
+            Cosine similarity, -1..1; None takes the embedder's documented threshold again.
+
+        Raises
+        ------
+        FacekitError
+            If it is not from -1 to 1.
+        LibraryBusyError
+            If another change of the library is going on.
+        """
 
     def show(self) -> LibraryPanel:
         """All photos, search and ingest as a widget for a notebook."""

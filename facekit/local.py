@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -14,42 +12,38 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from facekit import tables
-from facekit.catalog import Catalog
+from facekit.bound import VECTORS, InUse, ModelSet, forget_other_vectors
+from facekit.catalog import open_catalog
 from facekit.crops import face_picture
 from facekit.derived import apply_change, reconcile, thumbnail_path
 from facekit.doctor import Doctor, examine
-from facekit.errors import (
-    FacekitError,
-    LibraryBusyError,
-    LibraryError,
-    LibraryLockedError,
-    NoFaceError,
-    PhotoError,
-    VectorIndexError,
-)
+from facekit.errors import FacekitError, LibraryBusyError, LibraryError, LibraryLockedError, PhotoError
 from facekit.hits import Hits
 from facekit.images import read_bytes, read_image, thumbnail
-from facekit.index import IndexFilter, MilvusIndex
+from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
 from facekit.ingest import Ingest, IngestReport, Progress
 from facekit.library import PICTURE_SIDE, Library
 from facekit.lock import OwnerLock
 from facekit.logs import log_into, quiet_console
-from facekit.models.registry import load_detector, load_embedder, model_info
-from facekit.search import ImageSource, find, find_faces, moment, probe_faces, read_probe, template
-from facekit.settings import FILE, check_models, new_settings, read_settings, write_settings
+from facekit.models.registry import load_detector
+from facekit.reembed import REEMBEDDED, Reembed, ReembedReport
+from facekit.search import ImageSource, find, find_faces, moment, probe_faces, read_probes, template
+from facekit.settings import FILE, check_models, check_versions, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
 from facekit.types import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import date
     from threading import Event
 
     import pandas as pd
 
     from facekit.images import Limits
+    from facekit.index import MilvusIndex
     from facekit.models.protocols import Detector, Embedder
+    from facekit.settings import Settings
     from facekit.types import Detail, FacePage, FloatArray, Folder, Image, Photo, PhotoPage, ProbeFace, TableName
 
 _open: weakref.WeakValueDictionary[Path, LocalLibrary] = weakref.WeakValueDictionary()
@@ -100,40 +94,33 @@ class LocalLibrary(Library):
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""
         self._busy = Lock()
-        self._where = {"device": device, "engine": engine}
         settings = read_settings(folder)
         if settings is None:
             settings = new_settings(folder, detector, embedder)
-            chosen = f"New library with {settings.detector} + {settings.embedder}: {settings.reason}."
-            logger.bind(notice=settings.reason != "asked for by name").info(chosen)
+            say = logger.bind(notice=True) if settings.chosen else logger
+            say.info("New library with {} + {}: {}.", settings.detector, settings.embedder, settings.reason)
         with ExitStack() as opened:
             lock = OwnerLock(folder)
             opened.callback(lock.release)
             if not (folder / FILE).exists():
                 write_settings(folder, settings)
-            self.settings = settings
-            check_models(self.settings, folder, detector, embedder)
             opened.callback(_remove_sink, log_into(folder))
-            self._catalog = _open_catalog(folder)
+            self._catalog = open_catalog(folder)
             opened.callback(self._catalog.close)
-            self._index = self._open_index()
-            opened.callback(_close_index, self._index)
+            bound = self._catalog.staging.bound  # by a change of models: it may have been cut off right after this
+            if bound and bound.models != settings.models:
+                settings = settings.with_models(bound.models, REEMBEDDED)
+                write_settings(folder, settings)
+            check_models(settings, folder, detector, embedder)
+            vectors = bound.vectors if bound else VECTORS
+            forget_other_vectors(folder, vectors)
+            self._models = InUse(ModelSet(settings, folder / vectors, device, engine))
+            opened.callback(self._models.close)
             # Everything is open: from here on it is closed by close(), or when the library is collected.
             self._finalizer = weakref.finalize(self, opened.pop_all().close)
         if not self._catalog.index_is_current or self._index.count() != self._catalog.counts()["indexable_faces"]:
             reconcile(self._catalog, self._index)
         logger.info("Opened {} ({} + {})", folder, settings.detector, settings.embedder)
-
-    def _open_index(self) -> MilvusIndex:
-        path = self.folder / "vectors.db"
-        try:
-            return MilvusIndex(str(path), self.settings.dimension)
-        except VectorIndexError as error:
-            if not path.exists():
-                raise
-            broken = MilvusIndex.set_aside(path)
-            logger.warning("{} It was moved to {} and is rebuilt from the catalog.", error, broken.name)
-            return MilvusIndex(str(path), self.settings.dimension)
 
     # -- opening and closing -------------------------------------------------------------------------------------
 
@@ -151,15 +138,24 @@ class LocalLibrary(Library):
             message = f"The library {self.folder} is closed."
             raise LibraryError(message, "Open it again with facekit.open.")
 
-    @cached_property
+    @property
+    def settings(self) -> Settings:
+        """The models that made the library."""
+        return self._models.now.settings
+
+    @property
     def detector(self) -> Detector:
         """The detector, loaded at first use."""
-        return load_detector(self.settings.detector, **self._where)
+        return self._models.now.detector
 
-    @cached_property
+    @property
     def embedder(self) -> Embedder:
         """The embedder, loaded at first use."""
-        return load_embedder(self.settings.embedder, **self._where)
+        return self._models.now.embedder
+
+    @property
+    def _index(self) -> MilvusIndex:
+        return self._models.now.index
 
     # -- photos in -----------------------------------------------------------------------------------------------
 
@@ -177,16 +173,33 @@ class LocalLibrary(Library):
         if not sources:
             message = "No folder was named."
             raise FacekitError(message, "Call ingest with the folders that hold the photos.")
-        detector = self.detector
-        if detail != "normal":
-            detector = load_detector(self.settings.detector, **self._where, detail=detail)
         with self._changing("An ingest"):
-            run = Ingest(self._catalog, self._index, self.folder, detector, self.embedder, limits=limits, stop=stop)
+            models = self._models.now
+            check_versions(models.settings)
+            detector, embedder = models.detector, models.embedder
+            if detail != "normal":
+                detector = load_detector(models.settings.detector, **models.where, detail=detail)
+            run = Ingest(self._catalog, models.index, self.folder, detector, embedder, limits=limits, stop=stop)
             self.current = run.report
             try:
                 return run.run(sources, [source.root for source in sources], progress)
             finally:
                 self.current = None
+
+    def reembed(
+        self,
+        detector: str | None = None,
+        embedder: str | None = None,
+        *,
+        progress: Progress = True,
+        stop: Event | None = None,
+        skip_unreadable: bool = False,
+    ) -> ReembedReport:
+        """See `Library.reembed`."""
+        self._alive()
+        with self._changing("A change of models"):
+            run = Reembed(self._catalog, self.folder, self._models, detector, embedder, stop=stop, skip=skip_unreadable)
+            return run.run(progress)
 
     @contextmanager
     def _changing(self, what: str) -> Iterator[None]:
@@ -244,34 +257,25 @@ class LocalLibrary(Library):
         if top_k < 1:
             message = f"top_k is {top_k}."
             raise FacekitError(message, "It must be at least 1.")
-        given: list[ImageSource] = list(probe) if isinstance(probe, list | tuple) else [probe]  # type: ignore[list-item]
-        if not given:
-            message = "No probe image was given."
-            raise NoFaceError(message, "Give a picture of the person.")
-        chosen = list(face) if isinstance(face, Sequence) else [face] * len(given)
-        if len(chosen) != len(given):
-            message = f"{len(given)} probe images were given, and faces for {len(chosen)}."
-            raise FacekitError(message, "Give one number a probe image, or one for all.")
-        probes = [
-            read_probe(one, self.detector, self.embedder, face=which, name=f"probe {number}")
-            for number, (one, which) in enumerate(zip(given, chosen, strict=True), 1)
-        ]
-        threshold = self.search_similarity if min_similarity is None else min_similarity
-        where = self._filter(source, folder, after, before, usable_only=not include_poor)
-        hits = find(
-            template([vector for _, vector in probes]),
-            self._catalog,
-            self._index,
-            top_k=min(top_k, MAX_LIMIT),
-            min_similarity=threshold,
-            where=where,
-        )
-        return Hits(tuple(hits), tuple(one for one, _ in probes), top_k, threshold, self._index.count(), self)
+        with self._models.shared() as models:
+            check_versions(models.settings)
+            probes = read_probes(probe, models.detector, models.embedder, face=face)
+            threshold = models.search_similarity if min_similarity is None else min_similarity
+            where = self._filter(source, folder, after, before, usable_only=not include_poor)
+            hits = find(
+                template([vector for _, vector in probes]),
+                self._catalog,
+                models.index,
+                top_k=min(top_k, MAX_LIMIT),
+                min_similarity=threshold,
+                where=where,
+            )
+            return Hits(tuple(hits), tuple(one for one, _ in probes), top_k, threshold, models.index.count(), self)
 
     def faces_in(self, picture: ImageSource) -> tuple[ProbeFace, ...]:
         """See `Library.faces_in`."""
         self._alive()
-        return probe_faces(find_faces(picture, self.detector, name="the picture"))
+        return probe_faces(find_faces(picture, self._models.now.detector, name="the picture"))
 
     def _filter(
         self,
@@ -316,11 +320,12 @@ class LocalLibrary(Library):
     def stats(self) -> dict[str, Any]:
         """See `Library.stats`."""
         self._alive()
-        counts = self._catalog.counts()
+        with self._models.shared() as now:
+            counts = self._catalog.counts()
         counts.pop("indexable_faces")
         run = self._catalog.last_run()
         last = None if run is None else {name: str(run[name]) for name in ("started_at", "finished_at")}
-        models = {"detector": self.settings.detector, "embedder": self.settings.embedder}
+        models = {"detector": now.settings.detector, "embedder": now.settings.embedder}
         return {"library": str(self.folder), **counts, **models, "last_run": last}
 
     def roots(self) -> list[str]:
@@ -331,12 +336,14 @@ class LocalLibrary(Library):
     def index_lag(self) -> int:
         """Faces that the catalog holds and the vector index does not yet."""
         self._alive()
-        return max(0, int(self._catalog.counts()["indexable_faces"]) - self._index.count())
+        with self._models.shared() as models:
+            return max(0, int(self._catalog.counts()["indexable_faces"]) - models.index.count())
 
     def doctor(self) -> Doctor:
         """See `Library.doctor`."""
         self._alive()
-        return examine(self.folder, self.settings, self._catalog, self._index, **self._where)
+        with self._models.shared() as models:
+            return examine(self.folder, self._catalog, models)
 
     # -- what galleries are made of ------------------------------------------------------------------------------
 
@@ -424,7 +431,16 @@ class LocalLibrary(Library):
     @property
     def search_similarity(self) -> float:
         """See `Library.search_similarity`."""
-        return model_info(self.settings.embedder).search_similarity or 0.0
+        return self.settings.search_similarity
+
+    def set_search_similarity(self, value: float | None) -> None:
+        """See `Library.set_search_similarity`."""
+        self._alive()
+        with self._changing("Setting the similarity"):  # or two changes of the settings would overwrite each other
+            settings = self.settings.with_search_similarity(value)
+            write_settings(self.folder, settings)
+            self._models.now.settings = settings
+        logger.info("Searches take {} for the least similarity", self.search_similarity)
 
     @property
     def place(self) -> str:
@@ -432,22 +448,6 @@ class LocalLibrary(Library):
         return str(self.folder)
 
 
-def _close_index(index: MilvusIndex) -> None:
-    with suppress(Exception):  # what could not be written is written again from the catalog
-        index.close()
-
-
 def _remove_sink(sink: int) -> None:
     with suppress(ValueError):  # somebody removed all of loguru's sinks
         logger.remove(sink)
-
-
-def _open_catalog(folder: Path) -> Catalog:
-    path = folder / "catalog.duckdb"
-    try:
-        return Catalog(f"duckdb:///{path}")
-    except FacekitError:
-        raise
-    except Exception as error:
-        message = f"The catalog {path} can't be opened: {str(error).splitlines()[0]}."
-        raise LibraryError(message, "Restore it from a backup, or make a new library from the photos.") from error

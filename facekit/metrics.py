@@ -84,6 +84,11 @@ def tar_at_far(curve: RocCurve, far: float) -> float:
     return float(curve.tar[np.searchsorted(curve.far, far, side="right") - 1])
 
 
+def threshold_at_far(curve: RocCurve, far: float) -> float:
+    """Lowest threshold of the curve whose false accept rate is at most `far` (0..1); infinity where none is."""
+    return float(curve.thresholds[np.searchsorted(curve.far, far, side="right") - 1])
+
+
 def accuracy(similarity: Similarities, same: Labels, threshold: float) -> float:
     """Share (0..1) of pairs decided rightly when those with a similarity of at least `threshold` are accepted."""
     similarity, same = _checked(similarity, same)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,8 +21,6 @@ from facekit.models.vectors import good_embeddings
 from facekit.types import Detections, FloatArray, Hit, Image, Probe, ProbeFace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import PIL.Image
 
     from facekit.catalog import Catalog
@@ -112,6 +111,34 @@ def read_probe(
         raise NoFaceError(message, "Take another picture.")
     one = probe_faces(FoundFaces(found.name, found.image, chosen))[0]
     return Probe(found.name, number, used, one.box, one.quality, thumbnail(found.image)), vector[0]
+
+
+def read_probes(
+    probe: ImageSource | Sequence[ImageSource],
+    detector: Detector,
+    embedder: Embedder,
+    *,
+    face: int | Sequence[int] | None = None,
+) -> list[tuple[Probe, FloatArray]]:
+    """Find the faces to search for in one or several pictures of a person; see `read_probe`.
+
+    Raises
+    ------
+    FacekitError
+        If no picture is given, or faces are given for another number of pictures.
+    """
+    given: list[ImageSource] = list(probe) if isinstance(probe, list | tuple) else [probe]  # type: ignore[list-item]
+    if not given:
+        message = "No probe image was given."
+        raise NoFaceError(message, "Give a picture of the person.")
+    chosen = list(face) if isinstance(face, Sequence) else [face] * len(given)
+    if len(chosen) != len(given):
+        message = f"{len(given)} probe images were given, and faces for {len(chosen)}."
+        raise FacekitError(message, "Give one number a probe image, or one for all.")
+    return [
+        read_probe(one, detector, embedder, face=which, name=f"probe {number}")
+        for number, (one, which) in enumerate(zip(given, chosen, strict=True), 1)
+    ]
 
 
 def _box(values: FloatArray) -> tuple[float, float, float, float]:

@@ -1,15 +1,15 @@
-"""``library.toml``: what a library is made of and which models it is bound to."""
+"""``library.toml``: what a library is made of, which models it is bound to, and the threshold set for it."""
 
 from __future__ import annotations
 
 import json
 import os
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from facekit.errors import LibraryError, ModelMismatchError
+from facekit.errors import FacekitError, LibraryError, ModelMismatchError
 from facekit.models.registry import default_models, model_info
 
 if TYPE_CHECKING:
@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 FILE = "library.toml"
+
+_BY_NAME = "asked for by name"
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The similarity that somebody set for a library's searches, and the embedder whose similarities it means."""
+
+    search_similarity: float
+    embedder: str
+    embedder_version: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,50 @@ class Settings:
     embedder_version: str
     dimension: int
     reason: str = ""
+    threshold: Threshold | None = None
+    created: datetime | None = None
+
+    @property
+    def models(self) -> dict[str, Any]:
+        """What the library is bound to: names, versions, and the length of a vector."""
+        return {name: getattr(self, name) for name in _FIELDS}
+
+    @property
+    def chosen(self) -> bool:
+        """Whether facekit chose the models: nobody named them."""
+        return self.reason != _BY_NAME
+
+    def with_models(self, models: dict[str, Any], reason: str) -> Settings:
+        """The same library with other models; a threshold means the embedder before."""
+        return replace(self, **models, reason=reason, threshold=None)
+
+    @property
+    def search_similarity(self) -> float:
+        """What a search takes by default: what was set for this embedder, or else the model's own."""
+        own = self.threshold
+        if own is not None and (own.embedder, own.embedder_version) == (self.embedder, self.embedder_version):
+            return own.search_similarity
+        return model_info(self.embedder).search_similarity
+
+    def with_search_similarity(self, value: float | None) -> Settings:
+        """The same with another similarity to search from; None takes the model's own again."""
+        if value is None:
+            return replace(self, threshold=None)
+        return replace(self, threshold=Threshold(checked_similarity(value), self.embedder, self.embedder_version))
+
+
+def checked_similarity(value: float) -> float:
+    """A cosine similarity, as a plain float.
+
+    Raises
+    ------
+    FacekitError
+        If it is not from -1 to 1.
+    """
+    if not -1 <= value <= 1:
+        message = f"{value} is no similarity to search from."
+        raise FacekitError(message, "Cosine similarities go from -1 to 1; facekit calibrate suggests some.")
+    return float(value)
 
 
 def read_settings(folder: Path) -> Settings | None:
@@ -47,9 +102,13 @@ def read_settings(folder: Path) -> Settings | None:
     try:
         document = tomllib.loads(text)
         version, models = int(document["format"]), document["models"]
-        fields = {name: kind(models[name]) for name, kind in _FIELDS.items()}
-        settings = Settings(**fields, reason=str(models.get("reason", "")))
-    except (KeyError, TypeError, ValueError) as error:
+        settings = Settings(
+            **{name: kind(models[name]) for name, kind in _FIELDS.items()},
+            reason=str(models.get("reason", "")),
+            threshold=_threshold(document.get("thresholds")),
+            created=document.get("created"),
+        )
+    except (KeyError, TypeError, ValueError, FacekitError) as error:
         message = f"{path} is damaged: {error}."
         raise LibraryError(message, "Restore it from a backup, or make a new library from the photos.") from error
     if version > FORMAT:
@@ -58,26 +117,51 @@ def read_settings(folder: Path) -> Settings | None:
     return settings
 
 
+def _threshold(table: dict[str, Any] | None) -> Threshold | None:
+    if table is None:
+        return None
+    value = checked_similarity(float(table["search_similarity"]))
+    return Threshold(value, str(table["embedder"]), str(table["embedder_version"]))
+
+
 _FIELDS = {"detector": str, "detector_version": str, "embedder": str, "embedder_version": str, "dimension": int}
 
 
 def write_settings(folder: Path, settings: Settings) -> None:
-    """Write the settings of a new library."""
+    """Write the settings of a library, in one step."""
+    created = settings.created or datetime.now().astimezone().replace(microsecond=0)
     lines = ["# A facekit library. The models below made it; only the same models may add to it.", f"format = {FORMAT}"]
-    lines += [f"created = {datetime.now().astimezone().replace(microsecond=0).isoformat()}", "", "[models]"]
+    lines += [f"created = {created.isoformat()}", "", "[models]"]
     lines += [f'{name} = "{getattr(settings, name)}"' for name in _FIELDS if name != "dimension"]
     lines += [f"dimension = {settings.dimension}", f"reason = {json.dumps(settings.reason)}", ""]
+    if settings.threshold is not None:
+        lines += ["[thresholds]", "# What a search takes by default. It counts for the embedder named here only."]
+        lines += [f"search_similarity = {settings.threshold.search_similarity!r}"]
+        lines += [f'embedder = "{settings.threshold.embedder}"']
+        lines += [f'embedder_version = "{settings.threshold.embedder_version}"', ""]
     part = folder / (FILE + ".part")
     part.write_text("\n".join(lines), encoding="utf-8")
     os.replace(part, folder / FILE)  # noqa: PTH105 - atomic
 
 
+def settings_of(detector: str, embedder: str, reason: str = _BY_NAME) -> Settings:
+    """What a library of these models is bound to.
+
+    Raises
+    ------
+    FacekitError
+        If there is no such model.
+    """
+    found, embeds = model_info(detector), model_info(embedder)
+    return Settings(found.name, found.version, embeds.name, embeds.version, embeds.dimension, reason)
+
+
 def new_settings(folder: Path, detector: str | None, embedder: str | None) -> Settings:
     """The settings of a new library, whose folder is made; it must be empty. Models not named are the default ones."""
-    *usual, reason = default_models()
-    found, embeds = model_info(detector or usual[0]), model_info(embedder or usual[1])
+    usual_detector, usual_embedder, reason = default_models()
     if detector is not None or embedder is not None:
-        reason = "asked for by name"
+        reason = _BY_NAME
+    settings = settings_of(detector or usual_detector, embedder or usual_embedder, reason)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         others = sorted({path.name for path in folder.iterdir()} - {"lock", "owner.json", FILE + ".part"})
@@ -87,23 +171,32 @@ def new_settings(folder: Path, detector: str | None, embedder: str | None) -> Se
     if others:
         message = f"{folder} is not a facekit library, and not empty (it holds {others[0]!r})."
         raise LibraryError(message, "Choose a new folder for the library; photos stay where they are.")
-    return Settings(found.name, found.version, embeds.name, embeds.version, embeds.dimension, reason)
+    return settings
 
 
 def check_models(settings: Settings | None, folder: Path, detector: str | None, embedder: str | None) -> None:
-    """Refuse a library that other models made than those named, or another version of them."""
+    """Refuse to open a library that other models made than those named."""
     if settings is None:
         return
-    for asked, made, version in (
-        (detector, settings.detector, settings.detector_version),
-        (embedder, settings.embedder, settings.embedder_version),
+    named = (("detector", detector, settings.detector), ("embedder", embedder, settings.embedder))
+    others = [(kind, asked, made) for kind, asked, made in named if asked not in {None, made}]
+    if others:
+        asked, made = " + ".join(str(one[1]) for one in others), " + ".join(one[2] for one in others)
+        call = ", ".join(f'{kind}="{name}"' for kind, name, _ in others)
+        options = " ".join(f"--{kind} {name}" for kind, name, _ in others)
+        message = f"The library {folder} was made with {made}, not with {asked}; vectors don't mix."
+        change = f"lib.reembed({call}) or: facekit reembed {options}"
+        raise ModelMismatchError(message, f"Open it without naming models; to change them: {change}")
+
+
+def check_versions(settings: Settings) -> None:
+    """Refuse to compare new vectors with those that another version of the models made."""
+    for made, version in (
+        (settings.detector, settings.detector_version),
+        (settings.embedder, settings.embedder_version),
     ):
-        if asked not in {None, made}:
-            message = f"The library {folder} was made with {made}, not with {asked}; vectors don't mix."
-            remedy = f"Open it without naming models, or make a library of its own for {asked}."
-            raise ModelMismatchError(message, remedy)
         now = model_info(made).version
         if version != now:
-            message = f"The library {folder} was made with {made} version {version}; this facekit has {now}."
-            remedy = "Use the facekit that made it, or make a new library from the photos."
+            message = f"The library was made with {made} version {version}; this facekit has {now}; vectors don't mix."
+            remedy = "Make its faces anew with lib.reembed() or: facekit reembed"
             raise ModelMismatchError(message, remedy)

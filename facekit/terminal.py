@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from facekit.errors import FacekitError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
+
+    from facekit.library import Library
 
 out = Console(highlight=False)
 note = Console(stderr=True, highlight=False)
@@ -22,6 +27,22 @@ EngineName = Annotated[
     str,
     typer.Option("--engine", help="What runs them: auto, onnxruntime, openvino, openvino-bf16 or tensorflow."),
 ]
+
+
+def open_given(context: typer.Context, **options: Any) -> Library:  # noqa: ANN401 - passed on
+    """The library that --library names, made where there is none."""
+    from facekit.library import open_library
+
+    return open_library(context.obj, **options)
+
+
+def open_existing(context: typer.Context, **options: Any) -> Library:  # noqa: ANN401 - passed on
+    """The library that --library names, which must be there. Raises FacekitError."""
+    folder: Path = context.obj
+    if not (folder / "library.toml").exists():
+        message = f"There is no library in {folder}."
+        raise FacekitError(message, f"Make one with: facekit --library {folder} ingest DIR")
+    return open_given(context, **options)
 
 
 def print_json(document: object) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ from browser import chromium, show  # noqa: F401 - fixtures
 
 import facekit as fk
 from facekit.demo_photos import DemoPhotos, build_demo_photos
+from facekit.models import registry
+from facekit.models.registry import EMBEDDED, MODELS
+from facekit.models.weights import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,21 +69,43 @@ def grace_hopper() -> Path:
 
 
 @pytest.fixture(scope="session")
+def generated_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with made-up weights of RetinaFace, FaceNet512, FaceNet and ArcFace, see `generated_weights.py`.
+
+    Making them takes a minute or two; FACEKIT_GENERATED_WEIGHTS names a folder where they are kept.
+    """
+    for package in ("tensorflow", "tf2onnx", "deepface", "skimage", "matplotlib"):
+        need(find_spec(package), f"the package {package} is not installed")
+    kept = os.environ.get("FACEKIT_GENERATED_WEIGHTS")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("weights")
+    program = Path(__file__).with_name("generated_weights.py")
+    if len(list(folder.glob("*.onnx"))) < 4:
+        pairs = (["retinaface", "arcface_weights"], ["facenet512_weights", "facenet_weights"])  # one for each core
+        running = [subprocess.Popen([sys.executable, program, folder, *stems]) for stems in pairs]
+        assert [process.wait() for process in running] == [0, 0]
+    return folder
+
+
+@pytest.fixture
+def all_weights(
+    generated_weights: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
+    """The made-up weights and the embedded models' are what facekit finds, in a world of its own."""
+    folder = tmp_path_factory.mktemp("all-weights")
+    embedded = [fetch(MODELS[name].file("auto")) for name in EMBEDDED]
+    for file in [*generated_weights.iterdir(), *embedded]:
+        (folder / file.name).symlink_to(file)
+    monkeypatch.setenv("FACEKIT_WEIGHTS", str(folder))
+    monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+    yield folder
+    registry._load.cache_clear()  # no other test may get what was opened here
+
+
+@pytest.fixture(scope="session")
 def demo_photos(tmp_path_factory: pytest.TempPathFactory) -> DemoPhotos:
     """The demo's photos of two people, with a probe and what a search must find."""
     pytest.importorskip("skimage")
     return build_demo_photos(tmp_path_factory.mktemp("demo") / "photos")
-
-
-@pytest.fixture(scope="session")
-def generated_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of made-up weights for RetinaFace, FaceNet and ArcFace, see ``tests/generated_weights.py``."""
-    given = os.environ.get("FACEKIT_GENERATED_WEIGHTS")
-    if given:
-        return Path(given)
-    folder = tmp_path_factory.mktemp("weights")
-    subprocess.run([sys.executable, Path(__file__).with_name("generated_weights.py"), folder], check=True)
-    return folder
 
 
 @pytest.fixture(scope="session")

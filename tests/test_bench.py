@@ -128,10 +128,8 @@ def test_deepface_gets_the_very_files_of_every_pair(
 
 
 def test_retinaface_and_facenet512_are_measured_in_tensorflow_on_both_sides(
-    generated_weights: Path, lfw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    all_weights: Path, lfw: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("FACEKIT_WEIGHTS", str(generated_weights))
-    monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "photos").mkdir()
     for photo in sorted(lfw.glob("A*/*.jpg"))[:2]:
         shutil.copy(photo, tmp_path / "photos")

@@ -211,13 +211,11 @@ def test_without_a_single_face_the_figures_are_those_of_guessing(small: Path) ->
 def test_the_other_models_and_engines_are_measured_too(
     lfw: Path,
     official: tuple[list[Pair], list[Pair]],
-    generated_weights: Path,
+    all_weights: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     engine: str,
 ) -> None:
     """With weights that were made up: what is shown is that the command runs, not how accurate the models are."""
-    monkeypatch.setenv("FACEKIT_WEIGHTS", str(generated_weights))
     for part, pairs in zip(("Train", "Test"), official, strict=True):
         chosen = few(pairs, 1)
         write_pairs(tmp_path / f"pairsDev{part}.txt", chosen, "1")

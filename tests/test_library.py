@@ -60,17 +60,15 @@ def test_opening_twice_in_one_process_gives_the_same_library(tmp_path: Path) -> 
     second.close()
 
 
-def test_other_models_and_other_versions_are_refused(tmp_path: Path) -> None:
+def test_other_models_are_refused_with_the_way_to_change_to_them(tmp_path: Path) -> None:
     fk.open(tmp_path / "faces").close()
-    with pytest.raises(fk.ModelMismatchError, match=r"made with sface, not with facenet512.*library of its own"):
+    with pytest.raises(fk.ModelMismatchError, match=r"made with sface, not with facenet512") as caught:
         fk.open(tmp_path / "faces", embedder="facenet512")
-    toml = tmp_path / "faces" / "library.toml"
-    lines = [
-        line if "embedder_version" not in line else 'embedder_version = "0"' for line in toml.read_text().splitlines()
-    ]
-    toml.write_text("\n".join(lines))
-    with pytest.raises(fk.ModelMismatchError, match="version 0"):
-        fk.open(tmp_path / "faces")
+    assert 'lib.reembed(embedder="facenet512")' in caught.value.remedy
+    assert "facekit reembed --embedder facenet512" in caught.value.remedy
+    with pytest.raises(fk.ModelMismatchError) as caught:
+        fk.open(tmp_path / "faces", detector="retinaface", embedder="facenet512")
+    assert "facekit reembed --detector retinaface --embedder facenet512" in caught.value.remedy
 
 
 @pytest.mark.parametrize("text", ["", "format = 1", "format = [", "format = 'x'\n[models]\n"])

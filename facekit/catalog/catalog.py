@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -11,18 +11,36 @@ import numpy as np
 import sqlalchemy as sa
 
 from facekit.catalog.pages import Pages
-from facekit.catalog.records import Change, FileState, IndexRow, file_id, folder_of
+from facekit.catalog.records import Change, FileState, IndexRow, file_id
+from facekit.catalog.rows import chunks, column, delete, face_row, insert, set_meta
+from facekit.catalog.staging import Staging
 from facekit.catalog.tables import SCHEMA_VERSION, faces, files, meta, metadata, photos, runs
-from facekit.errors import LibraryError
+from facekit.errors import FacekitError, LibraryError
 from facekit.types import FloatArray, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
-    from facekit.catalog.records import FaceRecord, FileRecord, PhotoRecord
-    from facekit.types import PhotoFacts
+    from facekit.catalog.records import FileRecord, PhotoRecord
 
-_CHUNK = 1000  # ids in one IN (...): far below any database's limit on parameters
+
+def open_catalog(folder: Path) -> Catalog:
+    """The catalog of a library in a folder; it is made where there is none.
+
+    Raises
+    ------
+    LibraryError
+        If it can't be opened.
+    """
+    path = folder / "catalog.duckdb"
+    try:
+        return Catalog(f"duckdb:///{path}")
+    except FacekitError:
+        raise
+    except Exception as error:
+        message = f"The catalog {path} can't be opened: {str(error).splitlines()[0]}."
+        raise LibraryError(message, "Restore it from a backup, or make a new library from the photos.") from error
 
 
 class Catalog:
@@ -31,6 +49,7 @@ class Catalog:
     def __init__(self, url: str) -> None:
         self._engine = sa.create_engine(url)
         self.pages = Pages(self._engine)
+        self.staging = Staging(self._engine)
         metadata.create_all(self._engine)
         with self._engine.begin() as connection:
             found = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema"))
@@ -59,8 +78,7 @@ class Catalog:
 
     @staticmethod
     def _set_index_state(connection: sa.Connection, state: str) -> None:
-        connection.execute(sa.delete(meta).where(meta.c.key == "index"))
-        connection.execute(sa.insert(meta), {"key": "index", "value": state})
+        set_meta(connection, "index", state)
 
     # -- ingest --------------------------------------------------------------------------------------------------
 
@@ -117,17 +135,17 @@ class Catalog:
         file_ids = [file_id(record.file.source, record.file.path) for record in new_files]
         with self._engine.begin() as connection:
             self._set_index_state(connection, "behind")
-            before = _column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
-            replaced = _column(connection, sa.select(faces.c.face_id), faces.c.photo_id, photo_ids)
-            _delete(connection, files.c.file_id, file_ids)
-            _delete(connection, faces.c.photo_id, photo_ids)
-            _delete(connection, photos.c.photo_id, photo_ids)
-            _insert(connection, photos, [_photo_row(photo, run_id) for photo in new_photos])
+            before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
+            replaced = column(connection, sa.select(faces.c.face_id), faces.c.photo_id, photo_ids)
+            delete(connection, files.c.file_id, file_ids)
+            delete(connection, faces.c.photo_id, photo_ids)
+            delete(connection, photos.c.photo_id, photo_ids)
+            insert(connection, photos, [_photo_row(photo, run_id) for photo in new_photos])
             face_rows = [
-                _face_row(photo.photo_id, face, detector, embedder) for photo in new_photos for face in photo.faces
+                face_row(photo.photo_id, face, detector, embedder) for photo in new_photos for face in photo.faces
             ]
-            _insert(connection, faces, face_rows)
-            _insert(connection, files, [_file_row(*pair) for pair in zip(new_files, file_ids, strict=True)])
+            insert(connection, faces, face_rows)
+            insert(connection, files, [_file_row(*pair) for pair in zip(new_files, file_ids, strict=True)])
             orphans = self._forget_photos_without_files(connection, before)
         kept = {row["face_id"] for row in face_rows}
         touched = {*photo_ids, *(record.photo_id for record in new_files), *before} - set(orphans.photos)
@@ -138,18 +156,18 @@ class Catalog:
         file_ids = [file_id(source, path) for path in paths]
         with self._engine.begin() as connection:
             self._set_index_state(connection, "behind")
-            before = _column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
-            _delete(connection, files.c.file_id, file_ids)
+            before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
+            delete(connection, files.c.file_id, file_ids)
             orphans = self._forget_photos_without_files(connection, before)
         return replace(orphans, touched=sorted(set(before) - set(orphans.photos)))
 
     @staticmethod
     def _forget_photos_without_files(connection: sa.Connection, photo_ids: Sequence[str]) -> Change:
-        shown = set(_column(connection, sa.select(files.c.photo_id), files.c.photo_id, photo_ids))
+        shown = set(column(connection, sa.select(files.c.photo_id), files.c.photo_id, photo_ids))
         orphans = sorted(set(photo_ids) - shown)
-        face_ids = _column(connection, sa.select(faces.c.face_id), faces.c.photo_id, orphans)
-        _delete(connection, faces.c.photo_id, orphans)
-        _delete(connection, photos.c.photo_id, orphans)
+        face_ids = column(connection, sa.select(faces.c.face_id), faces.c.photo_id, orphans)
+        delete(connection, faces.c.photo_id, orphans)
+        delete(connection, photos.c.photo_id, orphans)
         return Change([], face_ids, orphans)
 
     def mark_missing(self, source: str, paths: Iterable[bytes], *, missing: bool) -> Change:
@@ -157,9 +175,9 @@ class Catalog:
         file_ids = [file_id(source, path) for path in paths]
         value = _now() if missing else None
         with self._engine.begin() as connection:
-            for chunk in _chunks(file_ids):
+            for chunk in chunks(file_ids):
                 connection.execute(sa.update(files).where(files.c.file_id.in_(chunk)).values(missing_since=value))
-            touched = _column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
+            touched = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             if touched:
                 self._set_index_state(connection, "behind")
         return Change(sorted(set(touched)), [], [])
@@ -174,7 +192,7 @@ class Catalog:
                 return [dict(row) for row in connection.execute(query).mappings()]
             return [
                 dict(row)
-                for chunk in _chunks(sorted(set(photo_ids)))
+                for chunk in chunks(sorted(set(photo_ids)))
                 for row in connection.execute(query.where(table.c.photo_id.in_(chunk))).mappings()
             ]
 
@@ -184,7 +202,7 @@ class Catalog:
         with self._engine.connect() as connection:
             return {
                 row["face_id"]: dict(row)
-                for chunk in _chunks(list(face_ids))
+                for chunk in chunks(list(face_ids))
                 for row in connection.execute(query.where(faces.c.face_id.in_(chunk))).mappings()
             }
 
@@ -201,14 +219,14 @@ class Catalog:
         """When photos were taken, by photo id."""
         return {row["photo_id"]: row["taken_at"] for row in self.rows(photos, photo_ids)}
 
-    def index_rows(self, photo_ids: Iterable[str] | None = None) -> Iterator[IndexRow]:
-        """What the vector index should hold, for all photos or for those named."""
+    def index_rows(self, photo_ids: Iterable[str] | None = None, faces: sa.Table = faces) -> Iterator[IndexRow]:
+        """What the vector index should hold of `faces` or `staged_faces`, for all photos or for those named."""
         wanted = None if photo_ids is None else sorted(set(photo_ids))
         places = self.places(wanted)
         taken = self.taken_at(wanted)
         query = sa.select(faces.c.face_id, faces.c.photo_id, faces.c.reason, faces.c.embedding)
         query = query.where(faces.c.embedding.is_not(None))
-        for chunk in _chunks(sorted(places)):
+        for chunk in chunks(sorted(places)):
             with self._engine.connect() as connection:
                 rows = connection.execute(query.where(faces.c.photo_id.in_(chunk))).all()
             for key, photo_id, reason, embedding in rows:
@@ -275,24 +293,6 @@ def _now() -> datetime:
     return datetime.now().replace(microsecond=0)  # noqa: DTZ005 - local time without a zone, as photos have it
 
 
-def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK))
-
-
-def _column(connection: sa.Connection, query: sa.Select[Any], key: sa.Column[Any], ids: Sequence[str]) -> list[str]:
-    return [value for chunk in _chunks(ids) for value in connection.scalars(query.where(key.in_(chunk)))]
-
-
-def _delete(connection: sa.Connection, key: sa.Column[Any], ids: Sequence[str]) -> None:
-    for chunk in _chunks(ids):
-        connection.execute(sa.delete(key.table).where(key.in_(chunk)))
-
-
-def _insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(sa.insert(table), rows)
-
-
 def _place_conditions(source: str | None, folder: str | None) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     if source is not None:
@@ -311,25 +311,6 @@ def _photo_row(photo: PhotoRecord, run_id: str) -> dict[str, Any]:
     facts: PhotoFacts | None = photo.facts
     row = {"photo_id": photo.photo_id, "status": photo.status.value, "reason": photo.reason, "bytes": photo.size}
     return row | (asdict(facts) if facts else _NO_FACTS) | {"faces": len(photo.faces), "run_id": run_id}
-
-
-def _face_row(photo_id: str, face: FaceRecord, detector: str, embedder: str) -> dict[str, Any]:
-    x, y, w, h = face.box
-    embedding = None if face.embedding is None else np.ascontiguousarray(face.embedding, np.float32).tobytes()
-    return {
-        "face_id": face.face_id,
-        "photo_id": photo_id,
-        "x": x,
-        "y": y,
-        "w": w,
-        "h": h,
-        "landmarks": np.asarray(face.landmarks, float).round(6).tolist(),
-        **asdict(face.quality),
-        "quality": face.quality_score,
-        "detector": detector,
-        "embedder": embedder,
-        "embedding": embedding,
-    }
 
 
 def _file_row(record: FileRecord, key: str) -> dict[str, Any]:

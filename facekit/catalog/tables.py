@@ -89,3 +89,27 @@ runs = sa.Table(
     sa.Column("device", sa.String, nullable=False),
     sa.Column("report", sa.JSON),
 )
+
+# What other models make of the photos, until it takes the place of what the library has: see `staging`. Without keys,
+# because they are filled once and then moved as a whole, which keys make three times as slow.
+staged_photos = sa.Table(
+    "staged_photos",
+    metadata,
+    sa.Column("photo_id", sa.String(32), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("faces", sa.Integer, nullable=False),
+)
+
+staged_faces = sa.Table(
+    "staged_faces",
+    metadata,
+    *(sa.Column(column.name, column.type, nullable=column.nullable) for column in faces.c),
+)
+
+# Which face of the models before is which face of the models now, written for the last change of models and kept.
+carried = sa.Table(
+    "carried",
+    metadata,
+    sa.Column("old_face_id", sa.String(32), nullable=False),
+    sa.Column("new_face_id", sa.String(32), nullable=False),
+)

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from facekit.errors import DeviceError, WeightsError
+from facekit.errors import DeviceError, FacekitError, WeightsError
 from facekit.models.engines import check_engine, open_graph
 from facekit.models.weights import UrlSource, WeightFile, fetch, verify
 
@@ -85,7 +85,9 @@ class PackagedNetwork:
             return self._open_in_tensorflow(path, device)
         try:
             return open_graph(path.read_bytes(), self.sample, device=device, engine=engine)
-        except (RuntimeError, ValueError) as error:  # what ONNX Runtime and OpenVINO raise at a file that is no graph
+        except FacekitError:
+            raise
+        except Exception as error:  # what the engines raise at a file that is no graph has nothing else in common
             message = f"{path} is not a network that can be opened: {str(error).splitlines()[0]}"
             remedy = "Delete it and fetch it again with `facekit models fetch`, or use another engine."
             raise WeightsError(message, remedy) from error

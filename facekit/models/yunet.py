@@ -106,7 +106,8 @@ class YuNet(TiledDetector):
         import cv2
 
         blob = cv2.dnn.blobFromImages(pictures, swapRB=True)  # the network wants BGR, float32 (N, 3, H, W), 0..255
-        outputs = dict(zip(self._network.outputs, self._network.run(np.asarray(blob, np.float32)), strict=True))
+        names = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
+        outputs = dict(zip(names, self._network.run(np.asarray(blob, np.float32)), strict=True))
         image, boxes, landmarks, scores = _decode(outputs, blob.shape[3])
         found = (image == i for i in range(len(pictures)))
         return [Detections(boxes[own], landmarks[own], scores[own]) for own in found]

@@ -37,7 +37,7 @@ _RIGHTS: dict[str, str] = {
     "export": "Take tables away as files.",
     "ingest": "Bring photos in, remove them, and follow the jobs.",
     "metrics": "Read the service's metrics.",
-    "admin": "Manage the users, and see whether the service is well.",
+    "admin": "Manage the users, change the models, and see whether the service is well.",
 }
 _bearer = OAuth2PasswordBearer("api/v1/auth/token", "Bearer", _RIGHTS, auto_error=False)
 _key_header = APIKeyHeader(name="X-API-Key", scheme_name="Key", auto_error=False)

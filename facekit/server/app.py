@@ -14,7 +14,7 @@ from loguru import logger
 from starlette.exceptions import HTTPException
 
 from facekit import __version__
-from facekit.errors import FacekitError, LibraryBusyError, NoFaceError, PhotoError, UnknownIdError
+from facekit.errors import FacekitError, LibraryBusyError, ModelMismatchError, NoFaceError, PhotoError, UnknownIdError
 from facekit.server import auth_routes, job_routes, photo_routes, search_routes, system_routes
 from facekit.server.access import LocalOnly
 from facekit.server.limits import BodyLimit
@@ -156,4 +156,6 @@ async def _failed(request: Request, error: Exception) -> JSONResponse:
     metrics.observe_failure("refused")
     if isinstance(error, LibraryBusyError):
         return _answer(request, 409, {"message": error.message, "remedy": error.remedy, "kind": "busy"})
+    if isinstance(error, ModelMismatchError):
+        return _answer(request, 409, {"message": error.message, "remedy": error.remedy, "kind": "models"})
     return _answer(request, 400, {"message": "facekit can't do this.", "remedy": "The log says more at the reference."})

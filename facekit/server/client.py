@@ -13,9 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from facekit.errors import FacekitError, LibraryBusyError, NoFaceError, PhotoError, ServiceError, UnknownIdError
+from facekit.errors import (
+    FacekitError,
+    LibraryBusyError,
+    ModelMismatchError,
+    NoFaceError,
+    PhotoError,
+    ServiceError,
+    UnknownIdError,
+)
 from facekit.library import Library
 from facekit.server.wire import SearchDocument, ServiceInfo, hits_from, parse
+from facekit.settings import checked_similarity
 from facekit.types import FacePage, Folder, Photo, PhotoPage, ProbeFace, Status
 
 if TYPE_CHECKING:
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
     from facekit.hits import Hits
     from facekit.images import Limits
     from facekit.ingest import IngestReport, Progress
+    from facekit.reembed import ReembedReport
     from facekit.search import ImageSource
     from facekit.types import Detail, FloatArray, TableName
 
@@ -35,6 +45,7 @@ if TYPE_CHECKING:
 _TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
 _UNAUTHORISED = 401
 _NOT_FOUND = 404
+_ERRORS = {"no_face": NoFaceError, "busy": LibraryBusyError, "models": ModelMismatchError}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +163,7 @@ class RemoteLibrary(Library):
 
     # -- the library's verbs -------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def _info(self) -> ServiceInfo:
         return parse(ServiceInfo, self._get("/api/v1/service"))
 
@@ -173,7 +184,12 @@ class RemoteLibrary(Library):
     @property
     def search_similarity(self) -> float:
         """See `Library.search_similarity`."""
-        return self._info.search_similarity
+        return self._info.search_similarity  # asked for each time: somebody else may have set another
+
+    def set_search_similarity(self, value: float | None) -> None:
+        """See `Library.set_search_similarity`."""
+        body = {"value": None if value is None else checked_similarity(value)}
+        self._send("PUT", "/api/v1/search/similarity", json=body)
 
     def ingest(
         self,
@@ -196,11 +212,31 @@ class RemoteLibrary(Library):
         jobs = [self._send("POST", "/api/v1/upload/local", json={"path": path, "detail": detail}) for path in paths]
         return follow(self, [response.json()["job_id"] for response in jobs], progress, stop or Event())
 
+    def reembed(
+        self,
+        detector: str | None = None,
+        embedder: str | None = None,
+        *,
+        progress: Progress = True,
+        stop: Event | None = None,
+        skip_unreadable: bool = False,
+    ) -> ReembedReport:
+        """See `Library.reembed`. The service goes on when this is cut off."""
+        from facekit.server.follow import follow_reembed
+
+        body = {"detector": detector, "embedder": embedder, "skip_unreadable": skip_unreadable}
+        job = self._send("POST", "/api/v1/library/reembed", json=body).json()
+        try:
+            return follow_reembed(self, job["job_id"], progress, stop or Event())
+        finally:
+            self.__dict__.pop("_info", None)  # it names the models
+
     def running_ingest(self) -> str | None:
-        """The id of the job that the service works on or will next, or None."""
+        """The id of the ingest that the service works on or will next, or None."""
         if "ingest" not in self.identity.scopes:
             return None
-        waiting = [job for job in self._get("/api/v1/jobs") if job["state"] in {"running", "queued"}]
+        jobs = self._get("/api/v1/jobs")
+        waiting = [job for job in jobs if job["kind"] == "ingest" and job["state"] in {"running", "queued"}]
         return str(waiting[-1]["job_id"]) if waiting else None
 
     def follow_ingest(self, job_id: str, progress: Progress, stop: Event) -> IngestReport:
@@ -377,10 +413,8 @@ def _error(response: httpx2.Response) -> FacekitError:
         kind, reference = str(detail.get("kind", "")), str(detail.get("reference", ""))
     except (ValueError, KeyError, TypeError):
         return ServiceError(f"The service answered {response.status_code}.", "Its log says more.", response.status_code)
-    if kind == "no_face":
-        return NoFaceError(message, remedy)
-    if kind == "busy":
-        return LibraryBusyError(message, remedy)
+    if kind in _ERRORS:
+        return _ERRORS[kind](message, remedy)
     if kind.startswith("photo."):
         return PhotoError(Status(kind.removeprefix("photo.")), message)
     if response.status_code == _NOT_FOUND and not kind:

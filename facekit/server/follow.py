@@ -1,4 +1,4 @@
-"""Watch jobs of a service as if the ingest ran here."""
+"""Watch jobs of a service as if the work was done here."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from facekit.errors import ServiceError
 from facekit.ingest import Failure, IngestReport, show_progress
+from facekit.reembed import ReembedReport
 from facekit.types import Status
 
 if TYPE_CHECKING:
@@ -24,11 +25,7 @@ def follow(library: RemoteLibrary, job_ids: Sequence[str], progress: Progress, s
     """Wait for jobs, and add their reports up. Ctrl-C, and ``stop``, cancel those that have not ended."""
     reports: list[IngestReport] = []
     for number, job_id in enumerate(job_ids):
-        try:
-            reports.append(_follow(library, job_id, progress, stop))
-        except KeyboardInterrupt:
-            stop.set()
-            reports.append(_follow(library, job_id, progress, stop))
+        reports.append(_report(_until_ended(library, job_id, progress, stop, "ingest")))
         if stop.is_set():
             for waiting in job_ids[number + 1 :]:
                 library.cancel(waiting)
@@ -39,13 +36,30 @@ def follow(library: RemoteLibrary, job_ids: Sequence[str], progress: Progress, s
     return total
 
 
-def _follow(library: RemoteLibrary, job_id: str, progress: Progress, stop: Event) -> IngestReport:
+def follow_reembed(library: RemoteLibrary, job_id: str, progress: Progress, stop: Event) -> ReembedReport:
+    """Wait for a change of models. Ctrl-C, and ``stop``, cancel it."""
+    job = _until_ended(library, job_id, progress, stop, "reembed")
+    if job["report"] is None:
+        return ReembedReport(stopped=True)
+    return ReembedReport.from_dict(job["report"])
+
+
+def _until_ended(library: RemoteLibrary, job_id: str, progress: Progress, stop: Event, what: str) -> dict[str, Any]:
+    try:
+        return _follow(library, job_id, progress, stop, what)
+    except KeyboardInterrupt:
+        stop.set()
+        return _follow(library, job_id, progress, stop, what)
+
+
+def _follow(library: RemoteLibrary, job_id: str, progress: Progress, stop: Event, what: str) -> dict[str, Any]:
+    """A job that has ended."""
     job = library.job(job_id)
     cancelled = False
     while job["total"] is None and job["state"] in {"queued", "running"} and not stop.is_set():
         time.sleep(_SECONDS)
         job = _look(library, job_id)
-    with show_progress(job["total"] or 0, progress if job["total"] else False) as advance:
+    with show_progress(job["total"] or 0, progress if job["total"] else False, what) as advance:
         done = 0
         while True:
             advance(job["done"] - done)
@@ -58,8 +72,8 @@ def _follow(library: RemoteLibrary, job_id: str, progress: Progress, stop: Event
             time.sleep(_SECONDS)
             job = _look(library, job_id)
     if job["state"] == "failed":
-        raise ServiceError(job["problem"] or "The ingest failed.", "What is done is kept: run it again to go on.")
-    return _report(job)
+        raise ServiceError(job["problem"] or f"The {what} failed.", "What is done is kept: run it again to go on.")
+    return job
 
 
 def _look(library: RemoteLibrary, job_id: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Ingests as jobs: start, watch, cancel."""
+"""Ingests and changes of models as jobs: start, watch, cancel."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ from fastapi import Path as InPath
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
+from facekit.errors import FacekitError
 from facekit.server.access import access_of, credential_of, needs
 from facekit.server.accounts import Identity
-from facekit.server.jobs import Job
+from facekit.server.jobs import Job, ModelChange
 from facekit.server.limits import StrictRoute
-from facekit.server.refusal import Refusal
+from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
+from facekit.settings import settings_of
 from facekit.types import Detail
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=StrictRoute)
 Editor = Annotated[Identity, Depends(needs("ingest"))]
+Admin = Annotated[Identity, Depends(needs("admin"))]
 JobId = Annotated[str, InPath(pattern="^[0-9a-f]{32}$")]
 
 _EVENT_SECONDS = 0.5
@@ -39,6 +42,17 @@ def ingest_local(service: ServiceOf, me: Editor, body: FolderToIngest) -> Job:
     """Bring a folder of the service's machine into the library, in the background."""
     path = service.ingestible(body.path, me)
     return service.jobs.add(path, body.detail, me.name, anywhere=me.kind == "owner")
+
+
+@router.post("/library/reembed", status_code=202)
+def reembed(service: ServiceOf, me: Admin, body: ModelChange) -> Job:
+    """Make all faces of the library again with other models, in the background, then switch to them in one step."""
+    now = service.library.settings
+    try:
+        settings_of(body.detector or now.detector, body.embedder or now.embedder)
+    except FacekitError as error:
+        raise ServiceRefusal(422, error.message, error.remedy, kind="no_model") from error
+    return service.jobs.add_change(body, me.name)
 
 
 @router.get("/jobs")

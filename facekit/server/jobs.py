@@ -1,14 +1,14 @@
-"""Background work: ingests that wait their turn, show how far they are, can be cancelled, and survive a kill."""
+"""Background work: it waits its turn, shows how far it is, can be cancelled, and survives a kill."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from facekit.local import LocalLibrary
+    from facekit.reembed import ReembedReport
     from facekit.server.store import ServiceStore
 
 _WRITE_SECONDS = 1.0  # how often the progress of a job is written down
@@ -45,7 +46,13 @@ _jobs = sa.Table(
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.Column("started_at", sa.DateTime),
     sa.Column("finished_at", sa.DateTime),
+    sa.Column("kind", sa.String(16), nullable=False, server_default="ingest"),
+    sa.Column("models", sa.JSON),
 )
+_ADDED = ("kind", "models")  # columns that the database of an older service does not have
+
+
+JobKind: TypeAlias = Literal["ingest", "reembed"]
 
 
 class JobState(StrEnum):
@@ -62,11 +69,21 @@ ENDED = frozenset({JobState.DONE, JobState.CANCELLED, JobState.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """An ingest of one folder.
+class ModelChange:
+    """Which models a library is to change to; see `facekit.library.Library.reembed`."""
 
-    ``anywhere`` says that the service's own user asked for it, who is not bound to the roots; ``cancelled`` that it is
-    to stop. ``total`` is None until the folder is listed; times are UTC.
+    detector: str | None = None
+    embedder: str | None = None
+    skip_unreadable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An ingest of one folder, or a change of models.
+
+    ``path`` and ``detail`` are an ingest's, ``models`` is a change's; ``anywhere`` says that the service's own user
+    asked for it, who is not bound to the roots; ``cancelled`` that it is to stop. ``total`` is None until the files are
+    listed; times are UTC.
     """
 
     job_id: str
@@ -83,6 +100,8 @@ class Job:
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    kind: JobKind = "ingest"
+    models: ModelChange | None = None
 
     @property
     def ended(self) -> bool:
@@ -91,13 +110,13 @@ class Job:
 
 
 class Jobs:
-    """Runs ingests one after the other in a thread of its own.
+    """Runs jobs one after the other in a thread of its own.
 
     Parameters
     ----------
     store : ServiceStore
-        Where jobs are written down. Those that a killed service left unfinished are queued again: an ingest goes on
-        where it was.
+        Where jobs are written down. Those that a killed service left unfinished are queued again: they go on where
+        they were.
     library : LocalLibrary
         What they change.
     observe : callable
@@ -123,6 +142,7 @@ class Jobs:
         self._queue: SimpleQueue[str | None] = SimpleQueue()
         self._closing = Event()
         metadata.create_all(store.engine)
+        _add_columns(store)
         self._thread = Thread(target=self._work, name="facekit-jobs", daemon=True)
 
     def start(self) -> None:
@@ -155,12 +175,16 @@ class Jobs:
 
     def add(self, path: str, detail: Detail, user: str, *, anywhere: bool = False) -> Job:
         """Queue an ingest."""
+        return self._add(user, path=path, detail=detail, anywhere=anywhere)
+
+    def add_change(self, models: ModelChange, user: str) -> Job:
+        """Queue a change of models."""
+        return self._add(user, path="", detail="normal", anywhere=False, kind="reembed", models=models)
+
+    def _add(self, user: str, **of_its_kind: Any) -> Job:  # noqa: ANN401 - the fields of a job
         job = Job(
             job_id=uuid4().hex,
-            path=path,
-            detail=detail,
             user=user,
-            anywhere=anywhere,
             state=JobState.QUEUED,
             cancelled=False,
             done=0,
@@ -170,6 +194,7 @@ class Jobs:
             created_at=_now(),
             started_at=None,
             finished_at=None,
+            **of_its_kind,
         )
         self._write(job)
         self._put(job)
@@ -253,7 +278,7 @@ class Jobs:
             self._observe(self._library.current)
 
         try:
-            report = self._ingest(job, progress, stop)
+            report = self._do(job, progress, stop)
         except FacekitError as error:
             logger.error("Job {} failed: {}", job.job_id, error)
             self._end(replace(job, problem=str(error)), JobState.FAILED)
@@ -261,10 +286,7 @@ class Jobs:
             logger.exception("Job {} failed", job.job_id)
             self._end(replace(job, problem=f"Internal error; the log says more at job {job.job_id}."), JobState.FAILED)
         else:
-            self._observe(report)
-            document = report.to_dict() | {"stopped": report.stopped, "warnings": report.warnings}
-            document |= {"models": report.models, "stages": report.stages}
-            job = replace(job, report=document)
+            job = replace(job, report=self._document(report))
             if not report.stopped:
                 self._end(job, JobState.DONE)
             elif self.get(job.job_id).cancelled:
@@ -272,16 +294,25 @@ class Jobs:
             else:  # the service stops: it goes on at the next start
                 self._change(replace(job, state=JobState.QUEUED))
 
-    def _ingest(self, job: Job, progress: Callable[[int, int], None], stop: Event) -> IngestReport:
-        if not (job.anywhere or self._allows(job.path)):
+    def _do(self, job: Job, progress: Callable[[int, int], None], stop: Event) -> IngestReport | ReembedReport:
+        if job.kind == "ingest" and not (job.anywhere or self._allows(job.path)):
             message = "Photos may not come from this folder any more."
             raise FacekitError(message, "Whoever runs the service allows folders.")
         while True:
             try:
+                if job.models is not None:
+                    return self._library.reembed(**asdict(job.models), progress=progress, stop=stop)
                 return self._library.ingest(job.path, progress=progress, detail=job.detail, stop=stop)
             except LibraryBusyError:  # photos are being removed, which takes seconds
                 if stop.wait(_WRITE_SECONDS):
                     return IngestReport(stopped=True)
+
+    def _document(self, report: IngestReport | ReembedReport) -> dict[str, Any]:
+        if not isinstance(report, IngestReport):
+            return report.to_dict()
+        self._observe(report)
+        document = report.to_dict() | {"stopped": report.stopped, "warnings": report.warnings}
+        return document | {"models": report.models, "stages": report.stages}
 
     def _change(self, job: Job, *, write: bool = True) -> Job:
         with self._lock:
@@ -302,6 +333,7 @@ class Jobs:
 
     def _write(self, job: Job) -> None:
         row = {name: getattr(job, name) for name in _jobs.c.keys()}  # noqa: SIM118 - a collection of columns
+        row["models"] = None if job.models is None else asdict(job.models)
         with self._store.write() as connection:
             connection.execute(sa.delete(_jobs).where(_jobs.c.job_id == job.job_id))
             connection.execute(sa.insert(_jobs), row)
@@ -310,7 +342,17 @@ class Jobs:
 
 
 def _job(row: dict[str, Any]) -> Job:
-    return Job(**row | {"state": JobState(row["state"])})
+    models = None if row["models"] is None else ModelChange(**row["models"])
+    return Job(**row | {"state": JobState(row["state"]), "models": models})
+
+
+def _add_columns(store: ServiceStore) -> None:
+    with store.write() as connection:
+        there = {column["name"] for column in sa.inspect(connection).get_columns(_jobs.name)}
+        for name in _ADDED:
+            if name not in there:
+                column = sa.schema.CreateColumn(_jobs.c[name]).compile(store.engine)
+                connection.exec_driver_sql(f"ALTER TABLE {_jobs.name} ADD COLUMN {column}")
 
 
 def _now() -> datetime:

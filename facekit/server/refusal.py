@@ -54,7 +54,9 @@ class RefusalDetail(BaseModel):
 
     message: str = Field(description="What happened, in one sentence.")
     remedy: str = Field("", description="What to do next.")
-    kind: str = Field("", description="What a program can tell by: no_face, busy, folder, no_folder, photo.STATUS.")
+    kind: str = Field(
+        "", description="What a program can tell by: no_face, busy, models, no_model, folder, no_folder, photo.STATUS."
+    )
     reference: str = Field("", description="The request's id, under which the service's log has more.")
 
 

@@ -6,11 +6,13 @@ from datetime import date, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, File, Form, UploadFile
+from loguru import logger
+from pydantic import BaseModel, Field
 
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
 from facekit.server.limits import StrictRoute
-from facekit.server.refusal import ServiceRefusal
+from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.server.wire import SearchDocument, search_document
 from facekit.types import ProbeFace
@@ -34,7 +36,7 @@ async def search(
     top_k: Annotated[int, Form(ge=1, le=10_000, description="The most photos to return.")] = 50,
     min_similarity: Annotated[
         float | None,
-        Form(ge=-1, le=1, description="Cosine similarity from which a face counts; by default the model's."),
+        Form(ge=-1, le=1, description="Cosine similarity from which a face counts; by default the library's."),
     ] = None,
     source: Annotated[str | None, Form(max_length=256, description="Only photos from this source.")] = None,
     folder: Annotated[str | None, Form(max_length=4096, description="Only photos in this folder or below it.")] = None,
@@ -74,6 +76,23 @@ async def faces_in(
     """Find the faces in a picture, largest first: `face` of a search counts in this order. Nothing is kept."""
     _check([file])
     return list(await service.search(lambda: service.library.faces_in(service.decode([file.file.read()])[0])))
+
+
+class SearchSimilarity(BaseModel):
+    """From which similarity a face counts in a search that names none."""
+
+    value: float | None = Field(ge=-1, le=1, description="Cosine similarity; null takes the embedder's own again.")
+
+
+@router.put("/similarity", responses={409: {"model": Refusal, "description": "The library is being changed."}})
+def set_similarity(
+    service: ServiceOf, me: Annotated[Identity, Depends(needs("ingest"))], body: SearchSimilarity
+) -> SearchSimilarity:
+    """Set the similarity from which a face counts in a search that names none; the answer says what counts now."""
+    service.library.set_search_similarity(body.value)
+    now = service.library.search_similarity
+    logger.info("{} set the similarity of searches to {}", me.name, now)
+    return SearchSimilarity(value=now)
 
 
 def _check(files: list[UploadFile]) -> None:

@@ -39,7 +39,7 @@ class SearchForm(Widget):
     Attributes
     ----------
     similarity : float
-        The threshold; ``default_similarity`` is the model's.
+        The threshold; ``default_similarity`` is the library's.
     source, folder, after, before : str
         The filters, "" where all is wanted; ``before`` is the last day that counts.
     include_poor : bool
@@ -79,8 +79,13 @@ class SearchForm(Widget):
         self.on_msg(self._message)
 
     def refresh(self) -> None:
-        """Read the library's folders again."""
-        self.folders = _choices(self._library.folders())
+        """Read the library's folders and its threshold again; one that somebody chose here stays."""
+        default = self._library.search_similarity
+        with self.hold_sync():
+            if self.similarity == self.default_similarity:
+                self.similarity = default
+            self.default_similarity = default
+            self.folders = _choices(self._library.folders())
 
     def on_search(self, callback: Callable[[], None]) -> None:
         """Call this when somebody wants to search."""

@@ -26,14 +26,11 @@ class Network(Protocol):
         What it really runs on: one of `facekit.models.device.DEVICES`, never "auto".
     provider : str
         The engine's own words for that, with the engine's name.
-    outputs : tuple of str
-        Names of the outputs, in their order.
     """
 
     engine: str
     device: str
     provider: str
-    outputs: tuple[str, ...]
 
     def run(self, batch: FloatArray) -> list[FloatArray]:
         """Give a batch to the network; return the outputs in their order. Safe to call from several threads."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,14 +23,14 @@ def prepare_tensorflow() -> None:
     DeviceError
         If TensorFlow was loaded with the new Keras before: it can't have both.
     """
-    if os.environ.get("TF_USE_LEGACY_KERAS") != "1":
-        if "keras" in sys.modules:
-            message = "Keras 3 is loaded in this process already; retina-face and deepface need the old one."
-            raise DeviceError(message, "Start Python anew with TF_USE_LEGACY_KERAS=1, or use engine='onnxruntime'.")
-        os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
+    # What the packages will import; TensorFlow decides which Keras that is when it is loaded itself.
+    if not import_module("tensorflow.keras.models").Model.__module__.startswith("tf_keras"):
+        message = "TensorFlow was loaded with Keras 3 in this process; retina-face and deepface need the old one."
+        raise DeviceError(message, "Start Python anew with TF_USE_LEGACY_KERAS=1, or use engine='onnxruntime'.")
     tf.get_logger().setLevel("ERROR")
 
 
@@ -58,8 +58,6 @@ class KerasNetwork:
         self.device = choose_tensorflow_device(device)
         self._place = "/GPU:0" if self.device == "cuda" else "/CPU:0"
         self.provider = f"TensorFlow {tf.__version__}, {self._place[1:4]}"
-        outputs = model.outputs
-        self.outputs = tuple(output.name for output in outputs)
         shape = [None, *model.inputs[0].shape[1:]]
         # Traced once for every size: calling the model itself would run operation by operation.
         self._function = tf.function(

@@ -47,7 +47,6 @@ class OpenVinoNetwork:
         how = {"INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32"}
         share = {"NUM_STREAMS": AT_ONCE, "INFERENCE_NUM_THREADS": AT_ONCE * threads_each()}
         self._network = core.compile_model(core.read_model(graph), "CPU", how | share)
-        self.outputs = tuple(output.get_any_name() for output in self._network.outputs)
         self._own = local()
 
     def run(self, batch: FloatArray) -> list[FloatArray]:
@@ -55,7 +54,7 @@ class OpenVinoNetwork:
         request = self._request()
         request.infer({0: batch})
         # The request's own memory is written over by the next run.
-        return [np.array(request.get_output_tensor(number).data) for number in range(len(self.outputs))]
+        return [np.array(request.get_output_tensor(number).data) for number in range(len(self._network.outputs))]
 
     def _request(self) -> openvino.InferRequest:
         """Each thread has a request of its own: one request runs one batch at a time."""

@@ -1,0 +1,142 @@
+"""What a library is bound to: models that belong together, and the index of the vectors that they made."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from threading import Condition
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from loguru import logger
+
+from facekit.errors import VectorIndexError
+from facekit.index import MilvusIndex
+from facekit.models.registry import load_detector, load_embedder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from facekit.models.protocols import Detector, Embedder
+    from facekit.settings import Settings
+
+VECTORS = "vectors.db"
+"""The vector index of a library that never changed its models; another one has eight digits more in its name."""
+
+
+class ModelSet:
+    """Models by name and version, the open models, and the open index of their vectors.
+
+    Parameters
+    ----------
+    settings : Settings
+        Which models.
+    path : Path
+        The index's file; what is torn there is set aside, and an empty index made.
+    device, engine : str
+        What the models run on and in.
+    """
+
+    def __init__(self, settings: Settings, path: Path, device: str, engine: str) -> None:
+        self.settings = settings
+        self.path = path
+        self.where = {"device": device, "engine": engine}
+        self.index = _open_index(path, settings.dimension)
+
+    @cached_property
+    def detector(self) -> Detector:
+        """The detector, loaded at first use."""
+        return load_detector(self.settings.detector, **self.where)
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The embedder, loaded at first use."""
+        return load_embedder(self.settings.embedder, **self.where)
+
+    @property
+    def search_similarity(self) -> float:
+        """What a search takes by default."""
+        return self.settings.search_similarity
+
+    def close(self) -> None:
+        """Give the index's files back."""
+        with suppress(Exception):  # what could not be written is written again from the catalog
+            self.index.close()
+
+    def discard(self) -> None:
+        """Close the index and delete it."""
+        self.close()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+class InUse:
+    """The model set that a library uses now. Searches share it; a change waits for them, and they wait for it.
+
+    Attributes
+    ----------
+    now : ModelSet
+        The one in use. Change it inside `alone` only.
+    """
+
+    def __init__(self, first: ModelSet) -> None:
+        self.now = first
+        self._state = Condition()
+        self._users = 0
+        self._changing = False
+
+    @contextmanager
+    def shared(self) -> Iterator[ModelSet]:
+        """The model set, which stays in use until the end of the block, with the catalog's faces that belong to it."""
+        with self._state:
+            self._state.wait_for(lambda: not self._changing)
+            self._users += 1
+            models = self.now
+        try:
+            yield models
+        finally:
+            with self._state:
+                self._users -= 1
+                self._state.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody is inside `shared` until the end of the block."""
+        with self._state:
+            self._changing = True
+            self._state.wait_for(lambda: not self._users)
+        try:
+            yield
+        finally:
+            with self._state:
+                self._changing = False
+                self._state.notify_all()
+
+    def close(self) -> None:
+        """Close the model set in use."""
+        self.now.close()
+
+
+def new_vectors() -> str:
+    """A name for another index: never used before, so that no vector of other models can be in it."""
+    return f"vectors-{uuid4().hex[:8]}.db"
+
+
+def forget_other_vectors(folder: Path, name: str) -> None:
+    """Delete the indexes that a change of models, cut off, left in a library's folder beside the one with a name."""
+    for path in (folder / VECTORS, *folder.glob("vectors-????????.db")):
+        if path.name != name and path.is_dir():
+            logger.info("{} is of other models, and is deleted.", path.name)
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _open_index(path: Path, dimension: int) -> MilvusIndex:
+    try:
+        return MilvusIndex(str(path), dimension)
+    except VectorIndexError as error:
+        if not path.exists():
+            raise
+        broken = MilvusIndex.set_aside(path)
+        logger.warning("{} It was moved to {} and is rebuilt from the catalog.", error, broken.name)
+        return MilvusIndex(str(path), dimension)

@@ -1,0 +1,66 @@
+"""Rows of the catalog's tables: how they are made, written, read and deleted."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from facekit.catalog.tables import meta
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from facekit.catalog.records import FaceRecord
+
+_CHUNK = 1000  # ids in one IN (...): far below any database's limit on parameters
+
+
+def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Some ids at a time."""
+    return (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK))
+
+
+def column(connection: sa.Connection, query: sa.Select[Any], key: sa.Column[Any], ids: Sequence[str]) -> list[str]:
+    """What a query of one column finds for some ids."""
+    return [value for chunk in chunks(ids) for value in connection.scalars(query.where(key.in_(chunk)))]
+
+
+def delete(connection: sa.Connection, key: sa.Column[Any], ids: Sequence[str]) -> None:
+    """Delete the rows with some ids."""
+    for chunk in chunks(ids):
+        connection.execute(sa.delete(key.table).where(key.in_(chunk)))
+
+
+def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows, if there are any."""
+    if rows:
+        connection.execute(sa.insert(table), rows)
+
+
+def set_meta(connection: sa.Connection, key: str, value: str) -> None:
+    """Write down a fact about the catalog as a whole."""
+    connection.execute(sa.delete(meta).where(meta.c.key == key))
+    connection.execute(sa.insert(meta), {"key": key, "value": value})
+
+
+def face_row(photo_id: str, face: FaceRecord, detector: str, embedder: str) -> dict[str, Any]:
+    """A row of `faces`."""
+    x, y, w, h = face.box
+    embedding = None if face.embedding is None else np.ascontiguousarray(face.embedding, np.float32).tobytes()
+    return {
+        "face_id": face.face_id,
+        "photo_id": photo_id,
+        "x": x,
+        "y": y,
+        "w": w,
+        "h": h,
+        "landmarks": np.asarray(face.landmarks, float).round(6).tolist(),
+        **asdict(face.quality),
+        "quality": face.quality_score,
+        "detector": detector,
+        "embedder": embedder,
+        "embedding": embedding,
+    }

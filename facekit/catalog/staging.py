@@ -1,0 +1,109 @@
+"""The faces that other models make of the photos, beside those that the library has, until they take their place."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import sqlalchemy as sa
+
+from facekit.catalog.rows import chunks, face_row, insert, set_meta
+from facekit.catalog.tables import carried, faces, meta, photos, staged_faces, staged_photos
+from facekit.types import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from facekit.catalog.records import PhotoRecord
+
+Box = tuple[float, float, float, float]
+
+
+class Bound(NamedTuple):
+    """What a library was bound to by its last change of models: names and versions, and the index's file."""
+
+    models: dict[str, Any]
+    vectors: str
+
+
+class Staging:
+    """Collects the faces of other models, and puts them in the place of the library's in one transaction."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    @property
+    def bound(self) -> Bound | None:
+        """What the last `switch` bound the library to; None if there was none."""
+        with self._engine.connect() as connection:
+            found = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "bound"))
+        return None if found is None else Bound(**json.loads(found))
+
+    def begin(self, models: Mapping[str, Any]) -> set[str]:
+        """Make ready for what some models make, and return the photos that are done: a run was stopped there.
+
+        What was collected for other models, and of photos that the library has no more, goes.
+        """
+        said = json.dumps(dict(models), sort_keys=True)
+        with self._engine.begin() as connection:
+            if connection.scalar(sa.select(meta.c.value).where(meta.c.key == "staged")) != said:
+                _clear(connection)
+                set_meta(connection, "staged", said)
+            for table in (staged_photos, staged_faces):
+                connection.execute(sa.delete(table).where(table.c.photo_id.not_in(sa.select(photos.c.photo_id))))
+            return set(connection.scalars(sa.select(staged_photos.c.photo_id)))
+
+    def save(self, records: Sequence[PhotoRecord], *, detector: str, embedder: str) -> None:
+        """Collect photos with their faces, each photo once."""
+        rows = [{"photo_id": one.photo_id, "status": one.status.value, "faces": len(one.faces)} for one in records]
+        with self._engine.begin() as connection:
+            insert(connection, staged_photos, rows)
+            inside = [face_row(photo.photo_id, face, detector, embedder) for photo in records for face in photo.faces]
+            insert(connection, staged_faces, inside)
+
+    def clear(self) -> None:
+        """Forget what was collected."""
+        with self._engine.begin() as connection:
+            _clear(connection)
+
+    def boxes(self, table: sa.Table) -> dict[str, dict[str, Box]]:
+        """The boxes in `faces` or `staged_faces`: by photo id, then by face id."""
+        columns = (table.c.photo_id, table.c.face_id, table.c.x, table.c.y, table.c.w, table.c.h)
+        found: dict[str, dict[str, Box]] = {}
+        with self._engine.connect() as connection:
+            for photo_id, face_id, x, y, w, h in connection.execute(sa.select(*columns).order_by(table.c.face_id)):
+                found.setdefault(photo_id, {})[face_id] = (x, y, w, h)
+        return found
+
+    def carry(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Write down which face the switch that comes next turns into which: (old face id, new face id)."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(carried))
+            insert(connection, carried, [{"old_face_id": old, "new_face_id": new} for old, new in pairs])
+
+    def switch(self, bound: Bound, unread: Mapping[str, str]) -> None:
+        """Put what was collected in the place of what the library has, and bind it to other models: one transaction.
+
+        What was collected is left to `clear`, because searches wait for the end of this.
+
+        ``unread`` photos, whose faces could not be made, by id with the reason, are left without faces. What people
+        did with faces is carried over here, by the table `carried`, once there is such a thing.
+        """
+        good = photos.c.status.in_([Status.OK, Status.NO_FACE])
+        with self._engine.begin() as connection:
+            set_meta(connection, "index", "behind")
+            set_meta(connection, "bound", json.dumps(bound._asdict()))
+            connection.execute(sa.delete(faces))
+            connection.execute(sa.insert(faces).from_select(faces.c.keys(), sa.select(staged_faces)))
+            made = {"status": staged_photos.c.status, "faces": staged_photos.c.faces}
+            connection.execute(sa.update(photos).values(made).where(photos.c.photo_id == staged_photos.c.photo_id))
+            for chunk in chunks(list(unread)):
+                reasons = sa.case({key: unread[key] for key in chunk}, value=photos.c.photo_id)
+                values = {"status": Status.IO_ERROR.value, "reason": reasons, "faces": 0}
+                connection.execute(sa.update(photos).values(values).where(photos.c.photo_id.in_(chunk), good))
+
+
+def _clear(connection: sa.Connection) -> None:
+    for table in (staged_photos, staged_faces):
+        connection.execute(sa.delete(table))
+    connection.execute(sa.delete(meta).where(meta.c.key == "staged"))

@@ -1,0 +1,64 @@
+"""More models than there are networks: they compute from YuNet and SFace, but their faces and vectors are others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from facekit.models import registry
+
+embedded = {"faces": 0}
+"""How many faces these embedders were given."""
+
+
+class Finds:
+    """YuNet under another name; "choosy" takes only the best face of a photo."""
+
+    def __init__(self, inner: Any, name: str) -> None:
+        self.inner = inner
+        self.name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def detect(self, images: Any, *, closely: bool = False) -> Any:
+        found = self.inner.detect(images, closely=closely)
+        return [faces[:1] for faces in found] if self.name == "choosy" else found
+
+
+class Turns:
+    """SFace, its vectors turned about the origin: as good as before among themselves, and useless with others."""
+
+    def __init__(self, inner: Any, name: str, dimension: int) -> None:
+        self.inner = inner
+        self.name = name
+        self.dimension = dimension
+        seed = sum(name.encode())
+        square = np.linalg.qr(np.random.default_rng(seed).normal(size=(inner.dimension, inner.dimension)))[0]
+        self.turn = square[:, :dimension].astype(np.float32)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def embed(self, faces: Any) -> Any:
+        embedded["faces"] += len(faces)
+        vectors = self.inner.embed(faces) @ self.turn
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def models() -> dict[str, registry.ModelInfo]:
+    """What `facekit.models.registry.MODELS` is to hold beside its own."""
+    yunet, sface = registry.MODELS["yunet"], registry.MODELS["sface"]
+    detectors = [
+        replace(yunet, name="fine", load=lambda device: Finds(yunet.load(device=device, detail="fine"), "fine")),
+        replace(yunet, name="choosy", load=lambda device: Finds(yunet.load(device=device), "choosy")),
+    ]
+    embedders = [
+        replace(
+            sface, name=name, dimension=size, load=lambda device, of=(name, size): Turns(sface.load(device=device), *of)
+        )
+        for name, size in (("turned", 128), ("twisted", 128), ("short", 64))
+    ]
+    return {info.name: info for info in (*detectors, *embedders)}

@@ -1,0 +1,227 @@
+"""Engines and devices: the same numbers from each, and an error instead of a silent fallback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime
+import openvino
+import pytest
+from loguru import logger
+
+import facekit as fk
+from facekit.errors import DeviceError, FacekitError, WeightsError
+from facekit.images import read_image
+from facekit.models import registry, sface, yunet
+from facekit.models.engines import open_graph, race
+from facekit.models.engines.keras import prepare_tensorflow
+from facekit.models.engines.vino import OpenVinoNetwork
+from facekit.models.fold import folded
+from facekit.models.registry import default_models, load_detector, load_embedder
+from facekit.models.weights import cache_folder
+
+if TYPE_CHECKING:
+    from facekit.demo_photos import DemoPhotos
+    from facekit.models.packaged import PackagedNetwork
+
+HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+HAS_BFLOAT16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def test_onnx_runtime_and_openvino_see_the_same_faces_and_give_the_same_vectors(demo_photos: DemoPhotos) -> None:
+    photos = [read_image(path) for path in sorted(Path(demo_photos.folder).rglob("*.jpg"))[:12]]
+    found, vectors = {}, {}
+    for engine in ("onnxruntime", "openvino"):
+        detector = load_detector("yunet", device="cpu", engine=engine)
+        embedder = load_embedder("sface", device="cpu", engine=engine)
+        assert (detector.engine, embedder.engine) == (engine, engine)
+        found[engine] = detector.detect(photos)
+        crops = [embedder.align(photo, faces) for photo, faces in zip(photos, found[engine], strict=True)]
+        vectors[engine] = embedder.embed(np.concatenate(crops))
+    for one, other in zip(found["onnxruntime"], found["openvino"], strict=True):
+        np.testing.assert_allclose(one.boxes, other.boxes, atol=0.05)
+        np.testing.assert_allclose(one.landmarks, other.landmarks, atol=0.05)
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-3)
+    assert len(vectors["onnxruntime"]) >= 10
+    assert ((vectors["onnxruntime"] * vectors["openvino"]).sum(axis=1) > 0.9999).all()
+
+
+def test_bfloat16_is_computed_where_the_processor_can_and_refused_where_it_cannot(astronaut: Path) -> None:
+    graph = folded(sface.WEIGHTS)
+    if not HAS_BFLOAT16:
+        with pytest.raises(DeviceError, match="does not compute in bfloat16"):
+            OpenVinoNetwork(graph, bfloat16=True)
+        return
+    image = read_image(astronaut)
+    exact, rough = (load_embedder("sface", device="cpu", engine=name) for name in ("openvino", "openvino-bf16"))
+    crops = exact.align(image, load_detector("yunet", device="cpu").detect([image])[0])
+    assert (exact.embed(crops) * rough.embed(crops)).sum() > 0.999
+
+
+def test_networks_may_be_run_from_many_threads(astronaut: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    image = read_image(astronaut)
+    for engine in ("onnxruntime", "openvino"):
+        embedder = load_embedder("sface", device="cpu", engine=engine)
+        crop = embedder.align(image, load_detector("yunet", device="cpu").detect([image])[0])
+        crops = [np.roll(crop, shift, axis=2) for shift in range(16)]
+        with ThreadPoolExecutor(8) as threads:
+            together = list(threads.map(embedder.embed, crops))
+        for vector, crop in zip(together, crops, strict=True):
+            np.testing.assert_allclose(vector, embedder.embed(crop), atol=1e-5)
+
+
+def test_auto_takes_the_engine_that_was_measured_to_be_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path))
+    graph = folded(yunet.WEIGHTS, any_size=True)
+    chosen = open_graph(graph, (1, 3, 64, 64), device="cpu").engine
+    known = json.loads((cache_folder() / "engines.json").read_text())
+    assert list(known.values()) == [chosen]
+    # Only what is written down decides the next time.
+    other = "openvino" if chosen == "onnxruntime" else "onnxruntime"
+    (cache_folder() / "engines.json").write_text(json.dumps(dict.fromkeys(known, other)))
+    assert open_graph(graph, (1, 3, 64, 64), device="cpu").engine == other
+    (cache_folder() / "engines.json").write_text("{ damaged")
+    assert open_graph(graph, (1, 3, 64, 64), device="cpu").engine in {"onnxruntime", "openvino"}
+
+
+def test_a_graph_that_openvino_cannot_run_goes_to_onnx_runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 3])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [])
+    determinant = helper.make_graph([helper.make_node("Det", ["x"], ["y"])], "g", [value], [result])
+    model = helper.make_model(determinant, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path))
+    graph = model.SerializeToString()
+    with pytest.raises(RuntimeError):
+        OpenVinoNetwork(graph)
+    assert race.faster(graph, (3, 3)) == "onnxruntime"
+
+
+def test_engines_and_devices_that_do_not_fit_are_errors_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = folded(yunet.WEIGHTS, any_size=True)
+    with pytest.raises(DeviceError, match="auto, onnxruntime, openvino"):
+        open_graph(graph, (1, 3, 64, 64), engine="steam")
+    with pytest.raises(DeviceError, match="TensorFlow does not run"):
+        load_detector("yunet", engine="tensorflow")
+    with pytest.raises(DeviceError, match="CPU only"):
+        open_graph(graph, (1, 3, 64, 64), engine="openvino", device="coreml")
+    with pytest.raises(DeviceError, match="Apple"):
+        load_detector("yunet", device="coreml")
+    monkeypatch.setattr("facekit.models.engines.find_spec", lambda _: None)
+    with pytest.raises(DeviceError, match=r"pip install 'facekit\[openvino\]'"):
+        open_graph(graph, (1, 3, 64, 64), engine="openvino")
+
+
+@pytest.mark.parametrize("names", [{"detector": "yunet", "embedder": "sface"}, {"engine": "onnxruntime"}])
+def test_cuda_is_refused_where_there_is_none(names: dict[str, str], tmp_path: Path, astronaut: Path) -> None:
+    if HAS_CUDA:
+        assert load_detector("yunet", device="cuda").device == "cuda"
+        return
+    with (
+        fk.open(tmp_path / "faces", device="cuda", **names) as library,
+        pytest.raises(DeviceError, match="onnxruntime-gpu"),
+    ):
+        library.ingest(astronaut, progress=False)
+
+
+def test_cuda_is_refused_by_tensorflow_too(all_weights: Path) -> None:
+    prepare_tensorflow()
+    import tensorflow as tf
+
+    if tf.config.list_physical_devices("GPU"):
+        assert load_embedder("facenet512", device="cuda", engine="tensorflow").device == "cuda"
+        return
+    with pytest.raises(DeviceError, match=r"TensorFlow .* sees no such device"):
+        load_embedder("facenet512", device="cuda", engine="tensorflow")
+
+
+def test_what_ran_where_is_said(tmp_path: Path, astronaut: Path) -> None:
+    with fk.open(tmp_path / "faces", detector="yunet", embedder="sface", device="cpu", engine="openvino") as library:
+        report = library.ingest(astronaut, progress=False)
+        models = next(check for check in library.doctor().checks if check.name == "models")
+    assert "yunet + sface on cpu (openvino)" in report.models
+    assert "sface on cpu (OpenVINO, float32 on " in models.detail
+
+
+def test_the_default_models_are_those_whose_weights_are_here(all_weights: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    logger.add(said.append, filter=lambda record: "notice" in record["extra"])
+    assert default_models()[:2] == ("retinaface", "facenet512")
+    with fk.open(tmp_path / "both") as library:
+        stats = library.stats()
+        assert (stats["detector"], stats["embedder"]) == ("retinaface", "facenet512")
+    (all_weights / "facenet512_weights.onnx").unlink()
+    (all_weights / "facenet512_weights.h5").unlink()
+    detector, embedder, reason = default_models()
+    assert (detector, embedder) == ("yunet", "sface")
+    assert "facekit models fetch facenet512" in reason
+    with fk.open(tmp_path / "one") as library:
+        assert library.stats()["detector"] == "yunet"
+    assert "yunet + sface: the weights of facenet512 are not on this machine" in "".join(said)
+    assert "facenet512 are not on this machine" in (tmp_path / "one" / "library.toml").read_text()
+    with fk.open(tmp_path / "both") as library:  # what was chosen once stays
+        assert library.stats()["detector"] == "retinaface"
+
+
+def test_missing_weights_are_an_error_that_names_the_file_and_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path / "nobody"))
+    monkeypatch.setenv("FACEKIT_OFFLINE", "1")
+    monkeypatch.delenv("FACEKIT_WEIGHTS", raising=False)
+    registry._load.cache_clear()
+    for name, file in (("retinaface", "retinaface.onnx"), ("facenet512", "facenet512_weights.onnx")):
+        with pytest.raises(WeightsError) as caught:
+            registry.MODELS[name].load()
+        assert file in str(caught.value)
+        assert str(tmp_path / "cache" / "weights") in str(caught.value)
+        assert "https://github.com/serengil/deepface_models" in str(caught.value)
+
+
+def test_weights_that_deepface_has_fetched_are_used(
+    generated_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FACEKIT_OFFLINE", "1")
+    monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path))
+    folder = tmp_path / ".deepface" / "weights"
+    folder.mkdir(parents=True)
+    (folder / "facenet512_weights.onnx").symlink_to(generated_weights / "facenet512_weights.onnx")
+    assert registry.MODELS["facenet512"].load(device="cpu").engine in {"onnxruntime", "openvino"}
+    # Of TensorFlow's file alone, TensorFlow is the engine.
+    (folder / "facenet512_weights.onnx").unlink()
+    (folder / "facenet512_weights.h5").symlink_to(generated_weights / "facenet512_weights.h5")
+    assert registry.MODELS["facenet512"].load(device="cpu").engine == "tensorflow"
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "tensorflow"])
+def test_a_damaged_file_is_an_error_that_names_it(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FACEKIT_WEIGHTS", str(tmp_path))
+    for ending in (".onnx", ".h5"):
+        (tmp_path / f"facenet512_weights{ending}").write_bytes(b"<html>not found</html>")
+    network: PackagedNetwork = registry.deepface.FACENET512
+    with pytest.raises(WeightsError, match="facenet512_weights"):
+        network.open("cpu", engine)
+
+
+def test_the_table_of_models_is_a_data_frame() -> None:
+    table = fk.models()
+    assert list(table.index) == list(registry.MODELS)
+    assert table.loc["facenet512", "dimension"] == 512
+    assert "0.54" in table.loc["facenet512", "threshold_source"]
+    assert table.loc["retinaface", "licence"].endswith("non-commercial research only")
+    assert {"megabytes", "accuracy", "accuracy_source", "present", "cluster_distance"} <= set(table.columns)
+
+
+def test_a_library_of_one_set_refuses_another(tmp_path: Path) -> None:
+    fk.open(tmp_path / "faces", detector="yunet", embedder="sface").close()
+    with pytest.raises(FacekitError, match="facenet512"):
+        fk.open(tmp_path / "faces", embedder="facenet512")

@@ -1,0 +1,570 @@
+"""Another detector or embedder for a library: searchable all the time, switched in one step, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+import numpy as np
+import other_models
+import pytest
+from service import process, served, sign_in, wait_for
+
+import facekit as fk
+from facekit.catalog.tables import carried
+from facekit.index import IndexFilter
+from facekit.local import LocalLibrary
+from facekit.models import registry
+from facekit.server.client import RemoteLibrary
+from facekit.server.follow import follow_reembed
+from facekit.settings import read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from facekit.demo_photos import DemoPhotos
+
+
+@pytest.fixture(autouse=True)
+def more_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, info in other_models.models().items():
+        monkeypatch.setitem(registry.MODELS, name, info)
+    yield
+    registry._load.cache_clear()
+
+
+@pytest.fixture
+def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facekit.ingest._STORE_FILES", 4)
+    monkeypatch.setattr("facekit.pipeline._BATCH_PHOTOS", 4)
+
+
+@pytest.fixture
+def library(demo_library: fk.Library) -> LocalLibrary:
+    assert isinstance(demo_library, LocalLibrary)
+    return demo_library
+
+
+@pytest.fixture
+def photos(demo_photos: DemoPhotos, tmp_path: Path) -> Path:
+    """The demo's photos, where they may be moved and changed."""
+    return shutil.copytree(demo_photos.folder, tmp_path / "photos")
+
+
+@pytest.fixture
+def own(photos: Path, tmp_path: Path) -> Iterator[LocalLibrary]:
+    """A library of photos that may be moved and changed."""
+    with fk.open(tmp_path / "own") as library:
+        library.ingest(photos, progress=False)
+        yield library
+
+
+def found(library: fk.Library, probe: Path) -> list[tuple[str, float]]:
+    return sorted((hit.face_id, round(hit.similarity, 3)) for hit in library.search(probe))
+
+
+def check_whole(library: LocalLibrary) -> None:
+    """Catalog, settings and index are of the same models, and nothing of others lies about."""
+    settings = library.settings
+    assert read_settings(library.folder) == settings
+    faces = library.faces()
+    assert set(faces["detector"]) == {settings.detector}
+    assert set(faces["embedder"]) == {settings.embedder}
+    assert faces["face_id"].is_unique
+    assert library.photos()["faces"].sum() == len(faces)
+    ids, vectors = library.embeddings(include_poor=True)
+    assert vectors.shape[1] == settings.dimension
+    assert set(library._index.rows()) == set(ids)
+    for key, vector in zip(ids, vectors, strict=True):
+        (nearest,) = library._index.search(vector, 1, IndexFilter(usable_only=False))
+        assert nearest == (key, pytest.approx(1, abs=1e-4))
+    assert [path.name for path in library.folder.glob("vectors*")] == [library._models.now.path.name]
+
+
+def test_there_and_back_again_loses_no_photo_and_no_face(library: LocalLibrary) -> None:
+    photos, faces = library.photos(), library.faces()
+    ids, vectors = library.embeddings(include_poor=True)
+    thumbnails = {path: path.stat().st_mtime_ns for path in library.folder.glob("thumbnails/*/*.jpg")}
+    report = library.reembed("fine", "short", progress=False)
+    assert (report.switched, report.stopped, report.unreadable) == (True, False, [])
+    assert (report.photos, report.faces_before, report.matched) == (len(photos), len(faces), len(faces))
+    assert (library.settings.detector, library.settings.embedder, library.settings.dimension) == ("fine", "short", 64)
+    check_whole(library)
+    assert library.photos().drop(columns="faces").equals(photos.drop(columns="faces"))
+    library.close()
+    with fk.open(library.folder, detector="fine", embedder="short") as again:  # it is bound to them
+        check_whole(again)
+        with pytest.raises(fk.ModelMismatchError, match="made with short, not with sface"):
+            fk.open(library.folder, embedder="sface")
+        assert again.reembed("yunet", "sface", progress=False).switched
+        check_whole(again)
+        assert again.photos().equals(photos)
+        assert set(again.faces()["face_id"]) == set(faces["face_id"])
+        ids_now, vectors_now = again.embeddings(include_poor=True)
+        assert ids_now == ids
+        np.testing.assert_allclose(vectors_now, vectors, atol=1e-4)
+        assert {path: path.stat().st_mtime_ns for path in thumbnails} == thumbnails
+        assert again.doctor()
+
+
+def test_the_same_faces_with_other_vectors_of_the_same_length(library: LocalLibrary, demo_photos: DemoPhotos) -> None:
+    before, (ids, vectors) = found(library, demo_photos.probe), library.embeddings(include_poor=True)
+    for embedder in ("turned", "twisted"):
+        report = library.reembed(embedder=embedder, progress=False)
+        assert (report.matched, report.alone) == (len(ids), [])
+        assert library.embeddings(include_poor=True)[0] == ids
+        assert np.abs(np.sum(library.embeddings(include_poor=True)[1] * vectors, axis=1)).max() < 0.5
+        check_whole(library)
+        assert found(library, demo_photos.probe) == before  # turning all vectors changes no angle
+    library.close()
+    with fk.open(library.folder) as again:
+        check_whole(again)
+        assert found(again, demo_photos.probe) == before
+
+
+def test_searches_see_the_old_faces_or_the_new_ones_and_never_fail(
+    library: LocalLibrary, demo_photos: DemoPhotos
+) -> None:
+    said: list[list[tuple[str, float]]] = []
+    wrong: list[Exception] = []
+    end = Event()
+
+    def search() -> None:
+        while not end.is_set():
+            try:
+                said.append(found(library, demo_photos.probe))
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                wrong.append(error)
+
+    expected = [found(library, demo_photos.probe)]
+    people = [Thread(target=search) for _ in range(2)]
+    for one in people:
+        one.start()
+    try:
+        for models in (("yunet", "short"), ("choosy", "turned"), ("yunet", "sface")):
+            assert library.reembed(*models, progress=False).switched
+            expected.append(found(library, demo_photos.probe))
+    finally:
+        end.set()
+        for one in people:
+            one.join()
+    assert wrong == []
+    assert len(said) > 10
+    assert len({str(one) for one in expected[:3]}) == 3
+    assert all(one in expected for one in said)
+
+
+def test_what_is_done_before_a_stop_is_not_done_again(
+    own: LocalLibrary, photos: Path, demo_photos: DemoPhotos, few_at_a_time: None
+) -> None:
+    before, faces = found(own, demo_photos.probe), own.stats()["faces"]
+    stop = Event()
+    other_models.embedded["faces"] = 0
+    report = own.reembed(
+        embedder="short", stop=stop, progress=lambda done, total: stop.set() if done > total / 3 else None
+    )
+    assert (report.stopped, report.switched) == (True, False)
+    assert 0 < report.photos < 25
+    assert "run it again" in repr(report)
+    check_whole(own)
+    assert found(own, demo_photos.probe) == before
+    own.close()
+    with fk.open(own.folder) as again:
+        # In between the library lives on.
+        gone = again.photos("ok")["path"].iloc[0]
+        lost = again.remove(gone)
+        assert lost == 1
+        done: list[int] = []
+        rest = again.reembed(embedder="short", progress=lambda now, total: done.append(now))
+        assert rest.switched
+        assert done[0] >= report.photos - 1  # the bar begins where it stopped
+        assert report.photos + rest.photos in {25, 24}
+        assert other_models.embedded["faces"] <= faces
+        check_whole(again)
+        assert gone not in set(again.photos()["path"])
+        Path(gone).touch()
+        assert again.ingest(photos, progress=False).ingested == 1
+        check_whole(again)
+        assert again.stats()["faces"] == faces
+
+
+def test_what_was_made_for_other_models_is_not_used(library: LocalLibrary, few_at_a_time: None) -> None:
+    stop = Event()
+    library.reembed(embedder="turned", stop=stop, progress=lambda done, total: stop.set() if done > 8 else None)
+    report = library.reembed(embedder="twisted", progress=False)
+    assert (report.switched, report.photos) == (True, 25)
+    check_whole(library)
+
+
+def test_the_models_that_it_has_are_nothing_to_do(library: LocalLibrary) -> None:
+    report = library.reembed(progress=False)
+    assert (report.switched, report.photos, report.unmatched.empty) == (True, 0, True)
+    assert "already" in repr(report)
+    with pytest.raises(fk.FacekitError, match=r"no model 'nosuch'"):
+        library.reembed(embedder="nosuch")
+    with pytest.raises(fk.FacekitError, match="for detection"):
+        library.reembed(embedder="yunet")
+    check_whole(library)
+
+
+def test_nothing_else_changes_the_library_meanwhile(library: LocalLibrary, demo_photos: DemoPhotos) -> None:
+    refused: list[str] = []
+
+    def progress(_done: int, _total: int) -> None:
+        for change in (
+            lambda: library.ingest(demo_photos.folder),
+            lambda: library.remove(demo_photos.folder),
+            library.reembed,
+        ):
+            with pytest.raises(fk.LibraryBusyError) as caught:
+                change()
+            refused.append(str(caught.value))
+
+    assert library.reembed(embedder="turned", progress=progress).switched
+    assert len(refused) >= 3
+
+
+def test_a_photo_that_can_not_be_read_keeps_the_old_models_until_it_is_back(
+    own: LocalLibrary, photos: Path, tmp_path: Path, demo_photos: DemoPhotos
+) -> None:
+    before, all_photos = found(own, demo_photos.probe), own.photos()
+    by_path = dict(zip(all_photos["path"], all_photos["paths"], strict=True))
+    gone = next(Path(path) for path in own.photos("ok")["path"] if len(by_path[path]) == 1)
+    gone.rename(tmp_path / "aside")
+    report = own.reembed(embedder="short", progress=False)
+    assert not report.switched
+    assert [one.path for one in report.unreadable] == [str(gone)]
+    assert "skip_unreadable" in repr(report)
+    assert gone.name in report._repr_html_()
+    check_whole(own)
+    assert found(own, demo_photos.probe) == before
+    (tmp_path / "aside").rename(gone)
+    again = own.reembed(embedder="short", progress=False)
+    assert (again.switched, again.photos, again.unreadable) == (True, 1, [])
+    check_whole(own)
+    assert own.photos().equals(all_photos)
+
+
+def test_photos_that_can_not_be_read_may_be_left_without_faces(own: LocalLibrary, photos: Path, tmp_path: Path) -> None:
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not much of a picture")
+    own.ingest(photos, progress=False)
+    before = own.photos()
+    once = [path for path, paths in zip(before["path"], before["paths"], strict=True) if len(paths) == 1]
+    gone, changed = (Path(path) for path in own.photos("ok")["path"][lambda paths: paths.isin(once)].iloc[:2])
+    twice = next(paths for paths in before["paths"] if len(paths) == 2)
+    gone.rename(tmp_path / "aside")
+    changed.write_bytes(Path(own.photos("no_face")["path"].iloc[0]).read_bytes())
+    Path(twice[0]).unlink()  # the other copy will do
+    faces = own.stats()["faces"]
+    report = own.reembed("fine", "turned", progress=False, skip_unreadable=True)
+    assert report.switched
+    assert {(Path(one.path), one.status) for one in report.unreadable} == {(gone, "io_error"), (changed, "missing")}
+    check_whole(own)
+    assert len(own.photos()) == len(before)
+    left = own.photos("io_error").set_index("path")
+    assert set(left.index) == {str(gone), str(changed)}
+    assert left["reason"].str.contains("when the models were changed").all()
+    assert list(own.photos("corrupt")["path"]) == [str(photos / "broken.jpg")]
+    assert set(report.unmatched["photo"]) == {str(gone), str(changed)}
+    (tmp_path / "aside").rename(gone)
+    own.ingest(photos, progress=False)
+    check_whole(own)
+    assert len(own.photos("io_error")) == 0
+    assert own.stats()["faces"] == faces - 1  # the changed photo shows nobody now
+
+
+def test_a_large_photo_that_was_let_in_is_not_too_large_now(
+    library: LocalLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from facekit import reembed
+
+    monkeypatch.setattr(reembed, "Limits", lambda *most: fk.Limits(*(most or (1, 1))))
+    assert library.reembed(embedder="turned", progress=False).switched
+
+
+def test_faces_that_only_one_detector_finds_are_listed(library: LocalLibrary) -> None:
+    before = library.faces()
+    report = library.reembed(detector="choosy", progress=False)
+    several = before.groupby("photo").size()
+    frame = report.unmatched
+    assert list(frame.columns) == ["photo", "face_id", "box", "which"]
+    assert set(frame["which"]) == {"old"}
+    assert frame.groupby("photo").size().to_dict() == (several[several > 1] - 1).to_dict()
+    assert set(frame["face_id"]) < set(before["face_id"])
+    with library._catalog._engine.connect() as connection:
+        pairs = dict(connection.execute(carried.select()).all())
+    assert set(pairs) | set(frame["face_id"]) == set(before["face_id"])
+    assert set(pairs.values()) == set(library.faces()["face_id"])
+    back = library.reembed(detector="yunet", progress=False)
+    assert set(back.unmatched["which"]) == {"new"}
+    assert len(back.alone) == len(report.alone)
+    again = fk.ReembedReport.from_dict(json.loads(json.dumps(report.to_dict())))
+    assert again.unmatched.equals(frame)
+    assert repr(again).splitlines()[1:] == repr(report).splitlines()[1:]
+
+
+def test_a_library_of_an_older_version_opens_and_can_be_made_anew(
+    library: LocalLibrary, demo_photos: DemoPhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = found(library, demo_photos.probe)
+    library.close()
+    newer = replace(registry.MODELS["sface"], version="2", load=registry.MODELS["turned"].load)
+    monkeypatch.setitem(registry.MODELS, "sface", newer)
+    registry._load.cache_clear()
+    with fk.open(library.folder) as old:
+        assert len(old.photos()) == 25
+        for refused in (lambda: old.search(demo_photos.probe), lambda: old.ingest(demo_photos.folder)):
+            with pytest.raises(fk.ModelMismatchError, match=r"sface version 1; this facekit has 2.*lib\.reembed\(\)"):
+                refused()
+        assert [check.name for check in old.doctor().checks if not check.ok] == ["library"]
+        assert old.reembed(progress=False).switched
+        assert old.settings.embedder_version == "2"
+        assert found(old, demo_photos.probe) == before
+        assert old.ingest(demo_photos.folder, progress=False).unchanged == 26
+        assert old.doctor()
+
+
+def test_ctrl_c_does_not_cut_the_switch_in_two(library: LocalLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    from facekit import reembed
+
+    kept = reembed.write_settings
+
+    def write_settings(*arguments: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        kept(*arguments)
+
+    monkeypatch.setattr(reembed, "write_settings", write_settings)
+    report = library.reembed(embedder="short", progress=False)
+    assert (report.switched, report.stopped) == (True, False)
+    check_whole(library)
+
+
+def test_ctrl_c_stops_it_while_the_index_is_made(library: LocalLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
+    from facekit.reembed import Reembed
+
+    kept = Reembed._rows
+
+    def rows(self: Reembed) -> Iterator[object]:
+        signal.raise_signal(signal.SIGINT)
+        assert self._stop.wait(30)
+        yield from kept(self)
+
+    monkeypatch.setattr(Reembed, "_rows", rows)
+    report = library.reembed(embedder="short", progress=False)
+    assert (report.switched, report.stopped) == (False, True)
+    check_whole(library)
+
+
+RUN = """
+import os, signal, sys
+sys.path.insert(0, sys.argv[2])
+import other_models
+import facekit as fk
+import facekit.ingest, facekit.pipeline, facekit.reembed
+from facekit.bound import ModelSet
+from facekit.catalog import staging
+from facekit.models import registry
+
+registry.MODELS.update(other_models.models())
+facekit.ingest._STORE_FILES = facekit.pipeline._BATCH_PHOTOS = 4
+
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def dies_at(number, call):
+    def counted(*arguments, **named):
+        counted.left -= 1
+        return die() if not counted.left else call(*arguments, **named)
+    counted.left = number
+    return counted
+
+def set_meta(connection, key, value, kept=staging.set_meta):
+    kept(connection, key, value)
+    if key == "bound":
+        die()
+
+point = sys.argv[3]
+if point == "while faces are made":
+    staging.Staging.save = dies_at(3, staging.Staging.save)
+elif point == "while the index is made":
+    facekit.reembed.Reembed._matched = die
+elif point == "before the switch":
+    staging.Staging.switch = die
+elif point == "in the switch":
+    staging.set_meta = set_meta
+elif point == "after the switch":
+    facekit.reembed.write_settings = die
+elif point == "after the settings":
+    staging.Staging.clear = die
+elif point == "before the old index goes":
+    ModelSet.discard = die
+with fk.open(sys.argv[1]) as library:
+    library.reembed("fine", "turned", progress=False)
+"""
+BEFORE = ["while faces are made", "while the index is made", "before the switch", "in the switch"]
+AFTER = ["after the switch", "after the settings", "before the old index goes"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL on Windows")
+@pytest.mark.parametrize("point", BEFORE + AFTER)
+def test_a_kill_leaves_all_old_or_all_new(
+    demo_folder: Path, demo_photos: DemoPhotos, tmp_path: Path, point: str
+) -> None:
+    folder = shutil.copytree(demo_folder, tmp_path / "faces")
+    with fk.open(folder) as library:
+        photos, expected = library.photos(), found(library, demo_photos.probe)
+        number = len(library.faces())
+    command = [sys.executable, "-c", RUN, folder, Path(__file__).parent, point]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    with fk.open(folder) as library:
+        check_whole(library)
+        assert library.settings.embedder == ("sface" if point in BEFORE else "turned")
+        assert library._catalog.index_is_current
+        assert len(found(library, demo_photos.probe)) == len(expected)
+        report = library.reembed("fine", "turned", progress=False)
+        assert report.switched
+        assert report.photos == {"while faces are made": 25 - 8}.get(point, 0)
+        check_whole(library)
+        assert library.photos().drop(columns="faces").equals(photos.drop(columns="faces"))
+        assert library.stats()["faces"] >= number
+        assert len(found(library, demo_photos.probe)) == len(expected)
+        assert library.doctor()
+
+
+def test_the_command_line_says_it_as_json(library: LocalLibrary) -> None:
+    make_old(library)
+    command = [sys.executable, "-m", "facekit", "--library", library.folder, "reembed", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = json.loads(done.stdout)
+    assert (said["models_before"], said["models_after"]) == ("yunet 1 + sface 0", "yunet 1 + sface 1")
+    assert (said["photos"], said["switched"], said["unmatched"], said["unreadable"]) == (25, True, [], [])
+    refused = subprocess.run([*command, "--embedder", "nosuch"], capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "no model 'nosuch'" in refused.stderr
+    with fk.open(library.folder) as again:
+        check_whole(again)
+
+
+def test_the_command_line_fails_while_a_photo_is_gone(own: LocalLibrary) -> None:
+    for path in own.photos("ok")["paths"].iloc[0]:
+        Path(path).unlink()
+    make_old(own)
+    command = [sys.executable, "-m", "facekit", "--library", own.folder, "reembed"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "--skip-unreadable" in refused.stdout
+    assert subprocess.run([*command, "--skip-unreadable"], check=False).returncode == 0
+
+
+# -- through a service -------------------------------------------------------------------------------------------------
+
+
+def test_a_service_does_it_as_a_job_of_an_admin(library: LocalLibrary, demo_photos: DemoPhotos) -> None:
+    library.close()
+    with served(library.folder, accounts=True) as client:
+        address, body = "/api/v1/library/reembed", {"embedder": "short"}
+        ada = sign_in(client, "ada")
+        assert client.post(address, json=body, headers=sign_in(client, "ed")).status_code == 403
+        unknown = client.post(address, json={"embedder": "nosuch"}, headers=ada)
+        assert (unknown.status_code, unknown.json()["detail"]["kind"]) == (422, "no_model")
+        started = client.post(address, json=body, headers=ada)
+        assert started.status_code == 202
+        assert (started.json()["kind"], started.json()["models"]["embedder"]) == ("reembed", "short")
+        picture = {"file": demo_photos.probe.read_bytes()}
+        assert client.post("/api/v1/search/upload", files=picture, headers=ada).status_code == 200
+        job = wait_for(client, started.json()["job_id"], ada)
+        assert (job["state"], job["done"], job["total"]) == ("done", 25, 25)
+        assert fk.ReembedReport.from_dict(job["report"]).switched
+        assert client.get("/api/v1/service", headers=ada).json()["embedder"] == "short"
+        assert client.post("/api/v1/search/upload", files=picture, headers=ada).json()["hits"]
+    with fk.open(library.folder) as again:
+        check_whole(again)
+
+
+def test_a_search_in_a_library_of_an_older_version_is_refused_with_the_remedy(
+    library: LocalLibrary, demo_photos: DemoPhotos
+) -> None:
+    make_old(library)
+    with served(library.folder) as client:
+        refused = client.post("/api/v1/search/upload", files={"file": demo_photos.probe.read_bytes()})
+        assert refused.status_code == 409
+        assert refused.json()["detail"]["kind"] == "models"
+        assert "lib.reembed()" in refused.json()["detail"]["remedy"]
+
+
+def test_a_database_of_jobs_from_before_there_were_kinds_opens(library: LocalLibrary, demo_photos: DemoPhotos) -> None:
+    library.close()
+    with served(library.folder, [demo_photos.folder.parent]) as client:
+        made = client.post("/api/v1/upload/local", json={"path": str(demo_photos.folder)}).json()
+        wait_for(client, made["job_id"])
+    with closing(sqlite3.connect(library.folder / "service.db")) as database:
+        for name in ("kind", "models"):
+            database.execute(f"ALTER TABLE jobs DROP COLUMN {name}")
+    with served(library.folder) as client:
+        (job,) = client.get("/api/v1/jobs").json()
+        assert (job["job_id"], job["kind"], job["models"]) == (made["job_id"], "ingest", None)
+        started = client.post("/api/v1/library/reembed", json={"embedder": "short"}).json()
+        assert wait_for(client, started["job_id"])["state"] == "done"
+
+
+def make_old(library: LocalLibrary) -> None:
+    library.close()
+    toml = library.folder / "library.toml"
+    toml.write_text(toml.read_text().replace('embedder_version = "1"', 'embedder_version = "0"'))
+
+
+def test_a_notebook_follows_the_service_that_does_it(library: LocalLibrary, demo_photos: DemoPhotos) -> None:
+    make_old(library)
+    with process(library.folder):
+        remote = fk.open(library.folder)
+        assert isinstance(remote, RemoteLibrary)
+        with pytest.raises(fk.ModelMismatchError, match=r"lib\.reembed"):
+            remote.search(demo_photos.probe)
+        seen: list[tuple[int, int]] = []
+        report = remote.reembed(progress=lambda done, total: seen.append((done, total)))
+        assert (report.switched, report.photos, report.models_before) == (True, 25, "yunet 1 + sface 0")
+        assert seen[-1] == (25, 25)
+        assert len(remote.search(demo_photos.probe)) > 10
+        with pytest.raises(fk.ServiceError, match="no model 'nosuch'"):
+            remote.reembed(detector="nosuch")
+        remote.close()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL on Windows")
+def test_a_killed_service_goes_on_where_it_was(lfw: Path, tmp_path: Path) -> None:
+    people = tmp_path / "people"
+    people.mkdir()
+    for path in sorted(lfw.glob("*/*.jpg"))[:150]:
+        shutil.copy(path, people / path.name)
+    with fk.open(tmp_path / "faces") as library:
+        library.ingest(people, progress=False)
+        faces = library.stats()["faces"]
+    make_old(library)
+    with process(library.folder) as service:
+        remote = fk.open(library.folder)
+        started = remote._send("POST", "/api/v1/library/reembed", json={}).json()
+        while not (job := remote.job(started["job_id"]))["done"]:
+            assert job["state"] in {"queued", "running"}
+        service.stop(signal.SIGKILL)
+        remote.close()
+    with process(library.folder):
+        remote = fk.open(library.folder)
+        assert remote.running_ingest() is None
+        report = follow_reembed(remote, started["job_id"], progress=False, stop=Event())
+        assert report.switched
+        assert report.photos < 150
+        assert remote.stats()["faces"] == faces
+        assert remote.doctor()
+        remote.close()
+    with fk.open(library.folder) as again:
+        check_whole(again)
