@@ -52,7 +52,8 @@ def open_library(
         Or the address of a service, ``http://...`` or ``https://...``.
     detector, embedder : str, optional
         Names of models (`facekit models list`). A new library is bound to them; by default to "retinaface" and
-        "facenet512" where their weights are on this machine, otherwise to "yunet" and "sface". `Library.reembed` changes them.
+        "facenet512" where their weights are on this machine, otherwise to "yunet" and "sface". `Library.reembed`
+        changes them.
     device : {"auto", "cpu", "cuda", "coreml"}
         What the models run on; "auto" takes a CUDA GPU where there is one. A service has made its own choice.
     engine : {"auto", "onnxruntime", "openvino", "openvino-bf16", "tensorflow"}

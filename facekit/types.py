@@ -19,7 +19,10 @@ Image: TypeAlias = npt.NDArray[np.uint8]
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
 Detail: TypeAlias = Literal["normal", "fine"] | int
-"""How closely a detector looks at large photos."""
+"""How closely a detector looks at large photos; a number is the longest side in pixels that it looks at."""
+
+SMALLEST_LOOK = 32
+"""Pixels: smaller pictures hold no face."""
 
 TableName: TypeAlias = Literal["faces", "photos", "embeddings"]
 """What can be exported."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -11,7 +11,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from facekit.catalog.pages import Pages
-from facekit.catalog.records import Change, FileState, IndexRow, file_id
+from facekit.catalog.records import Change, FileState, IndexRow, file_id, folder_of
 from facekit.catalog.rows import chunks, column, delete, face_row, insert, set_meta
 from facekit.catalog.staging import Staging
 from facekit.catalog.tables import SCHEMA_VERSION, faces, files, meta, metadata, photos, runs
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.catalog.records import FileRecord, PhotoRecord
+    from facekit.types import PhotoFacts
 
 
 def open_catalog(folder: Path) -> Catalog:

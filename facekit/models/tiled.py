@@ -11,7 +11,7 @@ import numpy as np
 
 from facekit.models.device import side_by_side
 from facekit.models.passes import plan_levels
-from facekit.types import Detections
+from facekit.types import SMALLEST_LOOK, Detections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,10 +48,8 @@ class TiledDetector(ABC):
     """Pixels given to the network in one run; this bounds memory."""
 
     def __init__(self, network: Network, *, detail: Detail = "normal") -> None:
-        if detail not in ("normal", "fine") and not (isinstance(detail, int) and detail >= self.scales.stride):
-            message = (
-                f"detail must be 'normal', 'fine' or a number of pixels from {self.scales.stride} on, not {detail!r}"
-            )
+        if detail not in ("normal", "fine") and not (isinstance(detail, int) and detail >= SMALLEST_LOOK):
+            message = f"detail must be 'normal', 'fine' or a number of pixels from {SMALLEST_LOOK} on, not {detail!r}"
             raise ValueError(message)
         self._network = network
         self.engine, self.device, self.provider = network.engine, network.device, network.provider

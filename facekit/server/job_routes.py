@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
@@ -19,7 +19,7 @@ from facekit.server.limits import StrictRoute
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.settings import settings_of
-from facekit.types import Detail
+from facekit.types import SMALLEST_LOOK
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=StrictRoute)
 Editor = Annotated[Identity, Depends(needs("ingest"))]
@@ -34,7 +34,9 @@ class FolderToIngest(BaseModel):
     """A folder on the service's machine."""
 
     path: str = Field(min_length=1, max_length=4096, description="Absolute, and under a root that the service allows.")
-    detail: Detail = Field("normal", description="How closely to look: fine finds the odd small face more.")
+    detail: Literal["normal", "fine"] | Annotated[int, Field(ge=SMALLEST_LOOK, le=2**15)] = Field(
+        "normal", description="How closely to look: normal, fine, or the longest side in pixels that is looked at."
+    )
 
 
 @router.post("/upload/local", status_code=202, responses=_UNKNOWN)

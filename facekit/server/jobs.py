@@ -334,6 +334,7 @@ class Jobs:
     def _write(self, job: Job) -> None:
         row = {name: getattr(job, name) for name in _jobs.c.keys()}  # noqa: SIM118 - a collection of columns
         row["models"] = None if job.models is None else asdict(job.models)
+        row["detail"] = str(job.detail)
         with self._store.write() as connection:
             connection.execute(sa.delete(_jobs).where(_jobs.c.job_id == job.job_id))
             connection.execute(sa.insert(_jobs), row)
@@ -343,7 +344,8 @@ class Jobs:
 
 def _job(row: dict[str, Any]) -> Job:
     models = None if row["models"] is None else ModelChange(**row["models"])
-    return Job(**row | {"state": JobState(row["state"]), "models": models})
+    detail = int(row["detail"]) if row["detail"].isdecimal() else row["detail"]
+    return Job(**row | {"state": JobState(row["state"]), "models": models, "detail": detail})
 
 
 def _add_columns(store: ServiceStore) -> None:
