@@ -263,7 +263,7 @@ def bench(
 
 
 def _line(who: str, what: BenchResult | DeepfaceRate) -> str:
-    rates = f"{what.photos_per_s:.1f} photos/s, {what.faces_per_s:.1f} faces/s, peak {what.peak_mb:.0f} MB"
+    rates = f"{what.photos_per_s:.2f} photos/s, {what.faces_per_s:.2f} faces/s, peak {what.peak_mb:.0f} MB"
     return f"{who}: {what.photos} photos, {what.faces} faces, {rates}"
 
 
