@@ -1,6 +1,6 @@
 """Ingest a folder into a fresh library, then search it; run by `facekit.bench` in a process of its own.
 
-    python -m facekit._facekit_loop FOLDER DETECTOR EMBEDDER DEVICE
+    python -m facekit._facekit_loop FOLDER DETECTOR EMBEDDER DEVICE ENGINE
 
 The library is temporary. The result is one line of JSON on standard output.
 """
@@ -13,28 +13,40 @@ import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import facekit
+from facekit.models import load_detector, load_embedder
 from facekit.types import Status
+
+if TYPE_CHECKING:
+    from facekit.models.protocols import Detector, Embedder
 
 SEARCHES = 50
 TOP_K = 10
 
 
-def run(folder: Path, *, detector: str, embedder: str, device: str) -> dict[str, Any]:
+def run(folder: Path, *, detector: str, embedder: str, device: str, engine: str) -> dict[str, Any]:
     """Ingest `folder`, then search for the people on some of its photos, spread evenly over it.
 
     Returns
     -------
     dict
-        ``photos``, ``faces``, ``seconds`` and ``stages`` (seconds by stage) of the ingest; ``search_ms``, one number
-        for each search from a photo on disk to ten hits, without the first search.
+        ``photos``, ``faces``, ``seconds`` and ``stages`` (seconds by stage) of the ingest; ``models``, what the
+        detector and the embedder really ran in and on; ``search_ms``, one number for each search from a photo on disk
+        to ten hits, without the first search.
     """
     with (
         tempfile.TemporaryDirectory(prefix="facekit-bench-") as place,
-        facekit.open(Path(place) / "library", detector=detector, embedder=embedder, device=device) as library,
+        facekit.open(
+            Path(place) / "library", detector=detector, embedder=embedder, device=device, engine=engine
+        ) as library,
     ):
+        # The library takes these very models; loaded here, they are not part of the time.
+        models = {
+            "detector": _ran(load_detector(detector, device=device, engine=engine)),
+            "embedder": _ran(load_embedder(embedder, device=device, engine=engine)),
+        }
         report = library.ingest(folder, progress=False)
         photos = library.photos(Status.OK)["path"]
         search_ms = []
@@ -47,12 +59,18 @@ def run(folder: Path, *, detector: str, embedder: str, device: str) -> dict[str,
         "faces": report.faces,
         "seconds": report.seconds,
         "stages": report.stages,
+        "models": models,
         "search_ms": search_ms[1:],
     }
+
+
+def _ran(model: Detector | Embedder) -> dict[str, str]:
+    return {"name": model.name, "engine": model.engine, "device": model.device, "provider": model.provider}
 
 
 if __name__ == "__main__":
     # Libraries that print must not spoil the result.
     with contextlib.redirect_stdout(sys.stderr):
-        result = run(Path(sys.argv[1]), detector=sys.argv[2], embedder=sys.argv[3], device=sys.argv[4])
+        place, *names = sys.argv[1:]
+        result = run(Path(place), **dict(zip(("detector", "embedder", "device", "engine"), names, strict=True)))
     print(json.dumps(result))  # noqa: T201

@@ -85,6 +85,8 @@ class LfwResult:
         `facekit.metrics.recall_at`. A person with more than eleven photos keeps the mean below 1.
     detector, embedder : str
         Names of the models.
+    engine, device : str
+        What they really ran in and on; both names where the detector's differs from the embedder's.
     photos : int
         Photos embedded, all of them in the gallery.
     photos_without_face : int
@@ -103,13 +105,15 @@ class LfwResult:
     recall_at_10: float
     detector: str
     embedder: str
+    engine: str
+    device: str
     photos: int
     photos_without_face: int
     curve: metrics.RocCurve = field(repr=False, compare=False)
 
     def __repr__(self) -> str:
         return (
-            f"LFW, {self.detector} + {self.embedder}, {self.pairs} pairs: "
+            f"LFW, {self.detector} + {self.embedder} in {self.engine} on {self.device}, {self.pairs} pairs: "
             f"accuracy {self.accuracy:.2%} (± {self.std:.2%}) at similarity {self.threshold:.3f}, "
             f"EER {self.eer:.2%}, TAR {self.tar_at_far_1e3:.2%} at FAR 0.1%; "
             f"search among {self.photos} photos: mAP {self.map:.2%}, recall@{RECALL_AT} {self.recall_at_10:.2%}; "
@@ -129,6 +133,8 @@ class LfwResult:
             "recall_at_10": self.recall_at_10,
             "detector": self.detector,
             "embedder": self.embedder,
+            "engine": self.engine,
+            "device": self.device,
         }
 
 
@@ -175,13 +181,14 @@ def evaluate_lfw(
     folder = Path(folder)
     rounds = read_rounds(folder)
     photos = list_photos(folder, rounds)
-    faces = central_faces(
-        [folder / photo for photo in photos],
-        registry.load_detector(detector, device=device, engine=engine),
-        registry.load_embedder(embedder, device=device, engine=engine),
-        progress=progress,
-    )
-    result = _measure(rounds, photos, faces, detector=detector, embedder=embedder)
+    finder = registry.load_detector(detector, device=device, engine=engine)
+    describer = registry.load_embedder(embedder, device=device, engine=engine)
+    faces = central_faces([folder / photo for photo in photos], finder, describer, progress=progress)
+    ran = {
+        "engine": " + ".join(dict.fromkeys([finder.engine, describer.engine])),
+        "device": " + ".join(dict.fromkeys([finder.device, describer.device])),
+    }
+    result = _measure(rounds, photos, faces, {"detector": detector, "embedder": embedder} | ran)
     if html is not None:
         _write_page(result, Path(html))
     return result
@@ -286,14 +293,7 @@ def retrieval(faces: CentralFaces, people: Sequence[str]) -> tuple[float, float]
     return float(np.mean(precisions)), float(np.mean(recalls))
 
 
-def _measure(
-    rounds: list[Round],
-    photos: list[str],
-    faces: CentralFaces,
-    *,
-    detector: str,
-    embedder: str,
-) -> LfwResult:
+def _measure(rounds: list[Round], photos: list[str], faces: CentralFaces, ran: dict[str, str]) -> LfwResult:
     position = {photo: i for i, photo in enumerate(photos)}
 
     def compared(pairs: list[Pair]) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
@@ -319,8 +319,7 @@ def _measure(
         tar_at_far_1e3=metrics.tar_at_far(curve, 1e-3),
         map=mean_average_precision,
         recall_at_10=recall,
-        detector=detector,
-        embedder=embedder,
+        **ran,
         photos=len(photos),
         photos_without_face=int(np.sum(~faces.found)),
         curve=curve,

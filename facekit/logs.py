@@ -32,7 +32,7 @@ def quiet_console() -> None:
 
 def _for_console(record: Record) -> bool:
     ours = (record["name"] or "").startswith("facekit")
-    return not ours or record["level"].no >= logger.level("WARNING").no or "notice" in record["extra"]
+    return not ours or record["level"].no >= logger.level("WARNING").no or bool(record["extra"].get("notice"))
 
 
 def log_only_into(path: Path) -> None:

@@ -7,23 +7,26 @@ from typing import Annotated
 
 import typer
 
-from facekit.terminal import AsJson, Device, note, out, print_json
+from facekit.terminal import AsJson, Device, EngineName, note, out, print_json
 
 evaluate_app = typer.Typer(no_args_is_help=True)
 
-DetectorName = Annotated[str, typer.Option("--detector", help="The detector.")]
-EmbedderName = Annotated[str, typer.Option("--embedder", help="The embedder.")]
+DetectorName = Annotated[str, typer.Option("--detector", help="The detector, see `facekit models list`.")]
+EmbedderName = Annotated[str, typer.Option("--embedder", help="The embedder, see `facekit models list`.")]
 
 
 def bench(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of photos.")],
+    detector: DetectorName = "yunet",
+    embedder: EmbedderName = "sface",
     device: Device = "auto",
+    engine: EngineName = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Measure the speed of every stage on your photos, beside a loop written with deepface."""
     from facekit.bench import bench as run_bench
 
-    result = run_bench(folder, device=device)
+    result = run_bench(folder, detector=detector, embedder=embedder, device=device, engine=engine)
     if as_json:
         print_json(result.to_dict())
     else:
@@ -33,16 +36,17 @@ def bench(
 @evaluate_app.command("lfw")
 def evaluate_lfw(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="One folder a person, and the pairs files.")],
-    detector: Annotated[str, typer.Option(help="The detector.")] = "yunet",
-    embedder: Annotated[str, typer.Option(help="The embedder.")] = "sface",
+    detector: DetectorName = "yunet",
+    embedder: EmbedderName = "sface",
     device: Device = "auto",
+    engine: EngineName = "auto",
     html: Annotated[Path, typer.Option(help="Where the ROC page goes.")] = Path("lfw-roc.html"),
     as_json: AsJson = False,
 ) -> None:
     """Measure verification and retrieval on Labeled Faces in the Wild."""
     from facekit.evaluate import evaluate_lfw as run_evaluation
 
-    result = run_evaluation(folder, detector=detector, embedder=embedder, device=device, html=html)
+    result = run_evaluation(folder, detector=detector, embedder=embedder, device=device, engine=engine, html=html)
     note.print(f"The ROC page: {html}", markup=False, soft_wrap=True)
     if as_json:
         print_json(result.to_dict())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import plotly.graph_objects as go
 
     from facekit.calibration import Calibration
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
 # people who see red and green alike can tell apart (Okabe and Ito, 2008).
 _GREY = "#797979"
 _BLUE, _ORANGE, _GREEN = "#1f83bd", "#d55e00", "#009e73"
+_COLOURS = (_BLUE, _ORANGE, _GREEN, "#cc79a7", "#56b4e9", "#e69f00")
 _FEWEST_BINS, _MOST_BINS = 10, 80
 
 
@@ -131,4 +135,87 @@ def calibration_figure(calibration: Calibration, far: float = 1e-3) -> go.Figure
         hovermode="x unified",
         hoverlabel={"bgcolor": "#222222", "font": {"color": "#eeeeee"}, "namelength": -1},
     )
+    return figure
+
+
+def stages_figure(milliseconds: Mapping[str, Mapping[str, float]]) -> go.Figure:
+    """What each stage of an ingest costs, as bars.
+
+    Parameters
+    ----------
+    milliseconds : mapping of str to mapping of str to float
+        For each way of running the models, the milliseconds of work a photo by stage.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure(
+        [
+            go.Bar(name=way, x=list(stages.values()), y=list(stages), orientation="h", marker_color=colour)
+            for (way, stages), colour in zip(milliseconds.items(), cycle(_COLOURS), strict=False)
+        ]
+    )
+    figure.update_traces(hovertemplate="%{y}: %{x:.1f} ms a photo")
+    figure.update_layout(barmode="group", xaxis_title="milliseconds of work a photo", hovermode="y unified")
+    figure.update_yaxes(autorange="reversed")  # the first stage on top
+    return _on_any_theme(figure)
+
+
+def batches_figure(rates: Mapping[str, Mapping[str, Mapping[int, float]]]) -> go.Figure:
+    """How the speed of models grows with the size of the batch.
+
+    Parameters
+    ----------
+    rates : mapping
+        For each task, for each way of running it, items a second by the number of items given at once.
+
+    Returns
+    -------
+    plotly.graph_objects.Figure
+        One panel a task.
+    """
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    figure = make_subplots(cols=len(rates), subplot_titles=list(rates), horizontal_spacing=0.1)
+    ways = list(dict.fromkeys(way for task in rates.values() for way in task))
+    colours = dict(zip(ways, cycle(_COLOURS), strict=False))
+    for column, task in enumerate(rates.values(), 1):
+        for way, by_size in task.items():
+            line = go.Scatter(
+                name=way,
+                x=list(by_size),
+                y=list(by_size.values()),
+                mode="lines+markers",
+                marker_color=colours[way],
+                legendgroup=way,
+                showlegend=column == 1,
+                hovertemplate="%{y:.1f} a second, %{x} at once",
+            )
+            figure.add_trace(line, row=1, col=column)
+    sizes = sorted({size for task in rates.values() for by_size in task.values() for size in by_size})
+    figure.update_xaxes(type="log", tickvals=sizes, title="given at once")
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_yaxes(title="a second", col=1)
+    return _on_any_theme(figure)
+
+
+def _on_any_theme(figure: go.Figure) -> go.Figure:
+    """Let the notebook's own background through, light or dark."""
+    figure.update_layout(
+        template="none",
+        paper_bgcolor="rgba(0, 0, 0, 0)",
+        plot_bgcolor="rgba(0, 0, 0, 0)",
+        font={"color": _GREY, "size": 13},
+        legend={"orientation": "h", "y": 1.12, "yanchor": "bottom", "x": 0},
+        margin={"t": 90, "r": 20, "b": 60, "l": 70},
+        height=420,
+        hoverlabel={"bgcolor": "#222222", "font": {"color": "#eeeeee"}, "namelength": -1},
+    )
+    figure.update_annotations(font={"color": _GREY, "size": 15})
+    figure.update_xaxes(gridcolor="rgba(121, 121, 121, 0.25)", zeroline=False, automargin=True)
+    figure.update_yaxes(gridcolor="rgba(121, 121, 121, 0.25)", zeroline=False, automargin=True, ticklabelstandoff=6)
     return figure

@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from facekit import bench as bench_module
-from facekit.bench import bench
+from facekit.bench import RanModel, bench
 from facekit.errors import FacekitError
-from facekit.models import sface, yunet
+from facekit.models import registry, sface, yunet
 from facekit.models.alignment import align
 
 if TYPE_CHECKING:
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 
 KEYS = [
     *("photos", "faces", "photos_per_s", "stages", "peak_mb", "search_p50_ms", "search_p95_ms"),
-    *("deepface_photos_per_s", "ratio_to_deepface"),
+    *("deepface_photos_per_s", "ratio_to_deepface", "faces_per_s", "detector", "embedder", "deepface", "note"),
 ]
+
+YUNET = RanModel("yunet", "onnxruntime", "cpu", "ONNX Runtime, CPUExecutionProvider")
+SFACE = RanModel("sface", "onnxruntime", "cpu", "ONNX Runtime, CPUExecutionProvider")
 
 EMBED_WITH_DEEPFACE = """
 import json, sys
@@ -67,8 +70,19 @@ def test_both_sides_are_measured_on_the_same_photos(photos: Path) -> None:
     assert 0 < document["search_p50_ms"] <= document["search_p95_ms"]
     assert document["deepface_photos_per_s"] > 0
     assert document["ratio_to_deepface"] == pytest.approx(document["photos_per_s"] / document["deepface_photos_per_s"])
-    assert result.deepface_search_p50_ms is not None
-    assert "times as fast" in repr(result)
+    assert document["faces_per_s"] == pytest.approx(document["photos_per_s"] * document["faces"] / 12)
+    for task, name in (("detector", "yunet"), ("embedder", "sface")):
+        assert document[task]["name"] == name
+        assert document[task]["engine"] in {"onnxruntime", "openvino"}  # whichever is faster here
+        assert document[task]["device"] in {"cpu", "cuda"}
+        assert document[task]["provider"]
+    assert result.deepface is not None
+    assert (result.deepface.photos, result.deepface.faces >= 11) == (12, True)
+    assert result.deepface.peak_mb > 50
+    assert result.deepface.search_p50_ms is not None
+    assert result.deepface.providers["detector"] == "OpenCV, CPU"
+    assert result.deepface.providers["embedder"].startswith("ONNX Runtime, ")
+    assert "times as many photos a second. facekit's yunet looks at" in repr(result)
     assert {path: path.read_bytes() for path in photos.iterdir()} == before, "the photos are only read"
 
 
@@ -79,7 +93,7 @@ def test_deepface_embeds_with_our_weights(lfw: Path, tmp_path: Path) -> None:
     detections = detector.detect(images)
     faces = np.concatenate([align(image, found[0].landmarks) for image, found in zip(images, detections, strict=True)])
     np.save(tmp_path / "faces.npy", faces)
-    bench_module._place_weights(tmp_path)
+    bench_module._place_weights(tmp_path, ["sface"], "onnx")
     run = subprocess.run(
         [sys.executable, "-c", EMBED_WITH_DEEPFACE, str(tmp_path / "faces.npy")],
         env=os.environ | {"DEEPFACE_HOME": str(tmp_path), "DEEPFACE_BACKEND_ENGINE": "onnx"},
@@ -93,39 +107,78 @@ def test_deepface_embeds_with_our_weights(lfw: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(np.sum(theirs * embedder.embed(faces), axis=1), 1, atol=1e-4)
 
 
-def test_deepface_finds_faces_with_our_weights(photos: Path, tmp_path: Path) -> None:
-    home, copies = tmp_path / "home", tmp_path / "copies"
-    bench_module._place_weights(home)
-    bench_module._copy_sample(sorted(photos.glob("*.jpg")), copies)
-    settings = {"DEEPFACE_HOME": str(home), "DEEPFACE_BACKEND_ENGINE": "onnx"}
-    result, _ = bench_module._run_measured("facekit._deepface_loop", str(copies), **settings)
-    assert result["photos"] == 11
-    assert result["faces"] >= 11
-    assert len(result["search_ms"]) == 11
+def test_deepface_finds_faces_with_our_weights(photos: Path) -> None:
+    result = bench_module._run_deepface(photos, YUNET, SFACE)
+    assert result.photos == 12
+    assert result.faces >= 11
+
+
+@pytest.mark.parametrize(("engine", "ending"), [("onnx", ".onnx"), ("tensorflow", ".h5")])
+def test_deepface_gets_the_very_files_of_every_pair(
+    generated_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, ending: str
+) -> None:
+    monkeypatch.setenv("FACEKIT_WEIGHTS", str(generated_weights))
+    monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path / "cache"))
+    names = [info.name for info in registry.MODELS.values() if info.name not in registry.EMBEDDED]
+    bench_module._place_weights(tmp_path / "home", names, engine)
+    placed = {path.name: path.resolve().parent for path in (tmp_path / "home/.deepface/weights").iterdir()}
+    stems = ("retinaface", "facenet512_weights", "facenet_weights", "arcface_weights")
+    assert placed == dict.fromkeys((stem + ending for stem in stems), generated_weights.resolve())
+    assert set(bench_module.DEEPFACE_NAMES) == set(registry.MODELS)
+
+
+def test_retinaface_and_facenet512_are_measured_in_tensorflow_on_both_sides(
+    all_weights: Path, lfw: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    for photo in sorted(lfw.glob("A*/*.jpg"))[:2]:
+        shutil.copy(photo, tmp_path / "photos")
+    result = bench(tmp_path / "photos", detector="retinaface", embedder="facenet512", engine="tensorflow", device="cpu")
+    assert (result.detector.engine, result.embedder.engine) == ("tensorflow", "tensorflow")
+    assert (result.detector.device, result.embedder.device) == ("cpu", "cpu")
+    assert result.deepface is not None
+    assert result.deepface.photos == 2
+    assert {provider.split(" ")[0] for provider in result.deepface.providers.values()} == {"TensorFlow"}
+    assert all(provider.endswith(", CPU") for provider in result.deepface.providers.values())
+    assert result.to_dict()["deepface"]["faces_per_s"] == result.deepface.faces_per_s
+    assert "small photos too" in str(result.note)
+
+
+def test_deepface_never_fetches_a_file(
+    generated_weights: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "retinaface.h5").symlink_to(generated_weights / "retinaface.h5")
+    monkeypatch.setenv("FACEKIT_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path / "home"))
+    retinaface = RanModel("retinaface", "tensorflow", "cpu", "TensorFlow")
+    facenet512 = RanModel("facenet512", "onnxruntime", "cpu", "ONNX Runtime")
+    assert bench_module._deepface(photos, retinaface, facenet512) is None
+    assert "facenet512_weights.h5 is not on this machine" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("models", "says"),
-    [({}, 'pip install "facekit[deepface]"'), ({"detector": "retinaface"}, "yunet + sface only")],
+    ("detector", "says"), [("yunet", 'pip install "facekit[deepface]"'), ("another", "It has no another.")]
 )
 def test_the_missing_side_is_said_on_stderr(
-    photos: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    models: dict[str, str],
-    says: str,
+    photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], detector: str, says: str
 ) -> None:
     monkeypatch.setattr(bench_module.importlib.util, "find_spec", lambda name: None)
-    assert bench_module._deepface(photos, **({"detector": "yunet", "embedder": "sface"} | models)) is None
+    assert bench_module._deepface(photos, RanModel(detector, "onnxruntime", "cpu", ""), SFACE) is None
     assert says in capsys.readouterr().err
 
 
 def test_a_deepface_that_fails_is_said_on_stderr(
     photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench_module, "_place_weights", lambda home: home.mkdir())
+    monkeypatch.setattr(bench_module, "_place_weights", lambda home, *rest: home.mkdir())
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # deepface must not fetch weights of its own
-    assert bench_module._deepface(photos, "yunet", "sface") is None
+    assert bench_module._deepface(photos, YUNET, SFACE) is None
     assert "facekit._deepface_loop stopped with exit status 1" in capsys.readouterr().err
 
 

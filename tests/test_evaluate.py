@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KEYS = [
     *("pairs", "accuracy", "std", "threshold", "eer", "tar_at_far_1e-3", "map", "recall_at_10"),
-    *("detector", "embedder"),
+    *("detector", "embedder", "engine", "device"),
 ]
 
 
@@ -196,6 +196,35 @@ def test_a_photo_without_a_face_is_an_error_and_is_counted(small: Path) -> None:
     assert result.photos_without_face == 2
     assert result.accuracy < before.accuracy
     assert "no face in 2" in repr(result)
+
+
+def test_without_a_single_face_the_figures_are_those_of_guessing(small: Path) -> None:
+    for photo in small.glob("*/*.jpg"):
+        photo.unlink()
+        Image.new("RGB", (250, 250), "grey").save(photo)
+    result = evaluate_lfw(small, html=small / "roc.html", progress=False)
+    assert (result.accuracy, result.photos_without_face) == (0.5, result.photos)
+    assert (small / "roc.html").exists()
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_the_other_models_and_engines_are_measured_too(
+    lfw: Path,
+    official: tuple[list[Pair], list[Pair]],
+    all_weights: Path,
+    tmp_path: Path,
+    engine: str,
+) -> None:
+    """With weights that were made up: what is shown is that the command runs, not how accurate the models are."""
+    for part, pairs in zip(("Train", "Test"), official, strict=True):
+        chosen = few(pairs, 1)
+        write_pairs(tmp_path / f"pairsDev{part}.txt", chosen, "1")
+        link_photos(lfw, tmp_path, chosen)
+    result = evaluate_lfw(tmp_path, detector="retinaface", embedder="facenet512", engine=engine, progress=False)
+    assert (result.pairs, result.detector, result.embedder) == (2, "retinaface", "facenet512")
+    assert (result.engine, result.device) == (engine, "cpu")
+    assert 0 <= result.accuracy <= 1
+    assert f"retinaface + facenet512 in {engine} on cpu" in repr(result)
 
 
 def test_a_broken_photo_stops_the_measurement(small: Path) -> None:
