@@ -97,7 +97,8 @@ class LocalLibrary(Library):
         settings = read_settings(folder)
         if settings is None:
             settings = new_settings(folder, detector, embedder)
-            say = logger.bind(notice=True) if settings.chosen else logger
+            named = detector is not None or embedder is not None
+            say = logger if named else logger.bind(notice=True)
             say.info("New library with {} + {}: {}.", settings.detector, settings.embedder, settings.reason)
         with ExitStack() as opened:
             lock = OwnerLock(folder)

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loguru import logger
 from scipy.optimize import brentq
 from service import process, served, sign_in
 from sklearn.metrics import roc_curve
@@ -344,13 +345,23 @@ def test_another_embedder_does_not_keep_it(library: Library) -> None:
     assert read_settings(library.folder).search_similarity == model_info("sface").search_similarity
 
 
-def test_a_damaged_threshold_is_said_to_be_damaged(library: Library) -> None:
+@pytest.mark.parametrize(
+    "damage", [("= 0.3", "= 30"), ("embedder_version", "nothing"), ("[thresholds]", "[[thresholds]]")]
+)
+def test_a_damaged_threshold_is_ignored_and_the_file_named(library: Library, damage: tuple[str, str]) -> None:
     library.set_search_similarity(0.3)
     library.close()
     file = library.folder / "library.toml"
-    file.write_text(file.read_text(encoding="utf-8").replace("= 0.3", "= 30"), encoding="utf-8")
-    with pytest.raises(FacekitError, match=r"library\.toml is damaged"):
-        fk.open(library.folder)
+    head, mark, tail = file.read_text(encoding="utf-8").partition("[thresholds]")
+    file.write_text(head + (mark + tail).replace(*damage), encoding="utf-8")
+    said: list[str] = []
+    sink = logger.add(said.append, level="WARNING")
+    try:
+        settings = read_settings(library.folder)
+    finally:
+        logger.remove(sink)
+    assert settings.search_similarity == model_info("sface").search_similarity
+    assert f"[thresholds] in {file} is ignored" in said[0]
 
 
 @pytest.mark.parametrize("value", [1.5, -2, float("nan"), float("inf")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 
 import facekit as fk
+from facekit.settings import read_settings, write_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +100,27 @@ def test_an_unknown_model_is_named_with_those_that_exist(tmp_path: Path) -> None
     with pytest.raises(fk.FacekitError, match=r"nosuch.*yunet"):
         fk.open(tmp_path / "faces", detector="nosuch")
     assert not (tmp_path / "faces" / "library.toml").exists()
+
+
+def test_models_for_other_tasks_make_no_library(tmp_path: Path) -> None:
+    for models, task in (({"detector": "sface"}, "detection"), ({"embedder": "yunet"}, "embedding")):
+        with pytest.raises(fk.FacekitError, match=f"not for {task}"):
+            fk.open(tmp_path / "faces", **models)
+    assert not (tmp_path / "faces").exists()
+
+
+def test_the_date_of_a_library_stays_and_what_is_no_date_is_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "faces"
+    with fk.open(folder) as library:
+        made = read_settings(folder).created
+        assert library.settings.created == made is not None
+    for said in ("created = 7", 'created = "soon"', "created = 2026-01-01"):
+        text = (folder / "library.toml").read_text()
+        (folder / "library.toml").write_text(re.sub("created = .*", said, text))
+        settings = read_settings(folder)
+        assert settings.created is None
+    write_settings(folder, settings)
+    assert read_settings(folder) == settings
 
 
 def damage_nothing(folder: Path) -> None:
