@@ -78,8 +78,19 @@ class Settings:
         own = self.own_similarity
         return model_info(self.embedder).search_similarity if own is None else own
 
-    def with_search_similarity(self, value: float | None) -> Settings:
-        """The same with another similarity to search from; None takes the model's own again."""
+    def with_search_similarity(self, value: float | None, embedder: str | None = None) -> Settings:
+        """The same with another similarity to search from; None takes the model's own again.
+
+        Raises
+        ------
+        FacekitError
+            If it is not from -1 to 1.
+        ModelMismatchError
+            If it was measured with another embedder than this library's.
+        """
+        if embedder not in {None, self.embedder_words}:
+            message = f"This similarity means {embedder}, and the library's embedder is {self.embedder_words}."
+            raise ModelMismatchError(message, "Calibrate again: similarities of two embedders don't compare.")
         if value is None:
             return replace(self, threshold=None)
         return replace(self, threshold=Threshold(checked_similarity(value), self.embedder, self.embedder_version))

@@ -14,9 +14,11 @@ import pandas as pd
 import pytest
 
 import facekit as fk
+from facekit.index.protocol import Fields
 from facekit.settings import read_settings, write_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from facekit.demo_photos import DemoPhotos
@@ -263,6 +265,27 @@ def test_doctor_finds_what_is_wrong(demo_library: Library) -> None:
     next(demo_library.folder.glob("thumbnails/*/*.jpg")).unlink()
     wrong = {check.name for check in demo_library.doctor().checks if not check.ok}
     assert wrong == {"vector index", "thumbnails"}
+
+
+def test_doctor_holds_up_a_change_of_models_for_the_index_only(
+    demo_library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from facekit import doctor
+
+    users: list[int] = []
+
+    def watched(check: Callable[..., object]) -> Callable[..., object]:
+        def look(*arguments: object) -> object:
+            users.append(demo_library._models._users)
+            return check(*arguments)
+
+        return look
+
+    for name in ("examine_machine", "_catalog", "_thumbnails", "_files", "_disk"):
+        monkeypatch.setattr(doctor, name, watched(getattr(doctor, name)))
+    monkeypatch.setattr(Fields, "of", watched(Fields.of))
+    assert demo_library.doctor()
+    assert users == [0, 0, *[1] * demo_library.stats()["faces"], 0, 0, 0]
 
 
 def test_everything_prints_well(demo_library: Library) -> None:
