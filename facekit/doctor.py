@@ -24,7 +24,7 @@ from facekit.types import Status
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facekit.bound import ModelSet
+    from facekit.bound import InUse
     from facekit.catalog import Catalog
     from facekit.settings import Settings
 
@@ -98,10 +98,11 @@ def _version(package: str) -> str:
     return "not installed"
 
 
-def examine(folder: Path, catalog: Catalog, models: ModelSet) -> Doctor:
+def examine(folder: Path, catalog: Catalog, in_use: InUse) -> Doctor:
     """All checks of an open library."""
+    models = in_use.now
     checks = examine_machine(models.settings.detector, models.settings.embedder, **models.where)
-    checks += [_made_with(models.settings), _catalog(catalog), _index(catalog, models)]
+    checks += [_made_with(models.settings), _catalog(catalog), _index(catalog, in_use)]
     checks += [_thumbnails(folder, catalog), _files(catalog), _disk(folder)]
     return Doctor(tuple(checks))
 
@@ -120,9 +121,10 @@ def _catalog(catalog: Catalog) -> Check:
     return Check("catalog", f"{photos}; {counts['faces']} faces, {counts['usable_faces']} used by search")
 
 
-def _index(catalog: Catalog, models: ModelSet) -> Check:
-    held = models.index.rows()
-    wanted = {row.face_id: Fields.of(row) for row in catalog.index_rows()}
+def _index(catalog: Catalog, in_use: InUse) -> Check:
+    with in_use.shared() as models:  # for this alone: a change of models waits for it, and searches for the change
+        held = models.index.rows()
+        wanted = {row.face_id: Fields.of(row) for row in catalog.index_rows()}
     wrong = len(held.keys() ^ wanted.keys()) + sum(held[key] != wanted[key] for key in held.keys() & wanted.keys())
     if wrong:
         return Check(

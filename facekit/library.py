@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facekit.hits import Hits
     from facekit.images import Limits
     from facekit.ingest import IngestReport, Progress
-    from facekit.reembed import ReembedReport
+    from facekit.reembed_report import ReembedReport
     from facekit.search import ImageSource
     from facekit.types import Detail, FacePage, FloatArray, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
     from facekit.widgets import LibraryPanel
@@ -177,14 +177,16 @@ class Library(ABC):
         embedder: str | None = None,
         *,
         progress: Progress = True,
+        detail: Detail = "normal",
         stop: Event | None = None,
         skip_unreadable: bool = False,
     ) -> ReembedReport:
         """Change the models: make all faces again from the photos, then switch to them in one step.
 
         Until the switch the library is searched with the models that it has; it can't be changed in other ways. Ctrl-C
-        stops the run and keeps what is done; run it again with the same models to go on. Faces that both sets have are
-        found by the overlap of their boxes, so that what was done with them is carried over; the report lists the rest.
+        stops the run and keeps what is done; run it again with the same models to go on, with others it is lost. Faces
+        that both sets have are found by the overlap of their boxes, so that what was done with them is carried over;
+        the report lists the rest.
 
         Parameters
         ----------
@@ -193,6 +195,8 @@ class Library(ABC):
             facekit has.
         progress : bool or callable
             A progress bar (default), none, or a function called with (photos done, photos to do).
+        detail : {"normal", "fine"} or int
+            How closely to look at all photos, see `ingest`. A library that has the models already is left as it is.
         stop : threading.Event, optional
             Set it from another thread to stop the run as Ctrl-C does.
         skip_unreadable : bool
@@ -354,8 +358,13 @@ class Library(ABC):
     def search_similarity(self) -> float:
         """What `search` takes for ``min_similarity`` by default: the embedder's threshold, or what was set here."""
 
+    @property
     @abstractmethod
-    def set_search_similarity(self, value: float | None) -> None:
+    def embedder_in_use(self) -> str:
+        """The embedder in use, by name and version: ``sface 1``."""
+
+    @abstractmethod
+    def set_search_similarity(self, value: float | None, *, embedder: str | None = None) -> None:
         """Set what `search` takes for ``min_similarity`` by default, for everybody who uses the library.
 
         It is kept in the library and counts for its embedder only. `facekit.calibrate` suggests values.
@@ -364,11 +373,15 @@ class Library(ABC):
         ----------
         value : float or None
             Cosine similarity, -1..1; None takes the embedder's documented threshold again.
+        embedder : str, optional
+            What it was measured with: `Calibration.embedder`. By default the library's embedder is trusted to be it.
 
         Raises
         ------
         FacekitError
             If it is not from -1 to 1.
+        ModelMismatchError
+            If the library has another embedder by now.
         LibraryBusyError
             If another change of the library is going on.
         """

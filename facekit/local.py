@@ -28,7 +28,7 @@ from facekit.lock import OwnerLock
 from facekit.logs import log_into, quiet_console
 from facekit.models.engines import check_where
 from facekit.models.registry import load_detector
-from facekit.reembed import REEMBEDDED, Reembed, ReembedReport
+from facekit.reembed import REEMBEDDED, Reembed
 from facekit.search import ImageSource, find, find_faces, moment, probe_faces, read_probes, template
 from facekit.settings import FILE, check_models, check_versions, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from facekit.images import Limits
     from facekit.index import MilvusIndex
     from facekit.models.protocols import Detector, Embedder
+    from facekit.reembed_report import ReembedReport
     from facekit.settings import Settings
     from facekit.types import Detail, FacePage, FloatArray, Folder, Image, Photo, PhotoPage, ProbeFace, TableName
 
@@ -101,7 +102,8 @@ class LocalLibrary(Library):
         settings = read_settings(folder)
         if settings is None:
             settings = new_settings(folder, detector, embedder)
-            say = logger.bind(notice=True) if settings.chosen else logger
+            named = detector is not None or embedder is not None
+            say = logger if named else logger.bind(notice=True)
             say.info("New library with {} + {}: {}.", settings.detector, settings.embedder, settings.reason)
         with ExitStack() as opened:
             lock = OwnerLock(folder)
@@ -112,6 +114,7 @@ class LocalLibrary(Library):
             self._catalog = open_catalog(folder)
             opened.callback(self._catalog.close)
             bound = self._catalog.staging.bound  # by a change of models: it may have been cut off right after this
+            self._catalog.staging.clear_used()
             if bound and bound.models != settings.models:
                 settings = settings.with_models(bound.models, REEMBEDDED)
                 write_settings(folder, settings)
@@ -204,13 +207,17 @@ class LocalLibrary(Library):
         embedder: str | None = None,
         *,
         progress: Progress = True,
+        detail: Detail = "normal",
         stop: Event | None = None,
         skip_unreadable: bool = False,
     ) -> ReembedReport:
         """See `Library.reembed`."""
         self._alive()
         with self._changing("A change of models"):
-            run = Reembed(self._catalog, self.folder, self._models, detector, embedder, stop=stop, skip=skip_unreadable)
+            names = (detector, embedder)
+            run = Reembed(
+                self._catalog, self.folder, self._models, *names, detail=detail, stop=stop, skip=skip_unreadable
+            )
             return run.run(progress)
 
     @contextmanager
@@ -354,8 +361,7 @@ class LocalLibrary(Library):
     def doctor(self) -> Doctor:
         """See `Library.doctor`."""
         self._alive()
-        with self._models.shared() as models:
-            return examine(self.folder, self._catalog, models)
+        return examine(self.folder, self._catalog, self._models)
 
     # -- what galleries are made of ------------------------------------------------------------------------------
 
@@ -445,11 +451,16 @@ class LocalLibrary(Library):
         """See `Library.search_similarity`."""
         return self.settings.search_similarity
 
-    def set_search_similarity(self, value: float | None) -> None:
+    @property
+    def embedder_in_use(self) -> str:
+        """See `Library.embedder_in_use`."""
+        return self.settings.embedder_words
+
+    def set_search_similarity(self, value: float | None, *, embedder: str | None = None) -> None:
         """See `Library.set_search_similarity`."""
         self._alive()
         with self._changing("Setting the similarity"):  # or two changes of the settings would overwrite each other
-            settings = self.settings.with_search_similarity(value)
+            settings = self.settings.with_search_similarity(value, embedder)
             write_settings(self.folder, settings)
             self._models.now.settings = settings
         logger.info("Searches take {} for the least similarity", self.search_similarity)

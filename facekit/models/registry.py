@@ -208,6 +208,33 @@ def model_info(name: str) -> ModelInfo:
     return MODELS[name]
 
 
+def model_for(name: str, task: Literal["detection", "embedding"]) -> ModelInfo:
+    """Look up a model for a task.
+
+    Parameters
+    ----------
+    name : str
+        One of `MODELS`.
+    task : {"detection", "embedding"}
+        What it is to do.
+
+    Returns
+    -------
+    ModelInfo
+
+    Raises
+    ------
+    FacekitError
+        If there is no such model, or it does something else; the message lists those that there are.
+    """
+    info = model_info(name)
+    if info.task != task:
+        message = f"{name!r} is a model for {info.task}, not for {task}."
+        fitting = ", ".join(other.name for other in MODELS.values() if other.task == task)
+        raise FacekitError(message, f"Models for {task}: {fitting}.")
+    return info
+
+
 def models_table() -> list[dict[str, Any]]:
     """List the models with their facts, and whether their weights are on this machine.
 
@@ -274,7 +301,7 @@ def load_detector(name: str = "yunet", *, device: str = "auto", engine: str = "a
     TypeError
         If the model has no such option.
     """
-    return cast("Detector", _load(_named(name, "detection"), device, engine, options))
+    return cast("Detector", _load(model_for(name, "detection").name, device, engine, options))
 
 
 def load_embedder(name: str = "sface", *, device: str = "auto", engine: str = "auto") -> Embedder:
@@ -300,7 +327,7 @@ def load_embedder(name: str = "sface", *, device: str = "auto", engine: str = "a
     DeviceError
         If the device or the engine is not on this machine, or unfit for the model.
     """
-    return cast("Embedder", _load(_named(name, "embedding"), device, engine, {}))
+    return cast("Embedder", _load(model_for(name, "embedding").name, device, engine, {}))
 
 
 def _load(name: str, device: str, engine: str, options: dict[str, Any]) -> Detector | Embedder:
@@ -314,15 +341,6 @@ def _load(name: str, device: str, engine: str, options: dict[str, Any]) -> Detec
 @cache
 def _kept(name: str, device: str, engine: str, options: tuple[tuple[str, Any], ...]) -> Detector | Embedder:
     return MODELS[name].load(device=device, engine=engine, **dict(options))
-
-
-def _named(name: str, task: str) -> str:
-    info = model_info(name)
-    if info.task != task:
-        message = f"{name!r} is a model for {info.task}, not for {task}."
-        fitting = ", ".join(other.name for other in MODELS.values() if other.task == task)
-        raise FacekitError(message, f"Models for {task}: {fitting}.")
-    return name
 
 
 def _row(info: ModelInfo) -> dict[str, Any]:
