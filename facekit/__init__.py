@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from facekit.images import Limits, read_image
     from facekit.ingest import IngestReport
     from facekit.library import Library
-    from facekit.library import open_library as open  # noqa: A004 - fk.open is what one would type
     from facekit.models import align, detect, embed, similarity
+    from facekit.opening import open_library as open  # noqa: A004 - fk.open is what one would type
     from facekit.reembed_report import ReembedReport
     from facekit.server.publish import publish
     from facekit.sources import scan
@@ -63,9 +63,10 @@ _HOMES = {
     "facekit.hits": ["Hits"],
     "facekit.images": ["Limits", "read_image"],
     "facekit.ingest": ["IngestReport"],
-    "facekit.library": ["Library", "open"],
+    "facekit.library": ["Library"],
     "facekit.models": ["align", "detect", "embed", "similarity"],
     "facekit.reembed_report": ["ReembedReport"],
+    "facekit.opening": ["open"],
     "facekit.server.publish": ["publish"],
     "facekit.sources": ["scan"],
     "facekit.types": ["Detections", "Face", "Hit", "Photo", "Probe", "Quality", "Status"],

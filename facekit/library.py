@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
-from facekit.errors import DeviceError, ModelMismatchError
 from facekit.report import html_table
 
 if TYPE_CHECKING:
@@ -30,73 +29,6 @@ if TYPE_CHECKING:
 
 PICTURE_SIDE = 2048
 """Longest side of `Library.picture` in pixels: sharp on a large screen, and well under a megabyte."""
-
-
-def open_library(
-    path: str | os.PathLike[str],
-    *,
-    detector: str | None = None,
-    embedder: str | None = None,
-    device: str = "auto",
-    engine: str = "auto",
-    api_key: str | None = None,
-) -> Library:
-    """Open a library, or make one where there is none.
-
-    Opening the same folder again in the same process gives the same library, so that a notebook's cell can be run
-    twice. Where a facekit service on this machine has the folder open, the library is used through that service.
-
-    Parameters
-    ----------
-    path : path or URL
-        The library's folder. Photos are never put into it; it holds the catalog, the vectors, thumbnails and logs.
-        Or the address of a service, ``http://...`` or ``https://...``.
-    detector, embedder : str, optional
-        Names of models (`facekit models list`). A new library is bound to them; by default to "retinaface" and
-        "facenet512" where their weights are on this machine, otherwise to "yunet" and "sface". `Library.reembed`
-        changes them.
-    device : {"auto", "cpu", "cuda", "coreml"}
-        What the models run on; "auto" takes a CUDA GPU where there is one. A service has made its own choice.
-    engine : {"auto", "onnxruntime", "openvino", "openvino-bf16", "tensorflow"}
-        What the models run in; "auto" takes the faster one of those installed. It may differ from one opening to the
-        next: the engines' vectors are the same.
-    api_key : str, optional
-        For a service with accounts: an API key; by default the environment's ``FACEKIT_API_KEY``.
-
-    Raises
-    ------
-    LibraryLockedError
-        If another process, which is not a service, has it open; the error names that process.
-    ModelMismatchError
-        If it was made by other models than those named.
-    LibraryError
-        If the folder holds something else, or can't be used.
-    ServiceError
-        If a service does not answer, or does not let you in.
-    """
-    if isinstance(path, str) and path.startswith(("http://", "https://")):
-        from facekit.server.client import RemoteLibrary
-
-        refuse_where(path, device, engine)
-        library = RemoteLibrary(path, api_key=api_key)
-        if detector is not None or embedder is not None:
-            stats = library.stats()
-            for asked, made in ((detector, stats["detector"]), (embedder, stats["embedder"])):
-                if asked not in {None, made}:
-                    message = f"The library at {path} was made with {made}, not with {asked}; vectors don't mix."
-                    raise ModelMismatchError(message, "Open it without naming models, or use lib.reembed(...).")
-        return library
-    from facekit.local import open_folder
-
-    return open_folder(path, detector=detector, embedder=embedder, device=device, engine=engine)
-
-
-def refuse_where(url: str, device: str, engine: str) -> None:
-    """A service has made its own choice of device and engine: somebody else's would be ignored. Raises DeviceError."""
-    for asked in (device, engine):
-        if asked != "auto":
-            message = f"The service at {url} chooses where models run; {asked!r} can't be asked of it."
-            raise DeviceError(message, "Leave it out, or start the service with --device and --engine.")
 
 
 class Library(ABC):

@@ -17,13 +17,13 @@ from facekit.catalog import open_catalog
 from facekit.crops import face_picture
 from facekit.derived import apply_change, reconcile, thumbnail_path
 from facekit.doctor import Doctor, examine
-from facekit.errors import FacekitError, LibraryBusyError, LibraryError, LibraryLockedError, PhotoError
+from facekit.errors import FacekitError, LibraryBusyError, LibraryError, PhotoError
 from facekit.hits import Hits
 from facekit.images import read_bytes, read_image, thumbnail
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
 from facekit.ingest import Ingest, IngestReport, Progress
-from facekit.library import PICTURE_SIDE, Library, refuse_where
+from facekit.library import PICTURE_SIDE, Library
 from facekit.lock import OwnerLock
 from facekit.logs import log_into, quiet_console
 from facekit.models.engines import check_where
@@ -47,38 +47,6 @@ if TYPE_CHECKING:
     from facekit.reembed_report import ReembedReport
     from facekit.settings import Settings
     from facekit.types import Detail, FacePage, FloatArray, Folder, Image, Photo, PhotoPage, ProbeFace, TableName
-
-_open: weakref.WeakValueDictionary[Path, LocalLibrary] = weakref.WeakValueDictionary()
-
-
-def open_folder(
-    path: str | os.PathLike[str],
-    *,
-    detector: str | None = None,
-    embedder: str | None = None,
-    device: str = "auto",
-    engine: str = "auto",
-) -> Library:
-    """See `facekit.open`."""
-    folder = Path(path).expanduser().resolve()
-    library = _open.get(folder)
-    if library is None or library.closed:
-        try:
-            library = LocalLibrary(folder, detector=detector, embedder=embedder, device=device, engine=engine)
-        except LibraryLockedError as error:
-            if error.service is None:
-                raise
-            from facekit.server.client import RemoteLibrary
-
-            refuse_where(error.service.url, device, engine)
-            remote = RemoteLibrary(error.service.url, api_key=error.service.key)
-            check_models(read_settings(folder), folder, detector, embedder)
-            return remote
-        _open[folder] = library
-    else:
-        check_models(library.settings, folder, detector, embedder)
-        library.check_where(device, engine)
-    return library
 
 
 class LocalLibrary(Library):

@@ -31,7 +31,7 @@ EngineName = Annotated[
 
 def open_given(context: typer.Context, **options: Any) -> Library:  # noqa: ANN401 - passed on
     """The library that --library names, made where there is none."""
-    from facekit.library import open_library
+    from facekit.opening import open_library
 
     return open_library(context.obj, **options)
 
