@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from facekit.library import Library
     from facekit.library import open_library as open  # noqa: A004 - fk.open is what one would type
     from facekit.models import align, detect, embed, similarity
-    from facekit.reembed import ReembedReport
+    from facekit.reembed_report import ReembedReport
     from facekit.server.publish import publish
     from facekit.sources import scan
     from facekit.types import Detections, Face, Hit, Photo, Probe, Quality, Status
@@ -65,7 +65,7 @@ _HOMES = {
     "facekit.ingest": ["IngestReport"],
     "facekit.library": ["Library", "open"],
     "facekit.models": ["align", "detect", "embed", "similarity"],
-    "facekit.reembed": ["ReembedReport"],
+    "facekit.reembed_report": ["ReembedReport"],
     "facekit.server.publish": ["publish"],
     "facekit.sources": ["scan"],
     "facekit.types": ["Detections", "Face", "Hit", "Photo", "Probe", "Quality", "Status"],

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from facekit.errors import FacekitError
 from facekit.terminal import AsJson, note, open_existing, out, print_json
 
 
@@ -33,11 +34,15 @@ def calibrate(
     with open_existing(context) as library:
         result = calibration.calibrate(library, people=people)
         threshold = result.threshold(far) if store or result.supports(far) else None
+        if html is not None:
+            try:
+                html.write_text(result.figure(far).to_html(include_plotlyjs=True), encoding="utf-8")
+            except OSError as error:
+                message = f"The figure can't be written to {html}: {error.strerror}."
+                raise FacekitError(message, "Name a file in a folder that can be written.") from error
+            note.print(f"The figure: {html}", markup=False, soft_wrap=True)
         if store:
-            library.set_search_similarity(threshold)
-    if html is not None:
-        html.write_text(result.figure(far).to_html(include_plotlyjs=True), encoding="utf-8")
-        note.print(f"The figure: {html}", markup=False, soft_wrap=True)
+            library.set_search_similarity(threshold, embedder=result.embedder)
     if as_json:
         print_json(result.to_dict() | {"far": far, "threshold": threshold, "stored": store})
         return

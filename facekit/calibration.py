@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit import metrics
-from facekit.errors import FacekitError
+from facekit.errors import FacekitError, ModelMismatchError
 from facekit.labels import People, Table, compare_photos, measured_pairs
 from facekit.library import Library
 
@@ -45,12 +45,15 @@ class Calibration:
         The threshold that the library's searches took when it was measured.
     remarks : tuple of str
         What was left out and why, in plain words.
+    embedder : str, optional
+        Name and version of the library's embedder, ``sface 1``, whose similarities these are.
     """
 
     same: FloatArray
     different: FloatArray
     current: float | None = None
     remarks: tuple[str, ...] = ()
+    embedder: str | None = None
 
     @cached_property
     def _roc(self) -> metrics.RocCurve:
@@ -235,9 +238,16 @@ def calibrate(data: Library | Table, *, people: People = "folder") -> Calibratio
     FacekitError
         If a table can't be read, names photos that the library does not have, or leaves fewer than 20 pairs of the
         same person or of different people.
+    ModelMismatchError
+        If the library changed its embedder meanwhile.
     """
+    embedder = None
     if isinstance(data, Library):
-        current, found = data.search_similarity, compare_photos(data, people)
+        embedder, current = data.embedder_in_use, data.search_similarity
+        found = compare_photos(data, people)
+        if data.embedder_in_use != embedder:
+            message = f"The library changed from {embedder} to {data.embedder_in_use} while its photos were compared."
+            raise ModelMismatchError(message, "Calibrate again.")
     elif isinstance(people, str) and people == "folder":
         current, found = None, measured_pairs(data)
     else:
@@ -250,4 +260,4 @@ def calibrate(data: Library | Table, *, people: People = "folder") -> Calibratio
         )
         remedy = "Label more photos: several of each person, and of several people."
         raise FacekitError(" ".join([message, *found.remarks]), remedy)
-    return Calibration(np.sort(found.same), np.sort(found.different), current, found.remarks)
+    return Calibration(np.sort(found.same), np.sort(found.different), current, found.remarks, embedder)

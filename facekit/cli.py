@@ -153,6 +153,10 @@ def reembed(
     context: typer.Context,
     detector: Annotated[str | None, typer.Option(help="Another detector; by default the library's.")] = None,
     embedder: Annotated[str | None, typer.Option(help="Another embedder; by default the library's.")] = None,
+    detail: Annotated[
+        str,
+        typer.Option(help="How closely to look: normal, fine, or the longest side in pixels that is looked at."),
+    ] = "normal",
     skip_unreadable: Annotated[
         bool,
         typer.Option("--skip-unreadable", help="Change although some photos can't be read: they lose their faces."),
@@ -162,8 +166,9 @@ def reembed(
     as_json: AsJson = False,
 ) -> None:
     """Change the models: make all faces again from the photos, then switch. Run it again after a stop."""
+    look = _detail(detail)
     with open_existing(context, device=device, engine=engine) as library:
-        report = library.reembed(detector, embedder, skip_unreadable=skip_unreadable)
+        report = library.reembed(detector, embedder, detail=look, skip_unreadable=skip_unreadable)
     if as_json:
         print_json(report.to_dict())
     else:

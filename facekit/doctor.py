@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from facekit import __version__
@@ -23,7 +24,7 @@ from facekit.types import Status
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facekit.bound import ModelSet
+    from facekit.bound import InUse
     from facekit.catalog import Catalog
     from facekit.settings import Settings
 
@@ -70,13 +71,14 @@ class Doctor:
 
 def examine_machine(detector: str, embedder: str, device: str, engine: str = "auto") -> list[Check]:
     """Versions, weights and the device that the models really run on."""
-    versions = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    versions = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
     python = f"facekit {__version__}, Python {platform.python_version()}, {os.cpu_count()} CPUs; {versions}"
     checks: list[Check] = [Check("versions", python)]
+    fetch = "facekit models fetch" + (" --engine tensorflow" if engine == "tensorflow" else "")
     for name in (detector, embedder):
         file = model_info(name).file(engine)
         state = verify(file)
-        remedy = "" if state == "ok" else f" (facekit models fetch {name})"
+        remedy = "" if state == "ok" else f" ({fetch} {name})"
         checks.append(Check(f"weights of {name}", f"{file.name}: {state}{remedy}", ok=state == "ok"))
     if all(check.ok for check in checks):
         loads = ((load_detector, detector), (load_embedder, embedder))
@@ -89,10 +91,18 @@ def examine_machine(detector: str, embedder: str, device: str, engine: str = "au
     return checks
 
 
-def examine(folder: Path, catalog: Catalog, models: ModelSet) -> Doctor:
+def _version(package: str) -> str:
+    for name in (package, f"{package}-gpu"):  # ONNX Runtime has several packages for one module
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return "not installed"
+
+
+def examine(folder: Path, catalog: Catalog, in_use: InUse) -> Doctor:
     """All checks of an open library."""
+    models = in_use.now
     checks = examine_machine(models.settings.detector, models.settings.embedder, **models.where)
-    checks += [_made_with(models.settings), _catalog(catalog), _index(catalog, models)]
+    checks += [_made_with(models.settings), _catalog(catalog), _index(catalog, in_use)]
     checks += [_thumbnails(folder, catalog), _files(catalog), _disk(folder)]
     return Doctor(tuple(checks))
 
@@ -111,9 +121,10 @@ def _catalog(catalog: Catalog) -> Check:
     return Check("catalog", f"{photos}; {counts['faces']} faces, {counts['usable_faces']} used by search")
 
 
-def _index(catalog: Catalog, models: ModelSet) -> Check:
-    held = models.index.rows()
-    wanted = {row.face_id: Fields.of(row) for row in catalog.index_rows()}
+def _index(catalog: Catalog, in_use: InUse) -> Check:
+    with in_use.shared() as models:  # for this alone: a change of models waits for it, and searches for the change
+        held = models.index.rows()
+        wanted = {row.face_id: Fields.of(row) for row in catalog.index_rows()}
     wrong = len(held.keys() ^ wanted.keys()) + sum(held[key] != wanted[key] for key in held.keys() & wanted.keys())
     if wrong:
         return Check(

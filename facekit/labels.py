@@ -34,6 +34,7 @@ MOST_PAIRS = 2_000_000
 """Of either kind: at a false accept rate of 1e-5 these still are 20 pairs, and their similarities take 8 MB."""
 
 _AT_ONCE = 1 << 14  # pairs of vectors in memory together: 67 MB where a vector has 512 numbers
+_ROUNDING = 1e-4  # a product of float32 vectors of length 1 may be a little more than 1
 _SAME = {"true": True, "yes": True, "1": True, "1.0": True, "false": False, "no": False, "0": False, "0.0": False}
 
 
@@ -53,10 +54,11 @@ def measured_pairs(table: Table) -> Compared:
     frame = _read(table, ["similarity", "same"])
     same = _booleans(frame["same"])
     similarity = pd.to_numeric(frame["similarity"], errors="coerce").to_numpy(np.float32)
-    bad = np.flatnonzero(~np.isfinite(similarity))
+    bad = np.flatnonzero(~(np.abs(similarity) <= 1 + _ROUNDING))
     if len(bad):
         message = f"Row {bad[0] + 1} of the pairs has no similarity ({frame['similarity'].iloc[bad[0]]!r})."
-        raise FacekitError(message, "Give each pair a number, or take the pair out.")
+        raise FacekitError(message, "Give each pair a cosine similarity, -1 to 1, or take the pair out.")
+    similarity = np.clip(similarity, -1, 1)
     return Compared(similarity[same], similarity[~same])
 
 
@@ -66,13 +68,10 @@ def compare_photos(library: Library, people: People) -> Compared:
     if isinstance(people, str) and people == "folder":
         return _compare_people(photos, ((photo, PurePath(path).parent.name) for path, photo in photos.ids.items()))
     if isinstance(people, Mapping):
-        return _compare_people(photos, zip(photos.find(people), map(str, people.values()), strict=True))
+        return _compare_people(photos, zip(photos.find(people), _names(people.values()), strict=True))
     frame = _read(people, ["photo", "person"], ["first", "second", "same"])
-    if "person" in frame:
-        if frame["person"].isna().any():
-            message = f"Row {int(np.argmax(frame['person'].isna())) + 1} names nobody."
-            raise FacekitError(message, "Give each photo a person, or take it out.")
-        return _compare_people(photos, zip(photos.find(frame["photo"]), frame["person"].astype(str), strict=True))
+    if {"photo", "person"} <= set(frame.columns):
+        return _compare_people(photos, zip(photos.find(frame["photo"]), _names(frame["person"]), strict=True))
     return _compare_pairs(photos, frame)
 
 
@@ -220,6 +219,9 @@ def _read(table: Table, *allowed: list[str]) -> pd.DataFrame:
     """
     import pandas as pd
 
+    if not isinstance(table, pd.DataFrame | str | os.PathLike):
+        message = f"{type(table).__name__} is no table."
+        raise FacekitError(message, "Give a pandas.DataFrame, or the path of a CSV file.")
     name = "The table" if isinstance(table, pd.DataFrame) else os.fspath(table)
     choice = ", or ".join(" and ".join(columns) for columns in allowed)
     remedy = f"Give a table, or a CSV file, with the columns {choice}."
@@ -227,7 +229,8 @@ def _read(table: Table, *allowed: list[str]) -> pd.DataFrame:
         frame = table
     else:
         try:
-            frame = pd.read_csv(table, encoding="utf-8-sig")
+            # As text: 007 and 7 are two names, and so is NA.
+            frame = pd.read_csv(table, encoding="utf-8-sig", dtype=str, keep_default_na=False)
         except (OSError, ValueError) as error:  # pandas' and Unicode's errors are ValueErrors
             message = f"{name} can't be read: {str(error).splitlines()[0]}."
             raise FacekitError(message, remedy) from error
@@ -235,6 +238,16 @@ def _read(table: Table, *allowed: list[str]) -> pd.DataFrame:
         message = f"{name} has the columns {', '.join(map(str, frame.columns))}."
         raise FacekitError(message, remedy)
     return frame
+
+
+def _names(people: Iterable[Any]) -> list[str]:
+    import pandas as pd
+
+    names = ["" if pd.isna(person) else str(person).strip() for person in people]
+    if "" in names:
+        message = f"Row {names.index('') + 1} names nobody."
+        raise FacekitError(message, "Give each photo a person, or take it out.")
+    return names
 
 
 def _booleans(column: pd.Series[Any]) -> npt.NDArray[np.bool_]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from facekit.errors import DeviceError, ModelMismatchError
 from facekit.report import html_table
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from facekit.hits import Hits
     from facekit.images import Limits
     from facekit.ingest import IngestReport, Progress
-    from facekit.reembed import ReembedReport
+    from facekit.reembed_report import ReembedReport
     from facekit.search import ImageSource
     from facekit.types import Detail, FacePage, FloatArray, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
     from facekit.widgets import LibraryPanel
@@ -76,10 +77,26 @@ def open_library(
     if isinstance(path, str) and path.startswith(("http://", "https://")):
         from facekit.server.client import RemoteLibrary
 
-        return RemoteLibrary(path, api_key=api_key)
+        refuse_where(path, device, engine)
+        library = RemoteLibrary(path, api_key=api_key)
+        if detector is not None or embedder is not None:
+            stats = library.stats()
+            for asked, made in ((detector, stats["detector"]), (embedder, stats["embedder"])):
+                if asked not in {None, made}:
+                    message = f"The library at {path} was made with {made}, not with {asked}; vectors don't mix."
+                    raise ModelMismatchError(message, "Open it without naming models, or use lib.reembed(...).")
+        return library
     from facekit.local import open_folder
 
     return open_folder(path, detector=detector, embedder=embedder, device=device, engine=engine)
+
+
+def refuse_where(url: str, device: str, engine: str) -> None:
+    """A service has made its own choice of device and engine: somebody else's would be ignored. Raises DeviceError."""
+    for asked in (device, engine):
+        if asked != "auto":
+            message = f"The service at {url} chooses where models run; {asked!r} can't be asked of it."
+            raise DeviceError(message, "Leave it out, or start the service with --device and --engine.")
 
 
 class Library(ABC):
@@ -160,14 +177,16 @@ class Library(ABC):
         embedder: str | None = None,
         *,
         progress: Progress = True,
+        detail: Detail = "normal",
         stop: Event | None = None,
         skip_unreadable: bool = False,
     ) -> ReembedReport:
         """Change the models: make all faces again from the photos, then switch to them in one step.
 
         Until the switch the library is searched with the models that it has; it can't be changed in other ways. Ctrl-C
-        stops the run and keeps what is done; run it again with the same models to go on. Faces that both sets have are
-        found by the overlap of their boxes, so that what was done with them is carried over; the report lists the rest.
+        stops the run and keeps what is done; run it again with the same models to go on, with others it is lost. Faces
+        that both sets have are found by the overlap of their boxes, so that what was done with them is carried over;
+        the report lists the rest.
 
         Parameters
         ----------
@@ -176,6 +195,8 @@ class Library(ABC):
             facekit has.
         progress : bool or callable
             A progress bar (default), none, or a function called with (photos done, photos to do).
+        detail : {"normal", "fine"} or int
+            How closely to look at all photos, see `ingest`. A library that has the models already is left as it is.
         stop : threading.Event, optional
             Set it from another thread to stop the run as Ctrl-C does.
         skip_unreadable : bool
@@ -337,8 +358,13 @@ class Library(ABC):
     def search_similarity(self) -> float:
         """What `search` takes for ``min_similarity`` by default: the embedder's threshold, or what was set here."""
 
+    @property
     @abstractmethod
-    def set_search_similarity(self, value: float | None) -> None:
+    def embedder_in_use(self) -> str:
+        """The embedder in use, by name and version: ``sface 1``."""
+
+    @abstractmethod
+    def set_search_similarity(self, value: float | None, *, embedder: str | None = None) -> None:
         """Set what `search` takes for ``min_similarity`` by default, for everybody who uses the library.
 
         It is kept in the library and counts for its embedder only. `facekit.calibrate` suggests values.
@@ -347,11 +373,15 @@ class Library(ABC):
         ----------
         value : float or None
             Cosine similarity, -1..1; None takes the embedder's documented threshold again.
+        embedder : str, optional
+            What it was measured with: `Calibration.embedder`. By default the library's embedder is trusted to be it.
 
         Raises
         ------
         FacekitError
             If it is not from -1 to 1.
+        ModelMismatchError
+            If the library has another embedder by now.
         LibraryBusyError
             If another change of the library is going on.
         """

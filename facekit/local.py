@@ -23,11 +23,12 @@ from facekit.images import read_bytes, read_image, thumbnail
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
 from facekit.ingest import Ingest, IngestReport, Progress
-from facekit.library import PICTURE_SIDE, Library
+from facekit.library import PICTURE_SIDE, Library, refuse_where
 from facekit.lock import OwnerLock
 from facekit.logs import log_into, quiet_console
+from facekit.models.engines import check_where
 from facekit.models.registry import load_detector
-from facekit.reembed import REEMBEDDED, Reembed, ReembedReport
+from facekit.reembed import REEMBEDDED, Reembed
 from facekit.search import ImageSource, find, find_faces, moment, probe_faces, read_probes, template
 from facekit.settings import FILE, check_models, check_versions, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from facekit.images import Limits
     from facekit.index import MilvusIndex
     from facekit.models.protocols import Detector, Embedder
+    from facekit.reembed_report import ReembedReport
     from facekit.settings import Settings
     from facekit.types import Detail, FacePage, FloatArray, Folder, Image, Photo, PhotoPage, ProbeFace, TableName
 
@@ -68,12 +70,14 @@ def open_folder(
                 raise
             from facekit.server.client import RemoteLibrary
 
+            refuse_where(error.service.url, device, engine)
             remote = RemoteLibrary(error.service.url, api_key=error.service.key)
             check_models(read_settings(folder), folder, detector, embedder)
             return remote
         _open[folder] = library
     else:
         check_models(library.settings, folder, detector, embedder)
+        library.check_where(device, engine)
     return library
 
 
@@ -90,6 +94,7 @@ class LocalLibrary(Library):
         engine: str = "auto",
     ) -> None:
         quiet_console()
+        check_where(device, engine)
         self.folder = folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""
@@ -97,7 +102,8 @@ class LocalLibrary(Library):
         settings = read_settings(folder)
         if settings is None:
             settings = new_settings(folder, detector, embedder)
-            say = logger.bind(notice=True) if settings.chosen else logger
+            named = detector is not None or embedder is not None
+            say = logger if named else logger.bind(notice=True)
             say.info("New library with {} + {}: {}.", settings.detector, settings.embedder, settings.reason)
         with ExitStack() as opened:
             lock = OwnerLock(folder)
@@ -108,6 +114,7 @@ class LocalLibrary(Library):
             self._catalog = open_catalog(folder)
             opened.callback(self._catalog.close)
             bound = self._catalog.staging.bound  # by a change of models: it may have been cut off right after this
+            self._catalog.staging.clear_used()
             if bound and bound.models != settings.models:
                 settings = settings.with_models(bound.models, REEMBEDDED)
                 write_settings(folder, settings)
@@ -132,6 +139,14 @@ class LocalLibrary(Library):
     def close(self) -> None:
         """Write what is pending and let other processes open the library."""
         self._finalizer()
+
+    def check_where(self, device: str, engine: str) -> None:
+        """Refuse another device or engine than those that the library was opened with. Raises LibraryError."""
+        now = self._models.now.where
+        for asked, used in ((device, now["device"]), (engine, now["engine"])):
+            if asked not in {"auto", used}:
+                message = f"The library {self.folder} is open in this process with {used!r}, not with {asked!r}."
+                raise LibraryError(message, "Close it first: lib.close().")
 
     def _alive(self) -> None:
         if self.closed:
@@ -192,13 +207,17 @@ class LocalLibrary(Library):
         embedder: str | None = None,
         *,
         progress: Progress = True,
+        detail: Detail = "normal",
         stop: Event | None = None,
         skip_unreadable: bool = False,
     ) -> ReembedReport:
         """See `Library.reembed`."""
         self._alive()
         with self._changing("A change of models"):
-            run = Reembed(self._catalog, self.folder, self._models, detector, embedder, stop=stop, skip=skip_unreadable)
+            names = (detector, embedder)
+            run = Reembed(
+                self._catalog, self.folder, self._models, *names, detail=detail, stop=stop, skip=skip_unreadable
+            )
             return run.run(progress)
 
     @contextmanager
@@ -342,8 +361,7 @@ class LocalLibrary(Library):
     def doctor(self) -> Doctor:
         """See `Library.doctor`."""
         self._alive()
-        with self._models.shared() as models:
-            return examine(self.folder, self._catalog, models)
+        return examine(self.folder, self._catalog, self._models)
 
     # -- what galleries are made of ------------------------------------------------------------------------------
 
@@ -433,11 +451,16 @@ class LocalLibrary(Library):
         """See `Library.search_similarity`."""
         return self.settings.search_similarity
 
-    def set_search_similarity(self, value: float | None) -> None:
+    @property
+    def embedder_in_use(self) -> str:
+        """See `Library.embedder_in_use`."""
+        return self.settings.embedder_words
+
+    def set_search_similarity(self, value: float | None, *, embedder: str | None = None) -> None:
         """See `Library.set_search_similarity`."""
         self._alive()
         with self._changing("Setting the similarity"):  # or two changes of the settings would overwrite each other
-            settings = self.settings.with_search_similarity(value)
+            settings = self.settings.with_search_similarity(value, embedder)
             write_settings(self.folder, settings)
             self._models.now.settings = settings
         logger.info("Searches take {} for the least similarity", self.search_similarity)

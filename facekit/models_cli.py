@@ -24,8 +24,12 @@ def list_models(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    names = ["name", "task", "dimension", "licence", "present"]
+    names = ["name", "task", "dimension", "input_size", "megabytes", "present", "search_similarity", "cluster_distance"]
     print_table(names, [[row[name] for name in names] for row in rows])
+    for row in rows:
+        lines = [f"licence: {row['licence']}", f"accuracy: {row['accuracy']} ({row['accuracy_source']})"]
+        lines += [f"thresholds: {row['threshold_source']}"] if row["threshold_source"] else []
+        out.print("\n".join([row["name"], *(f"  {line}" for line in lines)]), markup=False, soft_wrap=True)
 
 
 @models_app.command()
@@ -34,9 +38,11 @@ def fetch(
     engine: EngineName = "auto",
 ) -> None:
     """Bring the weights of models onto this machine; a transfer that broke off goes on where it was."""
+    from facekit.models.engines import check_engine
     from facekit.models.registry import EMBEDDED, model_info
     from facekit.models.weights import fetch as fetch_weights
 
+    check_engine(engine)
     for name in names or EMBEDDED:
         info = model_info(name)
         note.print(f"{name}, licence of the weights: {info.licence}", markup=False, soft_wrap=True)

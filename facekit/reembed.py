@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
-from html import escape
+import signal
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import count
-from threading import Event
+from threading import Event, current_thread, main_thread
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from facekit.ingest import Failure, check_disk, show_progress, store_batches
 from facekit.matching import match_faces
 from facekit.models.registry import load_detector, load_embedder
 from facekit.pipeline import Pipeline
+from facekit.reembed_report import Alone, ReembedReport
 from facekit.settings import settings_of, write_settings
 from facekit.sources import LocalSource
 from facekit.types import FoundFile, Status
@@ -30,128 +30,17 @@ from facekit.types import FoundFile, Status
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
-    from typing import Self
-
-    import pandas as pd
 
     from facekit.bound import InUse
     from facekit.catalog import Catalog, IndexRow
+    from facekit.catalog.records import PhotoRecord
     from facekit.catalog.staging import Box
     from facekit.ingest import Progress
     from facekit.pipeline import Item
     from facekit.settings import Settings
+    from facekit.types import Detail
 
 REEMBEDDED = "the library was re-embedded with them"
-
-_SHOWN = 10  # photos that could not be read, in a report's text
-
-
-@dataclass(frozen=True, slots=True)
-class Alone:
-    """A face that has no partner in the other set; ``box`` is ``x, y, width, height`` in 0..1 of the upright photo.
-
-    ``which`` is "old" for a face that the models before found, "new" for one that the models now find.
-    """
-
-    photo: str
-    face_id: str
-    box: tuple[float, float, float, float]
-    which: str
-
-
-@dataclass(slots=True)
-class ReembedReport:
-    """What a change of models did.
-
-    ``photos`` counts those that this run searched for faces; ``matched`` the faces that are in both sets, ``alone``
-    holds those that are in one only (`unmatched` is the same as a table), ``unreadable`` the photos that could not be
-    read. ``switched`` says whether the library uses the new models now; until then it uses the old ones.
-    """
-
-    models_before: str = ""
-    models_after: str = ""
-    photos: int = 0
-    faces_before: int = 0
-    faces_after: int = 0
-    matched: int = 0
-    alone: list[Alone] = field(default_factory=list)
-    unreadable: list[Failure] = field(default_factory=list)
-    seconds: float = 0.0
-    stopped: bool = False
-    switched: bool = False
-
-    @property
-    def unmatched(self) -> pd.DataFrame:
-        """The faces without a partner: photo, face_id, box, and whether they are in the "old" or the "new" set."""
-        import pandas as pd
-
-        return pd.DataFrame([asdict(one) for one in self.alone], columns=["photo", "face_id", "box", "which"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """The document that ``facekit reembed --json`` prints."""
-        names = ("models_before", "models_after", "photos", "faces_before", "faces_after", "matched")
-        return {name: getattr(self, name) for name in names} | {
-            "unmatched": [asdict(one) | {"box": list(one.box)} for one in self.alone],
-            "unreadable": [
-                {"path": one.path, "status": one.status.value, "reason": one.reason} for one in self.unreadable
-            ],
-            "seconds": round(self.seconds, 3),
-            "stopped": self.stopped,
-            "switched": self.switched,
-        }
-
-    @classmethod
-    def from_dict(cls, said: Mapping[str, Any]) -> Self:
-        """The report whose `to_dict` this is."""
-        values = dict(said)
-        values["alone"] = [Alone(**one | {"box": tuple(one["box"])}) for one in values.pop("unmatched")]
-        values["unreadable"] = [
-            Failure(one["path"], Status(one["status"]), one["reason"]) for one in said["unreadable"]
-        ]
-        return cls(**values)
-
-    def _lines(self) -> list[str]:
-        rate = f", {self.photos / self.seconds:.1f} photos/s" if self.photos and self.seconds else ""
-        lines = [
-            f"{'Stopped after' if self.stopped else 'Done in'} {self.seconds:.1f} s{rate}",
-            f"{self.photos} photos searched for faces with {self.models_after}",
-        ]
-        if self.switched and self.models_before == self.models_after:
-            lines = [f"The library is made with {self.models_after} already; nothing was to be done."]
-        elif self.switched:
-            old = sum(one.which == "old" for one in self.alone)
-            lone = f"{old} old and {len(self.alone) - old} new ones have no partner (.unmatched)"
-            lines += [
-                f"The library uses {self.models_after} now, before: {self.models_before}",
-                f"{self.faces_before} faces before, {self.faces_after} now; {self.matched} are the same, {lone}",
-            ]
-        else:
-            lines.append(f"The library uses {self.models_before} as before.")
-        if self.unreadable:
-            lines.append(f"{len(self.unreadable)} photos could not be read.")
-            lines.append(
-                "They have no faces now; a later ingest finds them."
-                if self.switched
-                else "Bring them back and run it again: only they are done. "
-                "Or run it with skip_unreadable=True (--skip-unreadable): they stay in the library without faces."
-            )
-        if self.stopped:
-            lines.append("What is done is kept: run it again to go on.")
-        return lines
-
-    def __repr__(self) -> str:
-        failures = [f"  {one.status}: {one.reason}" for one in self.unreadable[:_SHOWN]]
-        rest = len(self.unreadable) - _SHOWN
-        more = [f"  ... and {rest} more in .unreadable"] if rest > 0 else []
-        return "\n".join(self._lines() + failures + more)
-
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{escape(one.status)}</td><td style='text-align:left'>{escape(one.reason)}</td></tr>"
-            for one in self.unreadable[:100]
-        )
-        table = f"<table><tr><th>status</th><th style='text-align:left'>reason</th></tr>{rows}</table>" if rows else ""
-        return "<p>" + "<br>".join(escape(line) for line in self._lines()) + "</p>" + table
 
 
 class Reembed:
@@ -167,6 +56,8 @@ class Reembed:
         The models that the library uses, which the switch replaces.
     detector, embedder : str, optional
         The models to change to; by default those that it has, in the version that this facekit has.
+    detail : {"normal", "fine"} or int
+        How closely the detector looks.
     stop : threading.Event, optional
         Set, it stops the run as Ctrl-C does.
     skip : bool, optional
@@ -186,6 +77,7 @@ class Reembed:
         detector: str | None,
         embedder: str | None,
         *,
+        detail: Detail = "normal",
         stop: Event | None = None,
         skip: bool = False,
     ) -> None:
@@ -195,15 +87,17 @@ class Reembed:
         old, self._where = in_use.now.settings, in_use.now.where
         wanted = settings_of(detector or old.detector, embedder or old.embedder)
         self._settings = old.with_models(wanted.models, REEMBEDDED)
+        look: dict[str, Any] = {} if detail == "normal" else {"detail": detail}
         self._models = (
-            load_detector(wanted.detector, **self._where),
+            load_detector(wanted.detector, **self._where, **look),
             load_embedder(wanted.embedder, **self._where),
         )
+        self._made_for = wanted.models | look  # with the same faces as its outcome
         self._stop = stop or Event()
         self._skip = skip
         self._left: set[str] = set()
         self._lost: dict[str, Failure] = {}
-        self.report = ReembedReport(_words(old), _words(self._settings))
+        self.report = ReembedReport(old.words, self._settings.words, again=_again(wanted, detail))
 
     def run(self, progress: Progress) -> ReembedReport:
         """Make the faces that are not made yet, and switch. Ctrl-C stops it; what is done is kept."""
@@ -212,19 +106,15 @@ class Reembed:
         report.faces_before = report.faces_after = int(self._catalog.counts()["faces"])
         try:
             if self._settings.models == self._in_use.now.settings.models:
-                self._catalog.staging.clear()
+                report.switched_before = self._catalog.staging.bound is not None
+                self._discarded(self._catalog.staging.clear())
                 report.switched = True
                 return report
             self._make(progress)
             report.unreadable = sorted(self._lost.values(), key=lambda one: one.path)
             if self._skip or not report.unreadable:
-                with ThreadPoolExecutor(1) as apart:  # Ctrl-C reaches the main thread: it can't cut a switch in two
-                    switched = apart.submit(self._switch)
-                    try:
-                        switched.result()
-                    except KeyboardInterrupt:
-                        self._stop.set()
-                        raise
+                with _interrupts_set(self._stop):  # Ctrl-C, however often, can't cut a switch in two
+                    self._switch()
         except KeyboardInterrupt:
             report.stopped = not report.switched
         finally:
@@ -232,13 +122,19 @@ class Reembed:
             logger.info("Re-embedding: {}", "; ".join(report._lines()))  # noqa: SLF001 - our own report
         return report
 
+    def _discarded(self, count: int) -> None:
+        self.report.discarded = count
+        if count:
+            logger.warning("What a stopped run made of {} photos with other models is thrown away", count)
+
     # -- making the faces ----------------------------------------------------------------------------------------
 
     def _make(self, progress: Progress) -> None:
         """Make the faces of all photos that are not done; those that can't be read are in `_lost` afterwards."""
         rows = self._catalog.rows(photos)
         good = [row for row in rows if row["status"] in {Status.OK, Status.NO_FACE}]
-        done = self._catalog.staging.begin(self._settings.models)
+        done, discarded = self._catalog.staging.begin(self._made_for)
+        self._discarded(discarded)
         self._left = {row["photo_id"] for row in good} - done
         places = self._catalog.places(self._left)
         # What the library took once is not too large now.
@@ -255,6 +151,9 @@ class Reembed:
                 if not todo:
                     break
                 self._read(sorted(todo, key=lambda row: row["display"]), pipeline, advance)
+        for key in self._left - self._lost.keys():  # a photo is made or lost, whatever happened
+            name = next((row["display"] for row in places.get(key, ())), key)
+            self._lost[key] = Failure(name, Status.IO_ERROR, f"{name} could not be read")
 
     def _read(self, rows: Sequence[dict[str, Any]], pipeline: Pipeline, advance: Callable[[int], None]) -> None:
         anywhere = LocalSource(os.sep, must_exist=False)
@@ -272,23 +171,25 @@ class Reembed:
     def _store(self, items: Sequence[Item], expected: Mapping[bytes, str]) -> int:
         """Keep what was made beside what the library has; returns how many photos that were."""
         check_disk(self._folder)
-        records = {}
+        records: dict[str, PhotoRecord] = {}
+        lost: dict[str, Failure] = {}
         for item in items:
             file, wanted = item.file, expected[item.file.path]
             if item.error is None and item.record is not None and item.photo_id in self._left:
                 records[item.photo_id] = item.record
                 if item.thumbnail and not thumbnail_path(self._folder, item.photo_id).exists():
                     write_thumbnail(self._folder, item.photo_id, item.thumbnail)
-            if item.error is not None:
-                self._lost[wanted] = Failure(file.display, item.error.status, item.error.reason)
+            if item.error is not None:  # of the photo that was looked for here, or of the one that was found here
+                failed = Failure(file.display, item.error.status, item.error.reason)
+                lost |= dict.fromkeys((wanted, item.photo_id), failed)
             elif item.photo_id != wanted:
                 reason = f"{file.display} was changed since it was ingested"
-                self._lost[wanted] = Failure(file.display, Status.MISSING, reason)
+                lost[wanted] = Failure(file.display, Status.MISSING, reason)
         detector, embedder = self._models
         self._catalog.staging.save(list(records.values()), detector=detector.name, embedder=embedder.name)
         self._left -= records.keys()
-        for key in records:
-            self._lost.pop(key, None)
+        # A photo may be found at several places: it is lost only while it was made at none of them.
+        self._lost = {key: why for key, why in (self._lost | lost).items() if key in self._left}
         self.report.photos += len(records)
         return len(records)
 
@@ -315,6 +216,10 @@ class Reembed:
                 models.discard()
             raise
         report.switched, report.matched, report.alone = True, len(pairs), alone
+        report.unmatched_old = sum(one.which == "old" for one in alone)
+        report.unmatched_new = len(alone) - report.unmatched_old
+        if self._settings.own_similarity is None:
+            report.threshold = old.settings.own_similarity
         report.faces_after = int(catalog.counts()["faces"])
         write_settings(self._folder, self._settings)
         catalog.staging.clear()
@@ -356,6 +261,23 @@ def same_faces(old: Mapping[str, Box], new: Mapping[str, Box]) -> dict[str, str]
     return found
 
 
-def _words(settings: Settings) -> str:
-    """The models with their versions: those before and after may differ in nothing else."""
-    return f"{settings.detector} {settings.detector_version} + {settings.embedder} {settings.embedder_version}"
+def _again(wanted: Settings, detail: Detail) -> str:
+    """The call of a run, in Python and from a shell."""
+    named: dict[str, Any] = {"detector": wanted.detector, "embedder": wanted.embedder}
+    named |= {} if detail == "normal" else {"detail": detail}
+    call = ", ".join(f"{name}={value!r}" for name, value in named.items()).replace("'", '"')
+    return f"lib.reembed({call}) or facekit reembed {' '.join(f'--{name} {value}' for name, value in named.items())}"
+
+
+@contextmanager
+def _interrupts_set(stop: Event) -> Iterator[None]:
+    """Ctrl-C sets ``stop`` and does nothing else. It reaches the main thread only."""
+    before = signal.getsignal(signal.SIGINT) if current_thread() is main_thread() else None
+    if before is None:  # another thread, or a handler that can't be put back
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

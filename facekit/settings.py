@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from loguru import logger
+
 from facekit.errors import FacekitError, LibraryError, ModelMismatchError
-from facekit.models.registry import default_models, model_info
+from facekit.models.registry import default_models, model_for, model_info
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,24 +51,46 @@ class Settings:
         return {name: getattr(self, name) for name in _FIELDS}
 
     @property
-    def chosen(self) -> bool:
-        """Whether facekit chose the models: nobody named them."""
-        return self.reason != _BY_NAME
+    def words(self) -> str:
+        """The models with their versions: those before and after a change may differ in nothing else."""
+        return f"{self.detector} {self.detector_version} + {self.embedder_words}"
+
+    @property
+    def embedder_words(self) -> str:
+        """The embedder with its version, whose similarities thresholds mean: ``sface 1``."""
+        return f"{self.embedder} {self.embedder_version}"
 
     def with_models(self, models: dict[str, Any], reason: str) -> Settings:
-        """The same library with other models; a threshold means the embedder before."""
-        return replace(self, **models, reason=reason, threshold=None)
+        """The same library with other models; a threshold is kept, and counts while its embedder is in use."""
+        return replace(self, **models, reason=reason)
+
+    @property
+    def own_similarity(self) -> float | None:
+        """What was set for this embedder, or None."""
+        own = self.threshold
+        if own is not None and (own.embedder, own.embedder_version) == (self.embedder, self.embedder_version):
+            return own.search_similarity
+        return None
 
     @property
     def search_similarity(self) -> float:
         """What a search takes by default: what was set for this embedder, or else the model's own."""
-        own = self.threshold
-        if own is not None and (own.embedder, own.embedder_version) == (self.embedder, self.embedder_version):
-            return own.search_similarity
-        return model_info(self.embedder).search_similarity
+        own = self.own_similarity
+        return model_info(self.embedder).search_similarity if own is None else own
 
-    def with_search_similarity(self, value: float | None) -> Settings:
-        """The same with another similarity to search from; None takes the model's own again."""
+    def with_search_similarity(self, value: float | None, embedder: str | None = None) -> Settings:
+        """The same with another similarity to search from; None takes the model's own again.
+
+        Raises
+        ------
+        FacekitError
+            If it is not from -1 to 1.
+        ModelMismatchError
+            If it was measured with another embedder than this library's.
+        """
+        if embedder not in {None, self.embedder_words}:
+            message = f"This similarity means {embedder}, and the library's embedder is {self.embedder_words}."
+            raise ModelMismatchError(message, "Calibrate again: similarities of two embedders don't compare.")
         if value is None:
             return replace(self, threshold=None)
         return replace(self, threshold=Threshold(checked_similarity(value), self.embedder, self.embedder_version))
@@ -105,10 +129,10 @@ def read_settings(folder: Path) -> Settings | None:
         settings = Settings(
             **{name: kind(models[name]) for name, kind in _FIELDS.items()},
             reason=str(models.get("reason", "")),
-            threshold=_threshold(document.get("thresholds")),
-            created=document.get("created"),
+            threshold=_threshold(document.get("thresholds"), path),
+            created=created if isinstance(created := document.get("created"), datetime) else None,
         )
-    except (KeyError, TypeError, ValueError, FacekitError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         message = f"{path} is damaged: {error}."
         raise LibraryError(message, "Restore it from a backup, or make a new library from the photos.") from error
     if version > FORMAT:
@@ -117,11 +141,15 @@ def read_settings(folder: Path) -> Settings | None:
     return settings
 
 
-def _threshold(table: dict[str, Any] | None) -> Threshold | None:
+def _threshold(table: Any, path: Path) -> Threshold | None:  # noqa: ANN401 - what TOML gave
     if table is None:
         return None
-    value = checked_similarity(float(table["search_similarity"]))
-    return Threshold(value, str(table["embedder"]), str(table["embedder_version"]))
+    try:
+        value = checked_similarity(float(table["search_similarity"]))
+        return Threshold(value, str(table["embedder"]), str(table["embedder_version"]))
+    except (KeyError, TypeError, ValueError, FacekitError) as error:  # no reason not to open the library
+        logger.warning("[thresholds] in {} is ignored: {}. Searches take the embedder's own.", path, error)
+        return None
 
 
 _FIELDS = {"detector": str, "detector_version": str, "embedder": str, "embedder_version": str, "dimension": int}
@@ -129,9 +157,10 @@ _FIELDS = {"detector": str, "detector_version": str, "embedder": str, "embedder_
 
 def write_settings(folder: Path, settings: Settings) -> None:
     """Write the settings of a library, in one step."""
-    created = settings.created or datetime.now().astimezone().replace(microsecond=0)
     lines = ["# A facekit library. The models below made it; only the same models may add to it.", f"format = {FORMAT}"]
-    lines += [f"created = {created.isoformat()}", "", "[models]"]
+    if settings.created is not None:
+        lines += [f"created = {settings.created.isoformat()}"]
+    lines += ["", "[models]"]
     lines += [f'{name} = "{getattr(settings, name)}"' for name in _FIELDS if name != "dimension"]
     lines += [f"dimension = {settings.dimension}", f"reason = {json.dumps(settings.reason)}", ""]
     if settings.threshold is not None:
@@ -150,9 +179,9 @@ def settings_of(detector: str, embedder: str, reason: str = _BY_NAME) -> Setting
     Raises
     ------
     FacekitError
-        If there is no such model.
+        If there is no such model, or it is for something else.
     """
-    found, embeds = model_info(detector), model_info(embedder)
+    found, embeds = model_for(detector, "detection"), model_for(embedder, "embedding")
     return Settings(found.name, found.version, embeds.name, embeds.version, embeds.dimension, reason)
 
 
@@ -162,6 +191,7 @@ def new_settings(folder: Path, detector: str | None, embedder: str | None) -> Se
     if detector is not None or embedder is not None:
         reason = _BY_NAME
     settings = settings_of(detector or usual_detector, embedder or usual_embedder, reason)
+    settings = replace(settings, created=datetime.now().astimezone().replace(microsecond=0))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         others = sorted({path.name for path in folder.iterdir()} - {"lock", "owner.json", FILE + ".part"})

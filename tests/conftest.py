@@ -98,7 +98,7 @@ def all_weights(
     monkeypatch.setenv("FACEKIT_WEIGHTS", str(folder))
     monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
     yield folder
-    registry._load.cache_clear()  # no other test may get what was opened here
+    registry._kept.cache_clear()  # no other test may get what was opened here
 
 
 @pytest.fixture(scope="session")

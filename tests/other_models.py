@@ -52,13 +52,11 @@ def models() -> dict[str, registry.ModelInfo]:
     """What `facekit.models.registry.MODELS` is to hold beside its own."""
     yunet, sface = registry.MODELS["yunet"], registry.MODELS["sface"]
     detectors = [
-        replace(yunet, name="fine", load=lambda device: Finds(yunet.load(device=device, detail="fine"), "fine")),
-        replace(yunet, name="choosy", load=lambda device: Finds(yunet.load(device=device), "choosy")),
+        replace(yunet, name="fine", load=lambda **how: Finds(yunet.load(**how | {"detail": "fine"}), "fine")),
+        replace(yunet, name="choosy", load=lambda **how: Finds(yunet.load(**how), "choosy")),
     ]
     embedders = [
-        replace(
-            sface, name=name, dimension=size, load=lambda device, of=(name, size): Turns(sface.load(device=device), *of)
-        )
+        replace(sface, name=name, dimension=size, load=lambda of=(name, size), **how: Turns(sface.load(**how), *of))
         for name, size in (("turned", 128), ("twisted", 128), ("short", 64))
     ]
     return {info.name: info for info in (*detectors, *embedders)}

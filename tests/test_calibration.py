@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loguru import logger
 from scipy.optimize import brentq
 from service import process, served, sign_in
 from sklearn.metrics import roc_curve
@@ -267,6 +268,49 @@ def test_tables_that_are_not_what_is_needed_are_refused(table: dict, says: str, 
         assert caught.value.remedy
 
 
+def test_names_are_text_whatever_they_look_like(library: Library, tmp_path: Path) -> None:
+    photos = list(library.photos()["path"])
+    people = [Path(path).parent.name for path in photos]
+    odd = dict(zip(dict.fromkeys(people), ("007", "7", "NA", "null"), strict=False))
+    table = pd.DataFrame({"photo": photos, "person": [odd.get(name, name) for name in people]})
+    table.to_csv(tmp_path / "people.csv", index=False)
+    by_folder, by_table = fk.calibrate(library), fk.calibrate(library, people=tmp_path / "people.csv")
+    np.testing.assert_array_equal(by_table.same, by_folder.same)
+    for nobody in ("", "  ", None, float("nan")):
+        table.loc[2, "person"] = nobody
+        with pytest.raises(FacekitError, match="Row 3 names nobody"):
+            fk.calibrate(library, people=table)
+        table.to_csv(tmp_path / "people.csv", index=False)
+        with pytest.raises(FacekitError, match="Row 3 names nobody"):
+            fk.calibrate(library, people=tmp_path / "people.csv")
+    with pytest.raises(FacekitError, match="names nobody"):
+        fk.calibrate(library, people={photos[0]: ""})
+
+
+def test_pairs_may_name_a_person_too(library: Library) -> None:
+    photos = list(library.photos()["path"])
+    table = pd.DataFrame({"first": photos[:-1], "second": photos[1:], "same": "yes", "person": "somebody"})
+    with pytest.raises(FacekitError, match="pairs of the same person and 0 of different"):
+        fk.calibrate(library, people=table)
+
+
+@pytest.mark.parametrize("similarity", [1.01, -1.5, float("nan"), float("inf"), "", "NA"])
+def test_a_pair_needs_a_similarity(similarity: float | str, tmp_path: Path) -> None:
+    table = pd.DataFrame({"similarity": [0.5, similarity], "same": [True, False]})
+    table.to_csv(tmp_path / "pairs.csv", index=False)
+    for pairs in (table, tmp_path / "pairs.csv"):
+        with pytest.raises(FacekitError, match="Row 2 of the pairs has no similarity"):
+            fk.calibrate(pairs)
+
+
+def test_what_is_no_table_is_refused(library: Library) -> None:
+    for wrong in ([(0.5, True)], np.zeros(3), None):
+        with pytest.raises(FacekitError, match="is no table"):
+            fk.calibrate(wrong)
+        with pytest.raises(FacekitError, match="is no table"):
+            fk.calibrate(library, people=wrong)
+
+
 def test_files_that_are_no_tables_are_refused(library: Library, tmp_path: Path, astronaut: Path) -> None:
     for file in (tmp_path, tmp_path / "no-such.csv", astronaut):
         with pytest.raises(FacekitError, match=re.escape(str(file))):
@@ -344,13 +388,23 @@ def test_another_embedder_does_not_keep_it(library: Library) -> None:
     assert read_settings(library.folder).search_similarity == model_info("sface").search_similarity
 
 
-def test_a_damaged_threshold_is_said_to_be_damaged(library: Library) -> None:
+@pytest.mark.parametrize(
+    "damage", [("= 0.3", "= 30"), ("embedder_version", "nothing"), ("[thresholds]", "[[thresholds]]")]
+)
+def test_a_damaged_threshold_is_ignored_and_the_file_named(library: Library, damage: tuple[str, str]) -> None:
     library.set_search_similarity(0.3)
     library.close()
     file = library.folder / "library.toml"
-    file.write_text(file.read_text(encoding="utf-8").replace("= 0.3", "= 30"), encoding="utf-8")
-    with pytest.raises(FacekitError, match=r"library\.toml is damaged"):
-        fk.open(library.folder)
+    head, mark, tail = file.read_text(encoding="utf-8").partition("[thresholds]")
+    file.write_text(head + (mark + tail).replace(*damage), encoding="utf-8")
+    said: list[str] = []
+    sink = logger.add(said.append, level="WARNING")
+    try:
+        settings = read_settings(library.folder)
+    finally:
+        logger.remove(sink)
+    assert settings.search_similarity == model_info("sface").search_similarity
+    assert f"[thresholds] in {file} is ignored" in said[0]
 
 
 @pytest.mark.parametrize("value", [1.5, -2, float("nan"), float("inf")])
@@ -358,6 +412,28 @@ def test_what_is_no_similarity_is_refused(library: Library, value: float) -> Non
     with pytest.raises(FacekitError, match="no similarity"):
         library.set_search_similarity(value)
     assert library.search_similarity == model_info("sface").search_similarity
+
+
+def test_a_threshold_of_another_embedder_is_not_stored(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from facekit import calibration
+
+    assert fk.calibrate(library).embedder == library.embedder_in_use == "sface 1"
+    with pytest.raises(fk.ModelMismatchError, match=r"means facenet512 1, .* is sface 1"):
+        library.set_search_similarity(0.7, embedder="facenet512 1")
+    assert library.search_similarity == model_info("sface").search_similarity
+    library.set_search_similarity(0.4, embedder="sface 1")
+    assert library.search_similarity == 0.4
+    compare = calibration.compare_photos
+
+    def change_meanwhile(*arguments: object) -> object:
+        library._models.now.settings = replace(library.settings, embedder_version="2")
+        return compare(*arguments)
+
+    monkeypatch.setattr(calibration, "compare_photos", change_meanwhile)
+    with pytest.raises(fk.ModelMismatchError, match="from sface 1 to sface 2"):
+        fk.calibrate(library)
 
 
 def test_it_is_not_set_while_the_library_is_being_changed(library: Library) -> None:
@@ -392,6 +468,12 @@ def test_the_command_line_measures_stores_and_draws(people_library: Path, tmp_pa
     assert f"{said['threshold']:.3f}; searches take it from now on" in done.stdout
     assert "plotly" in page.read_text(encoding="utf-8").lower()
     assert read_settings(folder).search_similarity == pytest.approx(said["threshold"])
+    nowhere = facekit(
+        *("--library", folder, "calibrate", "--far", "0.1", "--store", "--html", tmp_path / "missing" / "page.html")
+    )
+    assert (nowhere.returncode, len(nowhere.stderr.strip().splitlines())) == (1, 1)
+    assert "can't be written" in nowhere.stderr
+    assert read_settings(folder).search_similarity == pytest.approx(said["threshold"])
     few = facekit("--library", folder, "calibrate", "--far", "1e-6", "--store")
     assert (few.returncode, len(few.stderr.strip().splitlines())) == (1, 1)
     assert "can't be measured" in few.stderr
@@ -408,7 +490,10 @@ def test_through_a_service_it_measures_and_stores_the_same(people_library: Path,
         there = fk.calibrate(remote)
         np.testing.assert_array_equal(there.same, here.same)
         np.testing.assert_array_equal(there.different, here.different)
-        remote.set_search_similarity(there.threshold(0.01))
+        assert there.embedder == here.embedder
+        with pytest.raises(fk.ModelMismatchError, match="means facenet512 1"):
+            remote.set_search_similarity(0.3, embedder="facenet512 1")
+        remote.set_search_similarity(there.threshold(0.01), embedder=there.embedder)
         assert remote.search_similarity == other.search_similarity == pytest.approx(here.threshold(0.01))
         probe = next(path for path in remote.photos()["path"])
         assert other.search(probe).min_similarity == pytest.approx(here.threshold(0.01))

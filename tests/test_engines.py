@@ -13,7 +13,7 @@ import pytest
 from loguru import logger
 
 import facekit as fk
-from facekit.errors import DeviceError, FacekitError, WeightsError
+from facekit.errors import DeviceError, FacekitError, LibraryError, WeightsError
 from facekit.images import read_image
 from facekit.models import registry, sface, yunet
 from facekit.models.engines import open_graph, race
@@ -123,11 +123,9 @@ def test_cuda_is_refused_where_there_is_none(names: dict[str, str], tmp_path: Pa
     if HAS_CUDA:
         assert load_detector("yunet", device="cuda").device == "cuda"
         return
-    with (
-        fk.open(tmp_path / "faces", device="cuda", **names) as library,
-        pytest.raises(DeviceError, match="onnxruntime-gpu"),
-    ):
-        library.ingest(astronaut, progress=False)
+    with pytest.raises(DeviceError, match="onnxruntime-gpu"):
+        fk.open(tmp_path / "faces", device="cuda", **names)
+    assert not (tmp_path / "faces").exists()
 
 
 def test_cuda_is_refused_by_tensorflow_too(all_weights: Path) -> None:
@@ -176,7 +174,7 @@ def test_missing_weights_are_an_error_that_names_the_file_and_the_folder(
     monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path / "nobody"))
     monkeypatch.setenv("FACEKIT_OFFLINE", "1")
     monkeypatch.delenv("FACEKIT_WEIGHTS", raising=False)
-    registry._load.cache_clear()
+    registry._kept.cache_clear()
     for name, file in (("retinaface", "retinaface.onnx"), ("facenet512", "facenet512_weights.onnx")):
         with pytest.raises(WeightsError) as caught:
             registry.MODELS[name].load()
@@ -202,7 +200,9 @@ def test_weights_that_deepface_has_fetched_are_used(
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino", "tensorflow"])
-def test_a_damaged_file_is_an_error_that_names_it(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_file_is_an_error_that_names_it(
+    engine: str, generated_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("FACEKIT_WEIGHTS", str(tmp_path))
     for ending in (".onnx", ".h5"):
@@ -210,6 +210,10 @@ def test_a_damaged_file_is_an_error_that_names_it(engine: str, tmp_path: Path, m
     network: PackagedNetwork = registry.deepface.FACENET512
     with pytest.raises(WeightsError, match="facenet512_weights"):
         network.open("cpu", engine)
+    # What was no model is not what later files are compared with.
+    (generated,) = generated_weights.glob(network.file(engine).name)
+    (tmp_path / generated.name).write_bytes(generated.read_bytes())
+    assert network.open("cpu", engine).engine == engine
 
 
 def test_the_table_of_models_is_a_data_frame() -> None:
@@ -225,3 +229,13 @@ def test_a_library_of_one_set_refuses_another(tmp_path: Path) -> None:
     fk.open(tmp_path / "faces", detector="yunet", embedder="sface").close()
     with pytest.raises(FacekitError, match="facenet512"):
         fk.open(tmp_path / "faces", embedder="facenet512")
+
+
+def test_an_open_library_does_not_change_its_device_silently(tmp_path: Path) -> None:
+    with fk.open(tmp_path / "faces", detector="yunet", embedder="sface", device="cpu") as library:
+        assert fk.open(tmp_path / "faces") is library
+        assert fk.open(tmp_path / "faces", device="cpu") is library
+        with pytest.raises(LibraryError, match="Close it first"):
+            fk.open(tmp_path / "faces", device="cuda")
+        with pytest.raises(LibraryError, match="openvino"):
+            fk.open(tmp_path / "faces", engine="openvino")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,8 +14,11 @@ import pandas as pd
 import pytest
 
 import facekit as fk
+from facekit.index.protocol import Fields
+from facekit.settings import read_settings, write_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from facekit.demo_photos import DemoPhotos
@@ -98,6 +102,27 @@ def test_an_unknown_model_is_named_with_those_that_exist(tmp_path: Path) -> None
     with pytest.raises(fk.FacekitError, match=r"nosuch.*yunet"):
         fk.open(tmp_path / "faces", detector="nosuch")
     assert not (tmp_path / "faces" / "library.toml").exists()
+
+
+def test_models_for_other_tasks_make_no_library(tmp_path: Path) -> None:
+    for models, task in (({"detector": "sface"}, "detection"), ({"embedder": "yunet"}, "embedding")):
+        with pytest.raises(fk.FacekitError, match=f"not for {task}"):
+            fk.open(tmp_path / "faces", **models)
+    assert not (tmp_path / "faces").exists()
+
+
+def test_the_date_of_a_library_stays_and_what_is_no_date_is_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "faces"
+    with fk.open(folder) as library:
+        made = read_settings(folder).created
+        assert library.settings.created == made is not None
+    for said in ("created = 7", 'created = "soon"', "created = 2026-01-01"):
+        text = (folder / "library.toml").read_text()
+        (folder / "library.toml").write_text(re.sub("created = .*", said, text))
+        settings = read_settings(folder)
+        assert settings.created is None
+    write_settings(folder, settings)
+    assert read_settings(folder) == settings
 
 
 def damage_nothing(folder: Path) -> None:
@@ -240,6 +265,27 @@ def test_doctor_finds_what_is_wrong(demo_library: Library) -> None:
     next(demo_library.folder.glob("thumbnails/*/*.jpg")).unlink()
     wrong = {check.name for check in demo_library.doctor().checks if not check.ok}
     assert wrong == {"vector index", "thumbnails"}
+
+
+def test_doctor_holds_up_a_change_of_models_for_the_index_only(
+    demo_library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from facekit import doctor
+
+    users: list[int] = []
+
+    def watched(check: Callable[..., object]) -> Callable[..., object]:
+        def look(*arguments: object) -> object:
+            users.append(demo_library._models._users)
+            return check(*arguments)
+
+        return look
+
+    for name in ("examine_machine", "_catalog", "_thumbnails", "_files", "_disk"):
+        monkeypatch.setattr(doctor, name, watched(getattr(doctor, name)))
+    monkeypatch.setattr(Fields, "of", watched(Fields.of))
+    assert demo_library.doctor()
+    assert users == [0, 0, *[1] * demo_library.stats()["faces"], 0, 0, 0]
 
 
 def test_everything_prints_well(demo_library: Library) -> None:

@@ -101,15 +101,18 @@ def test_retinaface_sees_what_the_package_sees(
     reference: tuple[str, dict[str, Any]], photos: dict[str, Image], all_weights: Path
 ) -> None:
     engine, answers = reference
+    compared = 0
     for name, photo in photos.items():
         task = "detect" if name == "large" else "detect-as-is"
         boxes, landmarks, scores = (answers[f"{task}/{name}/{key}"] for key in ("boxes", "landmarks", "scores"))
         found = load_detector("retinaface", device="cpu", engine=engine, detail=2000).detect([photo])[0]
-        assert len(found) == len(scores) > 3
+        assert len(found) == len(scores) > 0
+        compared += len(scores)
         np.testing.assert_allclose(found.scores, scores, atol=1e-3)
         np.testing.assert_allclose(found.landmarks, landmarks, atol=1)
         corners = np.concatenate([found.boxes[:, :2], found.boxes[:, :2] + found.boxes[:, 2:]], axis=1)
         np.testing.assert_allclose(corners, boxes, atol=1)  # the package cuts the fraction off
+    assert compared > 15
 
 
 @pytest.mark.parametrize(("name", "package_name"), EMBEDDERS.items())
@@ -178,7 +181,7 @@ def test_distinct_boxes_are_those_of_the_package(boxes: np.ndarray, random: Any)
     boxes = boxes[np.argsort(-scores)]
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
     table = np.concatenate([corners, np.sort(scores)[::-1, None]], axis=1)
-    assert distinct_boxes(boxes, 0.4).tolist() == [int(kept) for kept in cpu_nms(table, 0.4)]
+    assert distinct_boxes(boxes, 0.4, 100).tolist() == [int(kept) for kept in cpu_nms(table, 0.4)]
 
 
 def test_the_addresses_are_those_of_the_packages() -> None:

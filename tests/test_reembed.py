@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +19,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import other_models
 import pytest
+import sqlalchemy as sa
 from service import process, served, sign_in, wait_for
 
 import facekit as fk
+from facekit.catalog import tables
+from facekit.catalog.staging import Staging
 from facekit.catalog.tables import carried
 from facekit.index import IndexFilter
 from facekit.local import LocalLibrary
 from facekit.models import registry
+from facekit.reembed_report import Alone
 from facekit.server.client import RemoteLibrary
 from facekit.server.follow import follow_reembed
 from facekit.settings import read_settings
@@ -283,6 +288,39 @@ def test_photos_that_can_not_be_read_may_be_left_without_faces(own: LocalLibrary
     assert own.stats()["faces"] == faces - 1  # the changed photo shows nobody now
 
 
+def test_photos_that_changed_their_names_are_all_there(own: LocalLibrary, photos: Path, tmp_path: Path) -> None:
+    first, second = (Path(path) for path in own.photos("ok")["path"].iloc[:2])
+    first.rename(tmp_path / "aside")
+    second.rename(first)
+    (tmp_path / "aside").rename(second)
+    report = own.reembed(embedder="short", progress=False)
+    assert (report.switched, report.photos, report.unreadable) == (True, 25, [])
+    check_whole(own)
+
+
+@pytest.mark.usefixtures("few_at_a_time")
+def test_a_photo_that_is_first_met_under_another_name_and_can_not_be_read_is_named(
+    own: LocalLibrary, photos: Path
+) -> None:
+    broken = photos / "zz broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff\xe0 not much of a picture")
+    own.ingest(photos, progress=False)
+    with own._catalog._engine.begin() as connection:  # as if it had been readable then
+        values = {"status": "no_face", "reason": None, "width": 10, "height": 10}
+        connection.execute(sa.update(tables.photos).values(values).where(tables.photos.c.status == "corrupt"))
+    once = [paths[0] for paths in own.photos("ok")["paths"] if len(paths) == 1]
+    other = Path(once[0])
+    other.write_bytes(broken.read_bytes())
+    report = own.reembed(embedder="short", progress=False)
+    assert not report.switched
+    assert {one.path for one in report.unreadable} >= {str(other)}
+    assert len(report.unreadable) == 2
+    skipped = own.reembed(embedder="short", progress=False, skip_unreadable=True)
+    assert (skipped.switched, len(skipped.unreadable)) == (True, 2)
+    check_whole(own)
+    assert len(own.photos("io_error")) == 2
+
+
 def test_a_large_photo_that_was_let_in_is_not_too_large_now(
     library: LocalLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,6 +403,72 @@ def test_ctrl_c_stops_it_while_the_index_is_made(library: LocalLibrary, monkeypa
     check_whole(library)
 
 
+def test_ctrl_c_twice_waits_for_the_switch_and_keeps_its_error(
+    library: LocalLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def switch(*_arguments: object) -> None:
+        for _ in range(3):
+            signal.raise_signal(signal.SIGINT)
+        message = "the disk is gone"
+        raise OSError(message)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(Staging, "switch", switch)
+    with pytest.raises(OSError, match="the disk is gone"):
+        library.reembed(embedder="short", progress=False)
+    assert signal.getsignal(signal.SIGINT) is before
+    check_whole(library)
+
+
+def test_a_stopped_run_says_how_it_goes_on_and_another_one_what_it_throws_away(
+    library: LocalLibrary, few_at_a_time: None
+) -> None:
+    def stopped() -> fk.ReembedReport:
+        stop = Event()
+        return library.reembed(
+            embedder="short", detail=640, stop=stop, progress=lambda done, total: stop.set() if done > 8 else None
+        )
+
+    first = stopped()
+    assert 'lib.reembed(detector="yunet", embedder="short", detail=640)' in repr(first)
+    assert "facekit reembed --detector yunet --embedder short --detail 640" in repr(first)
+    plain = library.reembed(progress=False)
+    assert (plain.discarded, plain.switched) == (first.photos, True)
+    assert f"of {first.photos} photos with other models was thrown away" in repr(plain)
+    again = stopped()
+    assert again.discarded == 0
+    closely = library.reembed(embedder="short", progress=False)  # the same models, but looking another way
+    assert (closely.discarded, closely.photos, closely.switched) == (again.photos, 25, True)
+    assert library.reembed(embedder="short", progress=False).discarded == 0
+
+
+def test_how_closely_it_looks_is_said(own: LocalLibrary, demo_photos: DemoPhotos) -> None:
+    normal = own.stats()["faces"]
+    assert own.reembed(embedder="turned", detail=64, progress=False).switched
+    assert own.stats()["faces"] < normal
+    assert own.reembed(embedder="short", progress=False).faces_after == normal
+
+
+def test_a_threshold_counts_while_its_embedder_is_in_use(library: LocalLibrary) -> None:
+    library.set_search_similarity(0.3)
+    same = library.reembed(detector="choosy", progress=False)
+    assert (library.search_similarity, same.threshold) == (0.3, None)
+    other = library.reembed(embedder="short", progress=False)
+    assert (library.search_similarity, other.threshold) == (0.42, 0.3)
+    assert "0.3 that was set for searches" in repr(other)
+    assert library.reembed(embedder="sface", progress=False).threshold is None
+    assert library.search_similarity == 0.3
+
+
+def test_a_document_holds_the_first_of_very_many_faces_and_their_number() -> None:
+    alone = [Alone("a.jpg", str(number), (0.0, 0.0, 1.0, 1.0), "old") for number in range(1500)]
+    report = fk.ReembedReport("a", "b", unmatched_old=1500, alone=alone, switched=True)
+    said = json.loads(json.dumps(report.to_dict()))
+    assert (len(said["unmatched"]), said["unmatched_old"], said["unmatched_new"]) == (1000, 1500, 0)
+    assert "1500 old and 0 new ones have no partner (.unmatched)" in repr(report)
+    assert "the first 1000 are in .unmatched" in repr(fk.ReembedReport.from_dict(said))
+
+
 RUN = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
@@ -434,6 +538,8 @@ def test_a_kill_leaves_all_old_or_all_new(
         report = library.reembed("fine", "turned", progress=False)
         assert report.switched
         assert report.photos == {"while faces are made": 25 - 8}.get(point, 0)
+        assert report.discarded == 0
+        assert ("`carried`" in repr(report)) == (point in AFTER)
         check_whole(library)
         assert library.photos().drop(columns="faces").equals(photos.drop(columns="faces"))
         assert library.stats()["faces"] >= number
@@ -477,6 +583,8 @@ def test_a_service_does_it_as_a_job_of_an_admin(library: LocalLibrary, demo_phot
         assert client.post(address, json=body, headers=sign_in(client, "ed")).status_code == 403
         unknown = client.post(address, json={"embedder": "nosuch"}, headers=ada)
         assert (unknown.status_code, unknown.json()["detail"]["kind"]) == (422, "no_model")
+        for wrong in ({"detector": "sface"}, {"embedder": "yunet"}, {"detail": "coarse"}, {"detail": 1}):
+            assert client.post(address, json=wrong, headers=ada).status_code == 422
         started = client.post(address, json=body, headers=ada)
         assert started.status_code == 202
         assert (started.json()["kind"], started.json()["models"]["embedder"]) == ("reembed", "short")
@@ -515,6 +623,20 @@ def test_a_database_of_jobs_from_before_there_were_kinds_opens(library: LocalLib
         assert (job["job_id"], job["kind"], job["models"]) == (made["job_id"], "ingest", None)
         started = client.post("/api/v1/library/reembed", json={"embedder": "short"}).json()
         assert wait_for(client, started["job_id"])["state"] == "done"
+
+
+def test_a_change_that_is_cancelled_while_it_waits_has_a_report(library: LocalLibrary) -> None:
+    library.close()
+    with served(library.folder) as client:
+        with client.app.state.service.library._changing("A test"):
+            job_id = client.post("/api/v1/library/reembed", json={"embedder": "short"}).json()["job_id"]
+            while client.get(f"/api/v1/jobs/{job_id}").json()["state"] == "queued":
+                time.sleep(0.01)
+            client.post(f"/api/v1/jobs/{job_id}/cancel")
+            job = wait_for(client, job_id)
+        assert job["state"] == "cancelled"
+        report = fk.ReembedReport.from_dict(job["report"])
+        assert (report.stopped, report.models_before) == (True, "yunet 1 + sface 1")
 
 
 def make_old(library: LocalLibrary) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import onnx
 import pytest
@@ -74,6 +75,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("FACEKIT_WEIGHTS", "FACEKIT_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path / "nobody"))
     monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -292,3 +294,97 @@ def test_the_cache_is_the_users_unless_moved(monkeypatch: pytest.MonkeyPatch, ca
     monkeypatch.delenv("FACEKIT_CACHE")
     assert weights.cache_folder().name == "facekit"
     assert os.fspath(weights_folder()).startswith(os.fspath(weights.cache_folder()))
+
+
+class Tearing(BaseHTTPRequestHandler):
+    """Breaks off after 300,000 bytes of each answer, and knows ranges; every answer's first byte is counted."""
+
+    starts: ClassVar[list[int]] = []
+    versions: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        version = self.versions[0] if len(self.versions) == 1 else self.versions.pop(0)
+        asked, condition = self.headers.get("Range"), self.headers.get("If-Range")
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and condition == version else 0
+        self.starts.append(start)
+        if start >= len(CONTENT):
+            self.send_response(416)
+            self.send_header("Content-Range", f"bytes */{len(CONTENT)}")
+            self.end_headers()
+            return
+        self.send_response(206 if start else 200)
+        self.send_header("ETag", version)
+        self.send_header("Content-Length", str(len(CONTENT) - start))
+        self.end_headers()
+        self.wfile.write(CONTENT[start : start + 300_000])
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
+        pass
+
+
+@pytest.fixture
+def tearing() -> Iterator[WeightFile]:
+    """A file of which nobody knows size and hash, at a server that never gives it whole."""
+    Tearing.starts.clear()
+    Tearing.versions[:] = ['"one"']
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Tearing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = UrlSource(f"http://127.0.0.1:{server.server_port}/model.bin")
+    yield WeightFile("model.bin", None, None, "MIT", (url,))
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_transfer_that_broke_off_goes_on_where_it_was(tearing: WeightFile) -> None:
+    for _ in range(3):
+        with pytest.raises(WeightsError, match="goes on from there"):
+            fetch(tearing)
+    assert fetch(tearing).read_bytes() == CONTENT
+    assert Tearing.starts == [0, 300_000, 600_000, 900_000]
+    assert names(weights_folder()) == ["hashes.json", "model.bin"]
+
+
+def test_a_file_that_changed_meanwhile_is_begun_anew(tearing: WeightFile) -> None:
+    Tearing.versions[:] = ['"one"', '"two"']
+    for _ in range(4):
+        with pytest.raises(WeightsError):
+            fetch(tearing)
+    assert fetch(tearing).read_bytes() == CONTENT
+    assert Tearing.starts == [0, 0, 300_000, 600_000, 900_000]
+
+
+def test_the_first_file_that_is_met_is_the_one_that_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    file = WeightFile("model.bin", None, None, "MIT", (UrlSource(server.address + "/good"),))
+    path = fetch(file)
+    assert json.loads((weights_folder() / "hashes.json").read_text()) == {"model.bin": DIGEST}
+    assert verify(file) == "ok"
+    path.write_bytes(CONTENT[:-1] + b"?")
+    assert (verify(file), locate(file)) == ("wrong hash", None)
+    assert fetch(file).read_bytes() == CONTENT  # a damaged file of the cache is fetched again
+    # Another file in a folder of one's own is not taken for the first one.
+    monkeypatch.setenv("FACEKIT_WEIGHTS", str(tmp_path))
+    (tmp_path / "model.bin").write_bytes(b"other weights")
+    with pytest.raises(WeightsError, match="not the file that was met first"):
+        fetch(file)
+
+
+def test_an_unknown_file_with_another_hash_than_before_is_not_taken(server: Server) -> None:
+    urls = (UrlSource(server.address + path) for path in ("/good", "/other"))
+    good, other = (WeightFile("model.bin", None, None, "MIT", (url,)) for url in urls)
+    fetch(good).unlink()
+    with pytest.raises(WeightsError, match=DIGEST):
+        fetch(other)
+    assert names(weights_folder()) == ["hashes.json"]
+
+
+def test_a_transfer_that_was_whole_when_facekit_was_killed_is_not_done_again(tearing: WeightFile) -> None:
+    for _ in range(3):
+        with pytest.raises(WeightsError):
+            fetch(tearing)
+    (partial,) = (path for path in (weights_folder() / "unfinished").iterdir() if path.stat().st_size > 1000)
+    with partial.open("ab") as file:
+        file.write(CONTENT[900_000:])
+    assert fetch(tearing).read_bytes() == CONTENT
+    assert Tearing.starts[-1] == len(CONTENT)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 
+# What the faces are of that are collected; not there, they are of no use any more.
+_STAGED = sa.select(meta.c.value).where(meta.c.key == "staged")
+
 
 class Bound(NamedTuple):
     """What a library was bound to by its last change of models: names and versions, and the index's file."""
@@ -39,19 +42,21 @@ class Staging:
             found = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "bound"))
         return None if found is None else Bound(**json.loads(found))
 
-    def begin(self, models: Mapping[str, Any]) -> set[str]:
-        """Make ready for what some models make, and return the photos that are done: a run was stopped there.
+    def begin(self, models: Mapping[str, Any]) -> tuple[set[str], int]:
+        """Make ready for what some models make: names, versions, and all else that makes a difference to the faces.
 
-        What was collected for other models, and of photos that the library has no more, goes.
+        Returns the photos that are done, where a run was stopped, and how many of other models went. What was collected
+        of photos that the library has no more goes, too.
         """
         said = json.dumps(dict(models), sort_keys=True)
+        discarded = 0
         with self._engine.begin() as connection:
-            if connection.scalar(sa.select(meta.c.value).where(meta.c.key == "staged")) != said:
-                _clear(connection)
+            if connection.scalar(_STAGED) != said:
+                discarded = _clear(connection)
                 set_meta(connection, "staged", said)
             for table in (staged_photos, staged_faces):
                 connection.execute(sa.delete(table).where(table.c.photo_id.not_in(sa.select(photos.c.photo_id))))
-            return set(connection.scalars(sa.select(staged_photos.c.photo_id)))
+            return set(connection.scalars(sa.select(staged_photos.c.photo_id))), discarded
 
     def save(self, records: Sequence[PhotoRecord], *, detector: str, embedder: str) -> None:
         """Collect photos with their faces, each photo once."""
@@ -61,10 +66,16 @@ class Staging:
             inside = [face_row(photo.photo_id, face, detector, embedder) for photo in records for face in photo.faces]
             insert(connection, staged_faces, inside)
 
-    def clear(self) -> None:
-        """Forget what was collected."""
+    def clear(self) -> int:
+        """Forget what was collected, and return of how many photos no `switch` made use."""
         with self._engine.begin() as connection:
-            _clear(connection)
+            return _clear(connection)
+
+    def clear_used(self) -> None:
+        """Forget what a `switch` made use of, if it was cut off before `clear`."""
+        with self._engine.begin() as connection:
+            if connection.scalar(_STAGED) is None:
+                _clear(connection)
 
     def boxes(self, table: sa.Table) -> dict[str, dict[str, Box]]:
         """The boxes in `faces` or `staged_faces`: by photo id, then by face id."""
@@ -93,6 +104,7 @@ class Staging:
         with self._engine.begin() as connection:
             set_meta(connection, "index", "behind")
             set_meta(connection, "bound", json.dumps(bound._asdict()))
+            connection.execute(sa.delete(meta).where(meta.c.key == "staged"))
             connection.execute(sa.delete(faces))
             connection.execute(sa.insert(faces).from_select(faces.c.keys(), sa.select(staged_faces)))
             made = {"status": staged_photos.c.status, "faces": staged_photos.c.faces}
@@ -103,7 +115,10 @@ class Staging:
                 connection.execute(sa.update(photos).values(values).where(photos.c.photo_id.in_(chunk), good))
 
 
-def _clear(connection: sa.Connection) -> None:
+def _clear(connection: sa.Connection) -> int:
+    unused = connection.scalar(_STAGED) is not None
+    count = int(connection.scalar(sa.select(sa.func.count()).select_from(staged_photos)) or 0) if unused else 0
     for table in (staged_photos, staged_faces):
         connection.execute(sa.delete(table))
     connection.execute(sa.delete(meta).where(meta.c.key == "staged"))
+    return count

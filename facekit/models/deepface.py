@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facekit.models.alignment import align_box
-from facekit.models.device import side_by_side
+from facekit.models.device import batch_size, side_by_side
 from facekit.models.packaged import PackagedNetwork
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ ARCFACE = PackagedNetwork(
     (4, 112, 112, 3),
 )
 
-# On a CPU as for SFace: more faces in one run only wait for the slower core. A GPU is filled by more.
-_BATCH = {"cpu": 4}
-_GPU_BATCH = 64
+_BATCH = 4  # as for SFace: more faces in one run only wait for the slower core
 
 
 class DeepFaceEmbedder:
@@ -92,7 +90,7 @@ class DeepFaceEmbedder:
                 f"aligned faces are an array uint8 (N, {side}, {side}, 3), RGB; this one is {faces.dtype} {faces.shape}"
             )
             raise ValueError(message)
-        size = _BATCH.get(self.device, _GPU_BATCH)
+        size = batch_size(_BATCH, self.device)
         batches = (faces[start : start + size] for start in range(0, len(faces), size))
         parts = list(side_by_side(self._run, batches, self.device))
         vectors = np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from facekit.errors import DeviceError, FacekitError, WeightsError
+from facekit.models.device import choose_tensorflow_device
 from facekit.models.engines import check_engine, open_graph
-from facekit.models.weights import UrlSource, WeightFile, fetch, verify
+from facekit.models.weights import UrlSource, WeightFile, fetch, forget, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,28 +83,34 @@ class PackagedNetwork:
         file = self.file(engine)
         path = fetch(file)
         if file.name.endswith(".h5"):
-            return self._open_in_tensorflow(path, device)
+            return self._open_in_tensorflow(file, path, device)
         try:
             return open_graph(path.read_bytes(), self.sample, device=device, engine=engine)
-        except FacekitError:
+        except (FacekitError, ImportError):
             raise
         except Exception as error:  # what the engines raise at a file that is no graph has nothing else in common
+            forget(file)
             message = f"{path} is not a network that can be opened: {str(error).splitlines()[0]}"
             remedy = "Delete it and fetch it again with `facekit models fetch`, or use another engine."
             raise WeightsError(message, remedy) from error
 
-    def _open_in_tensorflow(self, path: Path, device: str) -> Network:
-        if find_spec(self.package) is None:
-            message = f"The package {self.package} is not installed; it builds {self.stem} for TensorFlow."
-            raise DeviceError(message, "Run `pip install 'facekit[tensorflow]'`, or use engine='onnxruntime'.")
-        from facekit.models.engines.keras import KerasNetwork, prepare_tensorflow
+    def _open_in_tensorflow(self, file: WeightFile, path: Path, device: str) -> Network:
+        from facekit.models.engines.keras import KerasNetwork, on, prepare_tensorflow
 
-        prepare_tensorflow()
-        module, function = self.builder
-        with _loading, _weights_at(path, self.package):
+        try:
+            prepare_tensorflow()
+            module, function = self.builder
+            build = getattr(import_module(module), function)
+        except ImportError as error:
+            message = f"{self.stem} can't be opened in TensorFlow: the package {error.name} is not installed."
+            raise DeviceError(
+                message, "Run `pip install 'facekit[tensorflow]'`, or use engine='onnxruntime'."
+            ) from error
+        with _loading, _weights_at(path, self.package), on(choose_tensorflow_device(device)):
             try:
-                model = getattr(import_module(module), function)()
+                model = build()
             except (OSError, ValueError) as error:  # what h5py and the packages raise at a file that is no weights file
+                forget(file)
                 message = f"{path} does not hold the weights of {self.stem}: {str(error).splitlines()[0]}"
                 raise WeightsError(message, "Delete it, and fetch it again with `facekit models fetch`.") from error
         return KerasNetwork(model, device)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache
+from importlib.util import find_spec
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from facekit.errors import FacekitError
 from facekit.models import deepface, retinaface, sface, yunet
+from facekit.models.engines import check_where
 from facekit.models.weights import verify
 
 if TYPE_CHECKING:
@@ -63,6 +66,8 @@ class ModelInfo:
     cluster_distance: float = float("nan")
     threshold_source: str = ""
 
+
+_opening = RLock()
 
 _DEEPFACE = "https://github.com/serengil/deepface/tree/master/benchmarks: 1,000 pairs, found with retinaface"
 
@@ -203,6 +208,33 @@ def model_info(name: str) -> ModelInfo:
     return MODELS[name]
 
 
+def model_for(name: str, task: Literal["detection", "embedding"]) -> ModelInfo:
+    """Look up a model for a task.
+
+    Parameters
+    ----------
+    name : str
+        One of `MODELS`.
+    task : {"detection", "embedding"}
+        What it is to do.
+
+    Returns
+    -------
+    ModelInfo
+
+    Raises
+    ------
+    FacekitError
+        If there is no such model, or it does something else; the message lists those that there are.
+    """
+    info = model_info(name)
+    if info.task != task:
+        message = f"{name!r} is a model for {info.task}, not for {task}."
+        fitting = ", ".join(other.name for other in MODELS.values() if other.task == task)
+        raise FacekitError(message, f"Models for {task}: {fitting}.")
+    return info
+
+
 def models_table() -> list[dict[str, Any]]:
     """List the models with their facts, and whether their weights are on this machine.
 
@@ -224,15 +256,24 @@ def default_models() -> tuple[str, str, str]:
     reason : str
         Why, in one line.
     """
-    missing = [name for name in PREFERRED if verify(MODELS[name].file("auto")) != "ok"]
+    missing = [name for name in PREFERRED if not _usable(MODELS[name])]
     if not missing:
         return *PREFERRED, "their weights are on this machine"
     fetch = f"facekit models fetch {' '.join(missing)}"
     return *EMBEDDED, f"the weights of {' and '.join(missing)} are not on this machine (`{fetch}` brings them)"
 
 
+def _usable(info: ModelInfo) -> bool:
+    """Whether the weights are here, and what reads them."""
+    file = info.file("auto")
+    readers = () if file.name.endswith(".onnx") else ("tensorflow", "tf_keras", "deepface", "retinaface")
+    return verify(file) == "ok" and all(find_spec(package) for package in readers)
+
+
 def load_detector(name: str = "yunet", *, device: str = "auto", engine: str = "auto", **options: object) -> Detector:
-    """Open a detector, fetching its weights first where needed. The same call gives the same open model.
+    """Open a detector, fetching its weights first where needed.
+
+    The same call gives the same open model, unless its detail is a number.
 
     Parameters
     ----------
@@ -260,7 +301,7 @@ def load_detector(name: str = "yunet", *, device: str = "auto", engine: str = "a
     TypeError
         If the model has no such option.
     """
-    return cast("Detector", _load(_named(name, "detection"), device, engine, tuple(sorted(options.items()))))
+    return cast("Detector", _load(model_for(name, "detection").name, device, engine, options))
 
 
 def load_embedder(name: str = "sface", *, device: str = "auto", engine: str = "auto") -> Embedder:
@@ -286,21 +327,20 @@ def load_embedder(name: str = "sface", *, device: str = "auto", engine: str = "a
     DeviceError
         If the device or the engine is not on this machine, or unfit for the model.
     """
-    return cast("Embedder", _load(_named(name, "embedding"), device, engine, ()))
+    return cast("Embedder", _load(model_for(name, "embedding").name, device, engine, {}))
+
+
+def _load(name: str, device: str, engine: str, options: dict[str, Any]) -> Detector | Embedder:
+    check_where(device, engine)
+    with _opening:  # threads that ask at once get the same model
+        if isinstance(options.get("detail"), int):  # there are as many of them as numbers: these are not kept open
+            return MODELS[name].load(device=device, engine=engine, **options)
+        return _kept(name, device, engine, tuple(sorted(options.items())))
 
 
 @cache
-def _load(name: str, device: str, engine: str, options: tuple[tuple[str, Any], ...]) -> Detector | Embedder:
+def _kept(name: str, device: str, engine: str, options: tuple[tuple[str, Any], ...]) -> Detector | Embedder:
     return MODELS[name].load(device=device, engine=engine, **dict(options))
-
-
-def _named(name: str, task: str) -> str:
-    info = model_info(name)
-    if info.task != task:
-        message = f"{name!r} is a model for {info.task}, not for {task}."
-        fitting = ", ".join(other.name for other in MODELS.values() if other.task == task)
-        raise FacekitError(message, f"Models for {task}: {fitting}.")
-    return name
 
 
 def _row(info: ModelInfo) -> dict[str, Any]:

@@ -40,8 +40,8 @@ STRIDES = (32, 16, 8)
 ANCHORS = {32: (512, 256), 16: (128, 64), 8: (32, 16)}
 _CENTRE = 7.5
 
-# More candidates than any photo has faces: what is beyond is noise, and would only take time.
-_CANDIDATES = 5000
+# More than any photo shows: what is beyond is noise, and would only take time.
+_MOST_FACES = 5000
 # exp(8) times the largest anchor is more than any image; beyond, float32 overflows.
 _LARGEST_EXPONENT = 8.0
 
@@ -51,7 +51,7 @@ SCALES = Scales(
     enlarged=480,  # as for YuNet, and not to 1024 as the package does: four times the work for a portrait of LFW
     largest=512,  # the largest anchor
     step=8,
-    tile=2176,
+    tile=2176,  # the network takes about 220 bytes a pixel: a gigabyte for a whole tile
     stride=1,  # the network takes any size, and padding would change what it sees at the edge
 )
 
@@ -84,8 +84,8 @@ class RetinaFace(TiledDetector):
         return [Detections(boxes[own], landmarks[own], scores[own]) for own in found]
 
     def _distinct(self, faces: Detections) -> Detections:
-        best = np.argsort(-faces.scores, kind="stable")[:_CANDIDATES]
-        return faces[best[distinct_boxes(faces.boxes[best], NMS_THRESHOLD)]]
+        best = np.argsort(-faces.scores, kind="stable")
+        return faces[best[distinct_boxes(faces.boxes[best], NMS_THRESHOLD, _MOST_FACES)]]
 
 
 def load(*, device: str = "auto", engine: str = "auto", detail: Detail = "normal") -> RetinaFace:
@@ -112,7 +112,7 @@ def load(*, device: str = "auto", engine: str = "auto", detail: Detail = "normal
     return RetinaFace(NETWORK.open(device, engine), detail=detail)
 
 
-def distinct_boxes(boxes: FloatArray, threshold: float) -> npt.NDArray[np.intp]:
+def distinct_boxes(boxes: FloatArray, threshold: float, at_most: int) -> npt.NDArray[np.intp]:
     """Leave out boxes that overlap a better one: non-maximum suppression, as the package's ``cpu_nms`` does it.
 
     Parameters
@@ -121,6 +121,8 @@ def distinct_boxes(boxes: FloatArray, threshold: float) -> npt.NDArray[np.intp]:
         ``x, y, width, height`` in whole pixels' places: a box from 0 to 9 is ten pixels wide. The best comes first.
     threshold : float
         Intersection over union from which on two boxes are the same face.
+    at_most : int
+        How many boxes are kept; the time grows with it.
 
     Returns
     -------
@@ -130,9 +132,9 @@ def distinct_boxes(boxes: FloatArray, threshold: float) -> npt.NDArray[np.intp]:
     left, top = boxes[:, 0], boxes[:, 1]
     right, bottom = left + boxes[:, 2], top + boxes[:, 3]
     areas = (boxes[:, 2] + 1) * (boxes[:, 3] + 1)
-    kept = []
+    kept: list[np.intp] = []
     rest = np.arange(len(boxes))
-    while len(rest):
+    while len(rest) and len(kept) < at_most:
         best, rest = rest[0], rest[1:]
         kept.append(best)
         width = np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest]) + 1

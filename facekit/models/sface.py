@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facekit.models.alignment import align
-from facekit.models.device import side_by_side
+from facekit.models.device import batch_size, side_by_side
 from facekit.models.engines import open_graph
 from facekit.models.fold import folded
 from facekit.models.weights import UrlSource, WeightFile, WheelSource
@@ -89,10 +89,11 @@ class SFace:
         if faces.dtype != np.uint8 or faces.shape[1:] != (self.input_size, self.input_size, 3):
             message = f"aligned faces are an array uint8 (N, 112, 112, 3), RGB; this one is {faces.dtype} {faces.shape}"
             raise ValueError(message)
-        batches = (faces[start : start + _BATCH] for start in range(0, len(faces), _BATCH))
+        size = batch_size(_BATCH, self.device)
+        batches = (faces[start : start + size] for start in range(0, len(faces), size))
         vectors = np.zeros((len(faces), self.dimension), np.float32)
         for number, part in enumerate(side_by_side(self._run, batches, self.device)):
-            vectors[number * _BATCH : number * _BATCH + len(part)] = part
+            vectors[number * size : number * size + len(part)] = part
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         np.divide(vectors, lengths, out=vectors, where=lengths > 0)
         return vectors

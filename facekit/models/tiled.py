@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from facekit.models.device import side_by_side
+from facekit.models.device import batch_size, side_by_side
 from facekit.models.passes import plan_levels
 from facekit.types import SMALLEST_LOOK, Detections
 
@@ -45,7 +45,7 @@ class TiledDetector(ABC):
     usual_closer_sides: tuple[int, ...] = ()
     small_face: float = 0
     batch_pixels: int
-    """Pixels given to the network in one run; this bounds memory."""
+    """Pixels given to the network in one run on a CPU; this bounds memory."""
 
     def __init__(self, network: Network, *, detail: Detail = "normal") -> None:
         if detail not in ("normal", "fine") and not (isinstance(detail, int) and detail >= SMALLEST_LOOK):
@@ -115,6 +115,7 @@ class TiledDetector(ABC):
 
     def _batches(self, images: Sequence[Image], plans: Sequence[Sequence[Level]]) -> Iterator[list[_Work]]:
         """Group the tiles of all levels of all images by size, a bounded number of pixels at a time."""
+        most = batch_size(self.batch_pixels, self.device)
         waiting: dict[tuple[int, ...], list[_Work]] = defaultdict(list)
         for i, (image, levels) in enumerate(zip(images, plans, strict=True)):
             for k, level in enumerate(levels):
@@ -125,7 +126,7 @@ class TiledDetector(ABC):
                         picture = self._padded(part)
                         group = waiting[picture.shape]
                         group.append((i, k, column, row, picture))
-                        if len(group) * picture.shape[0] * picture.shape[1] >= self.batch_pixels:
+                        if len(group) * picture.shape[0] * picture.shape[1] >= most:
                             yield waiting.pop(picture.shape)
         yield from waiting.values()
 

@@ -31,6 +31,7 @@ from facekit.errors import WeightsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from http.client import HTTPResponse
 
 Progress: TypeAlias = "Callable[[int, int], None]"
 """Called with the bytes fetched so far and the bytes in all."""
@@ -64,9 +65,24 @@ class UrlSource:
         try:
             response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)  # noqa: S310
         except urllib.error.HTTPError as error:
-            if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                partial.unlink(missing_ok=True)  # it is whole already, or wrong
-            raise
+            if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise
+            if error.headers.get("Content-Range") != f"bytes */{done}":
+                partial.unlink(missing_ok=True)
+                raise
+            response = None  # it is whole already
+        if response is not None:
+            self._receive(response, partial, state, done, file, progress)
+        with partial.open("rb") as part:
+            shutil.copyfileobj(part, target, _CHUNK)
+        partial.unlink()
+        state.unlink()
+
+    @staticmethod
+    def _receive(
+        response: HTTPResponse, partial: Path, state: Path, done: int, file: WeightFile, progress: Progress
+    ) -> None:
+        """Add what comes to the partial file; OSError if that is too much or too little."""
         with response:
             if response.status != HTTPStatus.PARTIAL_CONTENT:
                 done = 0
@@ -86,10 +102,6 @@ class UrlSource:
                 f"the connection broke off after {done} of {total} bytes; fetch it again, and it goes on from there"
             )
             raise OSError(message)
-        with partial.open("rb") as part:
-            shutil.copyfileobj(part, target, _CHUNK)
-        partial.unlink()
-        state.unlink()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +193,10 @@ def verify(file: WeightFile) -> Literal["ok", "missing", "wrong hash"]:
     -------
     {"ok", "missing", "wrong hash"}
     """
-    found = [path for path in _places(file) if path.is_file()]
+    found = [_sha256(path) for path in _places(file) if path.is_file()]
     if not found:
         return "missing"
-    return "ok" if _sha256(found[0]) == (_expected(file) or _sha256(found[0])) else "wrong hash"
+    return "ok" if (_expected(file) or found[0]) in found else "wrong hash"
 
 
 def locate(file: WeightFile) -> Path | None:
@@ -347,15 +359,25 @@ def _remembered() -> dict[str, str]:
         return {}
 
 
-def _remember(file: WeightFile, digest: str) -> None:
-    """Write down the hash of a file that is met for the first time."""
+def _remember(file: WeightFile, digest: str | None) -> None:
+    """Write down the hash of a file that is met for the first time; None forgets it."""
+    from filelock import FileLock
     from loguru import logger
 
     try:
-        with atomic_file(_hashes()) as target:
-            target.write(json.dumps(_remembered() | {file.name: digest}, indent=1).encode())
+        with FileLock(_unfinished() / "hashes.lock"):
+            known = _remembered() | ({file.name: digest} if digest else {})
+            if digest is None:
+                known.pop(file.name, None)
+            with atomic_file(_hashes()) as target:
+                target.write(json.dumps(known, indent=1).encode())
     except OSError as error:  # a read-only cache
         logger.warning("The SHA-256 of {} ({}) could not be written down: {}", file.name, digest, error)
+
+
+def forget(file: WeightFile) -> None:
+    """A file turned out to be no model: another one may be the first."""
+    _remember(file, None)
 
 
 def _not_as_before(file: WeightFile) -> str:

@@ -35,7 +35,7 @@ _RIGHTS: dict[str, str] = {
     "read": "See photos, faces, thumbnails and numbers.",
     "search": "Search for a person.",
     "export": "Take tables away as files.",
-    "ingest": "Bring photos in, remove them, and follow the jobs.",
+    "ingest": "Bring photos in, remove them, follow the jobs, and set the similarity that searches take.",
     "metrics": "Read the service's metrics.",
     "admin": "Manage the users, change the models, and see whether the service is well.",
 }

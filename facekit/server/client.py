@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from facekit.hits import Hits
     from facekit.images import Limits
     from facekit.ingest import IngestReport, Progress
-    from facekit.reembed import ReembedReport
+    from facekit.reembed_report import ReembedReport
     from facekit.search import ImageSource
     from facekit.types import Detail, FloatArray, TableName
 
@@ -186,9 +186,15 @@ class RemoteLibrary(Library):
         """See `Library.search_similarity`."""
         return self._info.search_similarity  # asked for each time: somebody else may have set another
 
-    def set_search_similarity(self, value: float | None) -> None:
+    @property
+    def embedder_in_use(self) -> str:
+        """See `Library.embedder_in_use`."""
+        now = self._info
+        return f"{now.embedder} {now.embedder_version}"
+
+    def set_search_similarity(self, value: float | None, *, embedder: str | None = None) -> None:
         """See `Library.set_search_similarity`."""
-        body = {"value": None if value is None else checked_similarity(value)}
+        body = {"value": None if value is None else checked_similarity(value), "embedder": embedder}
         self._send("PUT", "/api/v1/search/similarity", json=body)
 
     def ingest(
@@ -218,18 +224,16 @@ class RemoteLibrary(Library):
         embedder: str | None = None,
         *,
         progress: Progress = True,
+        detail: Detail = "normal",
         stop: Event | None = None,
         skip_unreadable: bool = False,
     ) -> ReembedReport:
         """See `Library.reembed`. The service goes on when this is cut off."""
         from facekit.server.follow import follow_reembed
 
-        body = {"detector": detector, "embedder": embedder, "skip_unreadable": skip_unreadable}
+        body = {"detector": detector, "embedder": embedder, "detail": detail, "skip_unreadable": skip_unreadable}
         job = self._send("POST", "/api/v1/library/reembed", json=body).json()
-        try:
-            return follow_reembed(self, job["job_id"], progress, stop or Event())
-        finally:
-            self.__dict__.pop("_info", None)  # it names the models
+        return follow_reembed(self, job["job_id"], progress, stop or Event())
 
     def running_ingest(self) -> str | None:
         """The id of the ingest that the service works on or will next, or None."""

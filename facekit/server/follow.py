@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from facekit.errors import ServiceError
 from facekit.ingest import Failure, IngestReport, show_progress
-from facekit.reembed import ReembedReport
+from facekit.reembed_report import ReembedReport
 from facekit.types import Status
 
 if TYPE_CHECKING:
@@ -39,8 +39,10 @@ def follow(library: RemoteLibrary, job_ids: Sequence[str], progress: Progress, s
 def follow_reembed(library: RemoteLibrary, job_id: str, progress: Progress, stop: Event) -> ReembedReport:
     """Wait for a change of models. Ctrl-C, and ``stop``, cancel it."""
     job = _until_ended(library, job_id, progress, stop, "reembed")
-    if job["report"] is None:
-        return ReembedReport(stopped=True)
+    if job["report"] is None:  # it was cancelled before it began
+        now = library.stats()
+        models = f"{now['detector']} + {now['embedder']}"
+        return ReembedReport(models, models, stopped=True)
     return ReembedReport.from_dict(job["report"])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi import Path as InPath
@@ -14,12 +14,11 @@ from pydantic import BaseModel, Field
 from facekit.errors import FacekitError
 from facekit.server.access import access_of, credential_of, needs
 from facekit.server.accounts import Identity
-from facekit.server.jobs import Job, ModelChange
+from facekit.server.jobs import Job, Look, ModelChange
 from facekit.server.limits import StrictRoute
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.settings import settings_of
-from facekit.types import SMALLEST_LOOK
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=StrictRoute)
 Editor = Annotated[Identity, Depends(needs("ingest"))]
@@ -34,7 +33,7 @@ class FolderToIngest(BaseModel):
     """A folder on the service's machine."""
 
     path: str = Field(min_length=1, max_length=4096, description="Absolute, and under a root that the service allows.")
-    detail: Literal["normal", "fine"] | Annotated[int, Field(ge=SMALLEST_LOOK, le=2**15)] = Field(
+    detail: Look = Field(
         "normal", description="How closely to look: normal, fine, or the longest side in pixels that is looked at."
     )
 

@@ -8,22 +8,23 @@ from enum import StrEnum
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from uuid import uuid4
 
 import sqlalchemy as sa
 from loguru import logger
+from pydantic import Field
 
 from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
 from facekit.ingest import IngestReport
+from facekit.reembed_report import ReembedReport
 from facekit.server.store import metadata
-from facekit.types import Detail  # noqa: TC001 - FastAPI reads the annotations
+from facekit.types import SMALLEST_LOOK, Detail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from facekit.local import LocalLibrary
-    from facekit.reembed import ReembedReport
     from facekit.server.store import ServiceStore
 
 _WRITE_SECONDS = 1.0  # how often the progress of a job is written down
@@ -53,6 +54,8 @@ _ADDED = ("kind", "models")  # columns that the database of an older service doe
 
 
 JobKind: TypeAlias = Literal["ingest", "reembed"]
+Look: TypeAlias = Literal["normal", "fine"] | Annotated[int, Field(ge=SMALLEST_LOOK, le=2**15)]
+"""A `facekit.types.Detail` that somebody asks for."""
 
 
 class JobState(StrEnum):
@@ -74,6 +77,7 @@ class ModelChange:
 
     detector: str | None = None
     embedder: str | None = None
+    detail: Look = "normal"
     skip_unreadable: bool = False
 
 
@@ -305,7 +309,8 @@ class Jobs:
                 return self._library.ingest(job.path, progress=progress, detail=job.detail, stop=stop)
             except LibraryBusyError:  # photos are being removed, which takes seconds
                 if stop.wait(_WRITE_SECONDS):
-                    return IngestReport(stopped=True)
+                    now = self._library.settings.words
+                    return IngestReport(stopped=True) if job.models is None else ReembedReport(now, now, stopped=True)
 
     def _document(self, report: IngestReport | ReembedReport) -> dict[str, Any]:
         if not isinstance(report, IngestReport):

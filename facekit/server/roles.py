@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal, TypeAlias, get_args
 
 Scope: TypeAlias = Literal["read", "search", "export", "ingest", "metrics", "admin"]
-"""What a request needs: to see photos, search, export, bring in and remove, be measured, manage users and models."""
+"""What a request needs: to see photos; search; export; bring in, remove, and set the similarity of searches; read
+the metrics; manage users and models."""
 
 Role: TypeAlias = Literal["viewer", "editor", "admin"]
 """What a user is."""

@@ -84,12 +84,23 @@ class SearchSimilarity(BaseModel):
     value: float | None = Field(ge=-1, le=1, description="Cosine similarity; null takes the embedder's own again.")
 
 
-@router.put("/similarity", responses={409: {"model": Refusal, "description": "The library is being changed."}})
+class MeasuredSimilarity(SearchSimilarity):
+    """A similarity with the embedder that it was measured with."""
+
+    embedder: str | None = Field(
+        None, max_length=256, description='Name and version, "sface 1": refused if the library has another by now.'
+    )
+
+
+@router.put(
+    "/similarity",
+    responses={409: {"model": Refusal, "description": "The library is being changed, or has another embedder."}},
+)
 def set_similarity(
-    service: ServiceOf, me: Annotated[Identity, Depends(needs("ingest"))], body: SearchSimilarity
+    service: ServiceOf, me: Annotated[Identity, Depends(needs("ingest"))], body: MeasuredSimilarity
 ) -> SearchSimilarity:
     """Set the similarity from which a face counts in a search that names none; the answer says what counts now."""
-    service.library.set_search_similarity(body.value)
+    service.library.set_search_similarity(body.value, embedder=body.embedder)
     now = service.library.search_similarity
     logger.info("{} set the similarity of searches to {}", me.name, now)
     return SearchSimilarity(value=now)

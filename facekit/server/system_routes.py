@@ -47,7 +47,14 @@ def info(service: ServiceOf, me: Reader) -> ServiceInfo:
     library = service.library
     settings = library.settings
     place = library.place if me.kind in {"owner", "local"} else None
-    return ServiceInfo(__version__, settings.detector, settings.embedder, library.search_similarity, place)
+    return ServiceInfo(
+        version=__version__,
+        detector=settings.detector,
+        embedder=settings.embedder,
+        embedder_version=settings.embedder_version,
+        search_similarity=settings.search_similarity,
+        library=place,
+    )
 
 
 @router.get("/api/v1/stats", tags=["library"])

@@ -26,6 +26,7 @@ class ServiceInfo:
     version: str
     detector: str
     embedder: str
+    embedder_version: str
     search_similarity: float
     library: str | None = None
 

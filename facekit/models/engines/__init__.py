@@ -52,6 +52,14 @@ def check_engine(engine: str) -> None:
         raise DeviceError(message, f"Run `pip install 'facekit[{extra}]'`, or use engine='auto'.")
 
 
+def check_where(device: str, engine: str) -> None:
+    """Refuse a device or an engine that is unknown or not there, before anything is fetched. Raises DeviceError."""
+    check_device(device)
+    check_engine(engine)
+    if device != "auto" and engine != "tensorflow":  # TensorFlow takes seconds to say what it has
+        choose_providers(device)
+
+
 def open_graph(graph: bytes, sample: tuple[int, ...], *, device: str = "auto", engine: str = "auto") -> Network:
     """Open an ONNX graph.
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facekit.errors import DeviceError
-from facekit.models.device import choose_tensorflow_device
+from facekit.models.device import AT_ONCE, choose_tensorflow_device, threads_each
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from facekit.types import FloatArray
 
 
@@ -22,16 +25,34 @@ def prepare_tensorflow() -> None:
     ------
     DeviceError
         If TensorFlow was loaded with the new Keras before: it can't have both.
+    ImportError
+        If TensorFlow or the old Keras is not installed.
     """
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
+    import tf_keras  # noqa: F401 - the old Keras is a package of its own
 
+    with suppress(RuntimeError):  # it runs already, with what it was given
+        # Several runs go side by side: the cores are shared, as with the other engines.
+        tf.config.threading.set_intra_op_parallelism_threads(threads_each())
+        tf.config.threading.set_inter_op_parallelism_threads(AT_ONCE)
+        for gpu in tf.config.list_physical_devices("GPU"):  # by default it takes all their memory
+            tf.config.experimental.set_memory_growth(gpu, True)  # noqa: FBT003 - TensorFlow's signature
     # What the packages will import; TensorFlow decides which Keras that is when it is loaded itself.
     if not import_module("tensorflow.keras.models").Model.__module__.startswith("tf_keras"):
         message = "TensorFlow was loaded with Keras 3 in this process; retina-face and deepface need the old one."
         raise DeviceError(message, "Start Python anew with TF_USE_LEGACY_KERAS=1, or use engine='onnxruntime'.")
     tf.get_logger().setLevel("ERROR")
+
+
+@contextmanager
+def on(device: str) -> Iterator[None]:
+    """Whatever TensorFlow makes or computes inside, it does on this device, "cpu" or "cuda"."""
+    import tensorflow as tf
+
+    with tf.device("/GPU:0" if device == "cuda" else "/CPU:0"):
+        yield
 
 
 class KerasNetwork:
@@ -56,8 +77,7 @@ class KerasNetwork:
         import tensorflow as tf
 
         self.device = choose_tensorflow_device(device)
-        self._place = "/GPU:0" if self.device == "cuda" else "/CPU:0"
-        self.provider = f"TensorFlow {tf.__version__}, {self._place[1:4]}"
+        self.provider = f"TensorFlow {tf.__version__}, {'GPU' if self.device == 'cuda' else 'CPU'}"
         shape = [None, *model.inputs[0].shape[1:]]
         # Traced once for every size: calling the model itself would run operation by operation.
         self._function = tf.function(
@@ -69,6 +89,6 @@ class KerasNetwork:
         """Give a batch to the network; return the outputs in their order."""
         import tensorflow as tf
 
-        with tf.device(self._place):
+        with on(self.device):
             values = self._function(tf.constant(batch, tf.float32))
         return [np.asarray(value) for value in (values if isinstance(values, list | tuple) else [values])]

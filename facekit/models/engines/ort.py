@@ -26,6 +26,11 @@ _OPTIONS = {
 }
 
 
+_REMEDIES = {
+    PROVIDERS["cuda"]: "Install the CUDA and cuDNN libraries that it needs: `pip install onnxruntime-gpu[cuda,cudnn]`."
+}
+
+
 class OrtNetwork:
     """A graph in ONNX Runtime.
 
@@ -69,12 +74,18 @@ def _open(graph: bytes, device: str) -> onnxruntime.InferenceSession:
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = threads_each()
     chosen = [(provider, _OPTIONS.get(provider, {})) for provider in providers]
-    session = onnxruntime.InferenceSession(graph, options, providers=chosen)
+    try:
+        # Its own fallback goes on with the CPU when a run fails, and tells standard output only.
+        session = onnxruntime.InferenceSession(graph, options, providers=chosen, enable_fallback=0)
+    except Exception:
+        if providers[0] == PROVIDERS["cpu"]:
+            raise
+        # A provider that does not start may raise; whether it is to blame, the CPU tells.
+        session = onnxruntime.InferenceSession(graph, options, providers=[PROVIDERS["cpu"]])
     taken = session.get_providers()[0]
     if taken != providers[0]:
         message = f"{providers[0]} is installed but does not start, so ONNX Runtime took {taken}."
         if device != "auto":
-            remedy = "Install the CUDA and cuDNN libraries that it needs: `pip install onnxruntime-gpu[cuda,cudnn]`."
-            raise DeviceError(message, remedy)
+            raise DeviceError(message, _REMEDIES.get(providers[0], "Use device='cpu'."))
         logger.warning(message)
     return session
