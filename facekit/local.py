@@ -182,10 +182,8 @@ class LocalLibrary(Library):
         """See `Library.reembed`."""
         self._alive()
         with self._changing("A change of models"):
-            names = (detector, embedder)
-            run = Reembed(
-                self._catalog, self.folder, self._models, *names, detail=detail, stop=stop, skip=skip_unreadable
-            )
+            made = (self._catalog, self.folder, self._models)
+            run = Reembed(*made, detector, embedder, detail=detail, stop=stop, skip=skip_unreadable)
             return run.run(progress)
 
     @contextmanager

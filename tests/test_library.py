@@ -275,9 +275,9 @@ def test_doctor_holds_up_a_change_of_models_for_the_index_only(
     users: list[int] = []
 
     def watched(check: Callable[..., object]) -> Callable[..., object]:
-        def look(*arguments: object) -> object:
+        def look(*arguments: object, **named: object) -> object:
             users.append(demo_library._models._users)
-            return check(*arguments)
+            return check(*arguments, **named)
 
         return look
 

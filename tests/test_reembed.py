@@ -631,7 +631,7 @@ def test_a_change_that_is_cancelled_while_it_waits_has_a_report(library: LocalLi
         with client.app.state.service.library._changing("A test"):
             job_id = client.post("/api/v1/library/reembed", json={"embedder": "short"}).json()["job_id"]
             while client.get(f"/api/v1/jobs/{job_id}").json()["state"] == "queued":
-                time.sleep(0.01)
+                time.sleep(0.1)
             client.post(f"/api/v1/jobs/{job_id}/cancel")
             job = wait_for(client, job_id)
         assert job["state"] == "cancelled"
