@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnxruntime
-import openvino
 import pytest
 from loguru import logger
 
@@ -18,7 +19,7 @@ from facekit.images import read_image
 from facekit.models import registry, sface, yunet
 from facekit.models.engines import open_graph, race
 from facekit.models.engines.keras import prepare_tensorflow
-from facekit.models.engines.vino import OpenVinoNetwork
+from facekit.models.engines.vino import OpenVinoNetwork, core
 from facekit.models.fold import folded
 from facekit.models.registry import default_models, load_detector, load_embedder
 from facekit.models.weights import cache_folder
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from facekit.models.packaged import PackagedNetwork
 
 HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
-HAS_BFLOAT16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+HAS_BFLOAT16 = "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def test_onnx_runtime_and_openvino_see_the_same_faces_and_give_the_same_vectors(demo_photos: DemoPhotos) -> None:
@@ -239,3 +240,19 @@ def test_an_open_library_does_not_change_its_device_silently(tmp_path: Path) -> 
             fk.open(tmp_path / "faces", device="cuda")
         with pytest.raises(LibraryError, match="openvino"):
             fk.open(tmp_path / "faces", engine="openvino")
+
+
+def test_openvino_tells_nobody_that_it_is_used() -> None:
+    program = """
+import sys, time
+seen = []
+asked = {"socket.connect", "socket.getaddrinfo", "os.fork"}
+sys.addaudithook(lambda event, _: seen.append(event) if event in asked else None)
+from facekit.models.registry import load_embedder
+import numpy as np
+load_embedder("sface", device="cpu", engine="openvino").embed(np.zeros((1, 112, 112, 3), np.uint8))
+time.sleep(1)  # OpenVINO would report from a thread
+assert not seen, seen
+assert not [name for name, module in sys.modules.items() if name.startswith("openvino_telemetry") and module]
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

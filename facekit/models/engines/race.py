@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from importlib.metadata import version
 from math import inf
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -44,14 +45,13 @@ def faster(graph: bytes, sample: tuple[int, ...]) -> str:
         that file to have it measured anew. Another version of an engine, or another processor, is measured anew.
     """
     import onnxruntime
-    import openvino
     from loguru import logger
 
-    from facekit.models.engines.vino import OpenVinoNetwork, _core
+    from facekit.models.engines.vino import OpenVinoNetwork, core
 
     place = cache_folder() / "engines.json"
-    processor = _core().get_property("CPU", "FULL_DEVICE_NAME").strip()
-    engines = f"onnxruntime-{onnxruntime.__version__}+openvino-{openvino.__version__}"
+    processor = core().get_property("CPU", "FULL_DEVICE_NAME").strip()
+    engines = f"onnxruntime-{onnxruntime.__version__}+openvino-{version('openvino')}"
     key = f"{hashlib.sha256(graph).hexdigest()[:16]} {list(sample)} {processor} {engines}"
     known = _read(place)
     if key not in known:
