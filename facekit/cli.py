@@ -16,6 +16,7 @@ import typer
 
 from facekit.calibrate_cli import calibrate
 from facekit.errors import FacekitError
+from facekit.logs import quiet_console
 from facekit.measure_cli import bench, evaluate_app
 from facekit.models_cli import models_app
 from facekit.terminal import (
@@ -69,6 +70,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # names of photos may hold what the terminal's encoding does not
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
+    quiet_console()
     try:
         app()
     except FacekitError as error:

@@ -24,8 +24,17 @@ def list_models(as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    names = ["name", "task", "dimension", "input_size", "megabytes", "present", "search_similarity", "cluster_distance"]
-    print_table(names, [[row[name] for name in names] for row in rows])
+    names = {
+        "name": "name",
+        "task": "task",
+        "dimension": "numbers",
+        "input_size": "input",
+        "megabytes": "MB",
+        "search_similarity": "search",
+        "cluster_distance": "cluster",
+    }
+    cells = [[row[name] for name in names] + ["yes" if row["present"] else "no"] for row in rows]
+    print_table([*names.values(), "here"], cells)
     for row in rows:
         lines = [f"licence: {row['licence']}", f"accuracy: {row['accuracy']} ({row['accuracy_source']})"]
         lines += [f"thresholds: {row['threshold_source']}"] if row["threshold_source"] else []
