@@ -45,7 +45,7 @@ def more_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, info in other_models.models().items():
         monkeypatch.setitem(registry.MODELS, name, info)
     yield
-    registry._load.cache_clear()
+    registry._kept.cache_clear()
 
 
 @pytest.fixture
@@ -358,7 +358,7 @@ def test_a_library_of_an_older_version_opens_and_can_be_made_anew(
     library.close()
     newer = replace(registry.MODELS["sface"], version="2", load=registry.MODELS["turned"].load)
     monkeypatch.setitem(registry.MODELS, "sface", newer)
-    registry._load.cache_clear()
+    registry._kept.cache_clear()
     with fk.open(library.folder) as old:
         assert len(old.photos()) == 25
         for refused in (lambda: old.search(demo_photos.probe), lambda: old.ingest(demo_photos.folder)):
