@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facekit.models.alignment import align_box
-from facekit.models.device import batch_size, side_by_side
+from facekit.models.embedding import BatchEmbedder
 from facekit.models.packaged import PackagedNetwork
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from facekit.models.engines import Network
     from facekit.types import Detections, FloatArray, Image
 
 _TF = "deepface.models.facial_recognition.tf"
@@ -38,64 +37,13 @@ ARCFACE = PackagedNetwork(
     (4, 112, 112, 3),
 )
 
-_BATCH = 4  # as for SFace: more faces in one run only wait for the slower core
 
-
-class DeepFaceEmbedder:
-    """Turns faces into vectors as ``DeepFace.represent`` does.
-
-    Parameters
-    ----------
-    network : Network
-        Open; takes float32 (N, input_size, input_size, 3), BGR, 0..1.
-    name : str
-        What users call it.
-    dimension : int
-        Length of a vector.
-    input_size : int
-        Side of a face in pixels.
-    """
-
-    def __init__(self, network: Network, name: str, dimension: int, input_size: int) -> None:
-        self._network = network
-        self.name, self.dimension, self.input_size = name, dimension, input_size
-        self.engine, self.device, self.provider = network.engine, network.device, network.provider
+class DeepFaceEmbedder(BatchEmbedder):
+    """Turns faces into vectors as ``DeepFace.represent`` does; the network takes float32 (N, H, W, 3), BGR, 0..1."""
 
     def align(self, image: Image, faces: Detections) -> npt.NDArray[np.uint8]:
         """Cut faces out of an image, uint8 (N, input_size, input_size, 3), see `align_box`."""
         return align_box(image, faces, size=self.input_size)
-
-    def embed(self, faces: npt.NDArray[np.uint8]) -> FloatArray:
-        """Embed aligned faces.
-
-        Parameters
-        ----------
-        faces : ndarray, uint8 (N, input_size, input_size, 3)
-            RGB faces as `align` makes them; N may be 0.
-
-        Returns
-        -------
-        ndarray, float32 (N, dimension)
-            L2-normalised; `facekit.models.vectors.good_embeddings` says which of them may be kept.
-
-        Raises
-        ------
-        ValueError
-            If the array has another shape or type.
-        """
-        faces = np.asarray(faces)
-        if faces.dtype != np.uint8 or faces.shape[1:] != (self.input_size, self.input_size, 3):
-            side = self.input_size
-            message = (
-                f"aligned faces are an array uint8 (N, {side}, {side}, 3), RGB; this one is {faces.dtype} {faces.shape}"
-            )
-            raise ValueError(message)
-        size = batch_size(_BATCH, self.device)
-        batches = (faces[start : start + size] for start in range(0, len(faces), size))
-        parts = list(side_by_side(self._run, batches, self.device))
-        vectors = np.concatenate(parts) if parts else np.zeros((0, self.dimension), np.float32)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.asarray(np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0))
 
     def _run(self, faces: npt.NDArray[np.uint8]) -> FloatArray:
         return self._network.run(np.asarray(faces[..., ::-1] / np.float32(255), np.float32))[0]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facekit.models.alignment import align
-from facekit.models.device import batch_size, side_by_side
+from facekit.models.embedding import BatchEmbedder
 from facekit.models.engines import open_graph
 from facekit.models.fold import folded
 from facekit.models.weights import UrlSource, WeightFile, WheelSource
@@ -41,66 +41,28 @@ WEIGHTS = WeightFile(
     ),
 )
 
-# Measured on 2 cores: two runs of 4 faces side by side take 20 ms a face where one run of 16 takes 21 ms, and 28 ms
-# against 38 ms while decoding or another program keeps one of the cores busy.
-_BATCH = 4
+DIMENSION = 128
+INPUT_SIZE = 112
 
 
-class SFace:
+class SFace(BatchEmbedder):
     """Turns aligned faces into 128 numbers.
 
     Parameters
     ----------
     network : Network
-        The folded graph, with a free batch dimension.
+        The folded graph; takes float32 (N, 3, 112, 112), RGB, 0..255.
     """
 
-    name = "sface"
-    dimension = 128
-    input_size = 112
-
     def __init__(self, network: Network) -> None:
-        self._network = network
-        self.engine, self.device, self.provider = network.engine, network.device, network.provider
+        super().__init__(network, "sface", DIMENSION, INPUT_SIZE)
 
     def align(self, image: Image, faces: Detections) -> npt.NDArray[np.uint8]:
         """Cut aligned faces out of an image, uint8 (N, 112, 112, 3), see `facekit.models.alignment.align`."""
         return align(image, faces.landmarks, size=self.input_size)
 
-    def embed(self, faces: npt.NDArray[np.uint8]) -> FloatArray:
-        """Embed aligned faces.
-
-        Parameters
-        ----------
-        faces : ndarray, uint8 (N, 112, 112, 3)
-            RGB faces as `facekit.models.alignment.align` makes them; N may be 0.
-
-        Returns
-        -------
-        ndarray, float32 (N, 128)
-            L2-normalised; `facekit.models.vectors.good_embeddings` says which of them may be kept.
-
-        Raises
-        ------
-        ValueError
-            If the array has another shape or type.
-        """
-        faces = np.asarray(faces)
-        if faces.dtype != np.uint8 or faces.shape[1:] != (self.input_size, self.input_size, 3):
-            message = f"aligned faces are an array uint8 (N, 112, 112, 3), RGB; this one is {faces.dtype} {faces.shape}"
-            raise ValueError(message)
-        size = batch_size(_BATCH, self.device)
-        batches = (faces[start : start + size] for start in range(0, len(faces), size))
-        vectors = np.zeros((len(faces), self.dimension), np.float32)
-        for number, part in enumerate(side_by_side(self._run, batches, self.device)):
-            vectors[number * size : number * size + len(part)] = part
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        np.divide(vectors, lengths, out=vectors, where=lengths > 0)
-        return vectors
-
     def _run(self, faces: npt.NDArray[np.uint8]) -> FloatArray:
-        batch = faces.transpose(0, 3, 1, 2).astype(np.float32)  # the network wants RGB, float32 (N, 3, H, W), 0..255
-        return self._network.run(batch)[0]
+        return self._network.run(faces.transpose(0, 3, 1, 2).astype(np.float32))[0]
 
 
 def load(*, device: str = "auto", engine: str = "auto") -> SFace:
@@ -122,4 +84,4 @@ def load(*, device: str = "auto", engine: str = "auto") -> SFace:
     DeviceError
         If the device or the engine is not on this machine.
     """
-    return SFace(open_graph(folded(WEIGHTS), (_BATCH, 3, 112, 112), device=device, engine=engine))
+    return SFace(open_graph(folded(WEIGHTS), (4, 3, INPUT_SIZE, INPUT_SIZE), device=device, engine=engine))
