@@ -106,12 +106,17 @@ class IngestReport:
         return "\n".join(self._lines() + failures + more)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{escape(one.status)}</td><td style='text-align:left'>{escape(one.reason)}</td></tr>"
-            for one in self.failed[:100]
-        )
-        table = f"<table><tr><th>status</th><th style='text-align:left'>reason</th></tr>{rows}</table>" if rows else ""
-        return "<p>" + "<br>".join(escape(line) for line in self._lines()) + "</p>" + table
+        return report_html(self._lines(), self.failed)
+
+
+def report_html(lines: Sequence[str], failures: Sequence[Failure]) -> str:
+    """A report in a notebook: its lines, and a table of the first hundred files that could not be used."""
+    rows = "".join(
+        f"<tr><td>{escape(one.status)}</td><td style='text-align:left'>{escape(one.reason)}</td></tr>"
+        for one in failures[:100]
+    )
+    table = f"<table><tr><th>status</th><th style='text-align:left'>reason</th></tr>{rows}</table>" if rows else ""
+    return "<p>" + "<br>".join(escape(line) for line in lines) + "</p>" + table
 
 
 class Ingest:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from html import escape
 from typing import TYPE_CHECKING, Any
 
-from facekit.ingest import Failure
+from facekit.ingest import Failure, report_html
 from facekit.types import Status
 
 if TYPE_CHECKING:
@@ -135,12 +134,7 @@ class ReembedReport:
         return "\n".join(self._lines() + failures + more)
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{escape(one.status)}</td><td style='text-align:left'>{escape(one.reason)}</td></tr>"
-            for one in self.unreadable[:100]
-        )
-        table = f"<table><tr><th>status</th><th style='text-align:left'>reason</th></tr>{rows}</table>" if rows else ""
-        return "<p>" + "<br>".join(escape(line) for line in self._lines()) + "</p>" + table
+        return report_html(self._lines(), self.unreadable)
 
 
 _PLAIN = (

@@ -104,6 +104,21 @@ def test_a_graph_that_openvino_cannot_run_goes_to_onnx_runtime(monkeypatch: pyte
     assert race.faster(graph, (3, 3)) == "onnxruntime"
 
 
+def test_a_good_file_that_openvino_cannot_run_is_not_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, 3])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [])
+    determinant = helper.make_graph([helper.make_node("Det", ["x"], ["y"])], "g", [value], [result])
+    model = helper.make_model(determinant, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    (tmp_path / "facenet512_weights.onnx").write_bytes(model.SerializeToString())
+    monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FACEKIT_WEIGHTS", str(tmp_path))
+    with pytest.raises(DeviceError, match=r"OpenVINO can't run facenet512_weights\.onnx"):
+        registry.deepface.FACENET512.open("cpu", "openvino")
+    assert (tmp_path / "cache" / "weights" / "hashes.json").read_text().count("facenet512_weights.onnx") == 1
+
+
 def test_engines_and_devices_that_do_not_fit_are_errors_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = folded(yunet.WEIGHTS, any_size=True)
     with pytest.raises(DeviceError, match="auto, onnxruntime, openvino"):

@@ -13,7 +13,6 @@ from importlib import import_module
 from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING, Any
-from unittest import mock
 
 from facekit.errors import DeviceError, FacekitError, WeightsError
 from facekit.models.device import choose_tensorflow_device
@@ -89,10 +88,12 @@ class PackagedNetwork:
         except (FacekitError, ImportError):
             raise
         except Exception as error:  # what the engines raise at a file that is no graph has nothing else in common
+            if engine.startswith("openvino") and _is_graph(path):  # the file is good: OpenVINO lacks an operation
+                message = f"OpenVINO can't run {path.name}: {str(error).splitlines()[0]}"
+                raise DeviceError(message, "Use engine='onnxruntime'.") from error
             forget(file)
             message = f"{path} is not a network that can be opened: {str(error).splitlines()[0]}"
-            remedy = "Delete it and fetch it again with `facekit models fetch`, or use another engine."
-            raise WeightsError(message, remedy) from error
+            raise WeightsError(message, "Delete it, and fetch it again with `facekit models fetch`.") from error
 
     def _open_in_tensorflow(self, file: WeightFile, path: Path, device: str) -> Network:
         from facekit.models.engines.keras import KerasNetwork, on, prepare_tensorflow
@@ -123,5 +124,20 @@ def _weights_at(path: Path, package: str) -> Iterator[None]:
     def here(*_args: Any, **_kwargs: Any) -> str:  # noqa: ANN401 - whatever the package asks
         return os.fspath(path)
 
-    with mock.patch.object(import_module(f"{package}.commons.weight_utils"), "download_weights_if_necessary", here):
+    module: Any = import_module(f"{package}.commons.weight_utils")
+    own = module.download_weights_if_necessary
+    module.download_weights_if_necessary = here
+    try:
         yield
+    finally:
+        module.download_weights_if_necessary = own
+
+
+def _is_graph(path: Path) -> bool:
+    from facekit.models.engines.ort import OrtNetwork
+
+    try:
+        OrtNetwork(path.read_bytes(), "cpu")
+    except Exception:  # noqa: BLE001 - ONNX Runtime has an exception for each fault of a file
+        return False
+    return True
