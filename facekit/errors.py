@@ -97,7 +97,15 @@ class LibraryBusyError(LibraryError):
 
 
 class UnknownIdError(FacekitError):
-    """The library has no photo, face or job with this id."""
+    """The library has no photo, face, person or job with this id."""
+
+
+class NameTakenError(FacekitError):
+    """Somebody else has this name: ``person_id``."""
+
+    def __init__(self, message: str, remedy: str = "", person_id: str = "") -> None:
+        super().__init__(message, remedy)
+        self.person_id = person_id
 
 
 class ServiceError(FacekitError):

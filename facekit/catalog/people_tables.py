@@ -1,0 +1,94 @@
+"""The catalog's tables about people: who there is, whose the faces are, what the user said, and what was done.
+
+They are keyed by face ids, which come from the photo's content and the box: a photo that is removed and brought back
+finds its people again. A change of models, and an edited file, write down in `face_aliases` which face became which.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from facekit.catalog.tables import metadata
+
+persons = sa.Table(
+    "persons",
+    metadata,
+    sa.Column("person_id", sa.String(32), primary_key=True),
+    sa.Column("name", sa.String),
+    sa.Column("cover", sa.String(32)),  # the face that the user chose
+    sa.Column("hidden", sa.Boolean, nullable=False),
+    sa.Column("settled", sa.Boolean, nullable=False),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+)
+
+# Whose a face is; a face without a row is nobody's.
+members = sa.Table(
+    "members",
+    metadata,
+    sa.Column("face_id", sa.String(32), primary_key=True),
+    sa.Column("person_id", sa.String(32), nullable=False),
+    sa.Column("origin", sa.String(16), nullable=False),
+    sa.Column("run_id", sa.String(32)),
+)
+
+# "This is not Anna."
+rejections = sa.Table(
+    "rejections",
+    metadata,
+    sa.Column("face_id", sa.String(32), primary_key=True),
+    sa.Column("person_id", sa.String(32), primary_key=True),
+)
+
+# "Anna and Ivan are two people." The smaller id is the first.
+differences = sa.Table(
+    "differences",
+    metadata,
+    sa.Column("person_id", sa.String(32), primary_key=True),
+    sa.Column("other_id", sa.String(32), primary_key=True),
+)
+
+# Photos that may show a face twice.
+allowed_twice = sa.Table(
+    "allowed_twice",
+    metadata,
+    sa.Column("photo_id", sa.String(32), primary_key=True),
+)
+
+cluster_runs = sa.Table(
+    "cluster_runs",
+    metadata,
+    sa.Column("run_id", sa.String(32), primary_key=True),
+    sa.Column("method", sa.String(32), nullable=False),
+    sa.Column("parameters", sa.JSON, nullable=False),
+    sa.Column("models", sa.String, nullable=False),
+    sa.Column("faces", sa.Integer, nullable=False),
+    sa.Column("people", sa.Integer, nullable=False),
+    sa.Column("unassigned", sa.Integer, nullable=False),
+    sa.Column("conflicts", sa.JSON, nullable=False),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("labels", sa.LargeBinary, nullable=False),  # zlib of JSON: face id -> cluster
+)
+
+journal = sa.Table(
+    "people_journal",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.DateTime, nullable=False),
+    sa.Column("user", sa.String, nullable=False),
+    sa.Column("verb", sa.String(32), nullable=False),
+    sa.Column("words", sa.String, nullable=False),
+    sa.Column("faces", sa.Integer, nullable=False),
+    sa.Column("undoes", sa.Integer),  # the entry that this one takes back
+    sa.Column("undone", sa.Boolean, nullable=False),
+    sa.Column("changes", sa.LargeBinary, nullable=False),  # zlib of JSON, see `facekit.catalog.journal`
+)
+
+# What face an id stands for now, for ids in the journal and in runs.
+face_aliases = sa.Table(
+    "face_aliases",
+    metadata,
+    sa.Column("old_face_id", sa.String(32), primary_key=True),
+    sa.Column("new_face_id", sa.String(32), nullable=False),
+)

@@ -1,0 +1,1 @@
+"""People: faces grouped into clusters, clusters turned into people with names, and corrections that last."""
