@@ -18,6 +18,8 @@ Image: TypeAlias = npt.NDArray[np.uint8]
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
+IntArray: TypeAlias = npt.NDArray[np.int64]
+
 Detail: TypeAlias = Literal["normal", "fine"] | int
 """How closely a detector looks at large photos; a number is the longest side in pixels that it looks at."""
 
