@@ -77,6 +77,7 @@ class PeopleCards(Widget):
         self._stop = Event()
         self._thread: Thread | None = None
         self._run: ClusterRun | None = None
+        self._before = 0  # the journal's newest entry when the search began
         self._ready = True
         self.refresh()
         self.on_msg(self._message)
@@ -121,6 +122,7 @@ class PeopleCards(Widget):
             message = "People are being looked for already."
             raise LibraryBusyError(message, "Wait until that is done, or cancel it.")
         self._stop = Event()
+        self._before = self._deeds.newest()
         with self.hold_sync():
             self.running, self.stopping = True, False
         self._thread = in_background(self._cluster, self._told, "cluster")
@@ -212,7 +214,7 @@ class PeopleCards(Widget):
 
     @handler
     def _show_found(self, run: ClusterRun) -> None:
-        self._deeds.tell("accept", self, people=run.people, faces=run.faces, unassigned=run.unassigned)
+        self._deeds.tell("accept", self, self._before, people=run.people, faces=run.faces, unassigned=run.unassigned)
 
     def _why_empty(self) -> str:
         if self.text.strip():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import traitlets
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from facekit.library import Library
     from facekit.people.people import People
     from facekit.people.records import Entry, Verb
-
-T = TypeVar("T")
 
 _LATEST = 5  # somebody else may have written into the journal in between
 _LISTED = 50  # older entries are in `People.journal`
@@ -43,15 +41,20 @@ class Deeds:
         """Call this with what was done: ``key`` of the text, its ``values``, and the ``number`` in the journal."""
         self._said = callback
 
-    def do(self, verb: Verb, action: Callable[[], T], by: object, **values: object) -> T:
-        """Do it; ``values`` are for the text that says so."""
-        result = action()
-        self.tell(verb, by, **values)
-        return result
+    def do(self, verb: Verb, action: Callable[[], object], by: object, **values: object) -> int:
+        """Do it, and say so: ``values`` are for the text. Returns the number of its entry, 0 if nothing changed."""
+        before = self.newest()
+        action()
+        return self.tell(verb, by, before, **values)
 
-    def tell(self, verb: Verb, by: object, **values: object) -> int:
-        """Say what was done elsewhere; the number of its entry, or 0."""
-        number = next((one.number for one in self.people.journal(_LATEST) if one.verb == verb and not one.undone), 0)
+    def newest(self) -> int:
+        """The number of the last entry of the journal."""
+        return next((one.number for one in self.people.journal(1)), 0)
+
+    def tell(self, verb: Verb, by: object, after: int, **values: object) -> int:
+        """Say what was done after an entry, and find its own."""
+        entries = (one for one in self.people.journal(_LATEST) if one.verb == verb and one.number > after)
+        number = next((one.number for one in entries), 0)
         self._said({"key": f"peoplejournal.did.{verb}", "values": values, "number": number})
         self._changed(by)
         return number

@@ -100,23 +100,21 @@ class ReviewQueue(Widget):
 
     def _decide(self, asked: Suggestion, answer: str, chosen: int) -> int:
         candidate = asked.candidates[chosen if asked.kind == "face" else 0].person
-        people = self._people
+        people, do = self._people, self._deeds.do
         if asked.face is not None:
             face = asked.face.face_id
+            said = {"name": candidate.name, "count": 1}
             if answer == "yes":
-                people.move(face, candidate)
-                return self._deeds.tell("move", self, name=candidate.name, count=1)
-            people.not_this_person(face, candidate)
-            return self._deeds.tell("not_this_person", self, name=candidate.name, count=1)
+                return do("move", lambda: people.move(face, candidate), self, **said)
+            return do("not_this_person", lambda: people.not_this_person(face, candidate), self, **said)
         assert asked.person is not None  # noqa: S101 - of kind "merge"
+        first, second = candidate, asked.person
+        if chosen or (second.name and not first.name):
+            first, second = second, first
+        said = {"first": first.name, "second": second.name}
         if answer == "yes":
-            first, second = candidate, asked.person
-            if chosen or (second.name and not first.name):
-                first, second = second, first
-            people.merge(first, second)
-            return self._deeds.tell("merge", self, first=first.name, second=second.name)
-        people.different(asked.person, candidate)
-        return self._deeds.tell("different", self, first=asked.person.name, second=candidate.name)
+            return do("merge", lambda: people.merge(first, second), self, **said)
+        return do("different", lambda: people.different(first, second), self, **said)
 
     def _undo(self) -> None:
         if not self._answered:
