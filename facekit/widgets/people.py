@@ -73,8 +73,8 @@ class PeoplePanel(Panel):
         self._at = ""
         self._stale = set(self._pages) - {"cards"}
         self._turn("cards")
-        self.cards.on_open(self.open)
-        self.person.on_open(self.open)
+        self.cards.on_open(self.open_person)
+        self.person.on_open(self.open_person)
         self.person.on_back(self.close_person)
         deeds.on_change(self._changed)
         self._views.observe(lambda change: _chosen(self._views, self._view, change.new), "chosen")
@@ -82,7 +82,7 @@ class PeoplePanel(Panel):
         self.gallery.observe(self._from_gallery, "selected")
         self.person.observe(self._from_person, "selected")
 
-    def open(self, person_id: str) -> None:
+    def open_person(self, person_id: str) -> None:
         """Show a person, by id."""
         self.person.show(person_id)
         self._tiles_of = ("", "")  # from the first page on, also where it is the same person again
