@@ -19,6 +19,7 @@ from facekit.errors import FacekitError
 from facekit.logs import quiet_console
 from facekit.measure_cli import bench, evaluate_app
 from facekit.models_cli import models_app
+from facekit.people_cli import register as register_people
 from facekit.terminal import (
     AsJson,
     Device,
@@ -51,6 +52,7 @@ with suppress(ModuleNotFoundError):  # accounts come with the service's packages
 app.command()(bench)
 app.add_typer(evaluate_app, name="evaluate", help="Measure accuracy on a labelled data set.")
 app.command()(calibrate)
+register_people(app)
 
 DetectorName = Annotated[str | None, typer.Option("--detector", help="The detector of a new library.")]
 EmbedderName = Annotated[str | None, typer.Option("--embedder", help="The embedder of a new library.")]
@@ -197,6 +199,7 @@ def search(
     after: Annotated[str | None, typer.Option(help="Only photos taken on this date (2019-12-31) or later.")] = None,
     before: Annotated[str | None, typer.Option(help="Only photos taken before this date.")] = None,
     include_poor: Annotated[bool, typer.Option(help="Also faces too small, blurred or turned away.")] = False,
+    person: Annotated[str | None, typer.Option(help="Only photos that show this person: a name or an id.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the result as a page, with the faces framed.")] = None,
     device: Device = "auto",
     engine: EngineName = "auto",
@@ -214,6 +217,7 @@ def search(
             after=after,
             before=before,
             include_poor=include_poor,
+            person=person,
         )
         if html:
             hits.save_html(html)
@@ -249,7 +253,7 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file; its extension says the format.")],
     include_poor: Annotated[bool, typer.Option(help="Embeddings of poor faces too.")] = False,
 ) -> None:
-    """Write faces or photos as .csv, .json or .parquet, or embeddings as .npz."""
+    """Write faces, photos or people as .csv, .json or .parquet, or embeddings as .npz."""
     with open_existing(context) as library:
         library.export(table, output, include_poor=include_poor)
     note.print(f"Wrote {output}", markup=False, soft_wrap=True)
