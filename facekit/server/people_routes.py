@@ -39,7 +39,8 @@ _MAX_FACES = 20_000  # ids in one body, which is at most a megabyte
 
 _ID = "^[0-9a-f]{32}$"
 PersonId = Annotated[str, InPath(pattern=_ID, description="32 hexadecimal digits.")]
-RunId = PersonId
+_RUN = "^[0-9a-f]{6,32}$"
+RunId = Annotated[str, InPath(pattern=_RUN, description="The first six of its 32 hexadecimal digits, or more.")]
 AnId = Annotated[str, Field(pattern=_ID, description="32 hexadecimal digits.")]
 Name = Annotated[str, Field(max_length=256)]
 Few = Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most to return.")]
@@ -165,7 +166,8 @@ def resolve(
 @router.get("/people/journal")
 def journal(service: ServiceOf, me: Reader, limit: Few = 50) -> tuple[Entry, ...]:
     """What was done, by whom, the newest first."""
-    return service.library.people.journal(limit)
+    told = service.told(me)
+    return tuple(replace(entry, words=told(entry.words)) for entry in service.library.people.journal(limit))
 
 
 @router.get("/people/conflicts")
@@ -308,7 +310,8 @@ def read_xmp(service: ServiceOf, me: Editor, people: Changing, body: PhotosOf) -
 @router.get("/clusters/runs", tags=["clusters"])
 def list_runs(service: ServiceOf, me: Reader) -> tuple[ClusterRun, ...]:
     """The clusterings of the library's faces, newest first."""
-    return service.library.people.runs()
+    told = service.told(me)
+    return tuple(replace(run, conflicts=tuple(map(told, run.conflicts))) for run in service.library.people.runs())
 
 
 @router.post("/clusters/runs", tags=["clusters"], status_code=202)
@@ -335,7 +338,7 @@ def compare(
     me: Reader,
     run_id: RunId,
     other: Annotated[
-        str | None, Query(alias="with", pattern=_ID, description="Another run; by default the people as they are.")
+        str | None, Query(alias="with", pattern=_RUN, description="Another run; by default the people as they are.")
     ] = None,
 ) -> Comparison:
     """What moved from one run to another."""
