@@ -10,9 +10,10 @@ import json
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 
 from facekit.calibrate_cli import calibrate
 from facekit.errors import FacekitError
@@ -38,8 +39,21 @@ if TYPE_CHECKING:
     from facekit.hits import Hits
     from facekit.types import Detail
 
+
+class _Verbs(TyperGroup):
+    """Ctrl-C is an expected failure: it stops a verb with one line and status 1."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            message = "Stopped."
+            raise FacekitError(message) from error
+
+
 app = typer.Typer(
     name="facekit",
+    cls=_Verbs,
     help="Find every photo of a person. Photos stay where they are; nothing leaves this machine.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -77,9 +91,6 @@ def main() -> None:
         app()
     except FacekitError as error:
         note.print(f"[bold red]facekit:[/] {plain(error.message)} {plain(error.remedy)}".rstrip(), soft_wrap=True)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        note.print("facekit: stopped.")
         raise SystemExit(1) from None
 
 

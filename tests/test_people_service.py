@@ -68,9 +68,7 @@ def faces_of(people: People, who: str) -> list[str]:
     return [member.face.face_id for member in people.faces(who, limit=200).members]
 
 
-def test_a_service_and_a_folder_say_the_same_of_people(
-    folder: Path, demo_photos: DemoPhotos, tmp_path: Path
-) -> None:
+def test_a_service_and_a_folder_say_the_same_of_people(folder: Path, demo_photos: DemoPhotos, tmp_path: Path) -> None:
     def seen(library: fk.Library) -> dict[str, object]:
         people = library.people
         names = {"person": "Eileen", "together_with": ["Grace"]}
@@ -92,7 +90,7 @@ def test_a_service_and_a_folder_say_the_same_of_people(
             "words": repr(people),
             "all": list(people),
             "page of photos": library.photo_page(person="Grace", limit=3),
-            "hits": [hit for hit in library.search(demo_photos.probe, person="Grace")],
+            "hits": list(library.search(demo_photos.probe, person="Grace")),
             "csv": library.export("people", tmp_path / "people.csv").read_bytes(),
             "people": people.to_frame(),
             "constraints": people.constraints(),
@@ -128,7 +126,7 @@ def test_every_correction_works_through_a_service_and_is_taken_back(folder: Path
         assert taken.value.person_id == eileen.person_id
         assert people.hide("Grace").hidden
         assert [one.person_id for one in people.page(hidden=True).people] == [grace.person_id]
-        assert not people.hide("Grace", False).hidden
+        assert not people.hide("Grace", hidden=False).hidden
         last = faces_of(people, "Grace")[-1]
         assert people.cover("Grace", last).cover == last
         assert people.cover("Grace", None).cover == grace.cover
@@ -145,7 +143,7 @@ def test_every_correction_works_through_a_service_and_is_taken_back(folder: Path
         both = photo_called(library, "both.jpg")
         people.allow_twice(both.photo_id)
         assert set(people.constraints()["kind"]) == {"is", "is_not", "different", "allowed_twice"}
-        people.allow_twice(both.photo_id, False)
+        people.allow_twice(both.photo_id, allowed=False)
         assert "allowed_twice" not in set(people.constraints()["kind"])
         people.assign()
         merged = people.merge(eileen, "Twin", grace)
@@ -287,7 +285,7 @@ def test_a_viewer_sees_no_path_of_the_machine_in_what_is_about_people(
         people.move(face.face_id, "Grace")  # twice on one photo: a conflict
     people.cluster(min_faces=3)
     people.allow_twice(both.photo_id)
-    people.allow_twice(both.photo_id, False)
+    people.allow_twice(both.photo_id, allowed=False)
     people.new(faces_of(people, "Eileen")[:3])
     run = people.runs()[-1].run_id
     looks = ["", "/journal", "/conflicts", "/duplicates", "/review", "/constraints", "/resolve?who=Grace"]

@@ -46,7 +46,11 @@ _PHOTO: dict[Status, str] = {
     Status.IO_ERROR: "The file can't be read.",
     Status.MISSING: "The photo's file is gone, or was changed since it was ingested.",
 }
-_CONFLICTS = {"busy": LibraryBusyError, "models": ModelMismatchError, "name_taken": NameTakenError}
+_CONFLICTS: dict[str, type[FacekitError]] = {
+    "busy": LibraryBusyError,
+    "models": ModelMismatchError,
+    "name_taken": NameTakenError,
+}
 
 
 def create_app(service: Service, access: Access) -> FastAPI:

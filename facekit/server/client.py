@@ -313,7 +313,7 @@ class RemoteLibrary(Library):
         if status is not None and status not in set(Status):
             message = f"There is no status {str(status)!r}."
             raise FacekitError(message, f"Take one of {', '.join(Status)}.")
-        others = together_with if isinstance(together_with, list | tuple) else [together_with]
+        others: list[Who | None] = list(together_with) if isinstance(together_with, list | tuple) else [together_with]  # type: ignore[list-item]
         chosen = {"person": _who(person), "together_with": [_who(other) for other in others if other is not None]}
         return self.table("photos", **chosen, status=status, year=year, source=source)
 

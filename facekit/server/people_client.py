@@ -48,7 +48,7 @@ class RemotePeople(People):
     """
 
     def __init__(self, library: RemoteLibrary, send: Callable[..., httpx2.Response]) -> None:
-        self.library = library
+        self.library: RemoteLibrary = library
         self._send = send
 
     def _get(self, path: str, **asked: Any) -> Any:  # noqa: ANN401 - JSON

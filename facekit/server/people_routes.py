@@ -194,7 +194,7 @@ def review(service: ServiceOf, me: Reader, limit: Few = 20) -> list[Suggestion]:
 def constraints(service: ServiceOf, me: Reader) -> list[Constraint]:
     """What was said of people: who is, is not, and may be twice."""
     rows = service.library.people.constraints().astype(object)
-    return [Constraint(**row) for row in rows.where(rows.notna(), None).to_dict("records")]
+    return [Constraint(*row) for row in rows.where(rows.notna(), None)[[*Constraint.__dataclass_fields__]].to_numpy()]
 
 
 @router.get("/people/{person_id}")
