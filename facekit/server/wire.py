@@ -6,13 +6,33 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime  # noqa: TC003 - the shapes are read at run time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from facekit.errors import (
+    FacekitError,
+    LibraryBusyError,
+    ModelMismatchError,
+    NameTakenError,
+    NoFaceError,
+    PhotoError,
+    ServiceError,
+    UnknownIdError,
+)
 from facekit.hits import Hits
-from facekit.types import Hit, Photo, Probe, Quality
+from facekit.types import Hit, Photo, Probe, Quality, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import httpx2
+
     from facekit.library import Library
+
+_NOT_FOUND = 404
+_ERRORS = {
+    "no_face": NoFaceError,
+    "busy": LibraryBusyError,
+    "models": ModelMismatchError,
+    "refused": FacekitError,
+}
 
 T = TypeVar("T")
 
@@ -58,6 +78,17 @@ class HitDocument:
     taken_at: datetime | None = None
     person: str | None = None
     person_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """Something that was said of people, see `facekit.people.people.People.constraints`."""
+
+    kind: str
+    face_id: str | None
+    person_id: str | None
+    other_person_id: str | None
+    photo_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,3 +147,23 @@ def parse(shape: type[T], document: Any) -> T:  # noqa: ANN401 - what JSON gave
     from pydantic import TypeAdapter
 
     return TypeAdapter(shape).validate_python(document)
+
+
+def error_of(response: httpx2.Response) -> FacekitError:
+    """The error that the service's refusal stands for."""
+    try:
+        detail = response.json()["detail"]
+        message, remedy = str(detail["message"]), str(detail["remedy"])
+        kind, reference = str(detail.get("kind", "")), str(detail.get("reference", ""))
+    except (ValueError, KeyError, TypeError):
+        return ServiceError(f"The service answered {response.status_code}.", "Its log says more.", response.status_code)
+    if kind == "name_taken":
+        return NameTakenError(message, remedy, str(detail.get("person_id", "")))
+    if kind in _ERRORS:
+        return _ERRORS[kind](message, remedy)
+    if kind.startswith("photo."):
+        return PhotoError(Status(kind.removeprefix("photo.")), message)
+    if response.status_code == _NOT_FOUND and not kind:
+        return UnknownIdError(message, remedy)
+    reference = f" (reference {reference})" if reference else ""
+    return ServiceError(message, f"{remedy}{reference}".strip(), response.status_code, kind)
