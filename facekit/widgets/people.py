@@ -139,6 +139,7 @@ class PeoplePanel(Panel):
         self._shows.counts = {_FACES: person["faces"], _PHOTOS: person["photos"]}
         of = (person["id"], self._shows.chosen)
         again = of == self._tiles_of
+        self.person.faces_shown = self._shows.chosen == _FACES
         if not again:
             photos = self._shows.chosen == _PHOTOS
             self._tiles = PhotoTiles(self.library, person=of[0]) if photos else MemberTiles(self.library, of[0])

@@ -214,7 +214,8 @@ class PeopleCards(Widget):
 
     @handler
     def _show_found(self, run: ClusterRun) -> None:
-        self._deeds.tell("accept", self, self._before, people=run.people, faces=run.faces, unassigned=run.unassigned)
+        said = {"count": run.people, "faces": run.faces, "unassigned": run.unassigned}
+        self._deeds.tell("accept", self, self._before, **said)
 
     def _why_empty(self) -> str:
         if self.text.strip():
@@ -248,5 +249,5 @@ def _conflict(one: Conflict) -> dict[str, Any]:
         "person": document(one.person),
         "count": len(one.face_ids),
         "photo_id": one.photo_id,
-        "photo": one.photo,
+        "photo": one.photo.replace("\\", "/").rpartition("/")[2],
     }

@@ -83,7 +83,7 @@ class PeopleJournal(Widget):
     last : dict
         ``key`` and ``values`` of what is said, and the ``number`` of its entry; empty before anything was done.
     opened : bool
-        Whether the list is open; it is read only then.
+        Whether the list is open; it is read only then. ``loaded`` says that it was.
     """
 
     _esm = script("peoplejournal")
@@ -92,6 +92,7 @@ class PeopleJournal(Widget):
     last = traitlets.Dict().tag(sync=True)
     entries = traitlets.List(traitlets.Dict()).tag(sync=True)
     opened = traitlets.Bool(default_value=False).tag(sync=True)
+    loaded = traitlets.Bool(default_value=False).tag(sync=True)
 
     def __init__(self, deeds: Deeds) -> None:
         super().__init__()
@@ -102,7 +103,9 @@ class PeopleJournal(Widget):
     def refresh(self) -> None:
         """Read the list again, if it is open."""
         if self.opened:
-            self.entries = [_document(one) for one in self._deeds.people.journal(_LISTED)]
+            entries = self._deeds.people.journal(_LISTED)
+            with self.hold_sync():
+                self.entries, self.loaded = [_document(one) for one in entries], True
 
     def _say(self, what: dict[str, Any]) -> None:
         self.last = what

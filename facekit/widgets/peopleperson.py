@@ -40,6 +40,8 @@ class PersonHead(Widget):
         ``id``, ``name``, ``faces``, ``photos``, ``hidden``; empty before somebody is shown.
     selected : list of str
         Faces that are selected; what is done is done with them.
+    faces_shown : bool
+        Whether the gallery shows the faces, so that some can be selected.
     outliers : list of str
         Faces that are unlike the others.
     """
@@ -51,6 +53,7 @@ class PersonHead(Widget):
     person = traitlets.Dict().tag(sync=True)
     cover = traitlets.Bytes(b"").tag(sync=True)
     selected = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    faces_shown = traitlets.Bool(default_value=True).tag(sync=True)
     outliers = traitlets.List(traitlets.Unicode()).tag(sync=True)
     duplicates = traitlets.List(traitlets.Dict()).tag(sync=True)
     duplicate_thumbs = traitlets.List(traitlets.Bytes()).tag(sync=True)

@@ -64,7 +64,8 @@ class ReviewQueue(Widget):
         self.on_msg(self._message)
 
     def refresh(self) -> None:
-        """Read the questions again."""
+        """Read the questions again, after something was done elsewhere; what was decided before is not undone here."""
+        self._answered = []
         self._made = {}
         self._fill()
         self._show()

@@ -49,7 +49,7 @@ function render({ model, el: host, signal }) {
 
   const grid = el("ul", { class: "fk-cards" });
   const empty = el("p", { class: "fk-empty fk-muted" });
-  root.append(tools, problemLine(model, signal), run, news, el("div", { class: "fk-row" }, count, selection), question, conflicts, empty, grid);
+  root.append(tools, problemLine(model, signal), run, news, el("div", { class: "fk-row fk-under" }, count, selection), question, conflicts, empty, grid);
 
   function card(person, view) {
     const name = called(model, person);

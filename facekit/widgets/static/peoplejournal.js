@@ -51,12 +51,12 @@ function render({ model, el: host, signal }) {
       entry.undone ? el("span", { class: "fk-muted" }, say(model, "peoplejournal.undone")) : button);
   }
 
-  watch(model, ["entries", "opened", "language"], () => {
+  watch(model, ["entries", "loaded", "opened", "language"], () => {
     details.open = model.get("opened");
     const entries = model.get("entries");
     const focused = list.contains(document.activeElement) && document.activeElement.dataset.number;
     list.replaceChildren(...entries.map(row));
-    empty.hidden = Boolean(entries.length);
+    empty.hidden = Boolean(entries.length) || !model.get("loaded");
     if (focused) (list.querySelector(`[data-number="${focused}"]`) ?? details.querySelector("summary")).focus();
   }, signal);
 }

@@ -20,7 +20,7 @@ function render({ model, el: host, signal }) {
   const cover = el("div", { class: "fk-cover" });
   const title = el("h2", { class: "fk-title" });
   const numbers = el("p", { class: "fk-muted" });
-  const name = el("input", { type: "text", class: "fk-who", autocomplete: "off", spellcheck: "false", maxlength: "200" });
+  const name = el("input", { type: "text", class: "fk-called", autocomplete: "off", spellcheck: "false", maxlength: "200" });
   const save = tell(el("button", { type: "submit", class: "fk-primary" }), "peopleperson.save");
   const undo = button("peopleperson.cancel", () => { restore(); name.focus(); });
   tell(name, "peopleperson.name", {}, "aria-label");
@@ -112,10 +112,7 @@ function render({ model, el: host, signal }) {
   const move = button("peopleperson.move", () => choose(moving.hidden));
   move.setAttribute("aria-expanded", "false");
   const acts = el("div", { class: "fk-row fk-acts" }, chosen, button("peopleperson.not", () => send("not"), "fk-primary"), move,
-    button("peopleperson.split", () => send("split")), setCover, button("peopleperson.clear", () => {
-      model.set("selected", []);
-      model.save_changes();
-    }));
+    button("peopleperson.split", () => send("split")), setCover);
   const text = tell(tell(el("input", { type: "search", autocomplete: "off", spellcheck: "false" }),
     "peopleperson.whose", {}, "aria-label"), "peopleperson.whose", {}, "placeholder");
   const found = el("ul", { class: "fk-list fk-found" });
@@ -146,13 +143,14 @@ function render({ model, el: host, signal }) {
     text.focus();
   }
 
-  watch(model, ["selected", "outliers", "language"], () => {
+  watch(model, ["selected", "outliers", "faces_shown", "language"], () => {
     const count = model.get("selected").length;
     const outliers = model.get("outliers").length;
     if (!count && tools.contains(document.activeElement)) back.focus();
     tools.hidden = !count;
-    hint.hidden = Boolean(count);
-    odd.hidden = Boolean(count) || !outliers;
+    const faces = model.get("faces_shown");
+    hint.hidden = !faces || Boolean(count);
+    odd.hidden = hint.hidden || !outliers;
     setCover.hidden = count !== 1;
     tell(chosen, "peopleperson.selected", { count });
     tell(odd, "peopleperson.outliers", { count: outliers });

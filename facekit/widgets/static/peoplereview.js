@@ -106,7 +106,7 @@ function render({ model, el: host, signal }) {
     const items = model.get("items");
     const item = current();
     const [done, waiting] = [model.get("decided"), Math.max(0, model.get("waiting") - answered.size)];
-    tell(progress, model.get("loaded") ? (model.get("more") ? "peoplereview.progress_more" : "peoplereview.progress") : "", { done, count: waiting });
+    tell(progress, item || done ? (model.get("more") ? "peoplereview.progress_more" : "peoplereview.progress") : "", { done, count: waiting });
     urls.keep(items.flatMap((one) => [...one.pictures, ...one.candidates.flatMap((candidate) => candidate.pictures)]));
     for (const next of items) { // decoded before they are asked for
       for (const view of [...next.pictures, ...next.candidates.flatMap((candidate) => candidate.pictures)]) {
@@ -118,8 +118,9 @@ function render({ model, el: host, signal }) {
     pair.hidden = heading.hidden = !item;
     none.hidden = Boolean(item) || coming || !model.get("loaded");
     pair.classList.toggle("fk-merge", item?.kind === "merge");
-    for (const one of [yes, no, skip]) one.hidden = !item;
+    for (const one of [yes, no, skip]) one.hidden = !item && !coming; // hidden, it would lose the keyboard
     second.hidden = !item || !bothNamed(item);
+    undo.hidden = !item && !model.get("can_undo");
     undo.setAttribute("aria-disabled", String(!model.get("can_undo")));
     if (item) {
       const name = called(model, item.candidates[0]);
@@ -130,8 +131,9 @@ function render({ model, el: host, signal }) {
       tell(yes.word, bothNamed(item) ? "peoplereview.both" : "peoplereview.yes", { name });
       tell(second.word, "peoplereview.both", { name: item.person?.name ?? "" });
     }
-    if (focused && !document.activeElement.checkVisibility()) (item ? yes : undo).focus();
-    if (focused && document.activeElement === document.body) yes.focus();
+    root.setAttribute("aria-busy", String(coming));
+    if (focused && !root.contains(document.activeElement)) root.focus(); // what was pressed went with its question
+    else if (focused && !document.activeElement.checkVisibility()) root.focus();
   }
 
   tell(no.word, "peoplereview.no");
