@@ -142,7 +142,8 @@ class PeoplePanel(Panel):
         self.person.faces_shown = self._shows.chosen == _FACES
         if not again:
             photos = self._shows.chosen == _PHOTOS
-            self._tiles = PhotoTiles(self.library, person=of[0]) if photos else MemberTiles(self.library, of[0])
+            who = self.person.who
+            self._tiles = PhotoTiles(self.library, person=of[0]) if photos else MemberTiles(self.library, who)
         if isinstance(self._tiles, MemberTiles):
             self._tiles.outliers = set(self.person.outliers)
         if again:

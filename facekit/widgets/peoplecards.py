@@ -185,10 +185,8 @@ class PeopleCards(Widget):
             self._merge(sorted(people, key=lambda one: one.person_id != person_id))
 
     def _merge(self, people: Sequence[Person]) -> None:
-        ids = [one.person_id for one in people]
-
         def merge() -> None:
-            self._library.people.merge(*ids)
+            self._library.people.merge(*people)
             self.selected = []
 
         if len(people) == _PAIR:

@@ -38,6 +38,8 @@ class PersonHead(Widget):
     ----------
     person : dict
         ``id``, ``name``, ``faces``, ``photos``, ``hidden``; empty before somebody is shown.
+    who : Person
+        The same, for what is done with them.
     selected : list of str
         Faces that are selected; what is done is done with them.
     faces_shown : bool
@@ -66,7 +68,7 @@ class PersonHead(Widget):
         self._library = library
         self._people = library.people
         self._deeds = deeds
-        self._id = ""
+        self.who: Person | str = ""  # a service is asked about a person with one request, about an id with two
         self._back: Callable[[], None] = lambda: None
         self._open: Callable[[str], None] = lambda _person: None
         self.on_msg(self._message)
@@ -82,12 +84,11 @@ class PersonHead(Widget):
     def show(self, person_id: str) -> None:
         """Show somebody."""
         self._read(self._people.get(person_id))
-        self._id = person_id
 
     def refresh(self) -> None:
         """Read again what is known of the person; one who is gone is left."""
         try:
-            person = self._people.get(self._id)
+            person = self._people.get(self.who)
         except UnknownIdError:
             self._back()
         else:
@@ -97,11 +98,12 @@ class PersonHead(Widget):
         outliers: list[str] = []
         pairs: Sequence[Duplicate] = ()
         if self.can_change:
-            quality = self._people.quality(person.person_id)
+            quality = self._people.quality(person)
             outliers = [one.face.face_id for one in quality.outliers]
             pairs = quality.duplicates[:_DUPLICATES]
         others = [one.second if one.first.person_id == person.person_id else one.first for one in pairs]
         cover, *thumbs = read_thumbnails(covers(self._library, [person, *others]))
+        self.who = person
         with self.hold_sync():
             self.person, self.cover, self.outliers = document(person), cover, outliers
             self.duplicates = [
@@ -134,33 +136,33 @@ class PersonHead(Widget):
 
     def _name(self, name: str) -> None:
         try:
-            self._deeds.do("name", lambda: self._people.name(self._id, name or None), self, name=name)
+            self._deeds.do("name", lambda: self._people.name(self.who, name or None), self, name=name)
         except NameTakenError as error:
             other = self._people.get(error.person_id or name)
             self.taken = document(other)
 
     def _hide(self, *, hidden: bool) -> None:
         name = self.person["name"]
-        self._deeds.do("hide", lambda: self._people.hide(self._id, hidden), self, name=name, hidden=hidden)
+        self._deeds.do("hide", lambda: self._people.hide(self.who, hidden), self, name=name, hidden=hidden)
 
     def _cover(self) -> None:
         face = self.selected[0]
-        self._deeds.do("cover", lambda: self._people.cover(self._id, face), self, name=self.person["name"])
+        self._deeds.do("cover", lambda: self._people.cover(self.who, face), self, name=self.person["name"])
 
     def _not_this_person(self) -> None:
         faces = list(self.selected)
         name = self.person["name"]
         self._deeds.do(
-            "not_this_person", lambda: self._people.not_this_person(faces, self._id), self, name=name, count=len(faces)
+            "not_this_person", lambda: self._people.not_this_person(faces, self.who), self, name=name, count=len(faces)
         )
 
     def _split(self, name: str | None) -> None:
         faces = list(self.selected)
-        self._deeds.do("split", lambda: self._people.split(self._id, faces, name), self, name=name, count=len(faces))
+        self._deeds.do("split", lambda: self._people.split(self.who, faces, name), self, name=name, count=len(faces))
 
     def _find(self, text: str) -> None:
         found = self._people.page(text=text.strip(), limit=_MATCHES + 1).people
-        others = [one for one in found if one.person_id != self._id][:_MATCHES]
+        others = [one for one in found if one.person_id != self.person["id"]][:_MATCHES]
         thumbs = read_thumbnails(covers(self._library, others))
         with self.hold_sync():
             self.matches = {"text": text, "people": [document(one) for one in others]}
@@ -168,20 +170,21 @@ class PersonHead(Widget):
 
     def _move(self, other: str) -> None:
         faces = list(self.selected)
-        name = self._people.get(other).name
-        self._deeds.do("move", lambda: self._people.move(faces, other), self, name=name, count=len(faces))
+        to = self._people.get(other)
+        self._deeds.do("move", lambda: self._people.move(faces, to), self, name=to.name, count=len(faces))
 
     def _merge(self, other: str, keep: str) -> None:
         """Make one of the person and another; ``keep`` is whose name stays, where both have one."""
-        mine, theirs = self._people.get(self._id), self._people.get(other)
+        mine, theirs = self._people.get(self.who), self._people.get(other)
         theirs_first = keep == other or (not mine.name and theirs.name)
         first, second = (theirs, mine) if theirs_first else (mine, theirs)
 
         def merge() -> None:
-            self._id = self._people.merge(first.person_id, second.person_id).person_id
+            self.who = self._people.merge(first, second)
 
         self._deeds.do("merge", merge, self, first=first.name, second=second.name)
 
     def _different(self, other: str) -> None:
-        values = {"first": self.person["name"], "second": self._people.get(other).name}
-        self._deeds.do("different", lambda: self._people.different(self._id, other), self, **values)
+        them = self._people.get(other)
+        values = {"first": self.person["name"], "second": them.name}
+        self._deeds.do("different", lambda: self._people.different(self.who, them), self, **values)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Collection, Sequence
 
+    from facekit.people.people import Who
     from facekit.people.records import Member
     from facekit.types import Face, Photo, PhotoPage, Status
 
@@ -168,11 +169,11 @@ class FaceTiles:
 
 
 class MemberTiles:
-    """The faces of a person (an id), the most typical first; those in ``outliers`` are said to stand out."""
+    """The faces of a person, the most typical first; those in ``outliers`` are said to stand out."""
 
     kind: Kind = "faces"
 
-    def __init__(self, library: Library, person: str) -> None:
+    def __init__(self, library: Library, person: Who) -> None:
         self.library = library
         self.outliers: Collection[str] = ()
         self._person = person

@@ -19,7 +19,7 @@ function render({ model, el: host, signal }) {
 
   /** The text of what was done: with a number of people or faces, or of two by name. */
   function words({ key, values }) {
-    const named = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value ?? say(model, "common.unnamed")]));
+    const named = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value ?? say(model, "peoplejournal.unnamed")]));
     const form = [
       [key === "peoplejournal.did.hide" && !values.hidden, "shown"],
       [key === "peoplejournal.did.name" && !values.name, "taken_off"],
