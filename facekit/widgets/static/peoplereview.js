@@ -46,7 +46,7 @@ function render({ model, el: host, signal }) {
     draw();
   }
   function back() {
-    if (model.get("can_undo")) model.send({ kind: "undo" });
+    if (model.get("can_undo") || answered.size) model.send({ kind: "undo" });
   }
   const bothNamed = (item) => item.kind === "merge" && item.person.name && item.candidates[0].name;
 
