@@ -56,11 +56,11 @@ class Catalog:
         metadata.create_all(self._engine)
         with self._engine.begin() as connection:
             found = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema"))
-            if found is None:
-                connection.execute(sa.insert(meta), {"key": "schema", "value": str(SCHEMA_VERSION)})
-            elif int(found) > SCHEMA_VERSION:
+            if found is not None and int(found) > SCHEMA_VERSION:
                 message = f"A newer facekit wrote the catalog (schema {found}; this one knows {SCHEMA_VERSION})."
                 raise LibraryError(message, "Upgrade facekit.")
+            if found != str(SCHEMA_VERSION):  # a new catalog, or one to which tables were added just now
+                set_meta(connection, "schema", str(SCHEMA_VERSION))
 
     def close(self) -> None:
         """Give the database back."""

@@ -27,7 +27,8 @@ from facekit.catalog.people_tables import (
 from facekit.catalog.rows import chunks
 from facekit.catalog.tables import faces
 from facekit.errors import FacekitError, UnknownIdError
-from facekit.people.records import SHORT_ID, Person
+from facekit.people.names import composed
+from facekit.people.records import SHORT_ID, Person, faces_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -69,6 +70,7 @@ _people = (
     .outerjoin(_here, _here.c.person_id == persons.c.person_id)
     .where(sa.or_(_count > 0, _settled))  # whoever has no face in the library and was never touched is nobody
 )
+_to_be_seen = sa.or_(_count > 0, persons.c.name.is_not(None))  # all that is left of the others is what was said
 
 
 class PeopleTables:
@@ -89,6 +91,17 @@ class PeopleTables:
         with self._engine.connect() as connection:
             yield connection
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """All that this thread reads here inside the block is as it was at one moment."""
+        with self._connect() as connection:
+            before = getattr(self._working, "connection", None)
+            self._working.connection = connection
+            try:
+                yield
+            finally:
+                self._working.connection = before
+
     # -- people --------------------------------------------------------------------------------------------------
 
     def page(self, *, hidden: bool, named: bool | None, text: str, offset: int, limit: int) -> tuple[int, list[Person]]:
@@ -96,11 +109,11 @@ class PeopleTables:
         if not 1 <= limit <= MAX_PAGE:
             message = f"A page of {limit} was asked for."
             raise FacekitError(message, f"Ask for 1 to {MAX_PAGE}.")
-        query = _people.where(persons.c.hidden.is_(hidden))
+        query = _people.where(persons.c.hidden.is_(hidden), _to_be_seen)
         if named is not None:
             query = query.where(persons.c.name.is_not(None) if named else persons.c.name.is_(None))
         if text:
-            query = query.where(sa.func.lower(persons.c.name).contains(text.lower(), autoescape=True))
+            query = query.where(sa.func.strpos(sa.func.lower(persons.c.name), sa.func.lower(composed(text))) > 0)
         unnamed = sa.case((persons.c.name.is_(None), 1), else_=0)
         ordered = query.order_by(unnamed, _count.desc(), persons.c.name, persons.c.person_id)
         with self._connect() as connection:
@@ -127,25 +140,31 @@ class PeopleTables:
 
     def find(self, who: str) -> Person:
         """A person by name, id or the beginning of an id; see `facekit.people.people.People.get`."""
-        text = who.strip()
-        with self._connect() as connection:
-            found_name = self.named(" ".join(text.split()))
-            ids = [found_name] if found_name else []
-            if not ids and len(text) >= SHORT_ID:
-                begins = persons.c.person_id.startswith(text.lower(), autoescape=True)
-                ids = list(connection.scalars(sa.select(persons.c.person_id).where(begins).limit(3)))
-        if len(ids) > 1:
+        text = composed(who)
+        with self.reading():
+            found = self.some([text.lower()])  # an id first: a name may look like somebody's id
+            if not found and (key := self.named(text)):
+                found = self.some([key])
+            if not found and len(text) >= SHORT_ID:
+                found = self._beginning(text.lower())
+        if len(found) > 1:
             message = f"The ids of several people begin with {text!r}."
             raise UnknownIdError(message, "Write more of the id.")
-        found = self.some(ids)
         if not found:
             message = f"There is no person {text!r}."
             raise UnknownIdError(message, "lib.people lists the people; give a name, or at least six digits of an id.")
-        return found[ids[0]]
+        return next(iter(found.values()))
+
+    def _beginning(self, text: str) -> dict[str, Person]:
+        query = _people.where(persons.c.person_id.startswith(text, autoescape=True)).limit(2)
+        with self._connect() as connection:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+            return {one.person_id: one for one in _persons(connection, rows)}
 
     def named(self, name: str) -> str | None:
         """Who has a name, or None; upper and lower case are alike."""
-        query = sa.select(persons.c.person_id).where(sa.func.lower(persons.c.name) == name.lower())
+        # The database makes both small: it and Python don't agree about all letters.
+        query = sa.select(persons.c.person_id).where(sa.func.lower(persons.c.name) == sa.func.lower(name))
         with self._connect() as connection:
             return connection.scalar(query)
 
@@ -167,7 +186,7 @@ class PeopleTables:
 
     def counts(self) -> dict[str, int]:
         """How many people there are, and how many of them have a name."""
-        inside = _people.subquery()
+        inside = _people.where(_to_be_seen).subquery()
         query = sa.select(sa.func.count(), sa.func.count(inside.c.name)).select_from(inside)
         with self._connect() as connection:
             people, named = connection.execute(query).one()
@@ -286,9 +305,11 @@ class PeopleTables:
         """A run's clusters by face id, -1 for none; of the faces as they are called now."""
         with self._connect() as connection:
             blob = connection.scalar(sa.select(cluster_runs.c.labels).where(cluster_runs.c.run_id == run_id))
-            aliases = aliases_of(connection)
+            aliases = aliases_of(connection, 0)
         found: dict[str, int] = json.loads(zlib.decompress(blob)) if blob else {}
-        return {aliases.get(key, key): label for key, label in found.items()}
+        now = {key: aliases.get(key, key) for key in found}
+        # A run that knows the new id already means another face, or the same one again, by the old id.
+        return {key if now[key] in found else now[key]: label for key, label in found.items()}
 
     # -- the journal ---------------------------------------------------------------------------------------------
 
@@ -329,15 +350,25 @@ class PeopleTables:
                     rename_faces(connection, sa.select(part.c.old, part.c.new))
 
     def copy(self, pairs: Mapping[str, str]) -> None:
-        """Faces are also there under another id, and are the same people's there."""
-        with self._lock, self._engine.begin() as connection:
-            for chunk in chunks(list(pairs)):
-                query = sa.select(members).where(members.c.face_id.in_(chunk))
-                rows = [dict(row) | {"face_id": pairs[row["face_id"]]} for row in connection.execute(query).mappings()]
-                there = set(connection.scalars(sa.select(members.c.face_id)))
-                fresh = [row for row in rows if row["face_id"] not in there]
-                if fresh:
-                    connection.execute(sa.insert(members), fresh)
+        """Faces are also there under another id: there, they are and are not the same people's."""
+        with self.work("assign", "") as work:
+            for table in (members, rejections):
+                query = sa.select(table)
+                rows = [
+                    dict(row) | {"face_id": pairs[row["face_id"]]}
+                    for chunk in chunks(list(pairs))
+                    for row in work.connection.execute(query.where(table.c.face_id.in_(chunk))).mappings()
+                ]
+                there = self.owners() if table is members else {}
+                work.put(table, [row for row in rows if row["face_id"] not in there])
+            work.words = f"{faces_in_words(len(pairs))} of changed photos: whose they were before"
+
+    def allow_too(self, photo_id: str, new_photo_id: str) -> None:
+        """If a photo may show a face twice, another may, too."""
+        with self.work("allow_twice", "") as work:
+            if photo_id in self.allowed_twice():
+                work.put(allowed_twice, [{"photo_id": new_photo_id}])
+            work.words = "a changed photo may show a face twice, as before"
 
 
 def rename_faces(connection: sa.Connection, pairs: sa.Select[tuple[str, str]]) -> None:
@@ -362,13 +393,9 @@ def rename_faces(connection: sa.Connection, pairs: sa.Select[tuple[str, str]]) -
     connection.execute(
         sa.update(face_aliases).values(new_face_id=table.c.new).where(face_aliases.c.new_face_id == table.c.old)
     )
-    fresh = sa.or_(
-        face_aliases.c.old_face_id.in_(sa.select(table.c.old)),
-        face_aliases.c.old_face_id.in_(sa.select(table.c.new)),  # such a face is there again
-        face_aliases.c.old_face_id == face_aliases.c.new_face_id,
-    )
-    connection.execute(sa.delete(face_aliases).where(fresh))
-    connection.execute(sa.insert(face_aliases).from_select(["old_face_id", "new_face_id"], sa.select(table)))
+    last = sa.select(sa.func.coalesce(sa.func.max(journal.c.number), 0)).scalar_subquery()
+    names = ["old_face_id", "new_face_id", "since"]
+    connection.execute(sa.insert(face_aliases).from_select(names, sa.select(table.c.old, table.c.new, last)))
     table.drop(connection)
 
 
