@@ -167,7 +167,7 @@ class LocalLibrary(Library):
             self.current = run.report
             try:
                 report = run.run(sources, [source.root for source in sources], progress)
-                if report.faces and self._catalog.people.person_ids():
+                if self._catalog.people.assign_due and self._catalog.people.person_ids():
                     report.assigned = self.people.assign().assigned
                 return report
             finally:

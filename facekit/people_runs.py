@@ -12,7 +12,7 @@ from facekit.catalog.people import now
 from facekit.catalog.people_tables import cluster_runs, members, persons
 from facekit.crowd import Crowd
 from facekit.errors import FacekitError, UnknownIdError
-from facekit.people.acceptance import Standing, plan
+from facekit.people.acceptance import Proposal, Standing, plan
 from facekit.people.comparison import matched_groups, moved_faces, split_and_joined
 from facekit.people.records import SHORT_ID, AssignReport, ClusterRun, Comparison, Move, faces_in_words
 
@@ -50,6 +50,7 @@ def propose(
 ) -> ClusterRun:
     """Cluster all usable faces, honouring what the user said, and keep the result as a proposal."""
     from facekit.people.clustering import DEFAULT_METHOD, cluster
+    from facekit.people.neighbours import stop_if
 
     start = perf_counter()
     crowd = Crowd.of(catalog.people)
@@ -82,7 +83,9 @@ def propose(
         "created_at": now(),
         "state": "proposed",
     }
-    catalog.people.add_run(row, kept)
+    before = {crowd.face_ids[face]: owner for face in usable if (owner := crowd.owners[face]) in settled and owner}
+    stop_if(stop)
+    catalog.people.add_run(row, Proposal(kept, before))
     return run_of(row)
 
 
@@ -118,7 +121,7 @@ def accept(catalog: Catalog, settings: Settings, run_id: str, work: Work) -> Non
         tables.photo_of(),
         tables.allowed_twice(),
     )
-    done = plan(tables.labels(run_id), standing)
+    done = plan(tables.proposal(run_id), standing)
     work.put(
         persons,
         [{"person_id": key, "name": None, "cover": None, "hidden": False, "created_at": now()} for key in done.new],
@@ -142,6 +145,7 @@ def accept(catalog: Catalog, settings: Settings, run_id: str, work: Work) -> Non
 
 def assign(catalog: Catalog, settings: Settings, work: Work) -> AssignReport:
     """Give faces that are nobody's to the people whom they clearly resemble."""
+    catalog.people.assigned(work)
     crowd = Crowd.of(catalog.people)
     faces = np.flatnonzero(crowd.person < 0)
     if not len(faces) or not crowd.people:
@@ -236,7 +240,7 @@ def compare(catalog: Catalog, first: ClusterRun | str, second: ClusterRun | str 
 
 def _groups(catalog: Catalog, which: str) -> dict[str, Hashable]:
     if which != NOW:
-        return {key: None if label < 0 else label for key, label in catalog.people.labels(which).items()}
+        return {key: None if label < 0 else label for key, label in catalog.people.proposal(which).labels.items()}
     owners = catalog.people.owners()
     return {key: owners.get(key) for key in catalog.people.photo_of()}
 
