@@ -339,4 +339,6 @@ def test_names_travel_to_sidecars_and_back_through_a_service(demo_photos: DemoPh
         library.people.name("Eileen", None)
         assert library.people.read_xmp(album).faces > 10
         assert library.people["Eileen"].faces > 10
-        assert library.people.write_xmp(tmp_path / "nowhere").photos == 0
+        for elsewhere in (tmp_path / "nowhere", tmp_path / "lib"):
+            with pytest.raises(fk.FacekitError, match="no photo there"):
+                library.people.write_xmp(elsewhere)

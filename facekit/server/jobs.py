@@ -348,7 +348,7 @@ class Jobs:
             return report.to_dict()
         self._observe(report)
         document = report.to_dict() | {"stopped": report.stopped, "warnings": report.warnings}
-        return document | {"models": report.models, "stages": report.stages}
+        return document | {"models": report.models, "stages": report.stages, "assigned": report.assigned}
 
     def _change(self, job: Job, *, write: bool = True) -> Job:
         with self._lock:
@@ -384,7 +384,8 @@ def _job(row: dict[str, Any]) -> Job:
     clustering = None if row["clustering"] is None else Clustering(**row["clustering"])
     detail = int(row["detail"]) if row["detail"].isdecimal() else row["detail"]
     of_its_kind = {"models": models, "clustering": clustering, "detail": detail}
-    return Job(**row | {"state": JobState(row["state"])} | of_its_kind)
+    times = {name: row[name] and row[name].replace(tzinfo=UTC) for name in ("created_at", "started_at", "finished_at")}
+    return Job(**row | {"state": JobState(row["state"])} | of_its_kind | times)
 
 
 def _add_columns(store: ServiceStore) -> None:
@@ -397,4 +398,4 @@ def _add_columns(store: ServiceStore) -> None:
 
 
 def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
+    return datetime.now(UTC)  # the database keeps it without the zone
