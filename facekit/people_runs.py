@@ -54,7 +54,7 @@ def propose(
     start = perf_counter()
     crowd = Crowd.of(catalog.people)
     usable = np.flatnonzero(crowd.usable)
-    settled = {key for key, one in catalog.people.all().items() if one.settled}
+    settled = catalog.people.settled_ids()
     labels = cluster(
         crowd.vectors[usable],
         method=method,  # type: ignore[arg-type]  # an unknown one is refused there
@@ -113,7 +113,7 @@ def accept(catalog: Catalog, settings: Settings, run_id: str, work: Work) -> Non
     standing = Standing(
         owners,
         tables.person_ids(),
-        {key for key, one in tables.all().items() if one.settled},
+        tables.settled_ids(),
         set(tables.rejections()),
         tables.photo_of(),
         tables.allowed_twice(),
@@ -210,15 +210,15 @@ def compare(catalog: Catalog, first: ClusterRun | str, second: ClusterRun | str 
     before, after = {key: before[key] for key in both}, {key: after[key] for key in both}
     moved = moved_faces(before, after)
     split, joined = split_and_joined(before, after)
-    pairs = {theirs: ours for ours, theirs in matched_groups(before, after).items()}
+    called, called_now = _labels(catalog, matched_groups(before, after), after)
     rows = catalog.faces_by_id(moved[:_MOST_MOVES])
     places = catalog.places(row["photo_id"] for row in rows.values())
     moves = [
         Move(
             key,
             places[rows[key]["photo_id"]][0]["display"],
-            _label(before[key]),
-            _label(pairs.get(after[key], after[key])),
+            None if before[key] is None else called.get(before[key], f"cluster {before[key]}"),
+            None if after[key] is None else called_now[after[key]],
         )
         for key in moved[:_MOST_MOVES]
         if key in rows
@@ -241,5 +241,12 @@ def _groups(catalog: Catalog, which: str) -> dict[str, Hashable]:
     return {key: owners.get(key) for key in catalog.people.photo_of()}
 
 
-def _label(group: Hashable) -> str | None:
-    return None if group is None else group[:SHORT_ID] if isinstance(group, str) else f"cluster {group}"
+def _labels(
+    catalog: Catalog, pairs: Mapping[Hashable, Hashable], after: Mapping[str, Hashable]
+) -> tuple[dict[Hashable, str], dict[Hashable, str]]:
+    """What the groups of the first and of the second grouping are called: those that correspond, alike."""
+    people = catalog.people.some({group for group in after.values() if isinstance(group, str)})
+    second = {theirs: f"cluster {ours}" for ours, theirs in pairs.items()}
+    second |= {group: f"new cluster {group}" for group in after.values() if group is not None and group not in second}
+    second |= {key: one.label for key, one in people.items()}
+    return {ours: second[theirs] for ours, theirs in pairs.items()}, second

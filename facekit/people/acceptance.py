@@ -75,12 +75,14 @@ def plan(labels: Mapping[str, int], now: Standing) -> Plan:
         if labels[face] >= 0 and face in now.photo:
             clusters.setdefault(labels[face], []).append(face)
     targets, new = _targets(clusters, now)
+    staying = _staying(labels, now)
     after: dict[str, str | None] = {}
     for label, members in clusters.items():
         free = [face for face in members if now.owners.get(face) not in now.settled]
         after |= dict.fromkeys(free)
         if label in targets:
-            after |= dict.fromkeys(_fitting(free, targets[label], now), targets[label])
+            target = targets[label]
+            after |= dict.fromkeys(_fitting(free, target, staying.get(target, set()), now), target)
     kept = set(targets.values())
     for face, owner in now.owners.items():  # not in a cluster: unsettled people keep what the run did not look at
         if owner not in now.settled and face not in after and (owner not in kept or face in labels):
@@ -92,16 +94,22 @@ def plan(labels: Mapping[str, int], now: Standing) -> Plan:
     return Plan(changed, [one for one in new if one in used], sorted(gone))
 
 
-def _fitting(faces: list[str], person: str, now: Standing) -> list[str]:
-    """Those of the faces that nothing keeps from being a person's; of a settled one's, one a photo."""
-    fitting = [face for face in faces if (face, person) not in now.rejected]
-    if person not in now.settled:
-        return fitting
-    taken = {now.photo[face] for face, owner in now.owners.items() if owner == person and face in now.photo}
+def _staying(labels: Collection[str], now: Standing) -> dict[str, set[str]]:
+    """The photos on which each person has a face that the run does not take away."""
+    photos: dict[str, set[str]] = {}
+    for face, owner in now.owners.items():
+        if face in now.photo and (owner in now.settled or face not in labels):
+            photos.setdefault(owner, set()).add(now.photo[face])
+    return photos
+
+
+def _fitting(faces: list[str], person: str, photos: Collection[str], now: Standing) -> list[str]:
+    """Those of the faces that nothing keeps from being a person's who is on some photos: one face a photo."""
+    taken = set(photos)
     chosen = []
-    for face in fitting:
+    for face in faces:
         photo = now.photo[face]
-        if photo not in taken or photo in now.allowed_twice:
+        if (face, person) not in now.rejected and (photo not in taken or photo in now.allowed_twice):
             chosen.append(face)
             taken.add(photo)
     return chosen

@@ -177,7 +177,10 @@ class Conflict:
                 f"{self.person.label} is {len(self.face_ids)} times on {self.photo}. Move the wrong face, "
                 "or allow it for this photo (a mirror, a collage)."
             )
-        return f"A face on {self.photo} is with {self.person.label}, of which it was said that it is not. Move it."
+        return (
+            f"A face on {self.photo} is with {self.person.label}, of which it was said that it is not. "
+            f"Move it to somebody else, or to {self.person.label} once more if that is right."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -275,7 +275,7 @@ class Jobs:
     def waiting(self) -> int:
         """How many jobs wait or run."""
         with self._lock:
-            return len(self._live)
+            return len(self._stops)
 
     # -- the thread ----------------------------------------------------------------------------------------------
 
@@ -283,8 +283,16 @@ class Jobs:
         while (job_id := self._queue.get()) is not None and not self._closing.is_set():
             with self._lock:
                 job = self._live.get(job_id)
-            if job is not None:
+            if job is None:
+                continue
+            try:
                 self._run(job)
+            except Exception:  # noqa: BLE001 - the disk is full or too slow, and the next job must run all the same
+                logger.exception("Job {} can't be written down", job_id)
+                problem = f"It could not be written down; the log says more at job {job_id}."
+                with self._lock:
+                    self._stops.pop(job_id, None)
+                    self._live[job_id] = replace(job, state=JobState.FAILED, problem=problem, finished_at=_now())
 
     def _run(self, job: Job) -> None:
         with self._lock:
