@@ -166,12 +166,18 @@ def export(
     shown = {"faces": _FACE_COLUMNS, "people": _PEOPLE_COLUMNS}
     if table in shown and not all_columns:
         frame = frame[shown[table]]
+    write_frame(frame, path)
+    return path
+
+
+def write_frame(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, JSON or Parquet, by the file's extension."""
+    kind = path.suffix.lower()
     if kind == ".parquet":
         frame.to_parquet(path, index=False)
     elif kind == ".json":
         frame.to_json(path, orient="records", force_ascii=False, date_format="iso", indent=1)
     else:
-        if table == "photos":
-            frame["paths"] = [json.dumps(paths, ensure_ascii=False) for paths in frame["paths"]]
+        if "paths" in frame:
+            frame = frame.assign(paths=[json.dumps(paths, ensure_ascii=False) for paths in frame["paths"]])
         frame.to_csv(path, index=False)
-    return path

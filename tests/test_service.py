@@ -467,6 +467,7 @@ def test_health_is_open_and_the_documentation_asks_no_other_host(guarded: TestCl
 
 def test_any_request_that_the_document_allows_is_answered(folder: Path, tmp_path: Path) -> None:
     with fk.open(folder) as library:
+        library.people.cluster()  # so that there is something to say of people
         service = Service(library, [tmp_path / "none"])
         access = Access(Accounts(service.store), OWNER_KEY)
         access.accounts.add("ada", PASSWORD, "admin")
