@@ -108,9 +108,9 @@ def set_text(struct: minidom.Element, space: str, name: str, value: str) -> None
         append(struct, f"<{prefix}:{name}>{escape(value)}</{prefix}:{name}>")
 
 
-def without_controls(text: str) -> str:
-    """Text without the characters that XML can't hold, and without space around it."""
-    return _NO_XML.sub("", text).strip()
+def one_line(text: str) -> str:
+    """Text without the characters that XML can't hold, and with single spaces."""
+    return " ".join(_NO_XML.sub("", text).split())
 
 
 def number(text: str) -> float:

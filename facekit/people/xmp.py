@@ -29,6 +29,7 @@ from facekit.people.rdf import (
     container_of,
     items_of,
     number,
+    one_line,
     parse,
     properties,
     rdf_of,
@@ -36,7 +37,6 @@ from facekit.people.rdf import (
     set_text,
     struct_of,
     text_of,
-    without_controls,
     words_of,
 )
 
@@ -116,7 +116,7 @@ def with_faces(xmp: bytes | None, faces: Sequence[Region], size: tuple[int, int]
     FacekitError
         See `read_regions`.
     """
-    faces = [Region(without_controls(face.name), face.box) for face in faces]
+    faces = [Region(name, face.box) for face in faces if (name := one_line(face.name))]
     document = parse(_EMPTY.encode() if xmp is None else xmp)
     rdf = rdf_of(document)
     known = list(_mwg_regions(rdf))
