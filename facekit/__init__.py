@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from facekit.library import Library
     from facekit.models import align, detect, embed, similarity
     from facekit.opening import open_library as open  # noqa: A004 - fk.open is what one would type
+    from facekit.people import Constraints, cluster, evaluate_clusters, suggest_eps
     from facekit.reembed_report import ReembedReport
     from facekit.server.publish import publish
     from facekit.sources import scan
@@ -67,6 +68,7 @@ _HOMES = {
     "facekit.models": ["align", "detect", "embed", "similarity"],
     "facekit.reembed_report": ["ReembedReport"],
     "facekit.opening": ["open"],
+    "facekit.people": ["Constraints", "cluster", "evaluate_clusters", "suggest_eps"],
     "facekit.server.publish": ["publish"],
     "facekit.sources": ["scan"],
     "facekit.types": ["Detections", "Face", "Hit", "Photo", "Probe", "Quality", "Status"],
@@ -75,6 +77,7 @@ _home = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Calibration",
+    "Constraints",
     "Detections",
     "DeviceError",
     "EmbeddingError",
@@ -102,14 +105,17 @@ __all__ = [
     "WeightsError",
     "align",
     "calibrate",
+    "cluster",
     "detect",
     "embed",
+    "evaluate_clusters",
     "models",
     "open",
     "publish",
     "read_image",
     "scan",
     "similarity",
+    "suggest_eps",
 ]
 
 

@@ -16,6 +16,7 @@ from loguru import logger
 
 from facekit.catalog import FileRecord
 from facekit.derived import apply_change, reconcile, write_thumbnail
+from facekit.edited import carry_edited
 from facekit.errors import LibraryError
 from facekit.images import Limits, display_name
 from facekit.pipeline import STAGES, Pipeline
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 Progress: TypeAlias = bool | Callable[[int, int], None]
 """True for a progress bar, False for none, or a function called with (files done, files to do)."""
 
+_COUNTS = ("found", "ingested", "unchanged", "duplicates", "missing", "faces", "no_face")
 _STORE_FILES = 64  # written together: a kill costs at most so many photos' work
 _STORE_SECONDS = 5.0
 _FREE_BYTES = 200 * 2**20  # below this the run stops: Milvus Lite can lose rows when a flush meets a full disk
@@ -54,7 +56,8 @@ class IngestReport:
 
     ``ingested`` counts the files that were read and searched for faces, ``no_face`` those of them that show none;
     ``duplicates`` are new paths of contents that the library has (moved files are among them); ``missing`` are files
-    that have vanished since the last run; ``stages`` holds seconds by stage (those of threads and processes added up).
+    that have vanished since the last run; ``assigned`` faces were given to people whom they clearly resemble;
+    ``stages`` holds seconds by stage (those of threads and processes added up).
     """
 
     found: int = 0
@@ -70,10 +73,11 @@ class IngestReport:
     warnings: list[str] = field(default_factory=list)
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     models: str = ""
+    assigned: int = 0
 
     def add(self, other: IngestReport) -> None:
         """Count what another run did as part of this one."""
-        for name in ("found", "ingested", "unchanged", "duplicates", "missing", "faces", "no_face", "seconds"):
+        for name in (*_COUNTS, "seconds", "assigned"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.failed += other.failed
         self.warnings += other.warnings
@@ -83,9 +87,8 @@ class IngestReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The document that ``facekit ingest --json`` prints."""
-        names = ("found", "ingested", "unchanged", "duplicates", "missing", "faces", "no_face")
         failed = [{"path": one.path, "status": one.status.value, "reason": one.reason} for one in self.failed]
-        return {name: getattr(self, name) for name in names} | {"failed": failed, "seconds": round(self.seconds, 3)}
+        return {name: getattr(self, name) for name in _COUNTS} | {"failed": failed, "seconds": round(self.seconds, 3)}
 
     def _lines(self) -> list[str]:
         rate = f", {self.ingested / self.seconds:.1f} photos/s" if self.ingested and self.seconds else ""
@@ -95,6 +98,8 @@ class IngestReport:
             f"{len(self.failed)} failed, {self.missing} have vanished",
             f"{self.faces} faces; {self.no_face} photos without a face",
         ]
+        if self.assigned:
+            lines.append(f"{self.assigned} faces are people that the library knows")
         lines += [f"Note: {warning}" for warning in self.warnings]
         if self.stopped:
             lines.append("What is done is kept: run it again to go on.")
@@ -157,6 +162,7 @@ class Ingest:
         self._pipeline = Pipeline(detector, embedder, limits or Limits(), known)
         self._again = again
         self._listed: set[tuple[str, bytes]] = set()
+        self._replaced: dict[tuple[str, bytes], str] = {}  # the photos that changed files held before
         self._run_id = ""
         self.report = IngestReport(
             models=_what_ran_where(detector, embedder),
@@ -212,6 +218,11 @@ class Ingest:
                 change = self._catalog.mark_missing(source.name, paths, missing=missing)
                 apply_change(change, self._catalog, self._index, self._folder)
         unchanged = {file.path for file in same}
+        self._replaced |= {
+            (file.source, file.path): states[file.path].photo_id
+            for file in found
+            if file.path in states and file.path not in unchanged
+        }
         return [(source, file) for file in found if file.path not in unchanged]
 
     def _is_same(self, file: FoundFile, state: FileState | None) -> bool:
@@ -241,6 +252,9 @@ class Ingest:
                 if item.thumbnail:
                     write_thumbnail(self._folder, item.photo_id, item.thumbnail)
             records = {item.photo_id: item.record for item in items if item.record}
+            before = {item.photo_id: self._replaced.get((item.file.source, item.file.path)) for item in items}
+            edited = {old: records[new] for new, old in before.items() if old and old != new and new in records}
+            carry_edited(self._catalog, edited)
             change = self._catalog.save(
                 list(records.values()),
                 [FileRecord(item.file, item.photo_id) for item in items],

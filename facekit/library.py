@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from facekit.hits import Hits
     from facekit.images import Limits
     from facekit.ingest import IngestReport, Progress
+    from facekit.people.people import People, Who
     from facekit.reembed_report import ReembedReport
     from facekit.search import ImageSource
     from facekit.types import Detail, FacePage, FloatArray, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
@@ -159,6 +160,7 @@ class Library(ABC):
         after: date | str | None = None,
         before: date | str | None = None,
         include_poor: bool = False,
+        person: Who | None = None,
     ) -> Hits:
         """Find the photos of a person.
 
@@ -180,9 +182,13 @@ class Library(ABC):
             Only photos taken from ``after`` on, and before ``before``. Photos without a date are left out then.
         include_poor : bool
             Also faces marked as too small, blurred or turned away.
+        person : Person or str, optional
+            Only photos that show this person, as the one who is found or beside them.
 
         Raises
         ------
+        UnknownIdError
+            If there is no such person.
         NoFaceError
             If a probe shows no face.
         PhotoError
@@ -201,9 +207,41 @@ class Library(ABC):
 
     # -- looking -------------------------------------------------------------------------------------------------
 
+    @property
     @abstractmethod
-    def photos(self, status: Status | str | None = None) -> pd.DataFrame:
-        """One row a photo: path, status, reason, faces, size, date, camera, place. ``status`` selects a category."""
+    def people(self) -> People:
+        """The people in the photos: clusters, names and corrections."""
+
+    @abstractmethod
+    def photos(
+        self,
+        status: Status | str | None = None,
+        *,
+        person: Who | None = None,
+        together_with: Who | Sequence[Who] | None = None,
+        year: int | None = None,
+        source: str | None = None,
+    ) -> pd.DataFrame:
+        """One row a photo: path, status, reason, faces, size, date, camera, place.
+
+        Parameters
+        ----------
+        status : Status or str, optional
+            Only photos of this category.
+        person : Person or str, optional
+            Only photos that show this person: a name, or an id.
+        together_with : Person, str, or a list of these, optional
+            Only photos that show these people, too.
+        year : int, optional
+            Only photos taken in this year.
+        source : str, optional
+            Only photos from this source ("local").
+
+        Raises
+        ------
+        UnknownIdError
+            If there is no such person.
+        """
 
     @abstractmethod
     def faces(self) -> pd.DataFrame:
@@ -215,7 +253,11 @@ class Library(ABC):
 
     @abstractmethod
     def export(self, table: TableName, path: str | os.PathLike[str], *, include_poor: bool = False) -> Path:
-        """Write "faces" or "photos" as .csv, .json or .parquet, or "embeddings" as .npz (face_id, embedding)."""
+        """Write "faces", "photos" or "people" as .csv, .json or .parquet, or "embeddings" as .npz.
+
+        "people" has a row a face that is somebody's: face_id, photo, person_id, person, run, similarity_to_centre.
+        "embeddings" are face_id and embedding.
+        """
 
     @abstractmethod
     def stats(self) -> dict[str, Any]:
@@ -233,10 +275,11 @@ class Library(ABC):
         status: Status | str | None = None,
         *,
         folder: str | os.PathLike[str] | None = None,
+        person: Who | None = None,
         offset: int = 0,
         limit: int = 60,
     ) -> PhotoPage:
-        """Some of the photos, ordered by path: those with a status, in a folder or below it, or all.
+        """Some of the photos, ordered by path: those with a status, in a folder or below it, of a person, or all.
 
         ``limit`` is at most 200. A page costs the same whatever the size of the library.
         """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import weakref
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -14,27 +13,27 @@ from loguru import logger
 from facekit import tables
 from facekit.bound import VECTORS, InUse, ModelSet, forget_other_vectors
 from facekit.catalog import open_catalog
-from facekit.crops import face_picture
-from facekit.derived import apply_change, reconcile, thumbnail_path
+from facekit.derived import apply_change, reconcile
 from facekit.doctor import Doctor, examine
-from facekit.errors import FacekitError, LibraryBusyError, LibraryError, PhotoError
+from facekit.errors import FacekitError, LibraryBusyError, LibraryError
 from facekit.hits import Hits
-from facekit.images import read_bytes, read_image, thumbnail
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
 from facekit.ingest import Ingest, IngestReport, Progress
 from facekit.library import PICTURE_SIDE, Library
+from facekit.local_people import LocalPeople
 from facekit.lock import OwnerLock
 from facekit.logs import log_into, quiet_console
 from facekit.models.engines import check_where
 from facekit.models.registry import load_detector
+from facekit.pictures import Pictures
 from facekit.reembed import REEMBEDDED, Reembed
 from facekit.search import ImageSource, find, find_faces, moment, probe_faces, read_probes, template
 from facekit.settings import FILE, check_models, check_versions, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
-from facekit.types import Status
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator, Sequence
     from datetime import date
     from threading import Event
@@ -44,9 +43,10 @@ if TYPE_CHECKING:
     from facekit.images import Limits
     from facekit.index import MilvusIndex
     from facekit.models.protocols import Detector, Embedder
+    from facekit.people.people import People, Who
     from facekit.reembed_report import ReembedReport
     from facekit.settings import Settings
-    from facekit.types import Detail, FacePage, FloatArray, Folder, Image, Photo, PhotoPage, ProbeFace, TableName
+    from facekit.types import Detail, FacePage, FloatArray, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
 
 
 class LocalLibrary(Library):
@@ -81,6 +81,7 @@ class LocalLibrary(Library):
             opened.callback(_remove_sink, log_into(folder))
             self._catalog = open_catalog(folder)
             opened.callback(self._catalog.close)
+            self._pictures = Pictures(self._catalog, folder)
             bound = self._catalog.staging.bound  # by a change of models: it may have been cut off right after this
             self._catalog.staging.clear_used()
             if bound and bound.models != settings.models:
@@ -165,7 +166,10 @@ class LocalLibrary(Library):
             run = Ingest(self._catalog, models.index, self.folder, detector, embedder, limits=limits, stop=stop)
             self.current = run.report
             try:
-                return run.run(sources, [source.root for source in sources], progress)
+                report = run.run(sources, [source.root for source in sources], progress)
+                if report.faces and self._catalog.people.person_ids():
+                    report.assigned = self.people.assign().assigned
+                return report
             finally:
                 self.current = None
 
@@ -236,6 +240,7 @@ class LocalLibrary(Library):
         after: date | str | None = None,
         before: date | str | None = None,
         include_poor: bool = False,
+        person: Who | None = None,
     ) -> Hits:
         """See `Library.search`."""
         self._alive()
@@ -254,6 +259,7 @@ class LocalLibrary(Library):
                 top_k=min(top_k, MAX_LIMIT),
                 min_similarity=threshold,
                 where=where,
+                photo_ids=None if person is None else self._photo_ids(person),
             )
             return Hits(tuple(hits), tuple(one for one, _ in probes), top_k, threshold, models.index.count(), self)
 
@@ -275,12 +281,38 @@ class LocalLibrary(Library):
         also = () if source is None and prefix is None else self._catalog.faces_at_second_places(source, prefix)
         return IndexFilter(usable_only, source, prefix, moment(after), moment(before), also)
 
+    # -- people --------------------------------------------------------------------------------------------------
+
+    @property
+    def people(self) -> People:
+        """See `Library.people`."""
+        return self.people_as("")
+
+    def people_as(self, user: str) -> People:
+        """The people, for somebody whom the journal names."""
+        self._alive()
+        return LocalPeople(self, self._catalog, self._models, self._changing, user)
+
     # -- looking -------------------------------------------------------------------------------------------------
 
-    def photos(self, status: Status | str | None = None) -> pd.DataFrame:
+    def photos(
+        self,
+        status: Status | str | None = None,
+        *,
+        person: Who | None = None,
+        together_with: Who | Sequence[Who] | None = None,
+        year: int | None = None,
+        source: str | None = None,
+    ) -> pd.DataFrame:
         """See `Library.photos`."""
         self._alive()
-        return tables.photos_frame(self._catalog, status)
+        others: list[Any] = list(together_with) if isinstance(together_with, list | tuple) else [together_with]
+        people = [self._photo_ids(one) for one in (person, *others) if one is not None]
+        shown = set.intersection(*people) if people else None
+        return tables.photos_frame(self._catalog, status, photo_ids=shown, year=year, source=source)
+
+    def _photo_ids(self, who: Who) -> set[str]:
+        return set(self._catalog.people.photo_ids(self.people.get(who).person_id))
 
     def faces(self) -> pd.DataFrame:
         """See `Library.faces`."""
@@ -298,7 +330,7 @@ class LocalLibrary(Library):
         return tables.export(self._catalog, table, Path(path), include_poor=include_poor)
 
     def export_all(self, table: TableName, path: Path) -> Path:
-        """Write "faces" or "photos" with every column that `faces` and `photos` have."""
+        """Write "faces", "photos" or "people" with every column that there is."""
         self._alive()
         return tables.export(self._catalog, table, path, include_poor=True, all_columns=True)
 
@@ -308,6 +340,7 @@ class LocalLibrary(Library):
         with self._models.shared() as now:
             counts = self._catalog.counts()
         counts.pop("indexable_faces")
+        counts |= self._catalog.people.counts()
         run = self._catalog.last_run()
         last = None if run is None else {name: str(run[name]) for name in ("started_at", "finished_at")}
         models = {"detector": now.settings.detector, "embedder": now.settings.embedder}
@@ -336,13 +369,15 @@ class LocalLibrary(Library):
         status: Status | str | None = None,
         *,
         folder: str | os.PathLike[str] | None = None,
+        person: Who | None = None,
         offset: int = 0,
         limit: int = 60,
     ) -> PhotoPage:
         """See `Library.photo_page`."""
         self._alive()
         prefix = None if folder is None else LocalSource(folder, must_exist=False).prefix
-        return self._catalog.pages.photos(status, prefix, offset, limit)
+        person_id = None if person is None else self.people.get(person).person_id
+        return self._catalog.pages.photos(status, prefix, offset, limit, person_id)
 
     def face_page(self, *, include_poor: bool = False, offset: int = 0, limit: int = 60) -> FacePage:
         """See `Library.face_page`."""
@@ -360,57 +395,23 @@ class LocalLibrary(Library):
         return self._catalog.pages.folders()
 
     def thumbnail(self, photo_id: str) -> bytes | None:
-        """See `Library.thumbnail`."""
-        try:  # a closed library's thumbnails too: results outlive it
-            return thumbnail_path(self.folder, photo_id).read_bytes()
-        except OSError:  # they may be deleted at any time
-            return None
+        """See `Library.thumbnail`. A closed library's thumbnails can be read too: results outlive it."""
+        return self._pictures.thumbnail(photo_id)
 
     def face_thumbnail(self, face_id: str) -> bytes | None:
         """See `Library.face_thumbnail`."""
         self._alive()
-        face = self._catalog.pages.face(face_id)
-        photo = self._catalog.pages.photo(face.photo_id)
-
-        def read(side: int) -> Image | None:
-            try:
-                return read_image(self._content(face.photo_id), max_side=side)
-            except PhotoError:
-                return None
-
-        size = (photo.width or 1, photo.height or 1)
-        return face_picture(face.box, self.thumbnail(face.photo_id), size, read)
+        return self._pictures.face(face_id)
 
     def picture(self, photo_id: str) -> bytes:
         """See `Library.picture`."""
         self._alive()
-        return thumbnail(read_image(self._content(photo_id), max_side=PICTURE_SIDE), PICTURE_SIDE, quality=85)
-
-    def _content(self, photo_id: str) -> bytes:
-        return read_bytes(self.file(photo_id))
+        return self._pictures.photo(photo_id, PICTURE_SIDE)
 
     def file(self, photo_id: str) -> Path:
-        """Where a photo lies.
-
-        Raises
-        ------
-        UnknownIdError
-            If the library has no such photo.
-        PhotoError
-            If its files are gone, or hold something else by now.
-        """
+        """Where a photo lies; see `facekit.pictures.Pictures.file`."""
         self._alive()
-        rows = self._catalog.places([photo_id]).get(photo_id)
-        if rows is None:
-            self._catalog.pages.photo(photo_id)
-        for row in rows or ():
-            path = Path(os.fsdecode(bytes(row["path"])))
-            with suppress(OSError):
-                now = path.stat()
-                if (now.st_size, now.st_mtime_ns) == (row["bytes"], row["mtime_ns"]):
-                    return path
-        name = rows[0]["display"] if rows else photo_id
-        raise PhotoError(Status.MISSING, f"{name} is gone, or was changed since it was ingested")
+        return self._pictures.file(photo_id)
 
     @property
     def search_similarity(self) -> float:

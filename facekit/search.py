@@ -21,6 +21,8 @@ from facekit.models.vectors import good_embeddings
 from facekit.types import Detections, FloatArray, Hit, Image, Probe, ProbeFace
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import PIL.Image
 
     from facekit.catalog import Catalog
@@ -164,8 +166,9 @@ def find(
     top_k: int,
     min_similarity: float,
     where: IndexFilter,
+    photo_ids: Collection[str] | None = None,
 ) -> list[Hit]:
-    """The photos most like a vector, each with its most similar face, best first."""
+    """The photos most like a vector, each with its most similar face, best first; of ``photo_ids`` only, if given."""
     best: dict[str, tuple[float, dict[str, Any]]] = {}
     limit = min(2 * top_k + 10, MAX_LIMIT)
     while True:
@@ -173,7 +176,8 @@ def find(
         rows = catalog.faces_by_id(key for key, _ in near)
         best = {}
         for key, similarity in near:
-            if similarity >= min_similarity and key in rows:
+            inside = key in rows and (photo_ids is None or rows[key]["photo_id"] in photo_ids)
+            if similarity >= min_similarity and inside:
                 best.setdefault(rows[key]["photo_id"], (similarity, rows[key]))
         lost = sum(key not in rows for key, _ in near)
         if lost:
@@ -185,6 +189,7 @@ def find(
     chosen = list(best.items())[:top_k]
     places = catalog.places(photo_id for photo_id, _ in chosen)
     taken = catalog.taken_at(photo_id for photo_id, _ in chosen)
+    whose = catalog.people.whose(row["face_id"] for _, (_, row) in chosen)
     return [
         Hit(
             rank=rank,
@@ -196,6 +201,8 @@ def find(
             quality=quality_of(row),
             source=places[photo_id][0]["source"],
             taken_at=taken[photo_id],
+            person=whose.get(row["face_id"], (None, None))[1],
+            person_id=whose.get(row["face_id"], (None, None))[0],
         )
         for rank, (photo_id, (similarity, row)) in enumerate(chosen, 1)
     ]

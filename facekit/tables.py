@@ -13,6 +13,8 @@ from facekit.errors import FacekitError
 from facekit.types import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import pandas as pd
 
     from facekit.catalog import Catalog
@@ -22,10 +24,18 @@ _PHOTO_COLUMNS = ["photo_id", "path", "status", "reason", "faces", "width", "hei
 _PHOTO_COLUMNS += ["camera", "latitude", "longitude", "source", "paths"]
 _FACE_COLUMNS = ["face_id", "photo", "x", "y", "w", "h", "detection_score", "quality", "reason"]
 _FACE_COLUMNS += ["detector", "embedder", "source"]
+_PEOPLE_COLUMNS = ["face_id", "photo", "person_id", "person", "run", "similarity_to_centre"]
 _MORE_FACE_COLUMNS = ["size", "sharpness", "yaw", "pitch", "roll", "landmarks", "photo_id"]
 
 
-def photos_frame(catalog: Catalog, status: Status | str | None = None) -> pd.DataFrame:
+def photos_frame(
+    catalog: Catalog,
+    status: Status | str | None = None,
+    *,
+    photo_ids: Collection[str] | None = None,
+    year: int | None = None,
+    source: str | None = None,
+) -> pd.DataFrame:
     """One row a photo. ``path`` is the first of ``paths``; a photo whose files have all vanished is ``missing``.
 
     Raises
@@ -38,10 +48,14 @@ def photos_frame(catalog: Catalog, status: Status | str | None = None) -> pd.Dat
     if status is not None and status not in set(Status):
         message = f"There is no status {str(status)!r}."
         raise FacekitError(message, f"Take one of {', '.join(Status)}.")
-    places = catalog.places()
+    places = catalog.places(photo_ids)
     rows = []
-    for row in catalog.rows(tables.photos):
+    for row in catalog.rows(tables.photos, photo_ids):
+        if year is not None and (row["taken_at"] is None or row["taken_at"].year != year):
+            continue
         files = places.get(row["photo_id"], [])
+        if source is not None:
+            files = [file for file in files if file["source"] == source]
         if files:
             first = files[0]
             gone = first["missing_since"] is not None
@@ -68,6 +82,57 @@ def faces_frame(catalog: Catalog) -> pd.DataFrame:
     return frame.sort_values(["photo", "x", "y"], ignore_index=True)
 
 
+def people_frame(catalog: Catalog) -> pd.DataFrame:
+    """One row a face that is somebody's, ordered by person and, within, from the most typical face on."""
+    import pandas as pd
+
+    from facekit.crowd import similarities_to_centre
+
+    rows = catalog.people.members()
+    who = catalog.people.all()
+    places = catalog.places(row["photo_id"] for row in rows)
+    vectors = catalog.people.vectors([row["face_id"] for row in rows])
+    by_person: dict[str, list[str]] = {}
+    for row in rows:
+        if row["face_id"] in vectors:
+            by_person.setdefault(row["person_id"], []).append(row["face_id"])
+    near = {
+        key: float(value)
+        for keys in by_person.values()
+        for key, value in zip(keys, similarities_to_centre(np.stack([vectors[key] for key in keys])), strict=True)
+    }
+    cells = [
+        (
+            *(row["face_id"], places[row["photo_id"]][0]["display"], row["person_id"], who[row["person_id"]].name),
+            *(row["run_id"], near.get(row["face_id"]), row["origin"], who[row["person_id"]].hidden),
+        )
+        for row in rows
+        if row["photo_id"] in places
+    ]
+    frame = pd.DataFrame(cells, columns=[*_PEOPLE_COLUMNS, "origin", "hidden"])
+    frame = frame.astype({"similarity_to_centre": "float64"})
+    order = ["person", "person_id", "similarity_to_centre", "face_id"]
+    return frame.sort_values(order, ascending=[True, True, False, True], ignore_index=True)
+
+
+def constraints_frame(catalog: Catalog) -> pd.DataFrame:
+    """What the user said of faces and people; see `facekit.people.people.People.constraints`."""
+    import pandas as pd
+
+    known = catalog.people
+    rows: list[dict[str, str | None]] = [
+        {"kind": "is", "face_id": row["face_id"], "person_id": row["person_id"], "photo_id": row["photo_id"]}
+        for row in known.members()
+        if row["origin"] == "user"
+    ]
+    said = known.rejections()
+    photo = known.photo_of(face for face, _ in said)
+    rows += [{"kind": "is_not", "face_id": a, "person_id": b, "photo_id": photo.get(a)} for a, b in said]
+    rows += [{"kind": "different", "person_id": a, "other_person_id": b} for a, b in known.differences()]
+    rows += [{"kind": "allowed_twice", "photo_id": key} for key in sorted(known.allowed_twice())]
+    return pd.DataFrame(rows, columns=["kind", "face_id", "person_id", "other_person_id", "photo_id"])
+
+
 def export(
     catalog: Catalog,
     table: TableName,
@@ -76,7 +141,7 @@ def export(
     include_poor: bool,
     all_columns: bool = False,
 ) -> Path:
-    """Write faces or photos as CSV, JSON or Parquet, or embeddings as NPZ, by the file's extension.
+    """Write faces, photos or people as CSV, JSON or Parquet, or embeddings as NPZ, by the file's extension.
 
     Raises
     ------
@@ -96,9 +161,11 @@ def export(
         face_ids, vectors = catalog.embeddings(include_poor=include_poor)
         np.savez_compressed(path, face_id=np.array(face_ids, dtype=str), embedding=vectors)
         return path
-    frame = photos_frame(catalog) if table == "photos" else faces_frame(catalog)
-    if table == "faces" and not all_columns:
-        frame = frame[_FACE_COLUMNS]
+    makers = {"photos": photos_frame, "faces": faces_frame, "people": people_frame}
+    frame = makers[table](catalog)
+    shown = {"faces": _FACE_COLUMNS, "people": _PEOPLE_COLUMNS}
+    if table in shown and not all_columns:
+        frame = frame[shown[table]]
     if kind == ".parquet":
         frame.to_parquet(path, index=False)
     elif kind == ".json":

@@ -18,13 +18,15 @@ Image: TypeAlias = npt.NDArray[np.uint8]
 
 FloatArray: TypeAlias = npt.NDArray[np.float32]
 
+IntArray: TypeAlias = npt.NDArray[np.int64]
+
 Detail: TypeAlias = Literal["normal", "fine"] | int
 """How closely a detector looks at large photos; a number is the longest side in pixels that it looks at."""
 
 SMALLEST_LOOK = 32
 """Pixels: smaller pictures hold no face."""
 
-TableName: TypeAlias = Literal["faces", "photos", "embeddings"]
+TableName: TypeAlias = Literal["faces", "photos", "people", "embeddings"]
 """What can be exported."""
 
 
@@ -179,13 +181,17 @@ class DecodedPhoto:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """A face in a photo of a library. ``box`` is ``x, y, width, height`` in 0..1 of the upright photo."""
+    """A face in a photo of a library. ``box`` is ``x, y, width, height`` in 0..1 of the upright photo.
+
+    ``person_id`` is whose face it is, ``person`` that person's name; None where nobody's, or where there is no name.
+    """
 
     face_id: str
     photo_id: str
     box: tuple[float, float, float, float]
     quality: Quality
     person: str | None = None
+    person_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +276,7 @@ class Hit:
     """One photo that a search found, with the face in it that is most like the probe.
 
     ``box`` is ``x, y, width, height`` in 0..1 of the upright photo; ``similarity`` is the cosine, higher is better;
-    ``person`` is None until people are named.
+    ``person_id`` is whose face it is, ``person`` that person's name; None where nobody's, or where there is no name.
     """
 
     rank: int
@@ -283,3 +289,4 @@ class Hit:
     source: str
     taken_at: datetime | None = None
     person: str | None = None
+    person_id: str | None = None

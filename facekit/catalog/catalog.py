@@ -11,6 +11,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from facekit.catalog.pages import Pages
+from facekit.catalog.people import PeopleTables
 from facekit.catalog.records import Change, FileState, IndexRow, file_id, folder_of
 from facekit.catalog.rows import chunks, column, delete, face_row, insert, set_meta
 from facekit.catalog.staging import Staging
@@ -50,6 +51,7 @@ class Catalog:
     def __init__(self, url: str) -> None:
         self._engine = sa.create_engine(url)
         self.pages = Pages(self._engine)
+        self.people = PeopleTables(self._engine)
         self.staging = Staging(self._engine)
         metadata.create_all(self._engine)
         with self._engine.begin() as connection:

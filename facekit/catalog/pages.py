@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from facekit.catalog.people_tables import members, persons
 from facekit.catalog.tables import faces, files, photos
 from facekit.errors import FacekitError, UnknownIdError
 from facekit.types import Face, FacePage, Folder, Photo, PhotoPage, Quality, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 MAX_PAGE = 200
 
@@ -22,7 +23,15 @@ _rank = sa.func.row_number().over(
 _ranked = sa.select(files.c.photo_id, files.c.display, files.c.missing_since, _rank.label("rank")).subquery()
 # The first place of each photo: what the rest of facekit calls its path.
 _first = sa.select(_ranked).where(_ranked.c.rank == 1).subquery()
-_FACE_COLUMNS = [column for column in faces.c if column.name not in {"embedding", "landmarks"}]
+_faces = (
+    sa.select(
+        *(column for column in faces.c if column.name not in {"embedding", "landmarks"}),
+        persons.c.person_id,
+        persons.c.name.label("person"),
+    )
+    .outerjoin(members, members.c.face_id == faces.c.face_id)
+    .outerjoin(persons, persons.c.person_id == members.c.person_id)
+)
 
 
 class Pages:
@@ -31,7 +40,9 @@ class Pages:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def photos(self, status: Status | str | None, folder: str | None, offset: int, limit: int) -> PhotoPage:
+    def photos(
+        self, status: Status | str | None, folder: str | None, offset: int, limit: int, person_id: str | None = None
+    ) -> PhotoPage:
         """Some photos, ordered by path. ``folder`` ends with a slash and stands for all below it."""
         joined = sa.select(photos.c.photo_id).join(_first, _first.c.photo_id == photos.c.photo_id)
         if status is not None:
@@ -39,6 +50,9 @@ class Pages:
         if folder is not None:
             inside = sa.select(files.c.photo_id).where(files.c.folder.startswith(folder, autoescape=True))
             joined = joined.where(photos.c.photo_id.in_(inside))
+        if person_id is not None:
+            theirs = sa.select(faces.c.photo_id).join(members, members.c.face_id == faces.c.face_id)
+            joined = joined.where(photos.c.photo_id.in_(theirs.where(members.c.person_id == person_id)))
         ordered = joined.order_by(_first.c.display, photos.c.photo_id)
         with self._engine.connect() as connection:
             total = connection.scalar(sa.select(sa.func.count()).select_from(joined.subquery())) or 0
@@ -56,8 +70,16 @@ class Pages:
             total = connection.scalar(sa.select(sa.func.count()).select_from(joined.subquery())) or 0
             keys = connection.execute(ordered.offset(offset).limit(_at_most(limit))).all()
             found = _photos(connection, list(dict.fromkeys(photo_id for _, photo_id in keys)))
-        known = {face.face_id: face for photo in found.values() for face in photo.faces}
+        known = _by_id(found.values())
         return FacePage(total, offset, tuple(known[key] for key, _ in keys), tuple(found.values()))
+
+    def some_faces(self, face_ids: Sequence[str], limit: int) -> tuple[dict[str, Face], tuple[Photo, ...]]:
+        """Some faces by id, and the photos that they are in."""
+        _at_most(limit)
+        with self._engine.connect() as connection:
+            query = sa.select(faces.c.photo_id).where(faces.c.face_id.in_(face_ids)).distinct()
+            found = _photos(connection, sorted(connection.scalars(query)))
+        return _by_id(found.values()), tuple(found.values())
 
     def photo(self, photo_id: str) -> Photo:
         """One photo with its faces."""
@@ -70,7 +92,7 @@ class Pages:
 
     def face(self, face_id: str) -> Face:
         """One face."""
-        query = sa.select(*_FACE_COLUMNS).where(faces.c.face_id == face_id)
+        query = _faces.where(faces.c.face_id == face_id)
         with self._engine.connect() as connection:
             row = connection.execute(query).mappings().first()
         if row is None:
@@ -129,7 +151,7 @@ def _photos(connection: sa.Connection, photo_ids: Iterable[str]) -> dict[str, Ph
     for row in connection.execute(query).mappings():
         places.setdefault(row["photo_id"], []).append(dict(row))
     inside: dict[str, list[Face]] = {}
-    by_size = sa.select(*_FACE_COLUMNS).where(faces.c.photo_id.in_(wanted)).order_by(faces.c.size.desc(), faces.c.x)
+    by_size = _faces.where(faces.c.photo_id.in_(wanted)).order_by(faces.c.size.desc(), faces.c.x)
     for row in connection.execute(by_size).mappings():
         inside.setdefault(row["photo_id"], []).append(_face(dict(row)))
     rows = connection.execute(sa.select(photos).where(photos.c.photo_id.in_(wanted))).mappings()
@@ -152,7 +174,12 @@ def _photo(row: Mapping[str, Any], places: list[Mapping[str, Any]], inside: list
 
 
 def _face(row: Mapping[str, Any]) -> Face:
-    return Face(row["face_id"], row["photo_id"], (row["x"], row["y"], row["w"], row["h"]), quality_of(row))
+    box = (row["x"], row["y"], row["w"], row["h"])
+    return Face(row["face_id"], row["photo_id"], box, quality_of(row), row["person"], row["person_id"])
+
+
+def _by_id(found: Iterable[Photo]) -> dict[str, Face]:
+    return {face.face_id: face for photo in found for face in photo.faces}
 
 
 def quality_of(row: Mapping[str, Any]) -> Quality:

@@ -17,7 +17,6 @@ persons = sa.Table(
     sa.Column("name", sa.String),
     sa.Column("cover", sa.String(32)),  # the face that the user chose
     sa.Column("hidden", sa.Boolean, nullable=False),
-    sa.Column("settled", sa.Boolean, nullable=False),
     sa.Column("created_at", sa.DateTime, nullable=False),
 )
 
@@ -85,10 +84,10 @@ journal = sa.Table(
     sa.Column("changes", sa.LargeBinary, nullable=False),  # zlib of JSON, see `facekit.catalog.journal`
 )
 
-# What face an id stands for now, for ids in the journal and in runs.
+# What face an id stands for now, for ids in the journal and in runs. Without a key: see `staged_photos`.
 face_aliases = sa.Table(
     "face_aliases",
     metadata,
-    sa.Column("old_face_id", sa.String(32), primary_key=True),
+    sa.Column("old_face_id", sa.String(32), nullable=False),
     sa.Column("new_face_id", sa.String(32), nullable=False),
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
+from facekit.catalog.people import rename_faces
 from facekit.catalog.rows import chunks, face_row, insert, set_meta
 from facekit.catalog.tables import carried, faces, meta, photos, staged_faces, staged_photos
 from facekit.types import Status
@@ -98,12 +99,13 @@ class Staging:
         What was collected is left to `clear`, because searches wait for the end of this.
 
         ``unread`` photos, whose faces could not be made, by id with the reason, are left without faces. What people
-        did with faces is carried over here, by the table `carried`, once there is such a thing.
+        did with faces is carried over to those that took their place; the rest waits for the models that made them.
         """
         good = photos.c.status.in_([Status.OK, Status.NO_FACE])
         with self._engine.begin() as connection:
             set_meta(connection, "index", "behind")
             set_meta(connection, "bound", json.dumps(bound._asdict()))
+            rename_faces(connection, sa.select(carried.c.old_face_id, carried.c.new_face_id))
             connection.execute(sa.delete(meta).where(meta.c.key == "staged"))
             connection.execute(sa.delete(faces))
             connection.execute(sa.insert(faces).from_select(faces.c.keys(), sa.select(staged_faces)))

@@ -47,8 +47,13 @@ class ModelInfo:
     search_similarity, cluster_distance : float
         Embedders: the cosine similarity from which two faces count as the same person, and the cosine distance at
         which average linkage stops merging; otherwise NaN.
+    dbscan_distance, hdbscan_distance : float
+        Embedders: the radius of DBSCAN, and the distance up to which HDBSCAN takes faces for neighbours; otherwise NaN.
+    assign_similarity, assign_margin : float
+        Embedders: the least average similarity of a face to a person's faces, and by how much it must exceed that to
+        any other person's, for the face to be given to the person; otherwise NaN.
     threshold_source : str
-        Where those two numbers come from.
+        Where those numbers come from.
     """
 
     name: str
@@ -64,6 +69,10 @@ class ModelInfo:
     input_size: int = 0
     search_similarity: float = float("nan")
     cluster_distance: float = float("nan")
+    dbscan_distance: float = float("nan")
+    hdbscan_distance: float = float("nan")
+    assign_similarity: float = float("nan")
+    assign_margin: float = float("nan")
     threshold_source: str = ""
 
 
@@ -97,6 +106,10 @@ _ALL = (
         input_size=sface.INPUT_SIZE,
         search_similarity=0.42,
         cluster_distance=0.55,
+        dbscan_distance=0.48,
+        hdbscan_distance=0.52,
+        assign_similarity=0.4,
+        assign_margin=0.05,
         threshold_source=(
             "Similarity: each of the 4,992 photos of LFW's development set searched for among the others. At 0.42 a "
             "search finds 98.3 % of the person's other photos and 0.6 of strangers; at 0.363, which OpenCV gives for "
@@ -129,6 +142,10 @@ _ALL = (
         input_size=160,
         search_similarity=0.70,
         cluster_distance=0.28,
+        dbscan_distance=0.24,
+        hdbscan_distance=0.26,
+        assign_similarity=0.7,
+        assign_margin=0.03,
         threshold_source=(
             "Published, not measured by facekit. deepface/config/threshold.py has two that contradict each other: a "
             "cosine distance of 0.30, and a euclidean_l2 of 1.04, which is a cosine distance of 0.54 (l2 * l2 / 2). "
@@ -151,6 +168,10 @@ _ALL = (
         input_size=160,
         search_similarity=0.60,
         cluster_distance=0.38,
+        dbscan_distance=0.33,
+        hdbscan_distance=0.36,
+        assign_similarity=0.6,
+        assign_margin=0.03,
         threshold_source=(
             "Published, not measured by facekit: the cosine distance of 0.40 of deepface/config/threshold.py (its "
             "euclidean_l2 of 0.80 would be 0.32). Cluster distance: as far below that as SFace's is below its own."
@@ -170,6 +191,10 @@ _ALL = (
         input_size=112,
         search_similarity=0.32,
         cluster_distance=0.64,
+        dbscan_distance=0.56,
+        hdbscan_distance=0.6,
+        assign_similarity=0.32,
+        assign_margin=0.05,
         threshold_source=(
             "Published, not measured by facekit: the cosine distance of 0.68 of deepface/config/threshold.py, with "
             "which its other thresholds agree. Cluster distance: as far below that as SFace's is below its own."

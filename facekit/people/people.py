@@ -5,12 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from facekit.people.records import Person
-
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
     from threading import Event
 
     import pandas as pd
@@ -23,6 +20,7 @@ if TYPE_CHECKING:
         Duplicate,
         Entry,
         MemberPage,
+        Person,
         PersonPage,
         PersonQuality,
         Suggestion,
@@ -171,7 +169,7 @@ class People(ABC):
 
     @abstractmethod
     def allow_twice(self, photo_id: str, allowed: bool = True) -> None:  # noqa: FBT001, FBT002 - reads well
-        """This photo may show a face twice: a mirror, a collage."""
+        """Let a photo show a face twice: a mirror, a collage."""
 
     # -- the journal ---------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - the service reads the annotations
 from typing import Any, Literal, TypeAlias
 
-from facekit.types import Face, Photo
+from facekit.types import Face, Photo  # noqa: TC001 - the same
 
 Origin: TypeAlias = Literal["user", "run", "assigned"]
 """Who put a face with a person: the user, a clustering run, or the assignment of new photos."""
@@ -25,13 +25,20 @@ Verb: TypeAlias = Literal[
     "allow_twice",
     "new",
     "accept",
+    "discard",
     "assign",
+    "xmp",
     "undo",
 ]
 """What the journal may say was done."""
 
 SHORT_ID = 6
 """So many digits of a person's id are shown, and at least so many are asked for."""
+
+
+def faces_in_words(number: int) -> str:
+    """A number of faces, for a sentence."""
+    return "1 face" if number == 1 else f"{number} faces"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class Person:
     faces, photos : int
         How many faces of the library are this person's, and on how many photos.
     cover : str or None
-        The face that stands for the person: the user's choice, or the most typical one that is sharp.
+        The face that stands for the person: the user's choice, or the one of best quality.
     hidden : bool
         Left out of lists unless asked for: a stranger, a statue.
     settled : bool
@@ -208,9 +215,8 @@ class ClusterRun:
     def _lines(self) -> list[str]:
         parameters = ", ".join(f"{name} {value}" for name, value in self.parameters.items())
         lines = [
-            f"Run {self.run_id[:SHORT_ID]} ({self.method}{', ' + parameters if parameters else ''}; {self.models}): "
-            f"{self.state}",
-            f"{self.faces} faces, {self.people} people, {self.unassigned} unassigned, {self.seconds:.1f} s",
+            f"Run {self.run_id[:SHORT_ID]}, {self.state}: {self.method}{', ' + parameters if parameters else ''}",
+            f"{self.faces} faces ({self.models}): {self.people} people, {self.unassigned} unassigned",
         ]
         return lines + [f"Conflict: {one}" for one in self.conflicts]
 
@@ -264,11 +270,10 @@ class Comparison:
 
     def __repr__(self) -> str:
         lines = [
-            f"{self.first[:SHORT_ID]} -> {self.second[:SHORT_ID]}: {self.same} of {self.faces} faces stay together, "
-            f"{self.faces - self.same} move; {self.split} groups come apart, {self.joined} are put together; "
-            f"agreement {self.agreement:.3f} (BCubed F)",
+            f"{self.first[:SHORT_ID]} -> {self.second[:SHORT_ID]}: {self.same} of {self.faces} faces stay together",
+            f"{self.split} groups come apart, {self.joined} are joined; agreement {self.agreement:.3f} (BCubed F)",
         ]
-        lines += [f"  {one.photo}: {one.before or 'unassigned'} -> {one.after or 'unassigned'}" for one in self.moved[:10]]
+        lines += [f"  {one.photo}: {one.before or 'nobody'} -> {one.after or 'nobody'}" for one in self.moved[:10]]
         if len(self.moved) > 10:  # noqa: PLR2004 - a page of them
             lines.append(f"  ... and {len(self.moved) - 10} more in .moved")
         return "\n".join(lines)

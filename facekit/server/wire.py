@@ -57,6 +57,7 @@ class HitDocument:
     quality: Quality
     taken_at: datetime | None = None
     person: str | None = None
+    person_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def search_document(hits: Hits, shown: Callable[[str], str]) -> SearchDocument:
             quality=hit.quality,
             taken_at=hit.taken_at,
             person=hit.person,
+            person_id=hit.person_id,
         )
         for hit in hits
     ]

@@ -1,0 +1,337 @@
+"""Changes of the tables about people that are written down as they are made, and can be taken back.
+
+A change is one row of one table before and after. Of a row that was there before and after, only the columns that
+differ are kept, so that two changes of different columns don't stand in each other's way.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import sqlalchemy as sa
+
+from facekit.catalog.people_tables import (
+    allowed_twice,
+    cluster_runs,
+    differences,
+    face_aliases,
+    journal,
+    members,
+    persons,
+    rejections,
+)
+from facekit.catalog.rows import chunks, insert
+from facekit.errors import FacekitError, UnknownIdError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from facekit.people.records import Verb
+
+Row: TypeAlias = dict[str, Any]
+Key: TypeAlias = tuple[str, ...]
+
+_TABLES = {table.name: table for table in (persons, members, rejections, differences, allowed_twice, cluster_runs)}
+# Rows that belong to a person, by the columns that name one.
+_OF_PERSON = ((members, "person_id"), (rejections, "person_id"), (differences, "person_id"), (differences, "other_id"))
+
+
+@dataclass(frozen=True, slots=True)
+class RowChange:
+    """One row before and after; None where there was or is none. Columns that did not change are left out."""
+
+    table: str
+    key: Key
+    before: Row | None
+    after: Row | None
+
+    @property
+    def inverse(self) -> RowChange:
+        """What takes it back."""
+        return RowChange(self.table, self.key, self.after, self.before)
+
+
+@dataclass(slots=True)
+class Work:
+    """Changes of one verb, made in a transaction and written down for the journal."""
+
+    connection: sa.Connection
+    verb: Verb
+    user: str = ""
+    words: str = ""
+    undoes: int | None = None
+    _changes: dict[tuple[str, Key], RowChange] = field(default_factory=dict)
+
+    @property
+    def changes(self) -> list[RowChange]:
+        """What became of each row in all."""
+        return list(self._changes.values())
+
+    def put(self, table: sa.Table, rows: Sequence[Row]) -> None:
+        """Insert rows, or update those that are there: columns that are not named stay as they are."""
+        now = read_rows(self.connection, table, [_key(table, row) for row in rows])
+        changes = []
+        for row in rows:
+            key = _key(table, row)
+            old = now.get(key)
+            if old is None:
+                changes.append(RowChange(table.name, key, None, dict(row)))
+            else:
+                names = [name for name, value in row.items() if old[name] != value]
+                if names:
+                    before, after = ({name: values[name] for name in names} for values in (old, row))
+                    changes.append(RowChange(table.name, key, before, after))
+        self._apply(changes, now)
+
+    def remove(self, table: sa.Table, keys: Iterable[Key]) -> None:
+        """Delete rows; those that are not there are passed over."""
+        now = read_rows(self.connection, table, list(keys))
+        self._apply([RowChange(table.name, key, dict(row), None) for key, row in now.items()], now)
+
+    def _apply(self, changes: Sequence[RowChange], now: dict[Key, Row]) -> None:
+        write(self.connection, changes, now)
+        for change in changes:
+            place = (change.table, change.key)
+            both = _both(self._changes[place], change) if place in self._changes else change
+            if both is None:
+                del self._changes[place]
+            else:
+                self._changes[place] = both
+
+    def write_down(self, at: datetime) -> int | None:
+        """Write the journal's entry and return its number; None where nothing was changed."""
+        if not self.changes:
+            return None
+        number = int(self.connection.scalar(sa.select(sa.func.coalesce(sa.func.max(journal.c.number), 0))) or 0) + 1
+        faces = len({change.key[0] for change in self.changes if change.table in {members.name, rejections.name}})
+        row = {"number": number, "at": at, "user": self.user, "verb": self.verb, "words": self.words, "faces": faces}
+        row |= {"undoes": self.undoes, "undone": False, "changes": encode(self.changes)}
+        self.connection.execute(sa.insert(journal), row)
+        return number
+
+
+def _both(first: RowChange, second: RowChange) -> RowChange | None:
+    """Two changes of a row as one; None where nothing is left of them."""
+    if first.before is None and second.after is None:
+        return None
+    before = None if first.before is None else (second.before or {}) | first.before
+    after = None if second.after is None else (first.after or {}) | second.after
+    if first.after is None and before is not None:  # taken out and put in again: `before` is the whole row
+        before = first.before
+    if before is not None and after is not None:
+        names = [name for name, value in after.items() if before.get(name, value) != value]
+        if not names:
+            return None
+        before, after = ({name: row[name] for name in names} for row in (before, after))
+    return RowChange(first.table, first.key, before, after)
+
+
+def take_back(connection: sa.Connection, number: int | None, user: str) -> Work:
+    """Undo an entry of the journal, by default the last that was not undone, as a `Work` that is not written down yet.
+
+    Raises
+    ------
+    FacekitError
+        If there is no such entry, it was undone, or something done later stands in the way.
+    """
+    entry = _entry(connection, number)
+    changes = [change.inverse for change in decode(entry["changes"], connection)]
+    in_the_way = _standing_in_the_way(connection, changes)
+    if in_the_way:
+        _refuse(connection, entry, in_the_way)
+    by_table: dict[str, list[Key]] = {}
+    for change in changes:
+        by_table.setdefault(change.table, []).append(change.key)
+    for name, keys in by_table.items():
+        write(
+            connection,
+            [change for change in changes if change.table == name],
+            read_rows(connection, _TABLES[name], keys),
+        )
+    left_alone = _people_without_row(connection, changes)
+    if left_alone:
+        _refuse(connection, entry, left_alone)
+    flags = sa.update(journal)
+    connection.execute(flags.where(journal.c.number == entry["number"]).values(undone=True))
+    if entry["undoes"] is not None:
+        connection.execute(flags.where(journal.c.number == entry["undoes"]).values(undone=False))
+    again = entry["verb"] == "undo"
+    words = f"done again: {entry['words'].removeprefix('undone: ')}" if again else f"undone: {entry['words']}"
+    kept = {(change.table, change.key): change for change in changes}
+    return Work(connection, "undo", user, words, entry["number"], kept)
+
+
+def _entry(connection: sa.Connection, number: int | None) -> Row:
+    query = sa.select(journal)
+    if number is None:
+        query = query.where(journal.c.undone.is_(False), journal.c.undoes.is_(None))
+        query = query.order_by(journal.c.number.desc()).limit(1)
+    else:
+        query = query.where(journal.c.number == number)
+    row = connection.execute(query).mappings().first()
+    if row is None and number is None:
+        message = "There is nothing to undo."
+        raise FacekitError(message, "The journal lists what was done.")
+    if row is None:
+        message = f"The journal has no entry {number}."
+        raise UnknownIdError(message, "lib.people.journal() lists what was done.")
+    if row["undone"]:
+        message = f"Entry {row['number']} was undone already."
+        raise FacekitError(message, "Undo the undo to do it again.")
+    return dict(row)
+
+
+def _standing_in_the_way(connection: sa.Connection, changes: Sequence[RowChange]) -> set[str]:
+    """The keys of rows that are not as the change left them."""
+    wrong: set[str] = set()
+    for name in {change.table for change in changes}:
+        mine = [change for change in changes if change.table == name]
+        now = read_rows(connection, _TABLES[name], [change.key for change in mine])
+        for change in mine:  # `before` is what the entry left
+            row = now.get(change.key)
+            if change.before is None or row is None:
+                same = change.before is None and row is None
+            else:
+                same = all(row[column] == value for column, value in change.before.items())
+            if not same:
+                wrong |= set(change.key)
+    return wrong
+
+
+def _people_without_row(connection: sa.Connection, changes: Sequence[RowChange]) -> set[str]:
+    """People whose row is not there, although rows that were touched, or that were left, belong to them."""
+    gone = {change.key[0] for change in changes if change.table == persons.name and change.after is None}
+    named = {
+        value
+        for change in changes
+        for column, value in (change.after or {}).items()
+        if column in {"person_id", "other_id"} and change.table != persons.name
+    }
+    there = read_rows(connection, persons, [(one,) for one in named])
+    lost = {one for one in named if (one,) not in there}
+    for table, column in _OF_PERSON:
+        for chunk in chunks(sorted(gone)):
+            query = sa.select(table.c[column]).where(table.c[column].in_(chunk)).distinct()
+            lost |= set(connection.scalars(query))
+    return lost
+
+
+def _refuse(connection: sa.Connection, entry: Row, ids: set[str]) -> None:
+    query = sa.select(journal).where(journal.c.number > entry["number"], journal.c.undone.is_(False))
+    later = [
+        f"{row['number']} ({row['words']})"
+        for row in connection.execute(query.order_by(journal.c.number.desc())).mappings()
+        if any(ids & _ids(change) for change in decode(row["changes"], connection))
+    ]
+    message = f"Entry {entry['number']} ({entry['words']}) can't be undone: something done later builds on it."
+    raise FacekitError(message, f"Undo first, in this order: {'; '.join(later[:5])}." if later else "")
+
+
+def _ids(change: RowChange) -> set[str]:
+    values = [value for row in (change.before, change.after) if row for value in row.values()]
+    return set(change.key) | {value for value in values if isinstance(value, str)}
+
+
+# -- rows --------------------------------------------------------------------------------------------------------
+
+
+def read_rows(connection: sa.Connection, table: sa.Table, keys: Sequence[Key]) -> dict[Key, Row]:
+    """Rows by key, without the labels of runs, which never change."""
+    columns = [column for column in table.c if not isinstance(column.type, sa.LargeBinary)]
+    first = next(iter(table.primary_key.columns))
+    wanted = set(keys)
+    return {
+        key: dict(row)
+        for chunk in chunks(sorted({key[0] for key in wanted}))
+        for row in connection.execute(sa.select(*columns).where(first.in_(chunk))).mappings()
+        if (key := _key(table, dict(row))) in wanted
+    }
+
+
+def write(connection: sa.Connection, changes: Sequence[RowChange], now: dict[Key, Row]) -> None:
+    """Make changes of one table whose rows are now as given."""
+    if not changes:
+        return
+    table = _TABLES[changes[0].table]
+    if table is cluster_runs:  # they are never inserted or deleted here
+        for change in changes:
+            connection.execute(sa.update(table).where(table.c.run_id == change.key[0]).values(change.after or {}))
+        return
+    old = [change.key for change in changes if change.key in now]
+    _delete(connection, table, old)
+    insert(
+        connection,
+        table,
+        [now.get(change.key, {}) | change.after for change in changes if change.after is not None],
+    )
+
+
+def _delete(connection: sa.Connection, table: sa.Table, keys: Sequence[Key]) -> None:
+    columns = list(table.primary_key.columns)
+    if len(columns) == 1:
+        for chunk in chunks([key[0] for key in keys]):
+            connection.execute(sa.delete(table).where(columns[0].in_(chunk)))
+        return
+    for key in keys:
+        connection.execute(
+            sa.delete(table).where(*(column == value for column, value in zip(columns, key, strict=True)))
+        )
+
+
+def _key(table: sa.Table, row: Row) -> Key:
+    return tuple(row[column.name] for column in table.primary_key.columns)
+
+
+# -- changes as bytes --------------------------------------------------------------------------------------------
+
+
+def encode(changes: Sequence[RowChange]) -> bytes:
+    """Changes as they are kept."""
+    rows = [[change.table, change.key, change.before, change.after] for change in changes]
+    return zlib.compress(json.dumps(rows, default=_plain).encode())
+
+
+def decode(blob: bytes, connection: sa.Connection) -> list[RowChange]:
+    """Kept changes, of the faces as they are called now."""
+    rows = json.loads(zlib.decompress(blob))
+    aliases = aliases_of(connection)
+
+    def now(row: Row | None, table: str) -> Row | None:
+        if row is None:
+            return None
+        times = {column.name for column in _TABLES[table].c if isinstance(column.type, sa.DateTime)}
+        faces = {"face_id", "cover"}
+        return {
+            name: datetime.fromisoformat(value)
+            if name in times and value is not None
+            else aliases.get(value, value)
+            if name in faces
+            else value
+            for name, value in row.items()
+        }
+
+    return [
+        RowChange(
+            table,
+            tuple(aliases.get(value, value) for value in key),
+            now(before, table),
+            now(after, table),
+        )
+        for table, key, before, after in rows
+    ]
+
+
+def aliases_of(connection: sa.Connection) -> dict[str, str]:
+    """What faces are called now that were called otherwise before."""
+    rows = connection.execute(sa.select(face_aliases.c.old_face_id, face_aliases.c.new_face_id)).all()
+    return {old: new for old, new in rows}  # noqa: C416 - dict() does not know what a row is
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(type(value).__name__)

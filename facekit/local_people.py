@@ -1,0 +1,438 @@
+"""The people of a library that is open in this process."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import numpy as np
+from loguru import logger
+
+from facekit import people_runs
+from facekit.catalog.people import now
+from facekit.catalog.people_tables import allowed_twice, cluster_runs, differences, members, persons, rejections
+from facekit.crowd import Crowd, similarities_to_centre
+from facekit.errors import FacekitError, NameTakenError, UnknownIdError
+from facekit.people.names import clean_name
+from facekit.people.people import People, Who
+from facekit.people.records import (
+    SHORT_ID,
+    AssignReport,
+    ClusterRun,
+    Comparison,
+    Conflict,
+    Duplicate,
+    Entry,
+    Member,
+    MemberPage,
+    Person,
+    PersonPage,
+    PersonQuality,
+    Suggestion,
+    XmpReport,
+    faces_in_words,
+)
+from facekit.people_measures import conflicts_of, duplicates_of, outliers, questions
+from facekit.tables import constraints_frame, people_frame
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from threading import Event
+
+    import pandas as pd
+
+    from facekit.bound import InUse
+    from facekit.catalog import Catalog
+    from facekit.catalog.journal import Row, Work
+    from facekit.local import LocalLibrary
+    from facekit.people.people import Faces
+    from facekit.people.records import Verb
+    from facekit.types import Face
+
+_MOST_CONFLICTS = 1000
+
+
+class LocalPeople(People):
+    """The people in a catalog.
+
+    Parameters
+    ----------
+    library : LocalLibrary
+        Whose people these are.
+    catalog : Catalog
+        Where they are kept.
+    in_use : InUse
+        The models in use: a change of models waits until a verb is done.
+    changing : callable
+        Gives a context in which nobody else changes the library's photos.
+    user : str
+        Who the journal says did it.
+    """
+
+    def __init__(
+        self,
+        library: LocalLibrary,
+        catalog: Catalog,
+        in_use: InUse,
+        changing: Callable[[str], AbstractContextManager[None]],
+        user: str = "",
+    ) -> None:
+        self.library: LocalLibrary = library
+        self._catalog = catalog
+        self._tables = catalog.people
+        self._in_use = in_use
+        self._changing = changing
+        self._user = user
+
+    # -- who there is --------------------------------------------------------------------------------------------
+
+    def page(
+        self,
+        *,
+        hidden: bool = False,
+        named: bool | None = None,
+        text: str = "",
+        offset: int = 0,
+        limit: int = 60,
+    ) -> PersonPage:
+        """See `People.page`."""
+        total, found = self._tables.page(hidden=hidden, named=named, text=text.strip(), offset=offset, limit=limit)
+        return PersonPage(total, offset, tuple(found))
+
+    def get(self, who: Who) -> Person:
+        """See `People.get`."""
+        return self._tables.find(who.person_id if isinstance(who, Person) else who)
+
+    def faces(self, who: Who, *, offset: int = 0, limit: int = 60) -> MemberPage:
+        """See `People.faces`."""
+        person = self.get(who)
+        ranked = self._ranked(person.person_id)
+        shown = ranked[offset : offset + limit]
+        found, photos = self._catalog.pages.some_faces([row["face_id"] for row, _ in shown], limit)
+        inside = tuple(_member(row, similarity, found) for row, similarity in shown)
+        return MemberPage(len(ranked), offset, person, inside, photos)
+
+    def _ranked(self, person_id: str) -> list[tuple[Row, float | None]]:
+        """A person's faces with their similarity to the centre, the most typical first, those without one last."""
+        rows = self._tables.members([person_id])
+        vectors = self._tables.vectors([row["face_id"] for row in rows])
+        known = [row for row in rows if row["face_id"] in vectors]
+        values: dict[str, float] = {}
+        if known:
+            stacked = np.stack([vectors[row["face_id"]] for row in known])
+            near = similarities_to_centre(stacked)
+            values = {row["face_id"]: float(value) for row, value in zip(known, near, strict=True)}
+        pairs = [(row, values.get(row["face_id"])) for row in rows]
+        return sorted(pairs, key=lambda pair: (pair[1] is None, -(pair[1] or 0.0), pair[0]["face_id"]))
+
+    def to_frame(self) -> pd.DataFrame:
+        """See `People.to_frame`."""
+        return people_frame(self._catalog)
+
+    # -- corrections ---------------------------------------------------------------------------------------------
+
+    def name(self, who: Who, name: str | None) -> Person:
+        """See `People.name`."""
+        wanted = clean_name(name)
+        with self._work("name") as work:
+            person = self.get(who)
+            self._refuse_taken(wanted, person.person_id)
+            work.put(persons, [{"person_id": person.person_id, "name": wanted}])
+            work.words = f"{person.label} is called {wanted}" if wanted else f"{person.label} has no name any more"
+        return self.get(person.person_id)
+
+    def merge(self, who: Who, *others: Who) -> Person:
+        """See `People.merge`."""
+        with self._work("merge") as work:
+            person = self.get(who)
+            rest = {one.person_id: one for one in map(self.get, others) if one.person_id != person.person_id}
+            if not rest:
+                message = f"There is nobody to merge {person.label} with."
+                raise FacekitError(message, "Name at least two different people.")
+            self._move(work, [*self._tables.owners([person.person_id, *rest])], person.person_id)
+            said = [(face, of) for face, of in self._tables.rejections() if of in rest]
+            work.remove(rejections, said)
+            work.put(rejections, [{"face_id": face, "person_id": person.person_id} for face, _ in said])
+            apart = [pair for pair in self._tables.differences() if set(pair) & set(rest)]
+            work.remove(differences, apart)
+            ids = {*rest, person.person_id}
+            for pair in apart:
+                if other := next((one for one in pair if one not in ids), None):
+                    work.put(differences, [_pair(person.person_id, other)])
+            work.remove(persons, [(key,) for key in rest])
+            names = [one.name for one in (person, *rest.values()) if one.name]
+            work.put(persons, [{"person_id": person.person_id, "name": names[0] if names else None}])
+            work.words = f"{person.label} and {', '.join(one.label for one in rest.values())} are one person"
+        return self.get(person.person_id)
+
+    def split(self, who: Who, faces: Faces, name: str | None = None) -> Person:
+        """See `People.split`."""
+        wanted = clean_name(name)
+        with self._work("split") as work:
+            person = self.get(who)
+            chosen = self._known(faces)
+            owned = self._tables.owners([person.person_id])
+            if not set(chosen) <= owned.keys():
+                message = f"Not all of these faces are with {person.label}."
+                raise FacekitError(message, "lib.people.faces lists a person's faces; move brings others to a person.")
+            if set(chosen) >= set(self._tables.photo_of(owned)):
+                message = f"These are all faces of {person.label}."
+                raise FacekitError(message, "Leave at least one, or give the person another name.")
+            self._refuse_taken(wanted, "")
+            key = self._new(work, wanted)
+            self._move(work, chosen, key)
+            work.put(differences, [_pair(person.person_id, key)])
+            work.words = f"{faces_in_words(len(chosen))} of {person.label}: somebody else" + (
+                f", {wanted}" if wanted else ""
+            )
+        return self.get(key)
+
+    def move(self, faces: Faces, who: Who) -> Person:
+        """See `People.move`."""
+        with self._work("move") as work:
+            person = self.get(who)
+            chosen = self._known(faces)
+            self._move(work, chosen, person.person_id)
+            work.words = f"{faces_in_words(len(chosen))}: this is {person.label}"
+        return self.get(person.person_id)
+
+    def new(self, faces: Faces, name: str | None = None) -> Person:
+        """See `People.new`."""
+        wanted = clean_name(name)
+        with self._work("new") as work:
+            chosen = self._known(faces)
+            self._refuse_taken(wanted, "")
+            key = self._new(work, wanted)
+            self._move(work, chosen, key)
+            work.words = f"{faces_in_words(len(chosen))}: somebody new" + (f", {wanted}" if wanted else "")
+        return self.get(key)
+
+    def not_this_person(self, faces: Faces, who: Who | None = None) -> None:
+        """See `People.not_this_person`."""
+        with self._work("not_this_person") as work:
+            chosen = self._known(faces)
+            owners = self._tables.owners()
+            person = None if who is None else self.get(who)
+            said = {face: person.person_id if person else owners.get(face, "") for face in chosen}
+            if not all(said.values()):
+                message = "Some of these faces are nobody's."
+                raise FacekitError(message, "Say whom they do not show.")
+            work.remove(members, [(face,) for face, owner in said.items() if owners.get(face) == owner])
+            work.put(rejections, [{"face_id": face, "person_id": owner} for face, owner in said.items()])
+            labels = sorted({one.label for one in self._tables.some(said.values()).values()})
+            work.words = f"{faces_in_words(len(chosen))}: not {', '.join(labels)}"
+
+    def different(self, who: Who, other: Who) -> None:
+        """See `People.different`."""
+        with self._work("different") as work:
+            one, two = self.get(who), self.get(other)
+            if one.person_id == two.person_id:
+                message = f"{one.label} can't be different from {one.label}."
+                raise FacekitError(message, "Name two people.")
+            work.put(differences, [_pair(one.person_id, two.person_id)])
+            work.words = f"{one.label} and {two.label} are different people"
+
+    def hide(self, who: Who, hidden: bool = True) -> Person:  # noqa: FBT001, FBT002 - see People.hide
+        """See `People.hide`."""
+        with self._work("hide") as work:
+            person = self.get(who)
+            work.put(persons, [{"person_id": person.person_id, "hidden": hidden}])
+            work.words = f"{person.label} is {'hidden' if hidden else 'shown again'}"
+        return self.get(person.person_id)
+
+    def cover(self, who: Who, face_id: str | None) -> Person:
+        """See `People.cover`."""
+        with self._work("cover") as work:
+            person = self.get(who)
+            if face_id is not None and self._tables.owners([person.person_id]).get(face_id) is None:
+                message = f"This face is not with {person.label}."
+                raise FacekitError(message, "lib.people.faces lists a person's faces.")
+            work.put(persons, [{"person_id": person.person_id, "cover": face_id}])
+            work.words = f"{person.label} has {'another' if face_id else 'no chosen'} cover face"
+        return self.get(person.person_id)
+
+    def allow_twice(self, photo_id: str, allowed: bool = True) -> None:  # noqa: FBT001, FBT002 - see People
+        """See `People.allow_twice`."""
+        with self._work("allow_twice") as work:
+            path = self._catalog.pages.photo(photo_id).path
+            if allowed:
+                work.put(allowed_twice, [{"photo_id": photo_id}])
+            else:
+                work.remove(allowed_twice, [(photo_id,)])
+            work.words = f"{path} may {'' if allowed else 'not '}show a face twice"
+
+    # -- the parts of corrections --------------------------------------------------------------------------------
+
+    def _work(self, verb: Verb) -> AbstractContextManager[Work]:
+        return _alone(self, verb)
+
+    def _known(self, faces: Faces) -> list[str]:
+        chosen = list(dict.fromkeys([faces] if isinstance(faces, str) else faces))
+        known = self._tables.photo_of(chosen)
+        unknown = [face for face in chosen if face not in known]
+        if unknown or not chosen:
+            message = f"The library has no face {unknown[0]!r}." if unknown else "No face was named."
+            raise UnknownIdError(message, "lib.faces() lists all faces, lib.people.faces those of a person.")
+        return chosen
+
+    def _move(self, work: Work, faces: list[str], person_id: str) -> None:
+        rows = [{"face_id": face, "person_id": person_id, "origin": "user", "run_id": None} for face in faces]
+        work.put(members, rows)
+        work.remove(rejections, [(face, person_id) for face in faces])  # the newer word counts
+
+    @staticmethod
+    def _new(work: Work, name: str | None) -> str:
+        row = {"person_id": uuid4().hex, "name": name, "cover": None, "hidden": False, "created_at": now()}
+        work.put(persons, [row])
+        return str(row["person_id"])
+
+    def _refuse_taken(self, name: str | None, person_id: str) -> None:
+        other = self._tables.named(name) if name else None
+        if other and other != person_id:
+            message = f"There is another person called {name}."
+            raise NameTakenError(message, "Merge the two, or write one name differently.", other)
+
+    # -- the journal ---------------------------------------------------------------------------------------------
+
+    def journal(self, limit: int = 50) -> tuple[Entry, ...]:
+        """See `People.journal`."""
+        names = Entry.__dataclass_fields__
+        return tuple(Entry(**{name: row[name] for name in names}) for row in self._tables.entries(limit))
+
+    def undo(self, number: int | None = None) -> Entry:
+        """See `People.undo`."""
+        with self._in_use.shared():
+            done = self._tables.undo(number, self._user)
+        entry = next(one for one in self.journal(1000) if one.number == done)
+        logger.info("People: {}", entry.words)
+        return entry
+
+    # -- runs ----------------------------------------------------------------------------------------------------
+
+    def cluster(
+        self,
+        method: str | None = None,
+        *,
+        eps: float | None = None,
+        min_faces: int = 2,
+        people: int | None = None,
+        accept: bool = True,
+        stop: Event | None = None,
+    ) -> ClusterRun:
+        """See `People.cluster`."""
+        with self._changing("A clustering"):
+            run = people_runs.propose(
+                self._catalog,
+                self.library.settings,
+                method=method,
+                eps=eps,
+                min_faces=min_faces,
+                people=people,
+                conflicts=tuple(one.words for one in self.conflicts()),
+                stop=stop,
+            )
+            logger.info("People: {}", run)
+            return self.accept(run) if accept else run
+
+    def runs(self) -> tuple[ClusterRun, ...]:
+        """See `People.runs`."""
+        return tuple(people_runs.run_of(row) for row in self._tables.runs())
+
+    def accept(self, run: ClusterRun | str) -> ClusterRun:
+        """See `People.accept`."""
+        key = people_runs.find_run(self._catalog, run).run_id
+        with self._work("accept") as work:
+            people_runs.accept(self._catalog, self.library.settings, key, work)
+        return people_runs.find_run(self._catalog, key)
+
+    def discard(self, run: ClusterRun | str) -> None:
+        """See `People.discard`."""
+        found = people_runs.find_run(self._catalog, run)
+        if found.state == "accepted":
+            message = f"The run {found.run_id[:SHORT_ID]} was accepted; it can't be thrown away."
+            raise FacekitError(message, "Undo its acceptance: lib.people.undo().")
+        with self._work("discard") as work:
+            work.put(cluster_runs, [{"run_id": found.run_id, "state": "discarded"}])
+            work.words = f"the run {found.run_id[:SHORT_ID]} ({found.method}) was thrown away"
+
+    def compare(self, first: ClusterRun | str, second: ClusterRun | str | None = None) -> Comparison:
+        """See `People.compare`."""
+        return people_runs.compare(self._catalog, first, second)
+
+    # -- new photos ----------------------------------------------------------------------------------------------
+
+    def assign(self) -> AssignReport:
+        """See `People.assign`."""
+        with self._work("assign") as work:
+            return people_runs.assign(self._catalog, self.library.settings, work)
+
+    def review(self, limit: int = 20) -> tuple[Suggestion, ...]:
+        """See `People.review`."""
+        with self._in_use.shared():
+            return questions(self._catalog, self.library.settings, Crowd.of(self._tables), limit)
+
+    # -- quality -------------------------------------------------------------------------------------------------
+
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """See `People.conflicts`."""
+        return tuple(conflicts_of(self._catalog))[:_MOST_CONFLICTS]
+
+    def quality(self, who: Who) -> PersonQuality:
+        """See `People.quality`."""
+        person = self.get(who)
+        ranked = [(row, value) for row, value in self._ranked(person.person_id) if value is not None]
+        values = np.array([value for _, value in ranked])
+        far = [ranked[at] for at in outliers(values)]
+        found, _ = self._catalog.pages.some_faces([row["face_id"] for row, _ in far], max(len(far), 1))
+        pairs = duplicates_of(self._catalog, self.library.settings, Crowd.of(self._tables), person.person_id, 10)
+        spread = float(1 - values.mean()) if len(values) else 0.0
+        return PersonQuality(person, spread, tuple(_member(row, value, found) for row, value in far), pairs)
+
+    def duplicates(self, limit: int = 20) -> tuple[Duplicate, ...]:
+        """See `People.duplicates`."""
+        return duplicates_of(self._catalog, self.library.settings, Crowd.of(self._tables), None, limit)
+
+    def constraints(self) -> pd.DataFrame:
+        """See `People.constraints`."""
+        return constraints_frame(self._catalog)
+
+    # -- to and from other programs ------------------------------------------------------------------------------
+
+    def links(self, folder: str | os.PathLike[str], *, copy: bool = False) -> int:
+        """See `People.links`."""
+        from facekit.people_files import links
+
+        return links(self.library, folder, copy)
+
+    def write_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
+        """See `People.write_xmp`."""
+        from facekit.people_files import write_xmp
+
+        return write_xmp(self.library, folder)
+
+    def read_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
+        """See `People.read_xmp`."""
+        from facekit.people_files import read_xmp
+
+        return read_xmp(self.library, folder)
+
+
+@contextmanager
+def _alone(people: LocalPeople, verb: Verb) -> Iterator[Work]:
+    """One verb's changes, while the models in use stay the same."""
+    with people._in_use.shared(), people._tables.work(verb, people._user) as work:  # noqa: SLF001 - a part of it
+        yield work
+    if work.changes:
+        logger.info("People: {}", work.words)
+
+
+def _pair(one: str, other: str) -> Row:
+    first, second = sorted((one, other))
+    return {"person_id": first, "other_id": second}
+
+
+def _member(row: Row, similarity: float | None, found: dict[str, Face]) -> Member:
+    return Member(found[row["face_id"]], row["origin"], similarity)

@@ -1,0 +1,133 @@
+"""What a run's clusters mean for the people that there are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What accepting a run changes.
+
+    Parameters
+    ----------
+    owners : dict of str to str or None
+        Whose each face is afterwards, of the faces for which that changes.
+    new : list of str
+        Ids of people who are new.
+    gone : list of str
+        Ids of people who are no more; the user never touched them.
+    """
+
+    owners: dict[str, str | None]
+    new: list[str]
+    gone: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How things stand before a run is accepted.
+
+    Parameters
+    ----------
+    owners : mapping of str to str
+        Whose faces are, by face id.
+    people, settled : collection of str
+        Everybody, and those whom the user touched.
+    rejected : collection of tuple of str, str
+        Which face is not which person.
+    photo : mapping of str to str
+        The photo of every face in the library.
+    allowed_twice : collection of str
+        Photos that may show a face twice.
+    """
+
+    owners: Mapping[str, str]
+    people: Collection[str]
+    settled: Collection[str]
+    rejected: Collection[tuple[str, str]]
+    photo: Mapping[str, str]
+    allowed_twice: Collection[str] = ()
+
+
+def plan(labels: Mapping[str, int], now: Standing) -> Plan:
+    """Make people of clusters, without taking anything from those whom the user touched.
+
+    A cluster with faces of one settled person gives that person its other faces. Any other cluster becomes the
+    unsettled person with whom it shares most faces, so that ids last, or somebody new. A cluster with faces of several
+    settled people says nothing: its other faces are nobody's.
+
+    Parameters
+    ----------
+    labels : mapping of str to int
+        The run's clusters by face id, -1 for none. Faces that are not in the library any more are passed over.
+    now : Standing
+        How things stand.
+    """
+    clusters: dict[int, list[str]] = {}
+    for face in sorted(labels):
+        if labels[face] >= 0 and face in now.photo:
+            clusters.setdefault(labels[face], []).append(face)
+    targets, new = _targets(clusters, now)
+    after: dict[str, str | None] = {}
+    for label, members in clusters.items():
+        free = [face for face in members if now.owners.get(face) not in now.settled]
+        after |= dict.fromkeys(free)
+        if label in targets:
+            after |= dict.fromkeys(_fitting(free, targets[label], now), targets[label])
+    kept = set(targets.values())
+    for face, owner in now.owners.items():  # not in a cluster: unsettled people keep what the run did not look at
+        if owner not in now.settled and face not in after and (owner not in kept or face in labels):
+            after[face] = None
+    changed = {face: owner for face, owner in after.items() if now.owners.get(face) != owner}
+    used = {owner for owner in after.values() if owner}
+    used |= {owner for face, owner in now.owners.items() if face not in after}
+    gone = set(now.people) - set(now.settled) - used
+    return Plan(changed, [one for one in new if one in used], sorted(gone))
+
+
+def _fitting(faces: list[str], person: str, now: Standing) -> list[str]:
+    """Those of the faces that nothing keeps from being a person's; of a settled one's, one a photo."""
+    fitting = [face for face in faces if (face, person) not in now.rejected]
+    if person not in now.settled:
+        return fitting
+    taken = {now.photo[face] for face, owner in now.owners.items() if owner == person and face in now.photo}
+    chosen = []
+    for face in fitting:
+        photo = now.photo[face]
+        if photo not in taken or photo in now.allowed_twice:
+            chosen.append(face)
+            taken.add(photo)
+    return chosen
+
+
+def _targets(clusters: Mapping[int, list[str]], now: Standing) -> tuple[dict[int, str], list[str]]:
+    """Which person each cluster is, and which of them are new."""
+    targets: dict[int, str] = {}
+    shared: Counter[tuple[int, str]] = Counter()
+    free = []
+    for label, members in clusters.items():
+        here = Counter(now.owners[face] for face in members if face in now.owners)
+        anchors = [person for person in here if person in now.settled]
+        if len(anchors) == 1:
+            targets[label] = anchors[0]
+        elif not anchors:
+            free.append(label)
+            shared.update({(label, person): number for person, number in here.items()})
+    used: set[str] = set()
+    for (label, person), _ in sorted(shared.items(), key=lambda item: (-item[1], item[0])):
+        if label not in targets and person not in used:
+            targets[label] = person
+            used.add(person)
+    new = []
+    for label in free:
+        if label not in targets:
+            targets[label] = uuid4().hex
+            new.append(targets[label])
+    return targets, new

@@ -1,0 +1,245 @@
+"""Clustering runs over a library, and new faces given to people."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+
+from facekit.catalog.people import now
+from facekit.catalog.people_tables import cluster_runs, members, persons
+from facekit.crowd import Crowd
+from facekit.errors import FacekitError, UnknownIdError
+from facekit.people.acceptance import Standing, plan
+from facekit.people.comparison import matched_groups, moved_faces, split_and_joined
+from facekit.people.records import SHORT_ID, AssignReport, ClusterRun, Comparison, Move, faces_in_words
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+    from threading import Event
+
+    from facekit.catalog import Catalog
+    from facekit.catalog.journal import Work
+    from facekit.people.assignment import Assignment
+    from facekit.people.constraints import Constraints
+    from facekit.settings import Settings
+    from facekit.types import IntArray
+
+NOW = "now"
+"""What a comparison calls the people as they are."""
+
+ASK_BELOW = 0.1
+"""How far below the similarity from which faces are assigned, or people taken for one, it is still asked about. Chosen,
+not measured: lower, most answers would be no."""
+
+_MOST_MOVES = 1000
+
+
+def propose(
+    catalog: Catalog,
+    settings: Settings,
+    *,
+    method: str | None,
+    eps: float | None,
+    min_faces: int,
+    people: int | None,
+    conflicts: tuple[str, ...],
+    stop: Event | None,
+) -> ClusterRun:
+    """Cluster all usable faces, honouring what the user said, and keep the result as a proposal."""
+    from facekit.people.clustering import DEFAULT_METHOD, cluster
+
+    start = perf_counter()
+    crowd = Crowd.of(catalog.people)
+    usable = np.flatnonzero(crowd.usable)
+    settled = {key for key, one in catalog.people.all().items() if one.settled}
+    labels = cluster(
+        crowd.vectors[usable],
+        method=method,  # type: ignore[arg-type]  # an unknown one is refused there
+        embedder=settings.embedder,
+        eps=eps,
+        min_faces=min_faces,
+        people=people,
+        constraints=_constraints(catalog, crowd, usable, settled),
+        stop=stop,
+    )
+    kept = {crowd.face_ids[face]: int(label) for face, label in zip(usable, labels, strict=True)}
+    free = [crowd.owners[face] for face, label in zip(usable, labels, strict=True) if label < 0]
+    alone = [owner for owner in free if owner in settled]  # somebody with a single face is no cluster, and a person
+    parameters = {"eps": eps, "min_faces": min_faces, "people": people}
+    row: dict[str, Any] = {
+        "run_id": uuid4().hex,
+        "method": method or DEFAULT_METHOD,
+        "parameters": {name: value for name, value in parameters.items() if value is not None},
+        "models": settings.words,
+        "faces": len(usable),
+        "people": int(labels.max(initial=-1)) + 1 + len(set(alone)),
+        "unassigned": len(free) - len(alone),
+        "conflicts": list(conflicts),
+        "seconds": perf_counter() - start,
+        "created_at": now(),
+        "state": "proposed",
+    }
+    catalog.people.add_run(row, kept)
+    return run_of(row)
+
+
+def _constraints(catalog: Catalog, crowd: Crowd, usable: IntArray, settled: set[str]) -> Constraints:
+    from facekit.people.constraints import Constraints  # its module is heavy
+
+    person = np.array([crowd.person[face] if crowd.owners[face] in settled else -1 for face in usable], np.int64)
+    twice = catalog.people.allowed_twice()
+    photo = np.array([-1 if crowd.photo_ids[face] in twice else crowd.photo[face] for face in usable], np.int64)
+    place = {crowd.face_ids[face]: at for at, face in enumerate(usable)}
+    first = {int(number): at for at, number in reversed(list(enumerate(person))) if number >= 0}
+    cannot = [
+        (place[face], first[crowd.numbers[who]])
+        for face, who in catalog.people.rejections()
+        if face in place and who in crowd.numbers and crowd.numbers[who] in first
+    ]
+    return Constraints(person, photo, cannot=np.array(cannot, np.int64).reshape(-1, 2))
+
+
+def accept(catalog: Catalog, settings: Settings, run_id: str, work: Work) -> None:
+    """Make people of a run's clusters; faces that are left go to people whom they clearly resemble."""
+    tables = catalog.people
+    found = find_run(catalog, run_id)
+    if found.state == "accepted":
+        message = f"The run {run_id[:SHORT_ID]} was accepted already."
+        raise FacekitError(message, "Undo it first, or cluster again.")
+    owners = tables.owners()
+    standing = Standing(
+        owners,
+        tables.person_ids(),
+        {key for key, one in tables.all().items() if one.settled},
+        set(tables.rejections()),
+        tables.photo_of(),
+        tables.allowed_twice(),
+    )
+    done = plan(tables.labels(run_id), standing)
+    work.put(
+        persons,
+        [{"person_id": key, "name": None, "cover": None, "hidden": False, "created_at": now()} for key in done.new],
+    )
+    gone = set(done.gone)
+    left = [key for key, owner in owners.items() if owner in gone] + [key for key, to in done.owners.items() if not to]
+    work.remove(members, [(key,) for key in set(left) if not done.owners.get(key)])
+    work.put(
+        members,
+        [
+            {"face_id": key, "person_id": owner, "origin": "run", "run_id": run_id}
+            for key, owner in done.owners.items()
+            if owner
+        ],
+    )
+    work.remove(persons, [(key,) for key in done.gone])
+    work.put(cluster_runs, [{"run_id": run_id, "state": "accepted"}])
+    assign(catalog, settings, work)
+    work.words = f"the run {run_id[:SHORT_ID]} ({found.method}) was accepted: {found.people} people"
+
+
+def assign(catalog: Catalog, settings: Settings, work: Work) -> AssignReport:
+    """Give faces that are nobody's to the people whom they clearly resemble."""
+    crowd = Crowd.of(catalog.people)
+    faces = np.flatnonzero(crowd.person < 0)
+    if not len(faces) or not crowd.people:
+        return AssignReport(0, len(faces), 0)
+    found = nearest(catalog, settings, crowd, faces)
+    rows = [
+        {"face_id": crowd.face_ids[face], "person_id": crowd.people[who], "origin": "assigned", "run_id": None}
+        for face, who in zip(faces, found.person, strict=True)
+        if who >= 0
+    ]
+    work.put(members, rows)
+    work.words = f"{faces_in_words(len(rows))} given to people"
+    waiting = found.person < 0
+    suggested = int((found.similarities[waiting, 0] >= ask_from(settings)).sum())
+    return AssignReport(len(rows), int(waiting.sum()), suggested)
+
+
+def nearest(catalog: Catalog, settings: Settings, crowd: Crowd, faces: IntArray) -> Assignment:
+    """Whom some of the faces resemble, and to whom they would go."""
+    from facekit.people.assignment import assign as assign_faces
+
+    tables = catalog.people
+    twice = tables.allowed_twice()
+    photo = np.array([-1 if crowd.photo_ids[face] in twice else crowd.photo[face] for face in faces], np.int64)
+    forbidden = crowd.forbidden(faces, tables.rejections(), twice)
+    return assign_faces(
+        crowd.vectors[faces], crowd.centres, embedder=settings.embedder, forbidden=forbidden, photo=photo
+    )
+
+
+def ask_from(settings: Settings) -> float:
+    """From which similarity on it is worth asking who somebody is."""
+    from facekit.models.registry import model_info
+
+    return model_info(settings.embedder).assign_similarity - ASK_BELOW
+
+
+# -- runs --------------------------------------------------------------------------------------------------------
+
+
+def run_of(row: Mapping[str, Any]) -> ClusterRun:
+    """A run from its row."""
+    names = ClusterRun.__dataclass_fields__
+    return ClusterRun(**{name: row[name] for name in names if name != "conflicts"}, conflicts=tuple(row["conflicts"]))
+
+
+def find_run(catalog: Catalog, which: ClusterRun | str) -> ClusterRun:
+    """A run by id, or by the beginning of one. Raises UnknownIdError."""
+    key = which.run_id if isinstance(which, ClusterRun) else which
+    found = [run_of(row) for row in catalog.people.runs() if len(key) >= SHORT_ID and row["run_id"].startswith(key)]
+    if len(found) != 1:
+        message = f"There is no run {key!r}." if not found else f"Several runs begin with {key!r}."
+        raise UnknownIdError(message, "lib.people.runs() lists the runs.")
+    return found[0]
+
+
+def compare(catalog: Catalog, first: ClusterRun | str, second: ClusterRun | str | None) -> Comparison:
+    """What moved from one run to another, or to the people as they are now."""
+    from facekit.people.evaluation import evaluate_clusters
+
+    one = find_run(catalog, first).run_id
+    before = _groups(catalog, one)
+    other = NOW if second is None else find_run(catalog, second).run_id
+    after = _groups(catalog, other)
+    both = sorted(before.keys() & after.keys())
+    before, after = {key: before[key] for key in both}, {key: after[key] for key in both}
+    moved = moved_faces(before, after)
+    split, joined = split_and_joined(before, after)
+    pairs = {theirs: ours for ours, theirs in matched_groups(before, after).items()}
+    rows = catalog.faces_by_id(moved[:_MOST_MOVES])
+    places = catalog.places(row["photo_id"] for row in rows.values())
+    moves = [
+        Move(
+            key,
+            places[rows[key]["photo_id"]][0]["display"],
+            _label(before[key]),
+            _label(pairs.get(after[key], after[key])),
+        )
+        for key in moved[:_MOST_MOVES]
+        if key in rows
+    ]
+    if both:
+        numbers = {group: at for at, group in enumerate({*before.values(), *after.values()} - {None})}
+        sides = [np.array([numbers.get(side[key], -1) for key in both]) for side in (before, after)]
+        alone = np.arange(len(both)) + len(numbers)  # faces that are in no group are each a group of their own
+        sides = [np.where(side < 0, alone, side) for side in sides]
+        agreement = float(evaluate_clusters(sides[1], sides[0]).bcubed_f)
+    else:
+        agreement = 1.0
+    return Comparison(one, other, len(both), len(both) - len(moved), tuple(moves), split, joined, agreement)
+
+
+def _groups(catalog: Catalog, which: str) -> dict[str, Hashable]:
+    if which != NOW:
+        return {key: None if label < 0 else label for key, label in catalog.people.labels(which).items()}
+    owners = catalog.people.owners()
+    return {key: owners.get(key) for key in catalog.people.photo_of()}
+
+
+def _label(group: Hashable) -> str | None:
+    return None if group is None else group[:SHORT_ID] if isinstance(group, str) else f"cluster {group}"
