@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
 from facekit.images import Limits, display_name, read_bytes
-from facekit.matching import match_faces
+from facekit.matching import match_faces, overlaps
 from facekit.people.folders import folder_names, link
+from facekit.people.names import clean_name
 from facekit.people.rdf import MAX_BYTES
 from facekit.people.records import XmpReport
 from facekit.people.xmp import FaceRegions, Region, read_regions, with_faces
@@ -87,7 +88,13 @@ def read_xmp(people: People, catalog: Catalog, folder: Where = None) -> XmpRepor
         matched = {region for _, region in pairs}
         unmatched += [(display, one.name) for number, one in enumerate(found.faces) if number not in matched]
         for face, region in pairs:
-            said.setdefault(faces[photo_id][face]["face_id"], (" ".join(found.faces[region].name.split()), display))
+            try:
+                name = clean_name(found.faces[region].name)
+            except FacekitError as error:
+                failed.append((display, str(error)))
+                continue
+            if name:
+                said.setdefault(faces[photo_id][face]["face_id"], (name, display))
     taken = _Taken(people, said)
     return XmpReport(len(taken.photos), taken.faces, taken.new, tuple(unmatched), (*failed, *taken.failed))
 
@@ -224,17 +231,17 @@ def _regions_of(path: bytes) -> tuple[FaceRegions | None, StoredPhoto | None, li
 
 def _pairs(boxes: Sequence[Box], found: FaceRegions, photo: StoredPhoto) -> list[tuple[int, int]]:
     """Which face is which region."""
-    turned = [upright_box(one.box, photo.orientation) for one in found.faces]
-    pairs = match_faces(boxes, turned)
-    if photo.orientation == 1:
-        return pairs
+    stored, size = (photo.width, photo.height), found.size
+    as_stored = [upright_box(one.box, photo.orientation) for one in found.faces]
+    as_shown = [one.box for one in found.faces]
     # Older digiKams wrote regions of the photo as it is shown, at first without the size that they are about (KDE bugs
-    # 372340, 395243 and 429219). Where the file leaves that open, the reading that fits more faces is the right one.
-    stored = (photo.width, photo.height)
-    sideways = turned_sideways(photo.orientation) and stored[0] != stored[1]
-    shown = found.size is None or (sideways and (found.size[0] < found.size[1]) != (stored[0] < stored[1]))
-    plain = match_faces(boxes, [one.box for one in found.faces]) if shown else []
-    return plain if len(plain) > len(pairs) else pairs
+    # 372340, 395243 and 429219). Where the file leaves that open, the reading that fits the faces better is taken.
+    turned = turned_sideways(photo.orientation) and stored[0] != stored[1]
+    is_open = size is None or (turned and (size[0] < size[1]) != (stored[0] < stored[1]))
+    readings = [as_stored, as_shown] if is_open else [as_stored]
+    fits = [(match_faces(boxes, reading), overlaps(boxes, reading)) for reading in readings]
+    pairs, _ = max(fits, key=lambda fit: sum(fit[1][face, region] for face, region in fit[0]))
+    return pairs
 
 
 def _words(error: FacekitError | OSError) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 from xml.dom import minidom
 from xml.parsers import expat
@@ -109,8 +110,8 @@ def set_text(struct: minidom.Element, space: str, name: str, value: str) -> None
 
 
 def one_line(text: str) -> str:
-    """Text without the characters that XML can't hold, and with single spaces."""
-    return " ".join(_NO_XML.sub("", text).split())
+    """Text without the characters that XML can't hold, composed, and with single spaces."""
+    return " ".join(unicodedata.normalize("NFC", _NO_XML.sub("", text)).split())
 
 
 def number(text: str) -> float:

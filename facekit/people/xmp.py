@@ -155,7 +155,7 @@ def _mwg_regions(rdf: minidom.Element) -> Iterator[_Found]:
                 continue
             x, y, w, h = (number(text_of(struct_of(area), AREA, field)) for field in "xywh")
             if text_of(struct_of(area), AREA, "unit") in {"", "normalized"} and _is_box(x, y, w, h):
-                name = text_of(struct, MWG, "Name")
+                name = one_line(text_of(struct, MWG, "Name"))
                 yield _Found(Region(name, (x - w / 2, y - h / 2, w, h)), struct, (MWG, "Name"))
 
 
@@ -166,7 +166,7 @@ def _mp_regions(rdf: minidom.Element) -> Iterator[_Found]:
             numbers = [number(part) for part in text_of(struct, MP_REGION, "Rectangle").split(",")]
             if len(numbers) == 4 and _is_box(*numbers):  # noqa: PLR2004 - x, y, width, height
                 x, y, w, h = numbers
-                name = text_of(struct, MP_REGION, "PersonDisplayName")
+                name = one_line(text_of(struct, MP_REGION, "PersonDisplayName"))
                 yield _Found(Region(name, (x, y, w, h)), struct, (MP_REGION, "PersonDisplayName"))
 
 
@@ -243,9 +243,9 @@ def _list_names(rdf: minidom.Element, names: set[str], gone: set[str]) -> bool:
     bags = [bag for prop in properties(rdf, IPTC, "PersonInImage") if (bag := container_of(prop)) is not None]
     items = [item for bag in bags for item in children(bag)]
     for item in items:
-        if words_of(item) in gone - names:
+        if one_line(words_of(item)) in gone - names:
             item.parentNode.removeChild(item)  # type: ignore[union-attr]
-    missing = sorted(names - {words_of(item) for item in items})
+    missing = sorted(names - {one_line(words_of(item)) for item in items})
     if missing:
         lines = "\n".join(f"<rdf:li>{escape(name)}</rdf:li>" for name in missing)
         if bags:
@@ -253,4 +253,4 @@ def _list_names(rdf: minidom.Element, names: set[str], gone: set[str]) -> bool:
         else:
             inner = f"<Iptc4xmpExt:PersonInImage>\n<rdf:Bag>\n{lines}\n</rdf:Bag>\n</Iptc4xmpExt:PersonInImage>"
             append(rdf, f'<rdf:Description rdf:about="">\n{inner}\n</rdf:Description>')
-    return bool(missing) or any(words_of(item) in gone - names for item in items)
+    return bool(missing) or any(one_line(words_of(item)) in gone - names for item in items)
