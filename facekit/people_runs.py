@@ -214,15 +214,15 @@ def compare(catalog: Catalog, first: ClusterRun | str, second: ClusterRun | str 
     before, after = {key: before[key] for key in both}, {key: after[key] for key in both}
     moved = moved_faces(before, after)
     split, joined = split_and_joined(before, after)
-    called, called_now = _labels(catalog, matched_groups(before, after), after)
+    called, called_now = _labels(catalog, before, after)
     rows = catalog.faces_by_id(moved[:_MOST_MOVES])
     places = catalog.places(row["photo_id"] for row in rows.values())
     moves = [
         Move(
             key,
             places[rows[key]["photo_id"]][0]["display"],
-            None if before[key] is None else called.get(before[key], f"cluster {before[key]}"),
-            None if after[key] is None else called_now[after[key]],
+            called[before[key]],
+            called_now[after[key]],
         )
         for key in moved[:_MOST_MOVES]
         if key in rows
@@ -240,17 +240,22 @@ def compare(catalog: Catalog, first: ClusterRun | str, second: ClusterRun | str 
 
 def _groups(catalog: Catalog, which: str) -> dict[str, Hashable]:
     if which != NOW:
-        return {key: None if label < 0 else label for key, label in catalog.people.proposal(which).labels.items()}
+        run = catalog.people.proposal(which)  # somebody with a single face is no cluster, and a person
+        return {key: run.settled.get(key) if label < 0 else label for key, label in run.labels.items()}
     owners = catalog.people.owners()
     return {key: owners.get(key) for key in catalog.people.photo_of()}
 
 
 def _labels(
-    catalog: Catalog, pairs: Mapping[Hashable, Hashable], after: Mapping[str, Hashable]
-) -> tuple[dict[Hashable, str], dict[Hashable, str]]:
-    """What the groups of the first and of the second grouping are called: those that correspond, alike."""
-    people = catalog.people.some({group for group in after.values() if isinstance(group, str)})
-    second = {theirs: f"cluster {ours}" for ours, theirs in pairs.items()}
-    second |= {group: f"new cluster {group}" for group in after.values() if group is not None and group not in second}
+    catalog: Catalog, before: Mapping[str, Hashable], after: Mapping[str, Hashable]
+) -> tuple[dict[Hashable, str | None], dict[Hashable, str | None]]:
+    """What the groups of two groupings are called: those that correspond, alike."""
+    pairs = matched_groups(before, after)
+    groups = {*before.values(), *after.values()}
+    people = catalog.people.some(group for group in groups if isinstance(group, str))
+    names: dict[Hashable, str | None] = {group: f"cluster {group}" for group in groups}
+    names |= {key: one.label for key, one in people.items()} | {None: None}
+    second = {group: None if group is None else f"new {names[group]}" for group in after.values()}
+    second |= {theirs: names[theirs if theirs in people else ours] for ours, theirs in pairs.items()}
     second |= {key: one.label for key, one in people.items()}
-    return {ours: second[theirs] for ours, theirs in pairs.items()}, second
+    return names | {ours: second[theirs] for ours, theirs in pairs.items()}, second
