@@ -330,7 +330,7 @@ class LocalLibrary(Library):
         return tables.export(self._catalog, table, Path(path), include_poor=include_poor)
 
     def export_all(self, table: TableName, path: Path) -> Path:
-        """Write "faces", "photos" or "people" with every column that there is."""
+        """Write a table with every column that there is."""
         self._alive()
         return tables.export(self._catalog, table, path, include_poor=True, all_columns=True)
 
