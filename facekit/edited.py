@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from facekit.types import FloatArray
 
 SAME_FACE = 0.7
-"""Cosine similarity from which a face in a changed file is taken to be a face that the file showed before."""
+"""Cosine similarity from which a face in a changed file is taken to be a face that the file showed before.
+
+Measured with yunet and sface on the largest face of 154 photos (120 of LFW, 34 ordinary ones): saved again as JPEG of
+quality 60 or 30, in grey, at half size, mirrored, cropped to four fifths of each side, and 1.4 times as bright, 97 to
+100 % of the faces are above it; half of them are above 0.94. No two different people of LFW's (7,136 pairs) reach more
+than 0.42."""
 
 
 def carry_edited(catalog: Catalog, edited: Sequence[tuple[str, PhotoRecord]], leaving: Mapping[str, int]) -> None:
