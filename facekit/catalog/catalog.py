@@ -148,6 +148,8 @@ class Catalog:
                 face_row(photo.photo_id, face, detector, embedder) for photo in new_photos for face in photo.faces
             ]
             insert(connection, faces, face_rows)
+            if face_rows:
+                set_meta(connection, "assign", "due")
             insert(connection, files, [_file_row(*pair) for pair in zip(new_files, file_ids, strict=True)])
             orphans = self._forget_photos_without_files(connection, before)
         kept = {row["face_id"] for row in face_rows}

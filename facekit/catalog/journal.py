@@ -182,7 +182,8 @@ def _mark(connection: sa.Connection, number: int) -> None:
 def _entry(connection: sa.Connection, number: int | None) -> Row:
     query = sa.select(journal)
     if number is None:
-        query = query.where(journal.c.undone.is_(False), journal.c.undoes.is_(None))
+        by_user = journal.c.verb != "assign"  # what facekit did by itself is taken back by its number only
+        query = query.where(journal.c.undone.is_(False), journal.c.undoes.is_(None), by_user)
         query = query.order_by(journal.c.number.desc()).limit(1)
     else:
         query = query.where(journal.c.number == number)

@@ -7,7 +7,7 @@ import zlib
 from contextlib import contextmanager
 from datetime import datetime
 from threading import RLock, local
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -24,9 +24,10 @@ from facekit.catalog.people_tables import (
     persons,
     rejections,
 )
-from facekit.catalog.rows import among, chunks
-from facekit.catalog.tables import faces
+from facekit.catalog.rows import among, chunks, set_meta
+from facekit.catalog.tables import faces, meta
 from facekit.errors import FacekitError, UnknownIdError
+from facekit.people.acceptance import Proposal
 from facekit.people.names import composed
 from facekit.people.records import SHORT_ID, Person, faces_in_words
 
@@ -277,11 +278,22 @@ class PeopleTables:
         with self._connect() as connection:
             return sorted(set(connection.scalars(query.where(members.c.person_id == person_id))))
 
+    @property
+    def assign_due(self) -> bool:
+        """Whether there are new faces since `assigned` was called: a run may have been cut off in between."""
+        with self._connect() as connection:
+            return connection.scalar(sa.select(meta.c.value).where(meta.c.key == "assign")) == "due"
+
+    @staticmethod
+    def assigned(work: Work) -> None:
+        """Note that faces were given to people."""
+        set_meta(work.connection, "assign", "done")
+
     # -- runs ----------------------------------------------------------------------------------------------------
 
-    def add_run(self, row: Row, labels: Mapping[str, int]) -> None:
+    def add_run(self, row: Row, proposal: Proposal) -> None:
         """Keep what a run proposes."""
-        blob = zlib.compress(json.dumps(dict(labels)).encode())
+        blob = zlib.compress(json.dumps([dict(proposal.labels), dict(proposal.settled)]).encode())
         with self._lock, self._engine.begin() as connection:
             connection.execute(sa.insert(cluster_runs), row | {"labels": blob})
 
@@ -292,15 +304,18 @@ class PeopleTables:
         with self._connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def labels(self, run_id: str) -> dict[str, int]:
-        """A run's clusters by face id, -1 for none; of the faces as they are called now."""
+    def proposal(self, run_id: str) -> Proposal:
+        """What a run proposed, of the faces as they are called now."""
         with self._connect() as connection:
             blob = connection.scalar(sa.select(cluster_runs.c.labels).where(cluster_runs.c.run_id == run_id))
             aliases = aliases_of(connection, 0)
-        found: dict[str, int] = json.loads(zlib.decompress(blob)) if blob else {}
-        now = {key: aliases.get(key, key) for key in found}
+        labels, settled = json.loads(zlib.decompress(blob)) if blob else ({}, {})
+        now = {key: aliases.get(key, key) for key in labels}
         # A run that knows the new id already means another face, or the same one again, by the old id.
-        return {key if now[key] in found else now[key]: label for key, label in found.items()}
+        now |= {key: key for key, new in now.items() if new in labels}
+        return Proposal(
+            {now[key]: label for key, label in labels.items()}, {now[key]: who for key, who in settled.items()}
+        )
 
     # -- the journal ---------------------------------------------------------------------------------------------
 
