@@ -161,7 +161,12 @@ def export(
         face_ids, vectors = catalog.embeddings(include_poor=include_poor)
         np.savez_compressed(path, face_id=np.array(face_ids, dtype=str), embedding=vectors)
         return path
-    makers = {"photos": photos_frame, "faces": faces_frame, "people": people_frame}
+    makers = {
+        "photos": photos_frame,
+        "faces": faces_frame,
+        "people": people_frame,
+        "constraints": constraints_frame,
+    }
     frame = makers[table](catalog)
     shown = {"faces": _FACE_COLUMNS, "people": _PEOPLE_COLUMNS}
     if table in shown and not all_columns:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser import chromium, show  # noqa: F401 - fixtures
+from family import Family, build_family
 
 import facekit as fk
 from facekit.demo_photos import DemoPhotos, build_demo_photos
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from facekit.library import Library
+    from facekit.local import LocalLibrary
 
 
 def need(condition: object, reason: str) -> None:
@@ -145,4 +147,31 @@ def crowd_folder(lfw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def crowd_library(crowd_folder: Path, tmp_path: Path) -> Iterator[Library]:
     """An open library of five people's photos; each test has a copy of its own."""
     with fk.open(shutil.copytree(crowd_folder, tmp_path / "crowd")) as library:
+        yield library
+
+
+@pytest.fixture(scope="session")
+def built_family(lfw: Path, tmp_path_factory: pytest.TempPathFactory) -> Family:
+    """Photos of three people and a library of them."""
+    return build_family(lfw, tmp_path_factory.mktemp("family"))
+
+
+@pytest.fixture
+def family(built_family: Family) -> Family:
+    """The same, the photos as they were at first."""
+    built_family.restore()
+    return built_family
+
+
+@pytest.fixture
+def family_library(family: Family, tmp_path: Path) -> Iterator[LocalLibrary]:
+    """An open library of the family; each test has a copy of its own. Nobody has been grouped yet."""
+    with family.opened(tmp_path / "family") as library:
+        yield library
+
+
+@pytest.fixture
+def grouped_library(family: Family, tmp_path: Path) -> Iterator[LocalLibrary]:
+    """The same, after a first clustering: three people, two strangers who are nobody, and a poor face."""
+    with family.opened(tmp_path / "family", grouped=True) as library:
         yield library

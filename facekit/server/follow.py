@@ -102,10 +102,10 @@ def _look(library: RemoteLibrary, job_id: str) -> dict[str, Any]:
 
 def _report(job: dict[str, Any]) -> IngestReport:
     said = job["report"] or {}
-    names = ("found", "ingested", "unchanged", "duplicates", "missing", "faces", "no_face", "seconds", "warnings")
+    names = ("found", "ingested", "unchanged", "duplicates", "missing", "faces", "no_face", "assigned", "seconds")
     failed = [Failure(one["path"], Status(one["status"]), one["reason"]) for one in said.get("failed", ())]
     report = IngestReport(failed=failed, stopped=job["state"] == "cancelled", models=said.get("models", ""))
-    for name in names:
+    for name in (*names, "warnings"):
         if name in said:
             setattr(report, name, said[name])
     report.stages |= said.get("stages", {})

@@ -275,7 +275,7 @@ class Jobs:
     def waiting(self) -> int:
         """How many jobs wait or run."""
         with self._lock:
-            return len(self._live)
+            return len(self._stops)
 
     # -- the thread ----------------------------------------------------------------------------------------------
 
@@ -283,8 +283,16 @@ class Jobs:
         while (job_id := self._queue.get()) is not None and not self._closing.is_set():
             with self._lock:
                 job = self._live.get(job_id)
-            if job is not None:
+            if job is None:
+                continue
+            try:
                 self._run(job)
+            except Exception:  # noqa: BLE001 - the disk is full or too slow, and the next job must run all the same
+                logger.exception("Job {} can't be written down", job_id)
+                problem = f"It could not be written down; the log says more at job {job_id}."
+                with self._lock:
+                    self._stops.pop(job_id, None)
+                    self._live[job_id] = replace(job, state=JobState.FAILED, problem=problem, finished_at=_now())
 
     def _run(self, job: Job) -> None:
         with self._lock:
@@ -348,7 +356,7 @@ class Jobs:
             return report.to_dict()
         self._observe(report)
         document = report.to_dict() | {"stopped": report.stopped, "warnings": report.warnings}
-        return document | {"models": report.models, "stages": report.stages}
+        return document | {"models": report.models, "stages": report.stages, "assigned": report.assigned}
 
     def _change(self, job: Job, *, write: bool = True) -> Job:
         with self._lock:
@@ -384,7 +392,8 @@ def _job(row: dict[str, Any]) -> Job:
     clustering = None if row["clustering"] is None else Clustering(**row["clustering"])
     detail = int(row["detail"]) if row["detail"].isdecimal() else row["detail"]
     of_its_kind = {"models": models, "clustering": clustering, "detail": detail}
-    return Job(**row | {"state": JobState(row["state"])} | of_its_kind)
+    times = {name: row[name] and row[name].replace(tzinfo=UTC) for name in ("created_at", "started_at", "finished_at")}
+    return Job(**row | {"state": JobState(row["state"])} | of_its_kind | times)
 
 
 def _add_columns(store: ServiceStore) -> None:
@@ -397,4 +406,4 @@ def _add_columns(store: ServiceStore) -> None:
 
 
 def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
+    return datetime.now(UTC)  # the database keeps it without the zone

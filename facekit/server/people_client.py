@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from facekit.people.records import (
     Suggestion,
     XmpReport,
 )
-from facekit.server.wire import Constraint, parse
+from facekit.server.wire import Constraint, XmpDocument, local_time, parse, xmp_report
 
 if TYPE_CHECKING:
     import os
@@ -145,11 +145,11 @@ class RemotePeople(People):
 
     def journal(self, limit: int = 50) -> tuple[Entry, ...]:
         """See `People.journal`."""
-        return parse(tuple[Entry, ...], self._get("people/journal", limit=limit))
+        return tuple(map(_entry, self._get("people/journal", limit=limit)))
 
     def undo(self, number: int | None = None) -> Entry:
         """See `People.undo`."""
-        return parse(Entry, self._post("people/undo", number=number))
+        return _entry(self._post("people/undo", number=number))
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
@@ -172,11 +172,11 @@ class RemotePeople(People):
 
     def runs(self) -> tuple[ClusterRun, ...]:
         """See `People.runs`."""
-        return parse(tuple[ClusterRun, ...], self._get("clusters/runs"))
+        return tuple(map(_run, self._get("clusters/runs")))
 
     def accept(self, run: ClusterRun | str) -> ClusterRun:
         """See `People.accept`."""
-        return parse(ClusterRun, self._post(f"clusters/runs/{_run_id(run)}/accept"))
+        return _run(self._post(f"clusters/runs/{_run_id(run)}/accept"))
 
     def discard(self, run: ClusterRun | str) -> None:
         """See `People.discard`."""
@@ -227,19 +227,29 @@ class RemotePeople(People):
 
     def write_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
         """See `People.write_xmp`. The files are written on the service's machine."""
-        return parse(XmpReport, self._post("people/xmp/write", folder=_absolute(folder)))
+        return self._xmp("write", folder)
 
     def read_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
         """See `People.read_xmp`. The files are those of the service's machine."""
-        return parse(XmpReport, self._post("people/xmp/read", folder=_absolute(folder)))
+        return self._xmp("read", folder)
+
+    def _xmp(self, verb: str, folder: str | os.PathLike[str] | None) -> XmpReport:
+        where = None if folder is None else str(Path(folder).expanduser().absolute())
+        return xmp_report(parse(XmpDocument, self._post(f"people/xmp/{verb}", folder=where)))
+
+
+def _entry(document: Any) -> Entry:  # noqa: ANN401 - JSON
+    entry = parse(Entry, document)
+    return replace(entry, at=local_time(entry.at))
+
+
+def _run(document: Any) -> ClusterRun:  # noqa: ANN401 - JSON
+    run = parse(ClusterRun, document)
+    return replace(run, created_at=local_time(run.created_at))
 
 
 def _listed(faces: Faces) -> list[str]:
     return [faces] if isinstance(faces, str) else list(faces)
-
-
-def _absolute(folder: str | os.PathLike[str] | None) -> str | None:
-    return None if folder is None else str(Path(folder).expanduser().absolute())
 
 
 def _run_id(run: ClusterRun | str) -> str:

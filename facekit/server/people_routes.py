@@ -25,15 +25,14 @@ from facekit.people.records import (
     PersonPage,
     PersonQuality,
     Suggestion,
-    XmpReport,
 )
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
 from facekit.server.jobs import Clustering, Job
 from facekit.server.limits import StrictRoute
 from facekit.server.refusal import Refusal, ServiceRefusal
-from facekit.server.service import ServiceOf
-from facekit.server.wire import Constraint, photo_for
+from facekit.server.service import Service, ServiceOf
+from facekit.server.wire import Constraint, XmpDocument, photo_for, sent_time, xmp_document
 
 _MAX_FACES = 20_000  # ids in one body, which is at most a megabyte
 
@@ -136,6 +135,14 @@ class PhotosOf(BaseModel):
     )
 
 
+def _entry(entry: Entry) -> Entry:
+    return replace(entry, at=sent_time(entry.at))
+
+
+def _run(run: ClusterRun) -> ClusterRun:
+    return replace(run, created_at=sent_time(run.created_at))
+
+
 # -- who there is ------------------------------------------------------------------------------------------------
 
 
@@ -167,7 +174,7 @@ def resolve(
 def journal(service: ServiceOf, me: Reader, limit: Few = 50) -> tuple[Entry, ...]:
     """What was done, by whom, the newest first."""
     told = service.told(me)
-    return tuple(replace(entry, words=told(entry.words)) for entry in service.library.people.journal(limit))
+    return tuple(_entry(replace(entry, words=told(entry.words))) for entry in service.library.people.journal(limit))
 
 
 @router.get("/people/conflicts")
@@ -283,7 +290,7 @@ def allow_twice(people: Changing, photo_id: PersonId, body: AllowedTwice) -> Non
 @router.post("/people/undo")
 def undo(people: Changing, body: UndoAsked) -> Entry:
     """Take back what was done. Undoing an undo does it again."""
-    return people.undo(body.number)
+    return _entry(people.undo(body.number))
 
 
 @router.post("/people/assign")
@@ -293,15 +300,22 @@ def assign(people: Changing) -> AssignReport:
 
 
 @router.post("/people/xmp/write")
-def write_xmp(service: ServiceOf, me: Editor, people: Changing, body: PhotosOf) -> XmpReport:
+def write_xmp(service: ServiceOf, people: Changing, body: PhotosOf) -> XmpDocument:
     """Write the named faces into XMP sidecar files beside the photos, on the service's machine."""
-    return people.write_xmp(service.folder(body.folder, me))
+    return xmp_document(people.write_xmp(_known_folder(service, body.folder)))
 
 
 @router.post("/people/xmp/read")
-def read_xmp(service: ServiceOf, me: Editor, people: Changing, body: PhotosOf) -> XmpReport:
+def read_xmp(service: ServiceOf, people: Changing, body: PhotosOf) -> XmpDocument:
     """Take names of faces over from XMP sidecar files, and from XMP inside the photos."""
-    return people.read_xmp(service.folder(body.folder, me))
+    return xmp_document(people.read_xmp(_known_folder(service, body.folder)))
+
+
+def _known_folder(service: Service, folder: str | None) -> str | None:
+    """Nobody learns from here what else there is on the service's machine."""
+    if folder is not None and not service.library.holds(folder):
+        raise ServiceRefusal(404, "The library has no photo there.", "GET /api/v1/folders lists the folders.")
+    return folder
 
 
 # -- clusterings -------------------------------------------------------------------------------------------------
@@ -311,7 +325,7 @@ def read_xmp(service: ServiceOf, me: Editor, people: Changing, body: PhotosOf) -
 def list_runs(service: ServiceOf, me: Reader) -> tuple[ClusterRun, ...]:
     """The clusterings of the library's faces, newest first."""
     told = service.told(me)
-    return tuple(replace(run, conflicts=tuple(map(told, run.conflicts))) for run in service.library.people.runs())
+    return tuple(_run(replace(run, conflicts=tuple(map(told, run.conflicts)))) for run in service.library.people.runs())
 
 
 @router.post("/clusters/runs", tags=["clusters"], status_code=202)
@@ -323,7 +337,7 @@ def cluster(service: ServiceOf, me: Editor, body: Clustering) -> Job:
 @router.post("/clusters/runs/{run_id}/accept", tags=["clusters"])
 def accept(people: Changing, run_id: RunId) -> ClusterRun:
     """Take over what a run proposed."""
-    return people.accept(run_id)
+    return _run(people.accept(run_id))
 
 
 @router.post("/clusters/runs/{run_id}/discard", tags=["clusters"], status_code=204)

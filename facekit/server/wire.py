@@ -17,6 +17,7 @@ from facekit.errors import (
     UnknownIdError,
 )
 from facekit.hits import Hits
+from facekit.people.records import XmpReport
 from facekit.types import Hit, Photo, Probe, Quality, Status
 
 if TYPE_CHECKING:
@@ -140,6 +141,47 @@ def photo_for(photo: Photo, shown: Callable[[str], str]) -> Photo:
     """A photo with what a person may see of its paths."""
     reason = photo.reason if shown(photo.path) == photo.path else None  # it names the file
     return replace(photo, path=shown(photo.path), paths=tuple(shown(path) for path in photo.paths), reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Something to know about a photo."""
+
+    path: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class XmpDocument:
+    """What was written to sidecar files, or read from them; see `facekit.people.records.XmpReport`."""
+
+    photos: int
+    faces: int
+    people: int
+    unmatched: list[About]
+    failed: list[About]
+
+
+def xmp_document(report: XmpReport) -> XmpDocument:
+    """The document of a report."""
+    unmatched, failed = ([About(*one) for one in pairs] for pairs in (report.unmatched, report.failed))
+    return XmpDocument(report.photos, report.faces, report.people, unmatched, failed)
+
+
+def xmp_report(document: XmpDocument) -> XmpReport:
+    """The report again."""
+    unmatched, failed = (tuple((one.path, one.words) for one in some) for some in (document.unmatched, document.failed))
+    return XmpReport(document.photos, document.faces, document.people, unmatched, failed)
+
+
+def sent_time(moment: datetime) -> datetime:
+    """A local time as it travels: with its distance from UTC."""
+    return moment.astimezone()
+
+
+def local_time(moment: datetime) -> datetime:
+    """A time that has travelled, on the clock of this machine."""
+    return moment.astimezone().replace(tzinfo=None)
 
 
 def parse(shape: type[T], document: Any) -> T:  # noqa: ANN401 - what JSON gave
