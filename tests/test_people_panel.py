@@ -494,6 +494,7 @@ def test_one_key_is_a_decision(halves: Library, show: Callable[..., Page]) -> No
     until(page, lambda: yes.evaluate("node => node === document.activeElement"))
 
     def decide(key: str, done: Callable[[], object]) -> None:
+        until(page, lambda: page.evaluate("model.get('loaded')") == review.loaded)  # one presses what one sees
         page.keyboard.press(key)
         until(page, done)
 
@@ -505,6 +506,7 @@ def test_one_key_is_a_decision(halves: Library, show: Callable[..., Page]) -> No
     decide("u", lambda: review.decided == 0)
     decide("s", lambda: review.items[0]["id"] != first)
     second = review.items[0]["id"]
+    until(page, lambda: page.evaluate("model.get('loaded')") == review.loaded)
     page.evaluate("""document.activeElement.dispatchEvent(
         new KeyboardEvent("keydown", { key: "т", code: "KeyN", bubbles: true }))""")  # the same key in Russian
     until(page, lambda: review.decided == 1)

@@ -89,13 +89,13 @@ class PeopleCards(Widget):
     def refresh(self) -> None:
         """Read the page again."""
         people = self._library.people
-        wanted = {"hidden": self.hidden, "text": self.text.strip()}
-        found = people.page(**wanted, offset=self.page * self.page_size, limit=self.page_size)
+        read = partial(people.page, hidden=self.hidden, text=self.text.strip(), limit=self.page_size)
+        found = read(offset=self.page * self.page_size)
         if not found.people and self.page:  # people went: the last page that there is now
             self._ready = False
             self.page = max(0, (found.total - 1) // self.page_size)
             self._ready = True
-            found = people.page(**wanted, offset=self.page * self.page_size, limit=self.page_size)
+            found = read(offset=self.page * self.page_size)
         conflicts = people.conflicts()[:_CONFLICTS] if self.can_change else ()
         thumbs = read_thumbnails(covers(self._library, found.people))
         with self.hold_sync():
