@@ -126,6 +126,30 @@ def demo_library(demo_folder: Path, tmp_path: Path) -> Iterator[Library]:
         yield library
 
 
+CROWD = ("Alvaro_Uribe", "Amelie_Mauresmo", "Andy_Roddick", "Angelina_Jolie", "Ali_Naimi")
+
+
+@pytest.fixture(scope="session")
+def crowd_folder(lfw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed library of four to six photos of each of five people, none of whom is known yet."""
+    album = tmp_path_factory.mktemp("crowd") / "album"
+    album.mkdir()
+    for name in CROWD:
+        for photo in sorted((lfw / name).glob("*.jpg"))[:6]:
+            shutil.copy(photo, album)
+    folder = album.parent / "faces"
+    with fk.open(folder) as library:
+        library.ingest(album, progress=False)
+    return folder
+
+
+@pytest.fixture
+def crowd_library(crowd_folder: Path, tmp_path: Path) -> Iterator[Library]:
+    """An open library of five people's photos; each test has a copy of its own."""
+    with fk.open(shutil.copytree(crowd_folder, tmp_path / "crowd")) as library:
+        yield library
+
+
 @pytest.fixture(scope="session")
 def built_family(lfw: Path, tmp_path_factory: pytest.TempPathFactory) -> Family:
     """Photos of three people and a library of them."""
