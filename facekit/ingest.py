@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -23,10 +24,11 @@ from facekit.pipeline import STAGES, Pipeline
 from facekit.types import FoundFile, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from facekit.catalog import Catalog, FileState
+    from facekit.catalog.records import PhotoRecord
     from facekit.index import VectorIndex
     from facekit.models.protocols import Detector, Embedder
     from facekit.pipeline import Item
@@ -252,9 +254,7 @@ class Ingest:
                 if item.thumbnail:
                     write_thumbnail(self._folder, item.photo_id, item.thumbnail)
             records = {item.photo_id: item.record for item in items if item.record}
-            before = {item.photo_id: self._replaced.get((item.file.source, item.file.path)) for item in items}
-            edited = {old: records[new] for new, old in before.items() if old and old != new and new in records}
-            carry_edited(self._catalog, edited)
+            carry_edited(self._catalog, *self._edited(items, records))
             change = self._catalog.save(
                 list(records.values()),
                 [FileRecord(item.file, item.photo_id) for item in items],
@@ -264,6 +264,21 @@ class Ingest:
             )
             apply_change(change, self._catalog, self._index, self._folder)
         self._count(items)
+
+    def _edited(
+        self, items: Sequence[Item], records: Mapping[str, PhotoRecord]
+    ) -> tuple[list[tuple[str, PhotoRecord]], Counter[str]]:
+        """Photos in changed files, with what took their place, and how many files fewer show each photo then."""
+        edited: list[tuple[str, PhotoRecord]] = []
+        leaving: Counter[str] = Counter()
+        for item in items:
+            old, new = self._replaced.get((item.file.source, item.file.path)), item.photo_id
+            if old != new:
+                leaving[new] -= 1
+            if old and old != new:
+                leaving[old] += 1
+                edited += [(old, records[new])] if new in records else []
+        return edited, leaving
 
     def _count(self, items: Sequence[Item]) -> None:
         report = self.report

@@ -12,8 +12,9 @@ from loguru import logger
 from facekit import people_runs
 from facekit.catalog.people import now
 from facekit.catalog.people_tables import allowed_twice, cluster_runs, differences, members, persons, rejections
-from facekit.crowd import Crowd, similarities_to_centre
+from facekit.crowd import Crowd
 from facekit.errors import FacekitError, NameTakenError, UnknownIdError
+from facekit.member_faces import members_of, ranked_faces
 from facekit.people.names import clean_name
 from facekit.people.people import People, Who
 from facekit.people.records import (
@@ -24,7 +25,6 @@ from facekit.people.records import (
     Conflict,
     Duplicate,
     Entry,
-    Member,
     MemberPage,
     Person,
     PersonPage,
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     from facekit.bound import InUse
     from facekit.catalog import Catalog
     from facekit.catalog.journal import Row, Work
+    from facekit.catalog.people import PeopleTables
     from facekit.local import LocalLibrary
     from facekit.people.people import Faces
     from facekit.people.records import Verb
-    from facekit.types import Face
 
 _MOST_CONFLICTS = 1000
 
@@ -81,11 +81,20 @@ class LocalPeople(People):
         user: str = "",
     ) -> None:
         self.library: LocalLibrary = library
-        self._catalog = catalog
-        self._tables = catalog.people
+        self._kept = catalog
         self._in_use = in_use
         self._changing = changing
         self._user = user
+
+    @property
+    def _catalog(self) -> Catalog:
+        """The catalog of a library that is open: that of a closed one would be opened again, beside its new owner."""
+        self.library._alive()  # noqa: SLF001 - a part of it
+        return self._kept
+
+    @property
+    def _tables(self) -> PeopleTables:
+        return self._catalog.people
 
     # -- who there is --------------------------------------------------------------------------------------------
 
@@ -108,29 +117,18 @@ class LocalPeople(People):
 
     def faces(self, who: Who, *, offset: int = 0, limit: int = 60) -> MemberPage:
         """See `People.faces`."""
-        person = self.get(who)
-        ranked = self._ranked(person.person_id)
+        with self._tables.reading():
+            person = self.get(who)
+            ranked = ranked_faces(self._tables, person.person_id)
         shown = ranked[offset : offset + limit]
         found, photos = self._catalog.pages.some_faces([row["face_id"] for row, _ in shown], limit)
-        inside = tuple(_member(row, similarity, found) for row, similarity in shown)
+        inside = members_of(shown, found)
         return MemberPage(len(ranked), offset, person, inside, photos)
-
-    def _ranked(self, person_id: str) -> list[tuple[Row, float | None]]:
-        """A person's faces with their similarity to the centre, the most typical first, those without one last."""
-        rows = self._tables.members([person_id])
-        vectors = self._tables.vectors([row["face_id"] for row in rows])
-        known = [row for row in rows if row["face_id"] in vectors]
-        values: dict[str, float] = {}
-        if known:
-            stacked = np.stack([vectors[row["face_id"]] for row in known])
-            near = similarities_to_centre(stacked)
-            values = {row["face_id"]: float(value) for row, value in zip(known, near, strict=True)}
-        pairs = [(row, values.get(row["face_id"])) for row in rows]
-        return sorted(pairs, key=lambda pair: (pair[1] is None, -(pair[1] or 0.0), pair[0]["face_id"]))
 
     def to_frame(self) -> pd.DataFrame:
         """See `People.to_frame`."""
-        return people_frame(self._catalog)
+        with self._tables.reading():
+            return people_frame(self._catalog)
 
     # -- corrections ---------------------------------------------------------------------------------------------
 
@@ -152,10 +150,12 @@ class LocalPeople(People):
             if not rest:
                 message = f"There is nobody to merge {person.label} with."
                 raise FacekitError(message, "Name at least two different people.")
-            self._move(work, [*self._tables.owners([person.person_id, *rest])], person.person_id)
+            owned = self._tables.owners([person.person_id, *rest])
+            work.put(members, [_said(face, person.person_id) for face in owned])
             said = [(face, of) for face, of in self._tables.rejections() if of in rest]
             work.remove(rejections, said)
-            work.put(rejections, [{"face_id": face, "person_id": person.person_id} for face, _ in said])
+            faces = sorted({face for face, _ in said})  # also those that they have: a conflict, which is listed
+            work.put(rejections, [{"face_id": face, "person_id": person.person_id} for face in faces])
             apart = [pair for pair in self._tables.differences() if set(pair) & set(rest)]
             work.remove(differences, apart)
             ids = {*rest, person.person_id}
@@ -279,8 +279,7 @@ class LocalPeople(People):
         return chosen
 
     def _move(self, work: Work, faces: list[str], person_id: str) -> None:
-        rows = [{"face_id": face, "person_id": person_id, "origin": "user", "run_id": None} for face in faces]
-        work.put(members, rows)
+        work.put(members, [_said(face, person_id) for face in faces])
         work.remove(rejections, [(face, person_id) for face in faces])  # the newer word counts
 
     @staticmethod
@@ -360,7 +359,8 @@ class LocalPeople(People):
 
     def compare(self, first: ClusterRun | str, second: ClusterRun | str | None = None) -> Comparison:
         """See `People.compare`."""
-        return people_runs.compare(self._catalog, first, second)
+        with self._tables.reading():
+            return people_runs.compare(self._catalog, first, second)
 
     # -- new photos ----------------------------------------------------------------------------------------------
 
@@ -371,33 +371,37 @@ class LocalPeople(People):
 
     def review(self, limit: int = 20) -> tuple[Suggestion, ...]:
         """See `People.review`."""
-        with self._in_use.shared():
+        with self._in_use.shared(), self._tables.reading():
             return questions(self._catalog, self.library.settings, Crowd.of(self._tables), limit)
 
     # -- quality -------------------------------------------------------------------------------------------------
 
     def conflicts(self) -> tuple[Conflict, ...]:
         """See `People.conflicts`."""
-        return tuple(conflicts_of(self._catalog))[:_MOST_CONFLICTS]
+        with self._tables.reading():
+            return tuple(conflicts_of(self._catalog))[:_MOST_CONFLICTS]
 
     def quality(self, who: Who) -> PersonQuality:
         """See `People.quality`."""
-        person = self.get(who)
-        ranked = [(row, value) for row, value in self._ranked(person.person_id) if value is not None]
+        with self._tables.reading():
+            person = self.get(who)
+            ranked = [(row, value) for row, value in ranked_faces(self._tables, person.person_id) if value is not None]
+            pairs = duplicates_of(self._catalog, self.library.settings, Crowd.of(self._tables), person.person_id, 10)
         values = np.array([value for _, value in ranked])
         far = [ranked[at] for at in outliers(values)]
         found, _ = self._catalog.pages.some_faces([row["face_id"] for row, _ in far], max(len(far), 1))
-        pairs = duplicates_of(self._catalog, self.library.settings, Crowd.of(self._tables), person.person_id, 10)
         spread = float(1 - values.mean()) if len(values) else 0.0
-        return PersonQuality(person, spread, tuple(_member(row, value, found) for row, value in far), pairs)
+        return PersonQuality(person, spread, members_of(far, found), pairs)
 
     def duplicates(self, limit: int = 20) -> tuple[Duplicate, ...]:
         """See `People.duplicates`."""
-        return duplicates_of(self._catalog, self.library.settings, Crowd.of(self._tables), None, limit)
+        with self._tables.reading():
+            return duplicates_of(self._catalog, self.library.settings, Crowd.of(self._tables), None, limit)
 
     def constraints(self) -> pd.DataFrame:
         """See `People.constraints`."""
-        return constraints_frame(self._catalog)
+        with self._tables.reading():
+            return constraints_frame(self._catalog)
 
     # -- to and from other programs ------------------------------------------------------------------------------
 
@@ -434,5 +438,5 @@ def _pair(one: str, other: str) -> Row:
     return {"person_id": first, "other_id": second}
 
 
-def _member(row: Row, similarity: float | None, found: dict[str, Face]) -> Member:
-    return Member(found[row["face_id"]], row["origin"], similarity)
+def _said(face_id: str, person_id: str) -> Row:
+    return {"face_id": face_id, "person_id": person_id, "origin": "user", "run_id": None}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from browser import chromium, show  # noqa: F401 - fixtures
+from family import Family, build_family
 
 import facekit as fk
 from facekit.demo_photos import DemoPhotos, build_demo_photos
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from facekit.library import Library
+    from facekit.local import LocalLibrary
 
 
 def need(condition: object, reason: str) -> None:
@@ -121,4 +123,55 @@ def demo_folder(demo_photos: DemoPhotos, tmp_path_factory: pytest.TempPathFactor
 def demo_library(demo_folder: Path, tmp_path: Path) -> Iterator[Library]:
     """An open library of the demo's photos; each test has a copy of its own."""
     with fk.open(shutil.copytree(demo_folder, tmp_path / "faces")) as library:
+        yield library
+
+
+CROWD = ("Alvaro_Uribe", "Amelie_Mauresmo", "Andy_Roddick", "Angelina_Jolie", "Ali_Naimi")
+
+
+@pytest.fixture(scope="session")
+def crowd_folder(lfw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed library of four to six photos of each of five people, none of whom is known yet."""
+    album = tmp_path_factory.mktemp("crowd") / "album"
+    album.mkdir()
+    for name in CROWD:
+        for photo in sorted((lfw / name).glob("*.jpg"))[:6]:
+            shutil.copy(photo, album)
+    folder = album.parent / "faces"
+    with fk.open(folder) as library:
+        library.ingest(album, progress=False)
+    return folder
+
+
+@pytest.fixture
+def crowd_library(crowd_folder: Path, tmp_path: Path) -> Iterator[Library]:
+    """An open library of five people's photos; each test has a copy of its own."""
+    with fk.open(shutil.copytree(crowd_folder, tmp_path / "crowd")) as library:
+        yield library
+
+
+@pytest.fixture(scope="session")
+def built_family(lfw: Path, tmp_path_factory: pytest.TempPathFactory) -> Family:
+    """Photos of three people and a library of them."""
+    return build_family(lfw, tmp_path_factory.mktemp("family"))
+
+
+@pytest.fixture
+def family(built_family: Family) -> Family:
+    """The same, the photos as they were at first."""
+    built_family.restore()
+    return built_family
+
+
+@pytest.fixture
+def family_library(family: Family, tmp_path: Path) -> Iterator[LocalLibrary]:
+    """An open library of the family; each test has a copy of its own. Nobody has been grouped yet."""
+    with family.opened(tmp_path / "family") as library:
+        yield library
+
+
+@pytest.fixture
+def grouped_library(family: Family, tmp_path: Path) -> Iterator[LocalLibrary]:
+    """The same, after a first clustering: three people, two strangers who are nobody, and a poor face."""
+    with family.opened(tmp_path / "family", grouped=True) as library:
         yield library

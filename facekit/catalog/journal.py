@@ -24,20 +24,25 @@ from facekit.catalog.people_tables import (
     persons,
     rejections,
 )
-from facekit.catalog.rows import chunks, insert
+from facekit.catalog.rows import among, delete, insert
 from facekit.errors import FacekitError, UnknownIdError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from facekit.people.records import Verb
 
 Row: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, ...]
+Place: TypeAlias = tuple[str, Key]
+"""A row: its table and its key."""
 
 _TABLES = {table.name: table for table in (persons, members, rejections, differences, allowed_twice, cluster_runs)}
 # Rows that belong to a person, by the columns that name one.
 _OF_PERSON = ((members, "person_id"), (rejections, "person_id"), (differences, "person_id"), (differences, "other_id"))
+
+_UNDONE, _AGAIN = "undone: ", "done again: "
+_MOST_NAMED = 5  # entries in the way that a message names
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +69,7 @@ class Work:
     user: str = ""
     words: str = ""
     undoes: int | None = None
-    _changes: dict[tuple[str, Key], RowChange] = field(default_factory=dict)
+    _changes: dict[Place, RowChange] = field(default_factory=dict)
 
     @property
     def changes(self) -> list[RowChange]:
@@ -139,10 +144,10 @@ def take_back(connection: sa.Connection, number: int | None, user: str) -> Work:
         If there is no such entry, it was undone, or something done later stands in the way.
     """
     entry = _entry(connection, number)
-    changes = [change.inverse for change in decode(entry["changes"], connection)]
+    changes = [change.inverse for change in decode(entry, connection)]
     in_the_way = _standing_in_the_way(connection, changes)
     if in_the_way:
-        _refuse(connection, entry, in_the_way)
+        _refuse(connection, entry, rows=in_the_way)
     by_table: dict[str, list[Key]] = {}
     for change in changes:
         by_table.setdefault(change.table, []).append(change.key)
@@ -152,23 +157,33 @@ def take_back(connection: sa.Connection, number: int | None, user: str) -> Work:
             [change for change in changes if change.table == name],
             read_rows(connection, _TABLES[name], keys),
         )
-    left_alone = _people_without_row(connection, changes)
-    if left_alone:
-        _refuse(connection, entry, left_alone)
-    flags = sa.update(journal)
-    connection.execute(flags.where(journal.c.number == entry["number"]).values(undone=True))
-    if entry["undoes"] is not None:
-        connection.execute(flags.where(journal.c.number == entry["undoes"]).values(undone=False))
-    again = entry["verb"] == "undo"
-    words = f"done again: {entry['words'].removeprefix('undone: ')}" if again else f"undone: {entry['words']}"
+    wrong = _people_without_row(connection, changes) | _namesakes(connection)
+    if wrong:
+        _refuse(connection, entry, people=wrong)
+    _mark(connection, entry["number"])
+    before, words = entry["words"], _UNDONE + entry["words"]
+    if entry["verb"] == "undo":
+        again = before.startswith(_UNDONE)
+        words = _AGAIN + before.removeprefix(_UNDONE) if again else _UNDONE + before.removeprefix(_AGAIN)
     kept = {(change.table, change.key): change for change in changes}
     return Work(connection, "undo", user, words, entry["number"], kept)
+
+
+def _mark(connection: sa.Connection, number: int) -> None:
+    """An entry is undone now; what it had undone counts again, and so on."""
+    following: int | None = number
+    undone = True
+    while following is not None:
+        here = journal.c.number == following
+        connection.execute(sa.update(journal).where(here).values(undone=undone))
+        following, undone = connection.scalar(sa.select(journal.c.undoes).where(here)), not undone
 
 
 def _entry(connection: sa.Connection, number: int | None) -> Row:
     query = sa.select(journal)
     if number is None:
-        query = query.where(journal.c.undone.is_(False), journal.c.undoes.is_(None))
+        by_user = journal.c.verb != "assign"  # what facekit did by itself is taken back by its number only
+        query = query.where(journal.c.undone.is_(False), journal.c.undoes.is_(None), by_user)
         query = query.order_by(journal.c.number.desc()).limit(1)
     else:
         query = query.where(journal.c.number == number)
@@ -185,9 +200,9 @@ def _entry(connection: sa.Connection, number: int | None) -> Row:
     return dict(row)
 
 
-def _standing_in_the_way(connection: sa.Connection, changes: Sequence[RowChange]) -> set[str]:
-    """The keys of rows that are not as the change left them."""
-    wrong: set[str] = set()
+def _standing_in_the_way(connection: sa.Connection, changes: Sequence[RowChange]) -> set[Place]:
+    """Rows that are not as the change left them."""
+    wrong: set[Place] = set()
     for name in {change.table for change in changes}:
         mine = [change for change in changes if change.table == name]
         now = read_rows(connection, _TABLES[name], [change.key for change in mine])
@@ -198,7 +213,7 @@ def _standing_in_the_way(connection: sa.Connection, changes: Sequence[RowChange]
             else:
                 same = all(row[column] == value for column, value in change.before.items())
             if not same:
-                wrong |= set(change.key)
+                wrong.add((change.table, change.key))
     return wrong
 
 
@@ -214,21 +229,38 @@ def _people_without_row(connection: sa.Connection, changes: Sequence[RowChange])
     there = read_rows(connection, persons, [(one,) for one in named])
     lost = {one for one in named if (one,) not in there}
     for table, column in _OF_PERSON:
-        for chunk in chunks(sorted(gone)):
-            query = sa.select(table.c[column]).where(table.c[column].in_(chunk)).distinct()
-            lost |= set(connection.scalars(query))
+        lost |= set(connection.scalars(sa.select(table.c[column]).where(among(table.c[column], gone))))
     return lost
 
 
-def _refuse(connection: sa.Connection, entry: Row, ids: set[str]) -> None:
+def _namesakes(connection: sa.Connection) -> set[str]:
+    """People who have the name of somebody else."""
+    low = sa.func.lower(persons.c.name)
+    twice = sa.select(low).where(persons.c.name.is_not(None)).group_by(low).having(sa.func.count() > 1)
+    return set(connection.scalars(sa.select(persons.c.person_id).where(low.in_(twice))))
+
+
+def _refuse(
+    connection: sa.Connection,
+    entry: Row,
+    *,
+    rows: Collection[Place] = (),
+    people: Collection[str] = frozenset(),
+) -> None:
     query = sa.select(journal).where(journal.c.number > entry["number"], journal.c.undone.is_(False))
     later = [
         f"{row['number']} ({row['words']})"
-        for row in connection.execute(query.order_by(journal.c.number.desc())).mappings()
-        if any(ids & _ids(change) for change in decode(row["changes"], connection))
+        for row in connection.execute(query.order_by(journal.c.number.desc())).mappings().all()
+        if any(
+            (change.table, change.key) in rows or not _ids(change).isdisjoint(people)
+            for change in decode(dict(row), connection)
+        )
     ]
     message = f"Entry {entry['number']} ({entry['words']}) can't be undone: something done later builds on it."
-    raise FacekitError(message, f"Undo first, in this order: {'; '.join(later[:5])}." if later else "")
+    if not later:
+        raise FacekitError(message, "Correct it by hand: move the faces, or give the name that is meant.")
+    more = f", and {len(later) - _MOST_NAMED} more" if len(later) > _MOST_NAMED else ""
+    raise FacekitError(message, f"Undo first, in this order: {'; '.join(later[:_MOST_NAMED])}{more}.")
 
 
 def _ids(change: RowChange) -> set[str]:
@@ -246,8 +278,7 @@ def read_rows(connection: sa.Connection, table: sa.Table, keys: Sequence[Key]) -
     wanted = set(keys)
     return {
         key: dict(row)
-        for chunk in chunks(sorted({key[0] for key in wanted}))
-        for row in connection.execute(sa.select(*columns).where(first.in_(chunk))).mappings()
+        for row in connection.execute(sa.select(*columns).where(among(first, {key[0] for key in keys}))).mappings()
         if (key := _key(table, dict(row))) in wanted
     }
 
@@ -273,8 +304,7 @@ def write(connection: sa.Connection, changes: Sequence[RowChange], now: dict[Key
 def _delete(connection: sa.Connection, table: sa.Table, keys: Sequence[Key]) -> None:
     columns = list(table.primary_key.columns)
     if len(columns) == 1:
-        for chunk in chunks([key[0] for key in keys]):
-            connection.execute(sa.delete(table).where(columns[0].in_(chunk)))
+        delete(connection, columns[0], [key[0] for key in keys])
         return
     for key in keys:
         connection.execute(
@@ -295,10 +325,10 @@ def encode(changes: Sequence[RowChange]) -> bytes:
     return zlib.compress(json.dumps(rows, default=_plain).encode())
 
 
-def decode(blob: bytes, connection: sa.Connection) -> list[RowChange]:
-    """Kept changes, of the faces as they are called now."""
-    rows = json.loads(zlib.decompress(blob))
-    aliases = aliases_of(connection)
+def decode(entry: Row, connection: sa.Connection) -> list[RowChange]:
+    """An entry's changes, of the faces as they are called now."""
+    rows = json.loads(zlib.decompress(entry["changes"]))
+    aliases = aliases_of(connection, entry["number"])
 
     def now(row: Row | None, table: str) -> Row | None:
         if row is None:
@@ -325,9 +355,10 @@ def decode(blob: bytes, connection: sa.Connection) -> list[RowChange]:
     ]
 
 
-def aliases_of(connection: sa.Connection) -> dict[str, str]:
-    """What faces are called now that were called otherwise before."""
-    rows = connection.execute(sa.select(face_aliases.c.old_face_id, face_aliases.c.new_face_id)).all()
+def aliases_of(connection: sa.Connection, number: int) -> dict[str, str]:
+    """What faces are called now that were called otherwise when an entry of the journal was written."""
+    query = sa.select(face_aliases.c.old_face_id, face_aliases.c.new_face_id).where(face_aliases.c.since >= number)
+    rows = connection.execute(query.order_by(face_aliases.c.since.desc())).all()  # the first renaming after it counts
     return {old: new for old, new in rows}  # noqa: C416 - dict() does not know what a row is
 
 

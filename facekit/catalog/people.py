@@ -7,7 +7,7 @@ import zlib
 from contextlib import contextmanager
 from datetime import datetime
 from threading import RLock, local
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -24,10 +24,12 @@ from facekit.catalog.people_tables import (
     persons,
     rejections,
 )
-from facekit.catalog.rows import chunks
-from facekit.catalog.tables import faces
+from facekit.catalog.rows import among, chunks, set_meta
+from facekit.catalog.tables import faces, meta
 from facekit.errors import FacekitError, UnknownIdError
-from facekit.people.records import SHORT_ID, Person
+from facekit.people.acceptance import Proposal
+from facekit.people.names import composed
+from facekit.people.records import SHORT_ID, Person, faces_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -69,6 +71,7 @@ _people = (
     .outerjoin(_here, _here.c.person_id == persons.c.person_id)
     .where(sa.or_(_count > 0, _settled))  # whoever has no face in the library and was never touched is nobody
 )
+_to_be_seen = sa.or_(_count > 0, persons.c.name.is_not(None))  # all that is left of the others is what was said
 
 
 class PeopleTables:
@@ -89,6 +92,17 @@ class PeopleTables:
         with self._engine.connect() as connection:
             yield connection
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """All that this thread reads here inside the block is as it was at one moment."""
+        with self._connect() as connection:
+            before = getattr(self._working, "connection", None)
+            self._working.connection = connection
+            try:
+                yield
+            finally:
+                self._working.connection = before
+
     # -- people --------------------------------------------------------------------------------------------------
 
     def page(self, *, hidden: bool, named: bool | None, text: str, offset: int, limit: int) -> tuple[int, list[Person]]:
@@ -96,11 +110,11 @@ class PeopleTables:
         if not 1 <= limit <= MAX_PAGE:
             message = f"A page of {limit} was asked for."
             raise FacekitError(message, f"Ask for 1 to {MAX_PAGE}.")
-        query = _people.where(persons.c.hidden.is_(hidden))
+        query = _people.where(persons.c.hidden.is_(hidden), _to_be_seen)
         if named is not None:
             query = query.where(persons.c.name.is_not(None) if named else persons.c.name.is_(None))
         if text:
-            query = query.where(sa.func.lower(persons.c.name).contains(text.lower(), autoescape=True))
+            query = query.where(sa.func.strpos(sa.func.lower(persons.c.name), sa.func.lower(composed(text))) > 0)
         unnamed = sa.case((persons.c.name.is_(None), 1), else_=0)
         ordered = query.order_by(unnamed, _count.desc(), persons.c.name, persons.c.person_id)
         with self._connect() as connection:
@@ -110,13 +124,9 @@ class PeopleTables:
 
     def some(self, person_ids: Iterable[str]) -> dict[str, Person]:
         """People by id; unknown ids are left out."""
-        wanted = sorted(set(person_ids))
+        query = _people.where(among(persons.c.person_id, person_ids))
         with self._connect() as connection:
-            rows = [
-                dict(row)
-                for chunk in chunks(wanted)
-                for row in connection.execute(_people.where(persons.c.person_id.in_(chunk))).mappings()
-            ]
+            rows = [dict(row) for row in connection.execute(query).mappings()]
             return {one.person_id: one for one in _persons(connection, rows)}
 
     def all(self) -> dict[str, Person]:
@@ -127,25 +137,31 @@ class PeopleTables:
 
     def find(self, who: str) -> Person:
         """A person by name, id or the beginning of an id; see `facekit.people.people.People.get`."""
-        text = who.strip()
-        with self._connect() as connection:
-            found_name = self.named(" ".join(text.split()))
-            ids = [found_name] if found_name else []
-            if not ids and len(text) >= SHORT_ID:
-                begins = persons.c.person_id.startswith(text.lower(), autoescape=True)
-                ids = list(connection.scalars(sa.select(persons.c.person_id).where(begins).limit(3)))
-        if len(ids) > 1:
+        text = composed(who)
+        with self.reading():
+            found = self.some([text.lower()])  # an id first: a name may look like somebody's id
+            if not found and (key := self.named(text)):
+                found = self.some([key])
+            if not found and len(text) >= SHORT_ID:
+                found = self._beginning(text.lower())
+        if len(found) > 1:
             message = f"The ids of several people begin with {text!r}."
             raise UnknownIdError(message, "Write more of the id.")
-        found = self.some(ids)
         if not found:
             message = f"There is no person {text!r}."
             raise UnknownIdError(message, "lib.people lists the people; give a name, or at least six digits of an id.")
-        return found[ids[0]]
+        return next(iter(found.values()))
+
+    def _beginning(self, text: str) -> dict[str, Person]:
+        query = _people.where(persons.c.person_id.startswith(text, autoescape=True)).limit(2)
+        with self._connect() as connection:
+            rows = [dict(row) for row in connection.execute(query).mappings()]
+            return {one.person_id: one for one in _persons(connection, rows)}
 
     def named(self, name: str) -> str | None:
         """Who has a name, or None; upper and lower case are alike."""
-        query = sa.select(persons.c.person_id).where(sa.func.lower(persons.c.name) == name.lower())
+        # The database makes both small: it and Python don't agree about all letters.
+        query = sa.select(persons.c.person_id).where(sa.func.lower(persons.c.name) == sa.func.lower(name))
         with self._connect() as connection:
             return connection.scalar(query)
 
@@ -156,8 +172,7 @@ class PeopleTables:
         with self._connect() as connection:
             return {
                 key: (person, name)
-                for chunk in chunks(sorted(set(face_ids)))
-                for key, person, name in connection.execute(query.where(members.c.face_id.in_(chunk)))
+                for key, person, name in connection.execute(query.where(among(members.c.face_id, face_ids)))
             }
 
     def person_ids(self) -> set[str]:
@@ -165,9 +180,20 @@ class PeopleTables:
         with self._connect() as connection:
             return set(connection.scalars(sa.select(persons.c.person_id)))
 
+    def settled_ids(self) -> set[str]:
+        """Those whom the user touched."""
+        with self._connect() as connection:
+            return set(connection.scalars(sa.select(persons.c.person_id).where(_settled)))
+
+    def named_and_hidden(self) -> tuple[set[str], set[str]]:
+        """Those who have a name, and those who are hidden."""
+        with self._connect() as connection:
+            rows = connection.execute(sa.select(persons.c.person_id, persons.c.name, persons.c.hidden)).all()
+        return {key for key, name, _ in rows if name is not None}, {key for key, _, hidden in rows if hidden}
+
     def counts(self) -> dict[str, int]:
         """How many people there are, and how many of them have a name."""
-        inside = _people.subquery()
+        inside = _people.where(_to_be_seen).subquery()
         query = sa.select(sa.func.count(), sa.func.count(inside.c.name)).select_from(inside)
         with self._connect() as connection:
             people, named = connection.execute(query).one()
@@ -183,9 +209,7 @@ class PeopleTables:
             if person_ids is None:
                 return [dict(row) for row in connection.execute(query).mappings()]
             return [
-                dict(row)
-                for chunk in chunks(sorted(set(person_ids)))
-                for row in connection.execute(query.where(members.c.person_id.in_(chunk))).mappings()
+                dict(row) for row in connection.execute(query.where(among(members.c.person_id, person_ids))).mappings()
             ]
 
     def spoken_of(self, photo_ids: Iterable[str]) -> dict[str, str]:
@@ -193,11 +217,7 @@ class PeopleTables:
         known = sa.union(sa.select(members.c.face_id), sa.select(rejections.c.face_id)).subquery()
         query = sa.select(faces.c.face_id, faces.c.photo_id).join(known, known.c.face_id == faces.c.face_id)
         with self._connect() as connection:
-            return {
-                key: photo
-                for chunk in chunks(sorted(set(photo_ids)))
-                for key, photo in connection.execute(query.where(faces.c.photo_id.in_(chunk)))
-            }
+            return _by_key(connection, query.where(among(faces.c.photo_id, photo_ids)))
 
     def vectors(self, face_ids: Sequence[str]) -> dict[str, FloatArray]:
         """Embeddings by face id, float32 (D,); faces without one are left out."""
@@ -205,8 +225,7 @@ class PeopleTables:
         with self._connect() as connection:
             return {
                 key: np.frombuffer(blob, np.float32)
-                for chunk in chunks(face_ids)
-                for key, blob in connection.execute(query.where(faces.c.face_id.in_(chunk)))
+                for key, blob in connection.execute(query.where(among(faces.c.face_id, face_ids)))
             }
 
     def all_faces(self) -> list[tuple[str, str, str | None, str | None, bytes]]:
@@ -225,24 +244,16 @@ class PeopleTables:
         query = sa.select(members.c.face_id, members.c.person_id).order_by(members.c.face_id)
         with self._connect() as connection:
             if person_ids is None:
-                return {key: owner for key, owner in connection.execute(query)}  # noqa: C416 - rows are no pairs
-            return {
-                key: owner
-                for chunk in chunks(sorted(set(person_ids)))
-                for key, owner in connection.execute(query.where(members.c.person_id.in_(chunk)))
-            }
+                return _by_key(connection, query)
+            return _by_key(connection, query.where(among(members.c.person_id, person_ids)))
 
     def photo_of(self, face_ids: Iterable[str] | None = None) -> dict[str, str]:
         """The photo of each face in the library, or of these; unknown ids are left out."""
         query = sa.select(faces.c.face_id, faces.c.photo_id)
         with self._connect() as connection:
             if face_ids is None:
-                return {key: photo for key, photo in connection.execute(query)}  # noqa: C416
-            return {
-                key: photo
-                for chunk in chunks(sorted(set(face_ids)))
-                for key, photo in connection.execute(query.where(faces.c.face_id.in_(chunk)))
-            }
+                return _by_key(connection, query)
+            return _by_key(connection, query.where(among(faces.c.face_id, face_ids)))
 
     def rejections(self) -> list[tuple[str, str]]:
         """Which face is not which person."""
@@ -267,11 +278,22 @@ class PeopleTables:
         with self._connect() as connection:
             return sorted(set(connection.scalars(query.where(members.c.person_id == person_id))))
 
+    @property
+    def assign_due(self) -> bool:
+        """Whether there are new faces since `assigned` was called: a run may have been cut off in between."""
+        with self._connect() as connection:
+            return connection.scalar(sa.select(meta.c.value).where(meta.c.key == "assign")) == "due"
+
+    @staticmethod
+    def assigned(work: Work) -> None:
+        """Note that faces were given to people."""
+        set_meta(work.connection, "assign", "done")
+
     # -- runs ----------------------------------------------------------------------------------------------------
 
-    def add_run(self, row: Row, labels: Mapping[str, int]) -> None:
+    def add_run(self, row: Row, proposal: Proposal) -> None:
         """Keep what a run proposes."""
-        blob = zlib.compress(json.dumps(dict(labels)).encode())
+        blob = zlib.compress(json.dumps([dict(proposal.labels), dict(proposal.settled)]).encode())
         with self._lock, self._engine.begin() as connection:
             connection.execute(sa.insert(cluster_runs), row | {"labels": blob})
 
@@ -282,13 +304,18 @@ class PeopleTables:
         with self._connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def labels(self, run_id: str) -> dict[str, int]:
-        """A run's clusters by face id, -1 for none; of the faces as they are called now."""
+    def proposal(self, run_id: str) -> Proposal:
+        """What a run proposed, of the faces as they are called now."""
         with self._connect() as connection:
             blob = connection.scalar(sa.select(cluster_runs.c.labels).where(cluster_runs.c.run_id == run_id))
-            aliases = aliases_of(connection)
-        found: dict[str, int] = json.loads(zlib.decompress(blob)) if blob else {}
-        return {aliases.get(key, key): label for key, label in found.items()}
+            aliases = aliases_of(connection, 0)
+        labels, settled = json.loads(zlib.decompress(blob)) if blob else ({}, {})
+        now = {key: aliases.get(key, key) for key in labels}
+        # A run that knows the new id already means another face, or the same one again, by the old id.
+        now |= {key: key for key, new in now.items() if new in labels}
+        return Proposal(
+            {now[key]: label for key, label in labels.items()}, {now[key]: who for key, who in settled.items()}
+        )
 
     # -- the journal ---------------------------------------------------------------------------------------------
 
@@ -329,15 +356,24 @@ class PeopleTables:
                     rename_faces(connection, sa.select(part.c.old, part.c.new))
 
     def copy(self, pairs: Mapping[str, str]) -> None:
-        """Faces are also there under another id, and are the same people's there."""
-        with self._lock, self._engine.begin() as connection:
-            for chunk in chunks(list(pairs)):
-                query = sa.select(members).where(members.c.face_id.in_(chunk))
-                rows = [dict(row) | {"face_id": pairs[row["face_id"]]} for row in connection.execute(query).mappings()]
-                there = set(connection.scalars(sa.select(members.c.face_id)))
-                fresh = [row for row in rows if row["face_id"] not in there]
-                if fresh:
-                    connection.execute(sa.insert(members), fresh)
+        """Faces are also there under another id: there, they are and are not the same people's."""
+        with self.work("assign", "") as work:
+            for table in (members, rejections):
+                query = sa.select(table)
+                rows = [
+                    dict(row) | {"face_id": pairs[row["face_id"]]}
+                    for row in work.connection.execute(query.where(among(table.c.face_id, pairs))).mappings()
+                ]
+                there = self.owners() if table is members else {}
+                work.put(table, [row for row in rows if row["face_id"] not in there])
+            work.words = f"{faces_in_words(len(pairs))} of changed photos: whose they were before"
+
+    def allow_too(self, photo_id: str, new_photo_id: str) -> None:
+        """If a photo may show a face twice, another may, too."""
+        with self.work("allow_twice", "") as work:
+            if photo_id in self.allowed_twice():
+                work.put(allowed_twice, [{"photo_id": new_photo_id}])
+            work.words = "a changed photo may show a face twice, as before"
 
 
 def rename_faces(connection: sa.Connection, pairs: sa.Select[tuple[str, str]]) -> None:
@@ -354,22 +390,23 @@ def rename_faces(connection: sa.Connection, pairs: sa.Select[tuple[str, str]]) -
         moved = sa.select(table.c.new.label("face_id"), *rest).join(owned, owned.c.face_id == table.c.old)
         rows = [dict(row) for row in connection.execute(moved).mappings()]
         connection.execute(sa.delete(owned).where(owned.c.face_id.in_(sa.select(table.c.old))))
-        for chunk in chunks([row["face_id"] for row in rows]):  # left from before the models were changed back
-            connection.execute(sa.delete(owned).where(owned.c.face_id.in_(chunk)))
         if rows:
+            left = [row["face_id"] for row in rows]  # from before the models were changed back
+            connection.execute(sa.delete(owned).where(among(owned.c.face_id, left)))
             connection.execute(sa.insert(owned), rows)
     connection.execute(sa.update(persons).values(cover=table.c.new).where(persons.c.cover == table.c.old))
     connection.execute(
         sa.update(face_aliases).values(new_face_id=table.c.new).where(face_aliases.c.new_face_id == table.c.old)
     )
-    fresh = sa.or_(
-        face_aliases.c.old_face_id.in_(sa.select(table.c.old)),
-        face_aliases.c.old_face_id.in_(sa.select(table.c.new)),  # such a face is there again
-        face_aliases.c.old_face_id == face_aliases.c.new_face_id,
-    )
-    connection.execute(sa.delete(face_aliases).where(fresh))
-    connection.execute(sa.insert(face_aliases).from_select(["old_face_id", "new_face_id"], sa.select(table)))
+    last = sa.select(sa.func.coalesce(sa.func.max(journal.c.number), 0)).scalar_subquery()
+    names = ["old_face_id", "new_face_id", "since"]
+    connection.execute(sa.insert(face_aliases).from_select(names, sa.select(table.c.old, table.c.new, last)))
     table.drop(connection)
+
+
+def _by_key(connection: sa.Connection, query: sa.Select[Any]) -> dict[str, str]:
+    """What a query of two columns finds: the second by the first."""
+    return {key: value for key, value in connection.execute(query)}  # noqa: C416 - a row is no pair to mypy
 
 
 def now() -> datetime:
@@ -404,8 +441,6 @@ def _covers(connection: sa.Connection, person_ids: Sequence[str]) -> dict[str, s
         .join(faces, faces.c.face_id == members.c.face_id)
         .join(persons, persons.c.person_id == members.c.person_id)
     )
-    found: dict[str, str] = {}
-    for chunk in chunks(person_ids):
-        inside = ranked.where(members.c.person_id.in_(chunk)).subquery()
-        found |= {row[0]: row[1] for row in connection.execute(sa.select(inside).where(inside.c.rank == 1))}
-    return found
+    inside = ranked.where(among(members.c.person_id, person_ids)).subquery()
+    best = sa.select(inside.c.person_id, inside.c.face_id).where(inside.c.rank == 1)
+    return _by_key(connection, best)

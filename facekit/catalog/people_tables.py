@@ -67,7 +67,7 @@ cluster_runs = sa.Table(
     sa.Column("seconds", sa.Double, nullable=False),
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("labels", sa.LargeBinary, nullable=False),  # zlib of JSON: face id -> cluster
+    sa.Column("labels", sa.LargeBinary, nullable=False),  # zlib of JSON: face id -> cluster, face id -> person
 )
 
 journal = sa.Table(
@@ -84,10 +84,12 @@ journal = sa.Table(
     sa.Column("changes", sa.LargeBinary, nullable=False),  # zlib of JSON, see `facekit.catalog.journal`
 )
 
-# What face an id stands for now, for ids in the journal and in runs. Without a key: see `staged_photos`.
+# What face an id stands for now that stood for it up to an entry of the journal; later, the id may be another face's,
+# or the same face's again. Without a key: see `staged_photos`.
 face_aliases = sa.Table(
     "face_aliases",
     metadata,
     sa.Column("old_face_id", sa.String(32), nullable=False),
     sa.Column("new_face_id", sa.String(32), nullable=False),
+    sa.Column("since", sa.Integer, nullable=False),  # the journal's last entry when the face was renamed
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: people; a facekit that knows 1 only would change models without carrying them over
 
 metadata = sa.MetaData()
 

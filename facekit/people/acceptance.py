@@ -56,31 +56,51 @@ class Standing:
     allowed_twice: Collection[str] = ()
 
 
-def plan(labels: Mapping[str, int], now: Standing) -> Plan:
-    """Make people of clusters, without taking anything from those whom the user touched.
-
-    A cluster with faces of one settled person gives that person its other faces. Any other cluster becomes the
-    unsettled person with whom it shares most faces, so that ids last, or somebody new. A cluster with faces of several
-    settled people says nothing: its other faces are nobody's.
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a run proposes.
 
     Parameters
     ----------
     labels : mapping of str to int
-        The run's clusters by face id, -1 for none. Faces that are not in the library any more are passed over.
+        Clusters by face id, -1 for none.
+    settled : mapping of str to str
+        Whose faces were when the run began, of people whom the user had touched.
+    """
+
+    labels: Mapping[str, int]
+    settled: Mapping[str, str]
+
+
+def plan(proposal: Proposal, now: Standing) -> Plan:
+    """Make people of clusters, without taking anything from those whom the user touched.
+
+    A cluster with faces of one settled person gives that person its other faces. Any other cluster becomes the
+    unsettled person with whom it shares most faces, so that ids last, or somebody new. A cluster with faces of several
+    settled people says nothing: its other faces are nobody's. A face that the user moved since the run began says
+    nothing about the others.
+
+    Parameters
+    ----------
+    proposal : Proposal
+        What the run proposes. Faces that are not in the library any more are passed over.
     now : Standing
         How things stand.
     """
+    labels = proposal.labels
     clusters: dict[int, list[str]] = {}
     for face in sorted(labels):
         if labels[face] >= 0 and face in now.photo:
             clusters.setdefault(labels[face], []).append(face)
-    targets, new = _targets(clusters, now)
+    targets, new = _targets(clusters, proposal.settled, now)
+    staying = _staying(labels, now)
     after: dict[str, str | None] = {}
     for label, members in clusters.items():
         free = [face for face in members if now.owners.get(face) not in now.settled]
         after |= dict.fromkeys(free)
         if label in targets:
-            after |= dict.fromkeys(_fitting(free, targets[label], now), targets[label])
+            target = targets[label]
+            after |= dict.fromkeys(_fitting(free, target, staying.get(target, set()), now), target)
     kept = set(targets.values())
     for face, owner in now.owners.items():  # not in a cluster: unsettled people keep what the run did not look at
         if owner not in now.settled and face not in after and (owner not in kept or face in labels):
@@ -92,31 +112,46 @@ def plan(labels: Mapping[str, int], now: Standing) -> Plan:
     return Plan(changed, [one for one in new if one in used], sorted(gone))
 
 
-def _fitting(faces: list[str], person: str, now: Standing) -> list[str]:
-    """Those of the faces that nothing keeps from being a person's; of a settled one's, one a photo."""
-    fitting = [face for face in faces if (face, person) not in now.rejected]
-    if person not in now.settled:
-        return fitting
-    taken = {now.photo[face] for face, owner in now.owners.items() if owner == person and face in now.photo}
+def _staying(labels: Collection[str], now: Standing) -> dict[str, set[str]]:
+    """The photos on which each person has a face that the run does not take away."""
+    photos: dict[str, set[str]] = {}
+    for face, owner in now.owners.items():
+        if face in now.photo and (owner in now.settled or face not in labels):
+            photos.setdefault(owner, set()).add(now.photo[face])
+    return photos
+
+
+def _fitting(faces: list[str], person: str, photos: Collection[str], now: Standing) -> list[str]:
+    """Those of the faces that nothing keeps from being a person's who is on some photos: one face a photo."""
+    taken = set(photos)
     chosen = []
-    for face in fitting:
+    for face in faces:
         photo = now.photo[face]
-        if photo not in taken or photo in now.allowed_twice:
+        if (face, person) not in now.rejected and (photo not in taken or photo in now.allowed_twice):
             chosen.append(face)
             taken.add(photo)
     return chosen
 
 
-def _targets(clusters: Mapping[int, list[str]], now: Standing) -> tuple[dict[int, str], list[str]]:
+def _anchored(face: str, before: Mapping[str, str], now: Standing) -> bool:
+    """Whether a face was with the settled person that it is with when the run began, or with one merged into them."""
+    was, owner = before.get(face), now.owners.get(face)
+    return was is not None and owner in now.settled and (was == owner or was not in now.people)
+
+
+def _targets(
+    clusters: Mapping[int, list[str]], before: Mapping[str, str], now: Standing
+) -> tuple[dict[int, str], list[str]]:
     """Which person each cluster is, and which of them are new."""
     targets: dict[int, str] = {}
     shared: Counter[tuple[int, str]] = Counter()
     free = []
     for label, members in clusters.items():
-        here = Counter(now.owners[face] for face in members if face in now.owners)
-        anchors = [person for person in here if person in now.settled]
+        anchors = {now.owners[face] for face in members if _anchored(face, before, now)}
+        owners = [now.owners[face] for face in members if face in now.owners]
+        here = Counter(owner for owner in owners if owner not in now.settled)
         if len(anchors) == 1:
-            targets[label] = anchors[0]
+            targets[label] = anchors.pop()
         elif not anchors:
             free.append(label)
             shared.update({(label, person): number for person, number in here.items()})

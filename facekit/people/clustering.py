@@ -229,7 +229,7 @@ def _honour(task: _Task, labels: IntArray, cut: float) -> IntArray:
     from scipy import sparse
 
     alone = labels < 0
-    labels = np.where(alone, labels.max() + 1 + np.cumsum(alone), labels)
+    labels = np.unique(np.where(alone, labels.max() + 1 + np.cumsum(alone), labels), return_inverse=True)[1]
     count = int(task.groups.max()) + 1
     size = count + int(labels.max()) + 1
     ties = sparse.coo_array((np.ones(len(labels), np.int8), (task.groups, count + labels)), shape=(size, size))

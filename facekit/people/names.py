@@ -9,15 +9,24 @@ from facekit.errors import FacekitError
 _LONGEST_NAME = 200
 
 
+def composed(text: str) -> str:
+    """A text with composed characters (NFC) and single spaces; halves of characters become question marks."""
+    whole = text.encode("utf-8", "replace").decode()
+    return " ".join(unicodedata.normalize("NFC", whole).split())
+
+
 def clean_name(name: str | None) -> str | None:
     """A name as it is kept: composed characters, single spaces; None for an empty one.
 
     Raises
     ------
     FacekitError
-        If it is longer than 200 characters.
+        If it is longer than 200 characters, or holds any that can't be written.
     """
-    text = " ".join(unicodedata.normalize("NFC", name or "").split())
+    text = composed(name or "")
+    if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in "".join((name or "").split())):
+        message = f"The name {name!r} holds characters that can't be written."
+        raise FacekitError(message, "Type it anew.")
     if len(text) > _LONGEST_NAME:
         message = f"A name of {len(text)} characters is too long."
         raise FacekitError(message, f"Take at most {_LONGEST_NAME}.")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from facekit.types import FloatArray, IntArray
 
-NEIGHBOURS = 64
+NEIGHBOURS = 32
 """Faces that are looked at from each face. Fewer lose nothing on people with a dozen photos; see the README's table."""
 
 EXACT_UP_TO = 20_000

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -56,7 +57,7 @@ def project(embeddings: npt.ArrayLike, *, neighbours: int = 15, min_dist: float 
     if len(vectors) < FEWEST:
         return _principal_axes(vectors)
     try:
-        from umap import UMAP
+        UMAP = _umap()  # noqa: N806 - a class
     except ImportError as error:
         message = f"Faces are laid out by umap-learn, which can't be imported: {error}."
         raise FacekitError(message, 'Install it with: pip install "facekit[people]"') from error
@@ -73,6 +74,18 @@ def project(embeddings: npt.ArrayLike, *, neighbours: int = 15, min_dist: float 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that faces can't be added to the layout later, that some lie apart
         return np.asarray(layout.fit_transform(vectors), np.float32)
+
+
+def _umap() -> Any:  # noqa: ANN401 - umap-learn has no types
+    """The class, without the part of its package that imports all of TensorFlow where that is installed."""
+    part = "umap.parametric_umap"
+    sys.modules.setdefault(part, None)  # type: ignore[arg-type]  # this makes Python say that it is not installed
+    try:
+        from umap import UMAP
+    finally:
+        if sys.modules[part] is None:
+            del sys.modules[part]
+    return UMAP
 
 
 def _known(vectors: FloatArray, count: int) -> tuple[npt.NDArray[np.int64], FloatArray, None]:
