@@ -353,6 +353,25 @@ def _names(item: dict[str, Any]) -> set[str]:
     return {item["person"]["name"], item["candidates"][0]["name"]}
 
 
+def test_questions_that_can_not_be_had_are_asked_for_again(halves: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel = PeoplePanel(halves)
+
+    def fail(*_arguments: Any) -> None:
+        message = "The service does not answer."
+        raise fk.FacekitError(message, "Try again.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(halves.people), "review", fail)
+        panel._views.chosen = "people_review"
+    assert panel._views.problem["key"] == "error.said"
+    assert panel._views.chosen == "people_cards"
+    assert panel.cards.layout.display is None
+    panel._views.chosen = "people_review"
+    assert (panel._views.problem, panel.cards.layout.display) == ({}, "none")
+    assert panel.review
+    assert panel.review.items
+
+
 # -- where it is shown -------------------------------------------------------------------------------------------------
 
 

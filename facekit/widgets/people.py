@@ -113,25 +113,34 @@ class PeoplePanel(Panel):
             self.review.focus()
 
     def _turn(self, name: str) -> None:
-        self._at = name
-        self._freshen()
+        before, self._at = self._at, name
+        try:
+            self._freshen()
+        except Exception:
+            self._at = before
+            self._show_at()  # so that it can be chosen again
+            raise
+        self._show_at()
+
+    def _show_at(self) -> None:
         for one, page in self._pages.items():
             page.layout.display = None if one == self._at else "none"
         self._views.chosen = next((view for view, page in _VIEWS.items() if page == self._at), "")
 
     def _freshen(self) -> None:
         """Read again what is shown, if it may have changed; the rest when it is shown."""
-        if self._at not in self._stale:
+        shown = self._at
+        if shown not in self._stale:
             return
-        self._stale.discard(self._at)
-        if self._at == "person":
+        if shown == "person":
             self.person.refresh()
-            if self._at == "person":  # the person may be gone
+            if self._at == shown:  # the person may be gone
                 self._show_person()
-        elif self._at == "review" and self.review:
+        elif shown == "review" and self.review:
             self.review.refresh()
         else:
             self.cards.refresh()
+        self._stale.discard(shown)
 
     def _show_person(self) -> None:
         """The faces or the photos of the person, as it is chosen."""
