@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from facekit.models import align, detect, embed, similarity
     from facekit.opening import open_library as open  # noqa: A004 - fk.open is what one would type
     from facekit.people import Constraints, cluster, evaluate_clusters, suggest_eps
+    from facekit.people.projection import project
     from facekit.reembed_report import ReembedReport
     from facekit.server.publish import publish
     from facekit.sources import scan
@@ -69,6 +70,7 @@ _HOMES = {
     "facekit.reembed_report": ["ReembedReport"],
     "facekit.opening": ["open"],
     "facekit.people": ["Constraints", "cluster", "evaluate_clusters", "suggest_eps"],
+    "facekit.people.projection": ["project"],
     "facekit.server.publish": ["publish"],
     "facekit.sources": ["scan"],
     "facekit.types": ["Detections", "Face", "Hit", "Photo", "Probe", "Quality", "Status"],
@@ -111,6 +113,7 @@ __all__ = [
     "evaluate_clusters",
     "models",
     "open",
+    "project",
     "publish",
     "read_image",
     "scan",

@@ -10,15 +10,17 @@ import json
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 
 from facekit.calibrate_cli import calibrate
 from facekit.errors import FacekitError
 from facekit.logs import quiet_console
 from facekit.measure_cli import bench, evaluate_app
 from facekit.models_cli import models_app
+from facekit.people_cli import register as register_people
 from facekit.terminal import (
     AsJson,
     Device,
@@ -37,8 +39,21 @@ if TYPE_CHECKING:
     from facekit.hits import Hits
     from facekit.types import Detail
 
+
+class _Verbs(TyperGroup):
+    """Ctrl-C is an expected failure: it stops a verb with one line and status 1."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer's own
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            message = "Stopped."
+            raise FacekitError(message) from error
+
+
 app = typer.Typer(
     name="facekit",
+    cls=_Verbs,
     help="Find every photo of a person. Photos stay where they are; nothing leaves this machine.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -51,6 +66,7 @@ with suppress(ModuleNotFoundError):  # accounts come with the service's packages
 app.command()(bench)
 app.add_typer(evaluate_app, name="evaluate", help="Measure accuracy on a labelled data set.")
 app.command()(calibrate)
+register_people(app)
 
 DetectorName = Annotated[str | None, typer.Option("--detector", help="The detector of a new library.")]
 EmbedderName = Annotated[str | None, typer.Option("--embedder", help="The embedder of a new library.")]
@@ -75,9 +91,6 @@ def main() -> None:
         app()
     except FacekitError as error:
         note.print(f"[bold red]facekit:[/] {plain(error.message)} {plain(error.remedy)}".rstrip(), soft_wrap=True)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        note.print("facekit: stopped.")
         raise SystemExit(1) from None
 
 
@@ -197,6 +210,7 @@ def search(
     after: Annotated[str | None, typer.Option(help="Only photos taken on this date (2019-12-31) or later.")] = None,
     before: Annotated[str | None, typer.Option(help="Only photos taken before this date.")] = None,
     include_poor: Annotated[bool, typer.Option(help="Also faces too small, blurred or turned away.")] = False,
+    person: Annotated[str | None, typer.Option(help="Only photos that show this person: a name or an id.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the result as a page, with the faces framed.")] = None,
     device: Device = "auto",
     engine: EngineName = "auto",
@@ -214,6 +228,7 @@ def search(
             after=after,
             before=before,
             include_poor=include_poor,
+            person=person,
         )
         if html:
             hits.save_html(html)
@@ -249,7 +264,7 @@ def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file; its extension says the format.")],
     include_poor: Annotated[bool, typer.Option(help="Embeddings of poor faces too.")] = False,
 ) -> None:
-    """Write faces or photos as .csv, .json or .parquet, or embeddings as .npz."""
+    """Write faces, photos or people as .csv, .json or .parquet, or embeddings as .npz."""
     with open_existing(context) as library:
         library.export(table, output, include_poor=include_poor)
     note.print(f"Wrote {output}", markup=False, soft_wrap=True)

@@ -78,6 +78,17 @@ class Crowd:
         return found
 
     @cached_property
+    def _by_person(self) -> IntArray:
+        """Positions of the faces in the order of their people."""
+        found: IntArray = np.argsort(self.person, kind="stable")
+        return found
+
+    def photos_of(self, number: int) -> set[str]:
+        """The photos that a person is on, by the person's number."""
+        start, end = np.searchsorted(self.person[self._by_person], [number, number + 1])
+        return {self.photo_ids[face] for face in self._by_person[start:end]}
+
+    @cached_property
     def centres(self) -> Centres:
         """The middles of people's usable faces, and of all of their faces for people who have no usable one."""
         from facekit.people.assignment import centres

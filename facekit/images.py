@@ -31,6 +31,7 @@ from facekit.types import DecodedPhoto, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import BinaryIO
 
     import numpy.typing as npt
     from PIL.ImageFile import ImageFile
@@ -123,7 +124,7 @@ def _words(error: BaseException) -> str:
 
 def _decode(data: bytes, name: str, max_side: int | None, limits: Limits) -> DecodedPhoto:
     kind = _recognise(data, name, limits)
-    picture = _open(kind, data, name)
+    picture = open_picture(kind, BytesIO(data), name)
     width, height = picture.size
     if width * height > limits.max_pixels:
         reason = f"{name} has {width} x {height} pixels; at most {limits.max_pixels:,} in all are allowed"
@@ -158,9 +159,16 @@ def _recognise(data: bytes, name: str, limits: Limits) -> str:
     raise PhotoError(Status.UNSUPPORTED, f"{name} is not a photo that can be read: it holds {describe(data[:1024])}")
 
 
-def _open(kind: str, data: bytes, name: str) -> ImageFile:
+def open_picture(kind: str, stream: BinaryIO, name: str) -> ImageFile:
+    """Open a picture of a kind that `facekit.formats.sniff` told; its pixels are not decoded yet.
+
+    Raises
+    ------
+    PhotoError
+        With status ``unsupported``: raw camera data, colours that are not read.
+    """
     try:
-        picture = _plugin(kind)(BytesIO(data))
+        picture = _plugin(kind)(stream)
     except SyntaxError as error:
         if kind == "TIFF" and "unknown pixel mode" in str(error):
             reason = (

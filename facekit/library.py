@@ -253,10 +253,10 @@ class Library(ABC):
 
     @abstractmethod
     def export(self, table: TableName, path: str | os.PathLike[str], *, include_poor: bool = False) -> Path:
-        """Write "faces", "photos" or "people" as .csv, .json or .parquet, or "embeddings" as .npz.
+        """Write "faces", "photos", "people" or "constraints" as .csv, .json or .parquet, or "embeddings" as .npz.
 
         "people" has a row a face that is somebody's: face_id, photo, person_id, person, run, similarity_to_centre.
-        "embeddings" are face_id and embedding.
+        "constraints" is what the user said, see `People.constraints`. "embeddings" are face_id and embedding.
         """
 
     @abstractmethod

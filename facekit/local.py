@@ -167,7 +167,7 @@ class LocalLibrary(Library):
             self.current = run.report
             try:
                 report = run.run(sources, [source.root for source in sources], progress)
-                if report.faces and self._catalog.people.person_ids():
+                if self._catalog.people.assign_due and self._catalog.people.person_ids():
                     report.assigned = self.people.assign().assigned
                 return report
             finally:
@@ -330,7 +330,7 @@ class LocalLibrary(Library):
         return tables.export(self._catalog, table, Path(path), include_poor=include_poor)
 
     def export_all(self, table: TableName, path: Path) -> Path:
-        """Write "faces", "photos" or "people" with every column that there is."""
+        """Write a table with every column that there is."""
         self._alive()
         return tables.export(self._catalog, table, path, include_poor=True, all_columns=True)
 

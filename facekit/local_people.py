@@ -409,19 +409,19 @@ class LocalPeople(People):
         """See `People.links`."""
         from facekit.people_files import links
 
-        return links(self.library, folder, copy)
+        return links(self, self._catalog, folder, copy=copy)
 
     def write_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
         """See `People.write_xmp`."""
         from facekit.people_files import write_xmp
 
-        return write_xmp(self.library, folder)
+        return write_xmp(self, self._catalog, folder)
 
     def read_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
         """See `People.read_xmp`."""
         from facekit.people_files import read_xmp
 
-        return read_xmp(self.library, folder)
+        return read_xmp(self, self._catalog, folder)
 
 
 @contextmanager

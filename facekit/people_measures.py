@@ -11,8 +11,6 @@ from facekit.people.records import Candidate, Conflict, Duplicate, Suggestion
 from facekit.people_runs import ASK_BELOW, ask_from, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy.typing as npt
 
     from facekit.catalog import Catalog
@@ -64,32 +62,23 @@ def duplicates_of(
             one = int(block[at])
             if one < other or (person_id is not None and one != other):
                 found.append((float(similar[at, other]), one, int(other)))
-    together = _together(crowd, catalog.people.allowed_twice())
+    twice = catalog.people.allowed_twice()
     apart = set(catalog.people.differences())
-    hidden = {key for key, one in catalog.people.all().items() if one.hidden}
+    hidden = catalog.people.named_and_hidden()[1]
     chosen: list[tuple[float, str, str]] = []
     for similarity, a, b in sorted(found, reverse=True):
         pair = (crowd.people[min(a, b)], crowd.people[max(a, b)])  # people are in the order of their ids
-        if pair in apart or hidden & set(pair) or together(a, b):
+        if pair in apart or hidden & set(pair) or (crowd.photos_of(a) & crowd.photos_of(b)) - twice:
             continue
         chosen.append((similarity, crowd.people[a], crowd.people[b]))
         if len(chosen) == limit:
             break
     who = catalog.people.some(key for _, first, second in chosen for key in (first, second))
-    return tuple(Duplicate(who[first], who[second], similarity) for similarity, first, second in chosen)
-
-
-def _together(crowd: Crowd, allowed_twice: set[str]) -> Callable[[int, int], bool]:
-    """Whether two people, by number, are on a photo together."""
-    photos: dict[int, set[str]] = {}
-    for number, photo in zip(crowd.person, crowd.photo_ids, strict=True):
-        if number >= 0 and photo not in allowed_twice:
-            photos.setdefault(int(number), set()).add(photo)
-
-    def on_one_photo(a: int, b: int) -> bool:
-        return not photos.get(a, set()).isdisjoint(photos.get(b, set()))
-
-    return on_one_photo
+    return tuple(
+        Duplicate(who[first], who[second], similarity)
+        for similarity, first, second in chosen
+        if first in who and second in who  # a run that was accepted meanwhile may have done away with them
+    )
 
 
 def questions(catalog: Catalog, settings: Settings, crowd: Crowd, limit: int) -> tuple[Suggestion, ...]:
@@ -107,32 +96,44 @@ def questions(catalog: Catalog, settings: Settings, crowd: Crowd, limit: int) ->
         )
         for pair in duplicates_of(catalog, settings, crowd, None, 4 * limit)
     ]
-    faces = np.flatnonzero((crowd.person < 0) & crowd.usable)
-    asked: list[tuple[float, int, list[tuple[str, float]]]] = []
-    everybody = catalog.people.all()
-    if len(faces) and crowd.people:
-        near = nearest(catalog, settings, crowd, faces)
-        for at, face in enumerate(faces):
-            known = [
-                (crowd.people[who], float(similarity))
-                for who, similarity in zip(near.candidates[at], near.similarities[at], strict=True)
-                if who >= 0 and similarity >= ask_from(settings) and not everybody[crowd.people[who]].hidden
-            ]
-            if known:
-                weight = 2.0 if everybody[known[0][0]].name else 1.0
-                asked.append((weight * known[0][1], int(face), known))
-    asked.sort(key=lambda one: -one[0])
-    found, photos = _faces_of(catalog, [crowd.face_ids[face] for _, face, _ in asked[:limit]])
+    asked = _unsure(catalog, settings, crowd)[:limit]
+    found, photos = _faces_of(catalog, [face for _, face, _ in asked])
+    everybody = catalog.people.some(key for _, _, known in asked for key, _ in known)
     ranked: list[tuple[float, Suggestion]] = []
     for value, pair in merges:
         smaller, larger = sorted((pair.first, pair.second), key=lambda one: (one.name is not None, one.faces))
         ranked.append((value, Suggestion("merge", (Candidate(larger, pair.similarity),), person=smaller)))
-    for value, number, known in asked[:limit]:
-        who_is = found[crowd.face_ids[number]]
-        candidates = tuple(Candidate(everybody[who], similarity) for who, similarity in known)
-        ranked.append((value, Suggestion("face", candidates, face=who_is, photo=photos[who_is.photo_id])))
+    for value, key, known in asked:
+        candidates = tuple(Candidate(everybody[who], similarity) for who, similarity in known if who in everybody)
+        if key in found and candidates:  # neither was removed meanwhile
+            face = found[key]
+            ranked.append((value, Suggestion("face", candidates, face=face, photo=photos[face.photo_id])))
     ranked.sort(key=lambda one: -one[0])
     return tuple(one for _, one in ranked[:limit])
+
+
+def _unsure(catalog: Catalog, settings: Settings, crowd: Crowd) -> list[tuple[float, str, list[tuple[str, float]]]]:
+    """Faces that are nobody's and resemble somebody: how useful an answer is, the face, and whom it resembles how much.
+
+    The most useful one is the first.
+    """
+    faces = np.flatnonzero((crowd.person < 0) & crowd.usable)
+    if not len(faces) or not crowd.people:
+        return []
+    named, hidden = catalog.people.named_and_hidden()
+    near = nearest(catalog, settings, crowd, faces)
+    least = ask_from(settings)
+    asked = []
+    for at in np.flatnonzero(near.similarities[:, 0] >= least):
+        known = [
+            (crowd.people[who], float(similarity))
+            for who, similarity in zip(near.candidates[at], near.similarities[at], strict=True)
+            if who >= 0 and similarity >= least and crowd.people[who] not in hidden
+        ]
+        if known:
+            who, similarity = known[0]
+            asked.append((similarity * (2.0 if who in named else 1.0), crowd.face_ids[faces[at]], known))
+    return sorted(asked, key=lambda one: -one[0])
 
 
 def _faces_of(catalog: Catalog, face_ids: list[str]) -> tuple[dict[str, Face], dict[str, str]]:

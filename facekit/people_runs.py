@@ -12,7 +12,7 @@ from facekit.catalog.people import now
 from facekit.catalog.people_tables import cluster_runs, members, persons
 from facekit.crowd import Crowd
 from facekit.errors import FacekitError, UnknownIdError
-from facekit.people.acceptance import Standing, plan
+from facekit.people.acceptance import Proposal, Standing, plan
 from facekit.people.comparison import matched_groups, moved_faces, split_and_joined
 from facekit.people.records import SHORT_ID, AssignReport, ClusterRun, Comparison, Move, faces_in_words
 
@@ -50,11 +50,12 @@ def propose(
 ) -> ClusterRun:
     """Cluster all usable faces, honouring what the user said, and keep the result as a proposal."""
     from facekit.people.clustering import DEFAULT_METHOD, cluster
+    from facekit.people.neighbours import stop_if
 
     start = perf_counter()
     crowd = Crowd.of(catalog.people)
     usable = np.flatnonzero(crowd.usable)
-    settled = {key for key, one in catalog.people.all().items() if one.settled}
+    settled = catalog.people.settled_ids()
     labels = cluster(
         crowd.vectors[usable],
         method=method,  # type: ignore[arg-type]  # an unknown one is refused there
@@ -82,7 +83,9 @@ def propose(
         "created_at": now(),
         "state": "proposed",
     }
-    catalog.people.add_run(row, kept)
+    before = {crowd.face_ids[face]: owner for face in usable if (owner := crowd.owners[face]) in settled and owner}
+    stop_if(stop)
+    catalog.people.add_run(row, Proposal(kept, before))
     return run_of(row)
 
 
@@ -113,12 +116,12 @@ def accept(catalog: Catalog, settings: Settings, run_id: str, work: Work) -> Non
     standing = Standing(
         owners,
         tables.person_ids(),
-        {key for key, one in tables.all().items() if one.settled},
+        tables.settled_ids(),
         set(tables.rejections()),
         tables.photo_of(),
         tables.allowed_twice(),
     )
-    done = plan(tables.labels(run_id), standing)
+    done = plan(tables.proposal(run_id), standing)
     work.put(
         persons,
         [{"person_id": key, "name": None, "cover": None, "hidden": False, "created_at": now()} for key in done.new],
@@ -142,6 +145,7 @@ def accept(catalog: Catalog, settings: Settings, run_id: str, work: Work) -> Non
 
 def assign(catalog: Catalog, settings: Settings, work: Work) -> AssignReport:
     """Give faces that are nobody's to the people whom they clearly resemble."""
+    catalog.people.assigned(work)
     crowd = Crowd.of(catalog.people)
     faces = np.flatnonzero(crowd.person < 0)
     if not len(faces) or not crowd.people:
@@ -210,15 +214,15 @@ def compare(catalog: Catalog, first: ClusterRun | str, second: ClusterRun | str 
     before, after = {key: before[key] for key in both}, {key: after[key] for key in both}
     moved = moved_faces(before, after)
     split, joined = split_and_joined(before, after)
-    pairs = {theirs: ours for ours, theirs in matched_groups(before, after).items()}
+    called, called_now = _labels(catalog, before, after)
     rows = catalog.faces_by_id(moved[:_MOST_MOVES])
     places = catalog.places(row["photo_id"] for row in rows.values())
     moves = [
         Move(
             key,
             places[rows[key]["photo_id"]][0]["display"],
-            _label(before[key]),
-            _label(pairs.get(after[key], after[key])),
+            called[before[key]],
+            called_now[after[key]],
         )
         for key in moved[:_MOST_MOVES]
         if key in rows
@@ -236,10 +240,22 @@ def compare(catalog: Catalog, first: ClusterRun | str, second: ClusterRun | str 
 
 def _groups(catalog: Catalog, which: str) -> dict[str, Hashable]:
     if which != NOW:
-        return {key: None if label < 0 else label for key, label in catalog.people.labels(which).items()}
+        run = catalog.people.proposal(which)  # somebody with a single face is no cluster, and a person
+        return {key: run.settled.get(key) if label < 0 else label for key, label in run.labels.items()}
     owners = catalog.people.owners()
     return {key: owners.get(key) for key in catalog.people.photo_of()}
 
 
-def _label(group: Hashable) -> str | None:
-    return None if group is None else group[:SHORT_ID] if isinstance(group, str) else f"cluster {group}"
+def _labels(
+    catalog: Catalog, before: Mapping[str, Hashable], after: Mapping[str, Hashable]
+) -> tuple[dict[Hashable, str | None], dict[Hashable, str | None]]:
+    """What the groups of two groupings are called: those that correspond, alike."""
+    pairs = matched_groups(before, after)
+    groups = {*before.values(), *after.values()}
+    people = catalog.people.some(group for group in groups if isinstance(group, str))
+    names: dict[Hashable, str | None] = {group: f"cluster {group}" for group in groups}
+    names |= {key: one.label for key, one in people.items()} | {None: None}
+    second = {group: None if group is None else f"new {names[group]}" for group in after.values()}
+    second |= {theirs: names[theirs if theirs in people else ours] for ours, theirs in pairs.items()}
+    second |= {key: one.label for key, one in people.items()}
+    return names | {ours: second[theirs] for ours, theirs in pairs.items()}, second

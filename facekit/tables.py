@@ -161,17 +161,28 @@ def export(
         face_ids, vectors = catalog.embeddings(include_poor=include_poor)
         np.savez_compressed(path, face_id=np.array(face_ids, dtype=str), embedding=vectors)
         return path
-    makers = {"photos": photos_frame, "faces": faces_frame, "people": people_frame}
+    makers = {
+        "photos": photos_frame,
+        "faces": faces_frame,
+        "people": people_frame,
+        "constraints": constraints_frame,
+    }
     frame = makers[table](catalog)
     shown = {"faces": _FACE_COLUMNS, "people": _PEOPLE_COLUMNS}
     if table in shown and not all_columns:
         frame = frame[shown[table]]
+    write_frame(frame, path)
+    return path
+
+
+def write_frame(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, JSON or Parquet, by the file's extension."""
+    kind = path.suffix.lower()
     if kind == ".parquet":
         frame.to_parquet(path, index=False)
     elif kind == ".json":
         frame.to_json(path, orient="records", force_ascii=False, date_format="iso", indent=1)
     else:
-        if table == "photos":
-            frame["paths"] = [json.dumps(paths, ensure_ascii=False) for paths in frame["paths"]]
+        if "paths" in frame:
+            frame = frame.assign(paths=[json.dumps(paths, ensure_ascii=False) for paths in frame["paths"]])
         frame.to_csv(path, index=False)
-    return path

@@ -26,7 +26,7 @@ Detail: TypeAlias = Literal["normal", "fine"] | int
 SMALLEST_LOOK = 32
 """Pixels: smaller pictures hold no face."""
 
-TableName: TypeAlias = Literal["faces", "photos", "people", "embeddings"]
+TableName: TypeAlias = Literal["faces", "photos", "people", "constraints", "embeddings"]
 """What can be exported."""
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from family import Family, build_family
 
 import facekit as fk
 from facekit.demo_photos import DemoPhotos, build_demo_photos
+from facekit.evaluate import central_faces
 from facekit.models import registry
 from facekit.models.registry import EMBEDDED, MODELS
 from facekit.models.weights import fetch
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from facekit.library import Library
     from facekit.local import LocalLibrary
+    from facekit.types import FloatArray
 
 
 def need(condition: object, reason: str) -> None:
@@ -48,6 +51,18 @@ def data_folder(name: str) -> Path:
 def lfw() -> Path:
     """Labeled Faces in the Wild, development set: one folder a person and the pairs files."""
     return data_folder("lfw")
+
+
+@pytest.fixture(scope="session")
+def lfw_faces(lfw: Path) -> tuple[FloatArray, list[str]]:
+    """Vectors (sface) of 130 central faces of LFW, and whose they are: 30 people with three, 40 with one."""
+    photos: list[Path] = []
+    for shown, people in ((3, 30), (1, 40)):
+        folders = (sorted(folder.glob("*.jpg")) for folder in sorted(lfw.iterdir()) if folder.is_dir())
+        photos += [photo for files in islice((f for f in folders if len(f) == shown), people) for photo in files]
+    faces = central_faces(photos, registry.load_detector("yunet"), registry.load_embedder("sface"), progress=False)
+    assert faces.found.all()
+    return faces.vectors, [photo.parent.name for photo in photos]
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +138,30 @@ def demo_folder(demo_photos: DemoPhotos, tmp_path_factory: pytest.TempPathFactor
 def demo_library(demo_folder: Path, tmp_path: Path) -> Iterator[Library]:
     """An open library of the demo's photos; each test has a copy of its own."""
     with fk.open(shutil.copytree(demo_folder, tmp_path / "faces")) as library:
+        yield library
+
+
+CROWD = ("Alvaro_Uribe", "Amelie_Mauresmo", "Andy_Roddick", "Angelina_Jolie", "Ali_Naimi")
+
+
+@pytest.fixture(scope="session")
+def crowd_folder(lfw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A closed library of four to six photos of each of five people, none of whom is known yet."""
+    album = tmp_path_factory.mktemp("crowd") / "album"
+    album.mkdir()
+    for name in CROWD:
+        for photo in sorted((lfw / name).glob("*.jpg"))[:6]:
+            shutil.copy(photo, album)
+    folder = album.parent / "faces"
+    with fk.open(folder) as library:
+        library.ingest(album, progress=False)
+    return folder
+
+
+@pytest.fixture
+def crowd_library(crowd_folder: Path, tmp_path: Path) -> Iterator[Library]:
+    """An open library of five people's photos; each test has a copy of its own."""
+    with fk.open(shutil.copytree(crowd_folder, tmp_path / "crowd")) as library:
         yield library
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from facekit.demo_photos import DemoPhotos
 
 FOLDER = Path(__file__).parent.parent / ".github" / "screenshots"
-PAGES = ("ingest", "gallery", "search", "large", "signin")
+PAGES = ("ingest", "gallery", "search", "large", "people", "signin")
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
@@ -53,7 +53,7 @@ def turn_to(page: Page, name: str) -> None:
 
 
 def show_pages(page: Page, photos: DemoPhotos, shoot: Callable[[str], None]) -> None:
-    """Bring the photos in, look at them, search them, open a hit: a picture of each."""
+    """Bring the photos in, look at them, search them, open a hit, name the people: a picture of each."""
     turn_to(page, "Add photos")
     page.get_by_label("Folder with photos").fill(str(photos.folder))
     page.locator(".fk-ingestform button[type=submit]").click()
@@ -71,6 +71,19 @@ def show_pages(page: Page, photos: DemoPhotos, shoot: Callable[[str], None]) -> 
     page.locator(".fk-tile:visible", has_text="both.jpg").press("Enter")
     expect(page.locator(".fk-large[open]")).to_be_visible()
     shoot("large")
+    page.keyboard.press("Escape")
+    turn_to(page, "People")
+    page.get_by_role("button", name="Find people").click()
+    expect(page.locator(".fk-card")).to_have_count(2)
+    for name in ("Eileen Collins", "Grace Hopper"):
+        page.locator(".fk-card", has_text="Unnamed").first.get_by_role("button").click()
+        page.get_by_label("Name", exact=True).fill(name)
+        page.keyboard.press("Enter")
+        expect(page.locator(".fk-last")).to_contain_text(name)
+        page.get_by_role("button", name="‹ Everybody").click()
+    page.locator(".fk-card").first.get_by_role("button").click()
+    expect(page.locator(".fk-tile:visible")).not_to_have_count(0)
+    shoot("people")
 
 
 def save(picture: bytes, file: Path) -> None:

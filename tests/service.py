@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import uvicorn
 from fastapi.testclient import TestClient
 
 import facekit as fk
 from facekit.server.access import Access
 from facekit.server.accounts import Accounts
 from facekit.server.app import create_app
+from facekit.server.client import RemoteLibrary
 from facekit.server.service import Service
 
 if TYPE_CHECKING:
@@ -40,6 +44,26 @@ def served(folder: Path, roots: Sequence[Path] = (), *, accounts: bool = False) 
                 access.accounts.add(name, PASSWORD, role)
         with TestClient(create_app(service, access), HERE) as client:
             yield client
+
+
+@contextmanager
+def remote(folder: Path, roots: Sequence[Path] = ()) -> Iterator[RemoteLibrary]:
+    """A library behind a service that listens in this process, which has the models already."""
+    with fk.open(folder) as library, socket.socket() as listener:
+        service = Service(library, roots)
+        app = create_app(service, Access(Accounts(service.store), OWNER_KEY))
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            while not server.started and thread.is_alive():
+                time.sleep(0.02)
+            with RemoteLibrary(f"http://127.0.0.1:{listener.getsockname()[1]}") as connected:
+                yield connected
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def sign_in(client: TestClient, name: str) -> dict[str, str]:

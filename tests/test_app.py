@@ -403,7 +403,7 @@ def test_a_viewer_signs_in_stays_and_leaves(
     assert page.locator(".fk-uploader").count() == 0
     sign_in(page, "vi")
     expect(page.locator(".fk-who")).to_have_text("vi (viewer)")
-    assert page_names(page) == ["Search", "Gallery"]
+    assert page_names(page) == ["Search", "Gallery", "People"]
     choose_pictures(page, demo_photos.probe)
     press_search(page)
     expect(tiles(page)).to_have_count(len(demo_photos.expected))
@@ -425,7 +425,7 @@ def test_who_may_add_photos_gets_the_page_for_it(
     page = visit(closed_app)
     sign_in(page, name)
     expect(page.locator(".fk-who")).to_have_text(f"{name} ({role})")
-    assert page_names(page) == ["Search", "Gallery", "Add photos"]
+    assert page_names(page) == ["Search", "Gallery", "People", "Add photos"]
     turn_to(page, "Add photos")
     expect(page.get_by_label("Folder with photos")).to_be_visible()
 

@@ -259,9 +259,9 @@ def test_nothing_is_loaded_before_somebody_signs_in(demo_library: Library) -> No
 @pytest.mark.parametrize(
     ("role", "pages"),
     [
-        ("viewer", ["search", "gallery"]),
-        ("editor", ["search", "gallery", "ingest"]),
-        ("admin", ["search", "gallery", "ingest"]),
+        ("viewer", ["search", "gallery", "people"]),
+        ("editor", ["search", "gallery", "people", "ingest"]),
+        ("admin", ["search", "gallery", "people", "ingest"]),
     ],
 )
 def test_each_role_gets_its_pages(

@@ -39,6 +39,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "argon2": "argon2-cffi",
     "cv2": "opencv-contrib-python-headless",
+    "faiss": "faiss-cpu",
     "jwt": "pyjwt",
     "pillow_heif": "pillow-heif",
     "retinaface": "retina-face",

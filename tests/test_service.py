@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import time
 from dataclasses import replace
 from importlib.resources import files
 from io import BytesIO
@@ -352,6 +353,25 @@ def test_jobs_wait_their_turn_and_can_be_cancelled(folder: Path, lfw: Path, tmp_
         assert client.get("/api/v1/stats").json()["files"] == 26 + ended["done"]
 
 
+def test_a_job_that_can_not_be_written_down_ends_and_the_next_one_runs(
+    client: TestClient, demo_photos: DemoPhotos
+) -> None:
+    service = client.app.state.service
+    body = {"path": str(demo_photos.folder)}
+    with service.library._changing("A test"):
+        first = client.post("/api/v1/upload/local", json=body).json()["job_id"]
+        with service.store.write() as connection:
+            connection.exec_driver_sql("ALTER TABLE jobs RENAME TO elsewhere")
+    while (ended := client.get(f"/api/v1/jobs/{first}").json()).get("state") != "failed":
+        time.sleep(0.1)
+    assert "could not be written down" in ended["problem"]
+    with service.store.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE elsewhere RENAME TO jobs")
+    second = client.post("/api/v1/upload/local", json=body).json()["job_id"]
+    assert wait_for(client, second)["state"] == "done"
+    assert service.jobs.waiting == 0
+
+
 def test_the_dashboard_draws_metrics_that_exist(client: TestClient, demo_photos: DemoPhotos) -> None:
     client.post(UPLOAD, files={"file": demo_photos.probe.read_bytes()})
     client.post(UPLOAD, files={"file": b"nothing"})
@@ -447,6 +467,7 @@ def test_health_is_open_and_the_documentation_asks_no_other_host(guarded: TestCl
 
 def test_any_request_that_the_document_allows_is_answered(folder: Path, tmp_path: Path) -> None:
     with fk.open(folder) as library:
+        library.people.cluster()  # so that there is something to say of people
         service = Service(library, [tmp_path / "none"])
         access = Access(Accounts(service.store), OWNER_KEY)
         access.accounts.add("ada", PASSWORD, "admin")

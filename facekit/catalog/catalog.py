@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from facekit.catalog.pages import Pages
 from facekit.catalog.people import PeopleTables
 from facekit.catalog.records import Change, FileState, IndexRow, file_id, folder_of
-from facekit.catalog.rows import chunks, column, delete, face_row, insert, set_meta
+from facekit.catalog.rows import among, chunks, column, delete, face_row, insert, set_meta
 from facekit.catalog.staging import Staging
 from facekit.catalog.tables import SCHEMA_VERSION, faces, files, meta, metadata, photos, runs
 from facekit.errors import FacekitError, LibraryError
@@ -148,6 +148,8 @@ class Catalog:
                 face_row(photo.photo_id, face, detector, embedder) for photo in new_photos for face in photo.faces
             ]
             insert(connection, faces, face_rows)
+            if face_rows:
+                set_meta(connection, "assign", "due")
             insert(connection, files, [_file_row(*pair) for pair in zip(new_files, file_ids, strict=True)])
             orphans = self._forget_photos_without_files(connection, before)
         kept = {row["face_id"] for row in face_rows}
@@ -178,8 +180,7 @@ class Catalog:
         file_ids = [file_id(source, path) for path in paths]
         value = _now() if missing else None
         with self._engine.begin() as connection:
-            for chunk in chunks(file_ids):
-                connection.execute(sa.update(files).where(files.c.file_id.in_(chunk)).values(missing_since=value))
+            connection.execute(sa.update(files).where(among(files.c.file_id, file_ids)).values(missing_since=value))
             touched = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             if touched:
                 self._set_index_state(connection, "behind")
@@ -191,23 +192,16 @@ class Catalog:
         """Rows of `photos`, `faces` or `files`, of all photos or of those named, ordered by photo and first column."""
         query = sa.select(table).order_by(table.c.photo_id, table.columns[0])
         with self._engine.connect() as connection:
-            if photo_ids is None:
-                return [dict(row) for row in connection.execute(query).mappings()]
-            return [
-                dict(row)
-                for chunk in chunks(sorted(set(photo_ids)))
-                for row in connection.execute(query.where(table.c.photo_id.in_(chunk))).mappings()
-            ]
+            if photo_ids is not None:
+                query = query.where(among(table.c.photo_id, photo_ids))
+            return [dict(row) for row in connection.execute(query).mappings()]
 
     def faces_by_id(self, face_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Rows of `faces` without their embeddings, by face id. Unknown ids are left out."""
         query = sa.select(*(column for column in faces.c if column.name != "embedding"))
         with self._engine.connect() as connection:
-            return {
-                row["face_id"]: dict(row)
-                for chunk in chunks(list(face_ids))
-                for row in connection.execute(query.where(faces.c.face_id.in_(chunk))).mappings()
-            }
+            rows = connection.execute(query.where(among(faces.c.face_id, face_ids))).mappings()
+            return {row["face_id"]: dict(row) for row in rows}
 
     def places(self, photo_ids: Iterable[str] | None = None) -> dict[str, list[dict[str, Any]]]:
         """The files of each photo: those that are there before the missing ones, then by name."""
@@ -231,7 +225,7 @@ class Catalog:
         query = query.where(faces.c.embedding.is_not(None))
         for chunk in chunks(sorted(places)):
             with self._engine.connect() as connection:
-                rows = connection.execute(query.where(faces.c.photo_id.in_(chunk))).all()
+                rows = connection.execute(query.where(among(faces.c.photo_id, chunk))).all()
             for key, photo_id, reason, embedding in rows:
                 first = places[photo_id][0]
                 vector = np.frombuffer(embedding, np.float32)

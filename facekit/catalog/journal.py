@@ -24,7 +24,7 @@ from facekit.catalog.people_tables import (
     persons,
     rejections,
 )
-from facekit.catalog.rows import chunks, insert
+from facekit.catalog.rows import among, delete, insert
 from facekit.errors import FacekitError, UnknownIdError
 
 if TYPE_CHECKING:
@@ -182,7 +182,8 @@ def _mark(connection: sa.Connection, number: int) -> None:
 def _entry(connection: sa.Connection, number: int | None) -> Row:
     query = sa.select(journal)
     if number is None:
-        query = query.where(journal.c.undone.is_(False), journal.c.undoes.is_(None))
+        by_user = journal.c.verb != "assign"  # what facekit did by itself is taken back by its number only
+        query = query.where(journal.c.undone.is_(False), journal.c.undoes.is_(None), by_user)
         query = query.order_by(journal.c.number.desc()).limit(1)
     else:
         query = query.where(journal.c.number == number)
@@ -228,9 +229,7 @@ def _people_without_row(connection: sa.Connection, changes: Sequence[RowChange])
     there = read_rows(connection, persons, [(one,) for one in named])
     lost = {one for one in named if (one,) not in there}
     for table, column in _OF_PERSON:
-        for chunk in chunks(sorted(gone)):
-            query = sa.select(table.c[column]).where(table.c[column].in_(chunk)).distinct()
-            lost |= set(connection.scalars(query))
+        lost |= set(connection.scalars(sa.select(table.c[column]).where(among(table.c[column], gone))))
     return lost
 
 
@@ -279,8 +278,7 @@ def read_rows(connection: sa.Connection, table: sa.Table, keys: Sequence[Key]) -
     wanted = set(keys)
     return {
         key: dict(row)
-        for chunk in chunks(sorted({key[0] for key in wanted}))
-        for row in connection.execute(sa.select(*columns).where(first.in_(chunk))).mappings()
+        for row in connection.execute(sa.select(*columns).where(among(first, {key[0] for key in keys}))).mappings()
         if (key := _key(table, dict(row))) in wanted
     }
 
@@ -306,8 +304,7 @@ def write(connection: sa.Connection, changes: Sequence[RowChange], now: dict[Key
 def _delete(connection: sa.Connection, table: sa.Table, keys: Sequence[Key]) -> None:
     columns = list(table.primary_key.columns)
     if len(columns) == 1:
-        for chunk in chunks([key[0] for key in keys]):
-            connection.execute(sa.delete(table).where(columns[0].in_(chunk)))
+        delete(connection, columns[0], [key[0] for key in keys])
         return
     for key in keys:
         connection.execute(

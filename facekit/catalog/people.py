@@ -7,7 +7,7 @@ import zlib
 from contextlib import contextmanager
 from datetime import datetime
 from threading import RLock, local
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sqlalchemy as sa
@@ -24,9 +24,10 @@ from facekit.catalog.people_tables import (
     persons,
     rejections,
 )
-from facekit.catalog.rows import chunks
-from facekit.catalog.tables import faces
+from facekit.catalog.rows import among, chunks, set_meta
+from facekit.catalog.tables import faces, meta
 from facekit.errors import FacekitError, UnknownIdError
+from facekit.people.acceptance import Proposal
 from facekit.people.names import composed
 from facekit.people.records import SHORT_ID, Person, faces_in_words
 
@@ -123,13 +124,9 @@ class PeopleTables:
 
     def some(self, person_ids: Iterable[str]) -> dict[str, Person]:
         """People by id; unknown ids are left out."""
-        wanted = sorted(set(person_ids))
+        query = _people.where(among(persons.c.person_id, person_ids))
         with self._connect() as connection:
-            rows = [
-                dict(row)
-                for chunk in chunks(wanted)
-                for row in connection.execute(_people.where(persons.c.person_id.in_(chunk))).mappings()
-            ]
+            rows = [dict(row) for row in connection.execute(query).mappings()]
             return {one.person_id: one for one in _persons(connection, rows)}
 
     def all(self) -> dict[str, Person]:
@@ -175,14 +172,24 @@ class PeopleTables:
         with self._connect() as connection:
             return {
                 key: (person, name)
-                for chunk in chunks(sorted(set(face_ids)))
-                for key, person, name in connection.execute(query.where(members.c.face_id.in_(chunk)))
+                for key, person, name in connection.execute(query.where(among(members.c.face_id, face_ids)))
             }
 
     def person_ids(self) -> set[str]:
         """Everybody who has a row, also those who have no face in the library now."""
         with self._connect() as connection:
             return set(connection.scalars(sa.select(persons.c.person_id)))
+
+    def settled_ids(self) -> set[str]:
+        """Those whom the user touched."""
+        with self._connect() as connection:
+            return set(connection.scalars(sa.select(persons.c.person_id).where(_settled)))
+
+    def named_and_hidden(self) -> tuple[set[str], set[str]]:
+        """Those who have a name, and those who are hidden."""
+        with self._connect() as connection:
+            rows = connection.execute(sa.select(persons.c.person_id, persons.c.name, persons.c.hidden)).all()
+        return {key for key, name, _ in rows if name is not None}, {key for key, _, hidden in rows if hidden}
 
     def counts(self) -> dict[str, int]:
         """How many people there are, and how many of them have a name."""
@@ -202,9 +209,7 @@ class PeopleTables:
             if person_ids is None:
                 return [dict(row) for row in connection.execute(query).mappings()]
             return [
-                dict(row)
-                for chunk in chunks(sorted(set(person_ids)))
-                for row in connection.execute(query.where(members.c.person_id.in_(chunk))).mappings()
+                dict(row) for row in connection.execute(query.where(among(members.c.person_id, person_ids))).mappings()
             ]
 
     def spoken_of(self, photo_ids: Iterable[str]) -> dict[str, str]:
@@ -212,11 +217,7 @@ class PeopleTables:
         known = sa.union(sa.select(members.c.face_id), sa.select(rejections.c.face_id)).subquery()
         query = sa.select(faces.c.face_id, faces.c.photo_id).join(known, known.c.face_id == faces.c.face_id)
         with self._connect() as connection:
-            return {
-                key: photo
-                for chunk in chunks(sorted(set(photo_ids)))
-                for key, photo in connection.execute(query.where(faces.c.photo_id.in_(chunk)))
-            }
+            return _by_key(connection, query.where(among(faces.c.photo_id, photo_ids)))
 
     def vectors(self, face_ids: Sequence[str]) -> dict[str, FloatArray]:
         """Embeddings by face id, float32 (D,); faces without one are left out."""
@@ -224,8 +225,7 @@ class PeopleTables:
         with self._connect() as connection:
             return {
                 key: np.frombuffer(blob, np.float32)
-                for chunk in chunks(face_ids)
-                for key, blob in connection.execute(query.where(faces.c.face_id.in_(chunk)))
+                for key, blob in connection.execute(query.where(among(faces.c.face_id, face_ids)))
             }
 
     def all_faces(self) -> list[tuple[str, str, str | None, str | None, bytes]]:
@@ -244,24 +244,16 @@ class PeopleTables:
         query = sa.select(members.c.face_id, members.c.person_id).order_by(members.c.face_id)
         with self._connect() as connection:
             if person_ids is None:
-                return {key: owner for key, owner in connection.execute(query)}  # noqa: C416 - rows are no pairs
-            return {
-                key: owner
-                for chunk in chunks(sorted(set(person_ids)))
-                for key, owner in connection.execute(query.where(members.c.person_id.in_(chunk)))
-            }
+                return _by_key(connection, query)
+            return _by_key(connection, query.where(among(members.c.person_id, person_ids)))
 
     def photo_of(self, face_ids: Iterable[str] | None = None) -> dict[str, str]:
         """The photo of each face in the library, or of these; unknown ids are left out."""
         query = sa.select(faces.c.face_id, faces.c.photo_id)
         with self._connect() as connection:
             if face_ids is None:
-                return {key: photo for key, photo in connection.execute(query)}  # noqa: C416
-            return {
-                key: photo
-                for chunk in chunks(sorted(set(face_ids)))
-                for key, photo in connection.execute(query.where(faces.c.face_id.in_(chunk)))
-            }
+                return _by_key(connection, query)
+            return _by_key(connection, query.where(among(faces.c.face_id, face_ids)))
 
     def rejections(self) -> list[tuple[str, str]]:
         """Which face is not which person."""
@@ -286,11 +278,22 @@ class PeopleTables:
         with self._connect() as connection:
             return sorted(set(connection.scalars(query.where(members.c.person_id == person_id))))
 
+    @property
+    def assign_due(self) -> bool:
+        """Whether there are new faces since `assigned` was called: a run may have been cut off in between."""
+        with self._connect() as connection:
+            return connection.scalar(sa.select(meta.c.value).where(meta.c.key == "assign")) == "due"
+
+    @staticmethod
+    def assigned(work: Work) -> None:
+        """Note that faces were given to people."""
+        set_meta(work.connection, "assign", "done")
+
     # -- runs ----------------------------------------------------------------------------------------------------
 
-    def add_run(self, row: Row, labels: Mapping[str, int]) -> None:
+    def add_run(self, row: Row, proposal: Proposal) -> None:
         """Keep what a run proposes."""
-        blob = zlib.compress(json.dumps(dict(labels)).encode())
+        blob = zlib.compress(json.dumps([dict(proposal.labels), dict(proposal.settled)]).encode())
         with self._lock, self._engine.begin() as connection:
             connection.execute(sa.insert(cluster_runs), row | {"labels": blob})
 
@@ -301,15 +304,18 @@ class PeopleTables:
         with self._connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
-    def labels(self, run_id: str) -> dict[str, int]:
-        """A run's clusters by face id, -1 for none; of the faces as they are called now."""
+    def proposal(self, run_id: str) -> Proposal:
+        """What a run proposed, of the faces as they are called now."""
         with self._connect() as connection:
             blob = connection.scalar(sa.select(cluster_runs.c.labels).where(cluster_runs.c.run_id == run_id))
             aliases = aliases_of(connection, 0)
-        found: dict[str, int] = json.loads(zlib.decompress(blob)) if blob else {}
-        now = {key: aliases.get(key, key) for key in found}
+        labels, settled = json.loads(zlib.decompress(blob)) if blob else ({}, {})
+        now = {key: aliases.get(key, key) for key in labels}
         # A run that knows the new id already means another face, or the same one again, by the old id.
-        return {key if now[key] in found else now[key]: label for key, label in found.items()}
+        now |= {key: key for key, new in now.items() if new in labels}
+        return Proposal(
+            {now[key]: label for key, label in labels.items()}, {now[key]: who for key, who in settled.items()}
+        )
 
     # -- the journal ---------------------------------------------------------------------------------------------
 
@@ -356,8 +362,7 @@ class PeopleTables:
                 query = sa.select(table)
                 rows = [
                     dict(row) | {"face_id": pairs[row["face_id"]]}
-                    for chunk in chunks(list(pairs))
-                    for row in work.connection.execute(query.where(table.c.face_id.in_(chunk))).mappings()
+                    for row in work.connection.execute(query.where(among(table.c.face_id, pairs))).mappings()
                 ]
                 there = self.owners() if table is members else {}
                 work.put(table, [row for row in rows if row["face_id"] not in there])
@@ -385,9 +390,9 @@ def rename_faces(connection: sa.Connection, pairs: sa.Select[tuple[str, str]]) -
         moved = sa.select(table.c.new.label("face_id"), *rest).join(owned, owned.c.face_id == table.c.old)
         rows = [dict(row) for row in connection.execute(moved).mappings()]
         connection.execute(sa.delete(owned).where(owned.c.face_id.in_(sa.select(table.c.old))))
-        for chunk in chunks([row["face_id"] for row in rows]):  # left from before the models were changed back
-            connection.execute(sa.delete(owned).where(owned.c.face_id.in_(chunk)))
         if rows:
+            left = [row["face_id"] for row in rows]  # from before the models were changed back
+            connection.execute(sa.delete(owned).where(among(owned.c.face_id, left)))
             connection.execute(sa.insert(owned), rows)
     connection.execute(sa.update(persons).values(cover=table.c.new).where(persons.c.cover == table.c.old))
     connection.execute(
@@ -397,6 +402,11 @@ def rename_faces(connection: sa.Connection, pairs: sa.Select[tuple[str, str]]) -
     names = ["old_face_id", "new_face_id", "since"]
     connection.execute(sa.insert(face_aliases).from_select(names, sa.select(table.c.old, table.c.new, last)))
     table.drop(connection)
+
+
+def _by_key(connection: sa.Connection, query: sa.Select[Any]) -> dict[str, str]:
+    """What a query of two columns finds: the second by the first."""
+    return {key: value for key, value in connection.execute(query)}  # noqa: C416 - a row is no pair to mypy
 
 
 def now() -> datetime:
@@ -431,8 +441,6 @@ def _covers(connection: sa.Connection, person_ids: Sequence[str]) -> dict[str, s
         .join(faces, faces.c.face_id == members.c.face_id)
         .join(persons, persons.c.person_id == members.c.person_id)
     )
-    found: dict[str, str] = {}
-    for chunk in chunks(person_ids):
-        inside = ranked.where(members.c.person_id.in_(chunk)).subquery()
-        found |= {row[0]: row[1] for row in connection.execute(sa.select(inside).where(inside.c.rank == 1))}
-    return found
+    inside = ranked.where(among(members.c.person_id, person_ids)).subquery()
+    best = sa.select(inside.c.person_id, inside.c.face_id).where(inside.c.rank == 1)
+    return _by_key(connection, best)

@@ -67,7 +67,7 @@ cluster_runs = sa.Table(
     sa.Column("seconds", sa.Double, nullable=False),
     sa.Column("created_at", sa.DateTime, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("labels", sa.LargeBinary, nullable=False),  # zlib of JSON: face id -> cluster
+    sa.Column("labels", sa.LargeBinary, nullable=False),  # zlib of JSON: face id -> cluster, face id -> person
 )
 
 journal = sa.Table(

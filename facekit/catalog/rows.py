@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from facekit.catalog.tables import meta
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from facekit.catalog.records import FaceRecord
 
-_CHUNK = 1000  # ids in one IN (...): far below any database's limit on parameters
+_CHUNK = 1000
 
 
 def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -23,15 +23,24 @@ def chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     return (ids[start : start + _CHUNK] for start in range(0, len(ids), _CHUNK))
 
 
+def among(column: sa.Column[Any], ids: Iterable[str]) -> sa.ColumnElement[bool]:
+    """Whether a column has one of some values, however many: they travel as one array.
+
+    An ``IN`` with a parameter a value takes DuckDB eight times as long.
+    """
+    wanted: sa.BindParameter[Any] = sa.bindparam(f"{column.name}s", list(ids), unique=True)
+    return column.in_(sa.select(sa.func.unnest(sa.cast(wanted, sa.ARRAY(sa.String)))))
+
+
 def column(connection: sa.Connection, query: sa.Select[Any], key: sa.Column[Any], ids: Sequence[str]) -> list[str]:
     """What a query of one column finds for some ids."""
-    return [value for chunk in chunks(ids) for value in connection.scalars(query.where(key.in_(chunk)))]
+    return list(connection.scalars(query.where(among(key, ids))))
 
 
 def delete(connection: sa.Connection, key: sa.Column[Any], ids: Sequence[str]) -> None:
     """Delete the rows with some ids."""
-    for chunk in chunks(ids):
-        connection.execute(sa.delete(key.table).where(key.in_(chunk)))
+    if ids:
+        connection.execute(sa.delete(key.table).where(among(key, ids)))
 
 
 def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:

@@ -56,25 +56,43 @@ class Standing:
     allowed_twice: Collection[str] = ()
 
 
-def plan(labels: Mapping[str, int], now: Standing) -> Plan:
-    """Make people of clusters, without taking anything from those whom the user touched.
-
-    A cluster with faces of one settled person gives that person its other faces. Any other cluster becomes the
-    unsettled person with whom it shares most faces, so that ids last, or somebody new. A cluster with faces of several
-    settled people says nothing: its other faces are nobody's.
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a run proposes.
 
     Parameters
     ----------
     labels : mapping of str to int
-        The run's clusters by face id, -1 for none. Faces that are not in the library any more are passed over.
+        Clusters by face id, -1 for none.
+    settled : mapping of str to str
+        Whose faces were when the run began, of people whom the user had touched.
+    """
+
+    labels: Mapping[str, int]
+    settled: Mapping[str, str]
+
+
+def plan(proposal: Proposal, now: Standing) -> Plan:
+    """Make people of clusters, without taking anything from those whom the user touched.
+
+    A cluster with faces of one settled person gives that person its other faces. Any other cluster becomes the
+    unsettled person with whom it shares most faces, so that ids last, or somebody new. A cluster with faces of several
+    settled people says nothing: its other faces are nobody's. A face that the user moved since the run began says
+    nothing about the others.
+
+    Parameters
+    ----------
+    proposal : Proposal
+        What the run proposes. Faces that are not in the library any more are passed over.
     now : Standing
         How things stand.
     """
+    labels = proposal.labels
     clusters: dict[int, list[str]] = {}
     for face in sorted(labels):
         if labels[face] >= 0 and face in now.photo:
             clusters.setdefault(labels[face], []).append(face)
-    targets, new = _targets(clusters, now)
+    targets, new = _targets(clusters, proposal.settled, now)
     taken = _photos({face: owner for face, owner in now.owners.items() if owner in now.settled}, now)
     after: dict[str, str | None] = {}
     for label, members in clusters.items():
@@ -119,16 +137,25 @@ def _fitting(faces: list[str], person: str, taken: set[str], now: Standing) -> l
     return chosen
 
 
-def _targets(clusters: Mapping[int, list[str]], now: Standing) -> tuple[dict[int, str], list[str]]:
+def _anchored(face: str, before: Mapping[str, str], now: Standing) -> bool:
+    """Whether a face was with the settled person that it is with when the run began, or with one merged into them."""
+    was, owner = before.get(face), now.owners.get(face)
+    return was is not None and owner in now.settled and (was == owner or was not in now.people)
+
+
+def _targets(
+    clusters: Mapping[int, list[str]], before: Mapping[str, str], now: Standing
+) -> tuple[dict[int, str], list[str]]:
     """Which person each cluster is, and which of them are new."""
     targets: dict[int, str] = {}
     shared: Counter[tuple[int, str]] = Counter()
     free = []
     for label, members in clusters.items():
-        here = Counter(now.owners[face] for face in members if face in now.owners)
-        anchors = [person for person in here if person in now.settled]
+        anchors = {now.owners[face] for face in members if _anchored(face, before, now)}
+        owners = [now.owners[face] for face in members if face in now.owners]
+        here = Counter(owner for owner in owners if owner not in now.settled)
         if len(anchors) == 1:
-            targets[label] = anchors[0]
+            targets[label] = anchors.pop()
         elif not anchors:
             free.append(label)
             shared.update({(label, person): number for person, number in here.items()})

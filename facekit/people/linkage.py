@@ -61,18 +61,16 @@ def link(
     sums = _sums(vectors, groups, count)
     sizes = np.bincount(groups, minlength=count).astype(np.float64)
     became = np.arange(count)
-    first, second = groups[pairs[0]], groups[pairs[1]]
-    similar = np.empty(len(first))
-    changed = np.ones(count, np.bool_)
+    fresh = groups[pairs[0]], groups[pairs[1]]
+    first, second, similar = fresh[0][:0], fresh[1][:0], np.empty(0)
     while True:
         stop_if(stop)
-        first, second, similar = _unlike(first, second, similar, count)
-        fresh = changed[first] | changed[second]
-        similar[fresh] = _averages(sums, sizes, first[fresh], second[fresh])
-        kept = similar >= 1 - cut
-        fresh &= kept
-        kept[fresh] = ~apart.forbids(first[fresh], second[fresh], count)
-        first, second, similar = first[kept], second[kept], similar[kept]
+        new_first, new_second = _unlike(*fresh, count)
+        new_similar = _averages(sums, sizes, new_first, new_second)
+        near = np.flatnonzero(new_similar >= 1 - cut)
+        near = near[~apart.forbids(new_first[near], new_second[near], count)]
+        first, second = np.concatenate([first, new_first[near]]), np.concatenate([second, new_second[near]])
+        similar = np.concatenate([similar, new_similar[near]])
         if not len(first):
             return became
         nearest = _nearest_to_each_other(first, second, similar, count)
@@ -82,9 +80,11 @@ def link(
         step = np.arange(count)
         step[gone] = into
         became, apart = step[became], apart.merged(step)
-        first, second = step[first], step[second]
-        changed[:] = False
-        changed[into] = True
+        changed = np.zeros(count, np.bool_)
+        changed[into] = changed[gone] = True
+        again = changed[first] | changed[second]
+        fresh = step[first[again]], step[second[again]]
+        first, second, similar = first[~again], second[~again], similar[~again]
 
 
 def _sums(vectors: FloatArray, groups: IntArray, count: int) -> npt.NDArray[np.float64]:
@@ -95,14 +95,10 @@ def _sums(vectors: FloatArray, groups: IntArray, count: int) -> npt.NDArray[np.f
     return sums
 
 
-def _unlike(
-    first: IntArray, second: IntArray, similar: npt.NDArray[np.float64], count: int
-) -> tuple[IntArray, IntArray, npt.NDArray[np.float64]]:
+def _unlike(first: IntArray, second: IntArray, count: int) -> tuple[IntArray, IntArray]:
     """Each pair of different groups once, the smaller number first."""
-    between = np.flatnonzero(first != second)
-    low, high = np.minimum(first, second)[between], np.maximum(first, second)[between]
-    kept = np.unique(low * count + high, return_index=True)[1]
-    return low[kept], high[kept], similar[between[kept]]
+    keys = np.unique((np.minimum(first, second) * count + np.maximum(first, second))[first != second])
+    return keys // count, keys % count
 
 
 def _averages(
@@ -117,14 +113,15 @@ def _averages(
     return result
 
 
-def _nearest_to_each_other(
-    first: IntArray, second: IntArray, similar: npt.NDArray[np.float64], count: int
-) -> npt.NDArray[np.bool_]:
-    """Pairs that are the best for both. Of equally similar ones the first is better, so that there is always one."""
-    rank = np.empty(len(first), np.int64)
-    rank[np.argsort(-similar, kind="stable")] = np.arange(len(first))
-    best = np.full(count, len(first))
-    np.minimum.at(best, first, rank)
-    np.minimum.at(best, second, rank)
-    mutual: npt.NDArray[np.bool_] = (best[first] == rank) & (best[second] == rank)
-    return mutual
+def _nearest_to_each_other(first: IntArray, second: IntArray, similar: npt.NDArray[np.float64], count: int) -> IntArray:
+    """Places of pairs that are the best for both. Of equally similar ones the first is, so that there always is one."""
+    best = np.full(count, -np.inf)
+    np.maximum.at(best, first, similar)
+    np.maximum.at(best, second, similar)
+    mutual = np.flatnonzero((similar == best[first]) & (similar == best[second]))
+    earliest = np.full(count, len(mutual))
+    rank = np.arange(len(mutual))
+    np.minimum.at(earliest, first[mutual], rank)
+    np.minimum.at(earliest, second[mutual], rank)
+    chosen: IntArray = mutual[(earliest[first[mutual]] == rank) & (earliest[second[mutual]] == rank)]
+    return chosen

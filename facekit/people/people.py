@@ -86,10 +86,10 @@ class People(ABC):
         """
 
     def __iter__(self) -> Iterator[Person]:
-        offset = 0
-        while found := self.page(offset=offset, limit=MAX_PAGE).people:
-            yield from found
-            offset += len(found)
+        found: list[Person] = []  # all before the first: whoever is renamed or hidden on the way would shift the pages
+        while page := self.page(offset=len(found), limit=MAX_PAGE).people:
+            found += page
+        return iter(found)
 
     def __len__(self) -> int:
         return self.page(limit=1).total
@@ -180,6 +180,8 @@ class People(ABC):
     @abstractmethod
     def undo(self, number: int | None = None) -> Entry:
         """Take back what was done: the last thing that was not taken back, or the one with a number.
+
+        Faces that facekit assigned by itself are taken back by the number only.
 
         Undoing an undo does it again. Returns the entry of the undo.
 

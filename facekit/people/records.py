@@ -154,6 +154,15 @@ class PersonQuality:
     outliers: tuple[Member, ...]
     duplicates: tuple[Duplicate, ...]
 
+    def __repr__(self) -> str:
+        person = self.person
+        lines = [f"{person.label}: {faces_in_words(person.faces)}, on average {self.spread:.2f} from the centre"]
+        lines += [f"  stands out: face {one.face.face_id} ({one.similarity or 0:.2f})" for one in self.outliers]
+        for pair in self.duplicates:
+            other = pair.second if pair.first.person_id == person.person_id else pair.first
+            lines.append(f"  perhaps the same: {other.label} ({pair.similarity:.2f})")
+        return "\n".join(lines)
+
 
 @dataclass(frozen=True, slots=True)
 class Conflict:

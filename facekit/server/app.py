@@ -14,8 +14,16 @@ from loguru import logger
 from starlette.exceptions import HTTPException
 
 from facekit import __version__
-from facekit.errors import FacekitError, LibraryBusyError, ModelMismatchError, NoFaceError, PhotoError, UnknownIdError
-from facekit.server import auth_routes, job_routes, photo_routes, search_routes, system_routes
+from facekit.errors import (
+    FacekitError,
+    LibraryBusyError,
+    ModelMismatchError,
+    NameTakenError,
+    NoFaceError,
+    PhotoError,
+    UnknownIdError,
+)
+from facekit.server import auth_routes, job_routes, people_routes, photo_routes, search_routes, system_routes
 from facekit.server.access import LocalOnly
 from facekit.server.limits import BodyLimit
 from facekit.server.refusal import REFUSALS, Refusal, ServiceRefusal
@@ -37,6 +45,11 @@ _PHOTO: dict[Status, str] = {
     Status.TOO_LARGE: "The picture is too large.",
     Status.IO_ERROR: "The file can't be read.",
     Status.MISSING: "The photo's file is gone, or was changed since it was ingested.",
+}
+_CONFLICTS: dict[str, type[FacekitError]] = {
+    "busy": LibraryBusyError,
+    "models": ModelMismatchError,
+    "name_taken": NameTakenError,
 }
 
 
@@ -61,7 +74,7 @@ def create_app(service: Service, access: Access) -> FastAPI:
     )
     app.state.service = service
     app.state.access = access
-    for routes in (auth_routes, search_routes, photo_routes, job_routes):
+    for routes in (auth_routes, search_routes, photo_routes, people_routes, job_routes):
         app.include_router(routes.router)
     app.include_router(system_routes.router)
     app.add_exception_handler(HTTPException, _refused)
@@ -154,8 +167,8 @@ async def _failed(request: Request, error: Exception) -> JSONResponse:
         metrics.observe_failure("no_face")
         return _answer(request, 422, {"message": error.message, "remedy": error.remedy, "kind": "no_face"})
     metrics.observe_failure("refused")
-    if isinstance(error, LibraryBusyError):
-        return _answer(request, 409, {"message": error.message, "remedy": error.remedy, "kind": "busy"})
-    if isinstance(error, ModelMismatchError):
-        return _answer(request, 409, {"message": error.message, "remedy": error.remedy, "kind": "models"})
+    for kind, conflict in _CONFLICTS.items():
+        if isinstance(error, conflict):
+            who = {"person_id": error.person_id} if isinstance(error, NameTakenError) else {}
+            return _answer(request, 409, {"message": error.message, "remedy": error.remedy, "kind": kind} | who)
     return _answer(request, 400, {"message": "facekit can't do this.", "remedy": "The log says more at the reference."})

@@ -66,7 +66,7 @@ class RefreshToken(BaseModel):
     refresh_token: str
 
 
-class Person(BaseModel):
+class SignedIn(BaseModel):
     """Who the service takes you for."""
 
     name: str
@@ -181,10 +181,10 @@ def sign_out(request: Request, me: Me) -> None:
 
 
 @router.get("/me")
-def who_am_i(request: Request, me: Me) -> Person:
+def who_am_i(request: Request, me: Me) -> SignedIn:
     """Say who you are, and what you may do."""
     accounts = access_of(request).has_accounts()
-    return Person(name=me.name, role=me.role, scopes=_in_order(me), kind=me.kind, accounts=accounts)
+    return SignedIn(name=me.name, role=me.role, scopes=_in_order(me), kind=me.kind, accounts=accounts)
 
 
 @router.post("/password", status_code=204, responses=_CONFLICT)

@@ -13,17 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from facekit.errors import (
-    FacekitError,
-    LibraryBusyError,
-    ModelMismatchError,
-    NoFaceError,
-    PhotoError,
-    ServiceError,
-    UnknownIdError,
-)
+from facekit.errors import FacekitError, NoFaceError, ServiceError, UnknownIdError
 from facekit.library import Library
-from facekit.server.wire import SearchDocument, ServiceInfo, hits_from, parse
+from facekit.people.records import Person
+from facekit.server.people_client import RemotePeople
+from facekit.server.wire import SearchDocument, ServiceInfo, error_of, hits_from, parse
 from facekit.settings import checked_similarity
 from facekit.types import FacePage, Folder, Photo, PhotoPage, ProbeFace, Status
 
@@ -37,6 +31,7 @@ if TYPE_CHECKING:
     from facekit.hits import Hits
     from facekit.images import Limits
     from facekit.ingest import IngestReport, Progress
+    from facekit.people.people import Who
     from facekit.reembed_report import ReembedReport
     from facekit.search import ImageSource
     from facekit.types import Detail, FloatArray, TableName
@@ -44,8 +39,6 @@ if TYPE_CHECKING:
 # A search may wait behind many others; connecting to a service of one's own takes no time.
 _TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
 _UNAUTHORISED = 401
-_NOT_FOUND = 404
-_ERRORS = {"no_face": NoFaceError, "busy": LibraryBusyError, "models": ModelMismatchError}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +130,7 @@ class RemoteLibrary(Library):
                     self.resume(self._refresh)
             response = self._once(method, path, self._token, options)
         if response.is_error:
-            raise _error(response)
+            raise error_of(response)
         return response
 
     def _once(self, method: str, path: str, token: str, options: dict[str, Any]) -> httpx2.Response:
@@ -274,6 +267,7 @@ class RemoteLibrary(Library):
         after: date | str | None = None,
         before: date | str | None = None,
         include_poor: bool = False,
+        person: Who | None = None,
     ) -> Hits:
         """See `Library.search`."""
         given: list[ImageSource] = list(probe) if isinstance(probe, list | tuple) else [probe]  # type: ignore[list-item]
@@ -290,34 +284,49 @@ class RemoteLibrary(Library):
             "after": None if after is None else str(after).replace(" ", "T"),
             "before": None if before is None else str(before).replace(" ", "T"),
             "include_poor": include_poor,
+            "person": _who(person),
         }
         data = {name: value for name, value in form.items() if value is not None}
         response = self._send("POST", "/api/v1/search/upload", data=data, files=_files(pictures))
         return hits_from(parse(SearchDocument, response.json()), pictures, self)
+
+    @property
+    def people(self) -> RemotePeople:
+        """See `Library.people`."""
+        return RemotePeople(self, self._send)
 
     def faces_in(self, picture: ImageSource) -> tuple[ProbeFace, ...]:
         """See `Library.faces_in`."""
         response = self._send("POST", "/api/v1/search/faces", files=_files([_picture(picture, "the picture")]))
         return parse(tuple[ProbeFace, ...], response.json())
 
-    def photos(self, status: Status | str | None = None) -> pd.DataFrame:
+    def photos(
+        self,
+        status: Status | str | None = None,
+        *,
+        person: Who | None = None,
+        together_with: Who | Sequence[Who] | None = None,
+        year: int | None = None,
+        source: str | None = None,
+    ) -> pd.DataFrame:
         """See `Library.photos`."""
-        frame = self._table("photos")
-        if status is not None:
-            if status not in set(Status):
-                message = f"There is no status {str(status)!r}."
-                raise FacekitError(message, f"Take one of {', '.join(Status)}.")
-            frame = frame[frame["status"] == str(status)].reset_index(drop=True)
-        return frame
+        if status is not None and status not in set(Status):
+            message = f"There is no status {str(status)!r}."
+            raise FacekitError(message, f"Take one of {', '.join(Status)}.")
+        others: list[Who | None] = list(together_with) if isinstance(together_with, list | tuple) else [together_with]  # type: ignore[list-item]
+        chosen = {"person": _who(person), "together_with": [_who(other) for other in others if other is not None]}
+        return self.table("photos", **chosen, status=status, year=year, source=source)
 
     def faces(self) -> pd.DataFrame:
         """See `Library.faces`."""
-        return self._table("faces")
+        return self.table("faces")
 
-    def _table(self, table: TableName) -> pd.DataFrame:
+    def table(self, table: TableName, **chosen: Any) -> pd.DataFrame:  # noqa: ANN401 - what the service can choose by
+        """A table of the service with all its columns."""
         import pandas as pd
 
-        options = {"format": "parquet", "all_columns": True}
+        options = {name: value for name, value in chosen.items() if value is not None}
+        options |= {"format": "parquet", "all_columns": True}
         content = self._send("GET", f"/api/v1/export/{table}", params=options).content
         frame = pd.read_parquet(BytesIO(content))
         if "paths" in frame:
@@ -358,12 +367,13 @@ class RemoteLibrary(Library):
         status: Status | str | None = None,
         *,
         folder: str | os.PathLike[str] | None = None,
+        person: Who | None = None,
         offset: int = 0,
         limit: int = 60,
     ) -> PhotoPage:
         """See `Library.photo_page`."""
         where = None if folder is None else os.fspath(folder)
-        asked = {"status": status, "folder": where, "offset": offset, "limit": limit}
+        asked = {"status": status, "folder": where, "person": _who(person), "offset": offset, "limit": limit}
         params = {name: str(value) for name, value in asked.items() if value is not None}
         return parse(PhotoPage, self._get("/api/v1/photos", params=params))
 
@@ -393,6 +403,10 @@ class RemoteLibrary(Library):
         return self._send("GET", f"/api/v1/photos/{photo_id}/picture").content
 
 
+def _who(who: Who | None) -> str | None:
+    return who.person_id if isinstance(who, Person) else who
+
+
 def _picture(source: ImageSource, name: str) -> tuple[str, bytes]:
     """A picture's name and the content of an image file of it."""
     if isinstance(source, bytes):
@@ -407,21 +421,3 @@ def _picture(source: ImageSource, name: str) -> tuple[str, bytes]:
 
 def _files(pictures: Sequence[tuple[str, bytes]]) -> list[tuple[str, tuple[str, bytes, str]]]:
     return [("file", ("probe", content, "application/octet-stream")) for _, content in pictures]
-
-
-def _error(response: httpx2.Response) -> FacekitError:
-    """The error that the service's refusal stands for."""
-    try:
-        detail = response.json()["detail"]
-        message, remedy = str(detail["message"]), str(detail["remedy"])
-        kind, reference = str(detail.get("kind", "")), str(detail.get("reference", ""))
-    except (ValueError, KeyError, TypeError):
-        return ServiceError(f"The service answered {response.status_code}.", "Its log says more.", response.status_code)
-    if kind in _ERRORS:
-        return _ERRORS[kind](message, remedy)
-    if kind.startswith("photo."):
-        return PhotoError(Status(kind.removeprefix("photo.")), message)
-    if response.status_code == _NOT_FOUND and not kind:
-        return UnknownIdError(message, remedy)
-    reference = f" (reference {reference})" if reference else ""
-    return ServiceError(message, f"{remedy}{reference}".strip(), response.status_code, kind)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from facekit.errors import ServiceError
+from facekit.errors import FacekitError, ServiceError
 from facekit.ingest import Failure, IngestReport, show_progress
 from facekit.reembed_report import ReembedReport
 from facekit.types import Status
@@ -46,6 +46,15 @@ def follow_reembed(library: RemoteLibrary, job_id: str, progress: Progress, stop
     return ReembedReport.from_dict(job["report"])
 
 
+def follow_clustering(library: RemoteLibrary, job_id: str, stop: Event) -> str:
+    """Wait for a clustering, and return its run's id. Ctrl-C, and ``stop``, cancel it: nothing is changed then."""
+    job = _until_ended(library, job_id, False, stop, "cluster")  # noqa: FBT003 - a job of one step
+    if job["state"] == "cancelled":
+        message = "The clustering was stopped."
+        raise FacekitError(message, "Nothing was changed; start it again when you like.")
+    return str(job["report"]["run"])
+
+
 def _until_ended(library: RemoteLibrary, job_id: str, progress: Progress, stop: Event, what: str) -> dict[str, Any]:
     try:
         return _follow(library, job_id, progress, stop, what)
@@ -74,7 +83,8 @@ def _follow(library: RemoteLibrary, job_id: str, progress: Progress, stop: Event
             time.sleep(_SECONDS)
             job = _look(library, job_id)
     if job["state"] == "failed":
-        raise ServiceError(job["problem"] or f"The {what} failed.", "What is done is kept: run it again to go on.")
+        remedy = "" if what == "cluster" else "What is done is kept: run it again to go on."
+        raise ServiceError(job["problem"] or f"The {what} failed.", remedy)
     return job
 
 
@@ -92,10 +102,10 @@ def _look(library: RemoteLibrary, job_id: str) -> dict[str, Any]:
 
 def _report(job: dict[str, Any]) -> IngestReport:
     said = job["report"] or {}
-    names = ("found", "ingested", "unchanged", "duplicates", "missing", "faces", "no_face", "seconds", "warnings")
+    names = ("found", "ingested", "unchanged", "duplicates", "missing", "faces", "no_face", "assigned", "seconds")
     failed = [Failure(one["path"], Status(one["status"]), one["reason"]) for one in said.get("failed", ())]
     report = IngestReport(failed=failed, stopped=job["state"] == "cancelled", models=said.get("models", ""))
-    for name in names:
+    for name in (*names, "warnings"):
         if name in said:
             setattr(report, name, said[name])
     report.stages |= said.get("stages", {})

@@ -17,6 +17,8 @@ from pydantic import Field
 
 from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
 from facekit.ingest import IngestReport
+from facekit.people.clustering import Method  # noqa: TC001 - pydantic reads the annotation
+from facekit.people.records import ClusterRun
 from facekit.reembed_report import ReembedReport
 from facekit.server.store import metadata
 from facekit.types import SMALLEST_LOOK, Detail
@@ -49,11 +51,13 @@ _jobs = sa.Table(
     sa.Column("finished_at", sa.DateTime),
     sa.Column("kind", sa.String(16), nullable=False, server_default="ingest"),
     sa.Column("models", sa.JSON),
+    sa.Column("clustering", sa.JSON),
 )
-_ADDED = ("kind", "models")  # columns that the database of an older service does not have
+_ADDED = ("kind", "models", "clustering")  # columns that the database of an older service does not have
 
 
-JobKind: TypeAlias = Literal["ingest", "reembed"]
+JobKind: TypeAlias = Literal["ingest", "reembed", "cluster"]
+Report: TypeAlias = IngestReport | ReembedReport | ClusterRun
 Look: TypeAlias = Literal["normal", "fine"] | Annotated[int, Field(ge=SMALLEST_LOOK, le=2**15)]
 """A `facekit.types.Detail` that somebody asks for."""
 
@@ -82,12 +86,23 @@ class ModelChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """An ingest of one folder, or a change of models.
+class Clustering:
+    """How the faces are to be grouped; see `facekit.people.people.People.cluster`."""
 
-    ``path`` and ``detail`` are an ingest's, ``models`` is a change's; ``anywhere`` says that the service's own user
-    asked for it, who is not bound to the roots; ``cancelled`` that it is to stop. ``total`` is None until the files are
-    listed; times are UTC.
+    method: Method | None = None
+    eps: Annotated[float, Field(ge=0, le=2)] | None = None
+    min_faces: Annotated[int, Field(ge=1, le=2**31)] = 2
+    people: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    accept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An ingest of one folder, a change of models, or a clustering.
+
+    ``path`` and ``detail`` are an ingest's, ``models`` is a change's, ``clustering`` a clustering's; ``anywhere`` says
+    that the service's own user asked for it, who is not bound to the roots; ``cancelled`` that it is to stop. ``total``
+    is None until the files are listed, and for a clustering; times are UTC.
     """
 
     job_id: str
@@ -106,6 +121,7 @@ class Job:
     finished_at: datetime | None
     kind: JobKind = "ingest"
     models: ModelChange | None = None
+    clustering: Clustering | None = None
 
     @property
     def ended(self) -> bool:
@@ -185,6 +201,10 @@ class Jobs:
         """Queue a change of models."""
         return self._add(user, path="", detail="normal", anywhere=False, kind="reembed", models=models)
 
+    def add_clustering(self, clustering: Clustering, user: str) -> Job:
+        """Queue a clustering."""
+        return self._add(user, path="", detail="normal", anywhere=False, kind="cluster", clustering=clustering)
+
     def _add(self, user: str, **of_its_kind: Any) -> Job:  # noqa: ANN401 - the fields of a job
         job = Job(
             job_id=uuid4().hex,
@@ -255,7 +275,7 @@ class Jobs:
     def waiting(self) -> int:
         """How many jobs wait or run."""
         with self._lock:
-            return len(self._live)
+            return len(self._stops)
 
     # -- the thread ----------------------------------------------------------------------------------------------
 
@@ -263,8 +283,16 @@ class Jobs:
         while (job_id := self._queue.get()) is not None and not self._closing.is_set():
             with self._lock:
                 job = self._live.get(job_id)
-            if job is not None:
+            if job is None:
+                continue
+            try:
                 self._run(job)
+            except Exception:  # noqa: BLE001 - the disk is full or too slow, and the next job must run all the same
+                logger.exception("Job {} can't be written down", job_id)
+                problem = f"It could not be written down; the log says more at job {job_id}."
+                with self._lock:
+                    self._stops.pop(job_id, None)
+                    self._live[job_id] = replace(job, state=JobState.FAILED, problem=problem, finished_at=_now())
 
     def _run(self, job: Job) -> None:
         with self._lock:
@@ -284,40 +312,51 @@ class Jobs:
         try:
             report = self._do(job, progress, stop)
         except FacekitError as error:
-            logger.error("Job {} failed: {}", job.job_id, error)
-            self._end(replace(job, problem=str(error)), JobState.FAILED)
+            if job.clustering is not None and stop.is_set():  # it has nothing to report
+                self._stopped(job)
+            else:
+                logger.error("Job {} failed: {}", job.job_id, error)
+                self._end(replace(job, problem=str(error)), JobState.FAILED)
         except Exception:  # noqa: BLE001 - the next job must run all the same
             logger.exception("Job {} failed", job.job_id)
             self._end(replace(job, problem=f"Internal error; the log says more at job {job.job_id}."), JobState.FAILED)
         else:
             job = replace(job, report=self._document(report))
-            if not report.stopped:
+            if isinstance(report, ClusterRun) or not report.stopped:
                 self._end(job, JobState.DONE)
-            elif self.get(job.job_id).cancelled:
-                self._end(job, JobState.CANCELLED)
-            else:  # the service stops: it goes on at the next start
-                self._change(replace(job, state=JobState.QUEUED))
+            else:
+                self._stopped(job)
 
-    def _do(self, job: Job, progress: Callable[[int, int], None], stop: Event) -> IngestReport | ReembedReport:
+    def _stopped(self, job: Job) -> None:
+        if self.get(job.job_id).cancelled:
+            self._end(job, JobState.CANCELLED)
+        else:  # the service stops: it goes on at the next start
+            self._change(replace(job, state=JobState.QUEUED))
+
+    def _do(self, job: Job, progress: Callable[[int, int], None], stop: Event) -> Report:
         if job.kind == "ingest" and not (job.anywhere or self._allows(job.path)):
             message = "Photos may not come from this folder any more."
             raise FacekitError(message, "Whoever runs the service allows folders.")
         while True:
             try:
+                if job.clustering is not None:
+                    return self._library.people_as(job.user).cluster(**asdict(job.clustering), stop=stop)
                 if job.models is not None:
                     return self._library.reembed(**asdict(job.models), progress=progress, stop=stop)
                 return self._library.ingest(job.path, progress=progress, detail=job.detail, stop=stop)
             except LibraryBusyError:  # photos are being removed, which takes seconds
                 if stop.wait(_WRITE_SECONDS):
+                    if job.clustering is not None:
+                        raise
                     now = self._library.settings.words
                     return IngestReport(stopped=True) if job.models is None else ReembedReport(now, now, stopped=True)
 
-    def _document(self, report: IngestReport | ReembedReport) -> dict[str, Any]:
+    def _document(self, report: Report) -> dict[str, Any]:
         if not isinstance(report, IngestReport):
             return report.to_dict()
         self._observe(report)
         document = report.to_dict() | {"stopped": report.stopped, "warnings": report.warnings}
-        return document | {"models": report.models, "stages": report.stages}
+        return document | {"models": report.models, "stages": report.stages, "assigned": report.assigned}
 
     def _change(self, job: Job, *, write: bool = True) -> Job:
         with self._lock:
@@ -339,6 +378,7 @@ class Jobs:
     def _write(self, job: Job) -> None:
         row = {name: getattr(job, name) for name in _jobs.c.keys()}  # noqa: SIM118 - a collection of columns
         row["models"] = None if job.models is None else asdict(job.models)
+        row["clustering"] = None if job.clustering is None else asdict(job.clustering)
         row["detail"] = str(job.detail)
         with self._store.write() as connection:
             connection.execute(sa.delete(_jobs).where(_jobs.c.job_id == job.job_id))
@@ -349,8 +389,11 @@ class Jobs:
 
 def _job(row: dict[str, Any]) -> Job:
     models = None if row["models"] is None else ModelChange(**row["models"])
+    clustering = None if row["clustering"] is None else Clustering(**row["clustering"])
     detail = int(row["detail"]) if row["detail"].isdecimal() else row["detail"]
-    return Job(**row | {"state": JobState(row["state"]), "models": models, "detail": detail})
+    of_its_kind = {"models": models, "clustering": clustering, "detail": detail}
+    times = {name: row[name] and row[name].replace(tzinfo=UTC) for name in ("created_at", "started_at", "finished_at")}
+    return Job(**row | {"state": JobState(row["state"])} | of_its_kind | times)
 
 
 def _add_columns(store: ServiceStore) -> None:
@@ -363,4 +406,4 @@ def _add_columns(store: ServiceStore) -> None:
 
 
 def _now() -> datetime:
-    return datetime.now(UTC).replace(tzinfo=None)
+    return datetime.now(UTC)  # the database keeps it without the zone

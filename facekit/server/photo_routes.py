@@ -23,7 +23,8 @@ from facekit.server.limits import StrictRoute
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import Service, ServiceOf
 from facekit.server.wire import photo_for
-from facekit.types import FacePage, Folder, Photo, PhotoPage, Status
+from facekit.tables import write_frame
+from facekit.types import FacePage, Folder, Photo, PhotoPage, Status, TableName
 
 router = APIRouter(prefix="/api/v1", tags=["photos"], route_class=StrictRoute)
 Reader = Annotated[Identity, Depends(needs("read"))]
@@ -32,6 +33,9 @@ Editor = Annotated[Identity, Depends(needs("ingest"))]
 Id = Annotated[str, InPath(pattern="^[0-9a-f]{32}$", description="32 hexadecimal digits.")]
 Offset = Annotated[int, Query(ge=0, le=2**31, description="Position of the first one.")]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many.")]
+PersonOf = Annotated[
+    str | None, Query(max_length=256, description="Only photos that show this person: a name, or an id.")
+]
 
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {"model": Refusal, "description": "The library has nothing with this id, or its file is gone."}
@@ -51,17 +55,19 @@ _EXPORTS = {
 }
 
 
-@router.get("/photos")
+@router.get("/photos", responses=_NOT_FOUND)
 def list_photos(
     service: ServiceOf,
     me: Reader,
     status: Annotated[Status | None, Query(description="Only photos with this status.")] = None,
     folder: Annotated[str | None, Query(max_length=4096, description="Only photos in it or below.")] = None,
+    person: PersonOf = None,
     offset: Offset = 0,
     limit: Limit = 60,
 ) -> PhotoPage:
     """Some of the photos, ordered by path."""
-    page = service.library.photo_page(status, folder=service.folder(folder, me), offset=offset, limit=limit)
+    where = service.folder(folder, me)
+    page = service.library.photo_page(status, folder=where, person=person, offset=offset, limit=limit)
     shown = service.shown(me)
     return PhotoPage(page.total, page.offset, tuple(photo_for(photo, shown) for photo in page.photos))
 
@@ -141,21 +147,34 @@ async def get_face_thumbnail(service: ServiceOf, me: Reader, request: Request, f
     return await _picture(service, request, f"f-{face_id}", lambda: service.library.face_thumbnail(face_id))
 
 
-@router.get("/export/{table}", tags=["export"], response_class=FileResponse)
+@router.get("/export/{table}", tags=["export"], responses=_NOT_FOUND, response_class=FileResponse)
 def export(
     service: ServiceOf,
     me: Exporter,
-    table: Literal["faces", "photos", "embeddings"],
+    table: TableName,
     format: Annotated[Literal["csv", "json", "parquet", "npz"], Query(description="npz for embeddings.")] = "csv",  # noqa: A002
     include_poor: Annotated[bool, Query(description="Embeddings of poor faces too.")] = False,
     all_columns: Annotated[bool, Query(description="Faces with landmarks and all facts of their quality.")] = False,
+    status: Annotated[Status | None, Query(description="Photos: only those with this status.")] = None,
+    person: PersonOf = None,
+    together_with: Annotated[
+        list[str] | None, Query(max_length=100, description="And with all of these people.")
+    ] = None,
+    year: Annotated[int | None, Query(ge=1, le=9999, description="Photos: only those taken in this year.")] = None,
+    source: Annotated[str | None, Query(max_length=256, description="Photos: only those from this source.")] = None,
 ) -> FileResponse:
-    """All faces or photos as a table, or the embeddings (face_id, embedding)."""
+    """All faces, photos or people's faces as a table, or the embeddings (face_id, embedding); photos may be chosen."""
     if (table == "embeddings") != (format == "npz"):
         raise ServiceRefusal(422, f"{table} can't be written as {format}.", "npz is for embeddings, and they for it.")
+    chosen: dict[str, Any] = {"person": person, "together_with": together_with, "year": year, "source": source}
+    if table != "photos" and (status or any(value is not None for value in chosen.values())):
+        raise ServiceRefusal(422, "Only photos can be chosen by status, person, year or source.", "Leave it out.")
+    photos = service.library.photos(status, **chosen) if table == "photos" else None
     with tempfile.NamedTemporaryFile(suffix=f".{format}", delete=False) as file:
         path = Path(file.name)
-    if all_columns:
+    if photos is not None:
+        write_frame(photos, path)
+    elif all_columns:
         service.library.export_all(table, path)
     else:
         service.library.export(table, path, include_poor=include_poor)

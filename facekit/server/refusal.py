@@ -55,8 +55,11 @@ class RefusalDetail(BaseModel):
     message: str = Field(description="What happened, in one sentence.")
     remedy: str = Field("", description="What to do next.")
     kind: str = Field(
-        "", description="What a program can tell by: no_face, busy, models, no_model, folder, no_folder, photo.STATUS."
+        "",
+        description="What a program can tell by: no_face, busy, models, no_model, folder, no_folder, name_taken, "
+        "refused, photo.STATUS.",
     )
+    person_id: str = Field("", description="Who has the name, where it is taken.")
     reference: str = Field("", description="The request's id, under which the service's log has more.")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, UploadFile
 from loguru import logger
@@ -21,10 +21,11 @@ MAX_PROBES = 8
 _IMAGES = ("image/", "application/octet-stream")
 
 router = APIRouter(prefix="/api/v1/search", tags=["search"], route_class=StrictRoute)
+_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "description": "There is no such person."}}
 Searcher = Annotated[Identity, Depends(needs("search"))]
 
 
-@router.post("/upload")
+@router.post("/upload", responses=_NOT_FOUND)
 async def search(
     service: ServiceOf,
     me: Searcher,
@@ -43,6 +44,9 @@ async def search(
     after: Annotated[date | datetime | None, Form(description="Only photos taken on this date or later.")] = None,
     before: Annotated[date | datetime | None, Form(description="Only photos taken before this date.")] = None,
     include_poor: Annotated[bool, Form(description="Also faces too small, blurred or turned away.")] = False,
+    person: Annotated[
+        str | None, Form(max_length=256, description="Only photos that show this person: a name, or an id.")
+    ] = None,
 ) -> SearchDocument:
     """Find the photos of a person. Several pictures are averaged."""
     _check(file)
@@ -59,6 +63,7 @@ async def search(
             after=after,
             before=before,
             include_poor=include_poor,
+            person=person,
         )
         return search_document(hits, service.shown(me))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_BUSY_MS = 5000  # how long one process waits while another writes; a write takes milliseconds
+_BUSY_MS = 30_000  # how long one process waits while another writes: milliseconds, but seconds on a busy disk
 _SECRET_BYTES = 32  # RFC 7518 section 3.2: a key for HS256 has at least as many bits as its hash
 
 metadata = sa.MetaData()

@@ -6,13 +6,34 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime  # noqa: TC003 - the shapes are read at run time
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from facekit.errors import (
+    FacekitError,
+    LibraryBusyError,
+    ModelMismatchError,
+    NameTakenError,
+    NoFaceError,
+    PhotoError,
+    ServiceError,
+    UnknownIdError,
+)
 from facekit.hits import Hits
-from facekit.types import Hit, Photo, Probe, Quality
+from facekit.people.records import XmpReport
+from facekit.types import Hit, Photo, Probe, Quality, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import httpx2
+
     from facekit.library import Library
+
+_NOT_FOUND = 404
+_ERRORS = {
+    "no_face": NoFaceError,
+    "busy": LibraryBusyError,
+    "models": ModelMismatchError,
+    "refused": FacekitError,
+}
 
 T = TypeVar("T")
 
@@ -58,6 +79,17 @@ class HitDocument:
     taken_at: datetime | None = None
     person: str | None = None
     person_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """Something that was said of people, see `facekit.people.people.People.constraints`."""
+
+    kind: str
+    face_id: str | None
+    person_id: str | None
+    other_person_id: str | None
+    photo_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +143,69 @@ def photo_for(photo: Photo, shown: Callable[[str], str]) -> Photo:
     return replace(photo, path=shown(photo.path), paths=tuple(shown(path) for path in photo.paths), reason=reason)
 
 
+@dataclass(frozen=True, slots=True)
+class About:
+    """Something to know about a photo."""
+
+    path: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class XmpDocument:
+    """What was written to sidecar files, or read from them; see `facekit.people.records.XmpReport`."""
+
+    photos: int
+    faces: int
+    people: int
+    unmatched: list[About]
+    failed: list[About]
+
+
+def xmp_document(report: XmpReport) -> XmpDocument:
+    """The document of a report."""
+    unmatched, failed = ([About(*one) for one in pairs] for pairs in (report.unmatched, report.failed))
+    return XmpDocument(report.photos, report.faces, report.people, unmatched, failed)
+
+
+def xmp_report(document: XmpDocument) -> XmpReport:
+    """The report again."""
+    unmatched, failed = (tuple((one.path, one.words) for one in some) for some in (document.unmatched, document.failed))
+    return XmpReport(document.photos, document.faces, document.people, unmatched, failed)
+
+
+def sent_time(moment: datetime) -> datetime:
+    """A local time as it travels: with its distance from UTC."""
+    return moment.astimezone()
+
+
+def local_time(moment: datetime) -> datetime:
+    """A time that has travelled, on the clock of this machine."""
+    return moment.astimezone().replace(tzinfo=None)
+
+
 def parse(shape: type[T], document: Any) -> T:  # noqa: ANN401 - what JSON gave
     """Read one of the shapes from JSON."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(shape).validate_python(document)
+
+
+def error_of(response: httpx2.Response) -> FacekitError:
+    """The error that the service's refusal stands for."""
+    try:
+        detail = response.json()["detail"]
+        message, remedy = str(detail["message"]), str(detail["remedy"])
+        kind, reference = str(detail.get("kind", "")), str(detail.get("reference", ""))
+    except (ValueError, KeyError, TypeError):
+        return ServiceError(f"The service answered {response.status_code}.", "Its log says more.", response.status_code)
+    if kind == "name_taken":
+        return NameTakenError(message, remedy, str(detail.get("person_id", "")))
+    if kind in _ERRORS:
+        return _ERRORS[kind](message, remedy)
+    if kind.startswith("photo."):
+        return PhotoError(Status(kind.removeprefix("photo.")), message)
+    if response.status_code == _NOT_FOUND and not kind:
+        return UnknownIdError(message, remedy)
+    reference = f" (reference {reference})" if reference else ""
+    return ServiceError(message, f"{remedy}{reference}".strip(), response.status_code, kind)

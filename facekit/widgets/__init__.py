@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from facekit.widgets.app import SearchApp
     from facekit.widgets.gallery import Gallery
     from facekit.widgets.panels import IngestPanel, LibraryPanel, SearchPanel
+    from facekit.widgets.people import PeoplePanel
     from facekit.widgets.uploader import Uploader
 
 # Where each public name lives. They are imported at first use, as the names of facekit are.
@@ -16,12 +17,13 @@ _HOMES = {
     "Gallery": "gallery",
     "IngestPanel": "panels",
     "LibraryPanel": "panels",
+    "PeoplePanel": "people",
     "SearchApp": "app",
     "SearchPanel": "panels",
     "Uploader": "uploader",
 }
 
-__all__ = ["Gallery", "IngestPanel", "LibraryPanel", "SearchApp", "SearchPanel", "Uploader"]
+__all__ = ["Gallery", "IngestPanel", "LibraryPanel", "PeoplePanel", "SearchApp", "SearchPanel", "Uploader"]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

@@ -27,13 +27,13 @@ ADDRESS = "FACEKIT_SERVICE"
 LOG = "FACEKIT_APP_LOG"
 """The environment variable that says where an app's kernel logs."""
 
-_READERS = ("search", "gallery")
+_READERS = ("search", "gallery", "people")
 _WRITERS = (*_READERS, "ingest")
 _PAGES = {"viewer": _READERS, "editor": _WRITERS, "admin": _WRITERS}
 
 
 class SearchApp(VBox):  # type: ignore[misc]  # ipywidgets has no types
-    """Search, gallery and ingest as one page; signs people in where the service has accounts.
+    """Search, gallery, people and ingest as one page; signs people in where the service has accounts.
 
     Parameters
     ----------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from functools import cache, wraps
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
@@ -118,3 +120,25 @@ def handler(method: Callable[Concatenate[W, P], None]) -> Callable[Concatenate[W
             self.problem = problem_of(error, reference)
 
     return run
+
+
+def in_background(work: Callable[[], None], tell: Callable[[], None], name: str) -> Thread:
+    """Start ``work`` in a thread, and ``tell`` of its end: in the kernel's own loop where there is one.
+
+    Both are to catch what goes wrong in them: nobody is there to be told.
+    """
+    try:
+        loop = asyncio.get_running_loop()  # a kernel has one; a script has none
+    except RuntimeError:
+        loop = None
+
+    def run() -> None:
+        work()
+        if loop is not None and loop.is_running():
+            loop.call_soon_threadsafe(tell)
+        else:
+            tell()
+
+    thread = Thread(target=run, name=name, daemon=True)
+    thread.start()
+    return thread

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import traitlets
-from loguru import logger
 
-from facekit.errors import FacekitError, ServiceError
 from facekit.widgets.base import Widget, handler, script, style
 from facekit.widgets.still import still_gallery
+from facekit.widgets.thumbs import read_thumbnails
 from facekit.widgets.tiles import Tile, Tiles, tiles_of
 
 if TYPE_CHECKING:
     from facekit.hits import Hits
     from facekit.library import Library
     from facekit.types import Photo
-
-_READERS = 8  # threads that fetch the thumbnails of a page: from a service, each of them takes a request
-_NOT_ABOUT_ONE = {0, 401, 429}  # no answer, not signed in any more, too often: the next one would fare no better
-_READING_FAILED = (FacekitError, OSError)  # a thumbnail that can't be had leaves its place empty
 
 
 class Gallery(Widget):
@@ -90,8 +85,7 @@ class Gallery(Widget):
         total = self._tiles.total()
         page = max(0, min(self.page, (total - 1) // self.page_size))
         shown = self._tiles.page(page * self.page_size, self.page_size)
-        with ThreadPoolExecutor(_READERS) as readers:
-            thumbs = list(readers.map(self._thumbnail, shown))
+        thumbs = read_thumbnails([(tile.title, partial(self._tiles.thumbnail, tile)) for tile in shown])
         self._shown = {tile.key: tile for tile in shown}
         self._read_page = page
         with self.hold_sync():
@@ -148,15 +142,6 @@ class Gallery(Widget):
     def _told(self, _widget: object, content: dict[str, Any], _buffers: list[memoryview]) -> None:
         if content.get("kind") == "step":
             self.step(1 if content.get("by") == 1 else -1)
-
-    def _thumbnail(self, tile: Tile) -> bytes:
-        try:
-            return self._tiles.thumbnail(tile) or b""
-        except _READING_FAILED as error:
-            if isinstance(error, ServiceError) and error.status in _NOT_ABOUT_ONE:
-                raise
-            logger.warning("No thumbnail of {}: {}", tile.title, error)
-            return b""
 
     def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:  # noqa: ANN401 - Jupyter's own
         bundle: tuple[dict[str, Any], dict[str, Any]] | None = super()._repr_mimebundle_(**options)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from threading import Event, Thread
+from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +10,11 @@ import traitlets
 from loguru import logger
 
 from facekit.errors import FacekitError, LibraryBusyError
-from facekit.widgets.base import Widget, handler, script, style
+from facekit.widgets.base import Widget, handler, in_background, script, style
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import Thread
 
     from facekit.ingest import IngestReport
     from facekit.library import Library
@@ -117,20 +117,7 @@ class IngestForm(Widget):
         self._told = 0.0
         with self.hold_sync():
             self.running, self.stopping, self.progress, self.report = True, False, {}, {}
-        try:
-            loop = asyncio.get_running_loop()  # a kernel has one, and the end is told there; a script has none
-        except RuntimeError:
-            loop = None
-
-        def run() -> None:
-            self._work(work)
-            if loop is not None and loop.is_running():
-                loop.call_soon_threadsafe(self._tell)
-            else:
-                self._tell()
-
-        self._thread = Thread(target=run, name="ingest", daemon=True)
-        self._thread.start()
+        self._thread = in_background(lambda: self._work(work), self._tell, "ingest")
 
     @handler
     def _work(self, work: Callable[[Callable[[int, int], None], Event], IngestReport]) -> None:

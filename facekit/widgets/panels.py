@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import traitlets
 from ipywidgets import Layout, VBox
@@ -13,7 +13,7 @@ from facekit.widgets.base import Widget, handler
 from facekit.widgets.gallery import Gallery
 from facekit.widgets.ingestform import IngestForm
 from facekit.widgets.searchform import SearchForm
-from facekit.widgets.tiles import FaceTiles, PhotoTiles, Tile, Tiles
+from facekit.widgets.tiles import ChainedTiles, FaceTiles, PhotoTiles
 from facekit.widgets.uploader import Uploader
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from facekit.hits import Hits
     from facekit.library import Library
+    from facekit.widgets.people import PeoplePanel
+    from facekit.widgets.tiles import Tiles
 
 _FAILED = (Status.CORRUPT, Status.UNSUPPORTED, Status.TOO_LARGE, Status.IO_ERROR)
 _GAP = "8px"
@@ -69,7 +71,7 @@ class SearchPanel(Panel):
     def __init__(self, library: Library) -> None:
         self.uploader = Uploader(library)
         self.form = SearchForm(library)
-        self.gallery = Gallery(_Chained(library, ()))
+        self.gallery = Gallery(ChainedTiles(library, ()))
         self.gallery.layout.display = "none"
         # Beside each other where there is room, so that the hits are on the first screen.
         self.uploader.layout = Layout(flex="1 1 320px", min_width="0")
@@ -95,7 +97,7 @@ class SearchPanel(Panel):
     def _show(self, hits: Hits | None) -> None:
         self.hits = hits
         self.form.show(hits)
-        self.gallery.show(hits or _Chained(self.library, ()))
+        self.gallery.show(hits or ChainedTiles(self.library, ()))
         self.gallery.layout.display = None if hits else "none"
 
     def _pictures_changed(self, _change: traitlets.Bunch) -> None:
@@ -140,7 +142,7 @@ class BrowsePanel(Panel):
         self._tiles: dict[str, Tiles] = {
             "all": PhotoTiles(library),
             "no_face": PhotoTiles(library, Status.NO_FACE),
-            "failed": _Chained(library, failed),
+            "failed": ChainedTiles(library, failed),
             "missing": PhotoTiles(library, Status.MISSING),
             "faces": FaceTiles(library),
         }
@@ -178,20 +180,20 @@ def _show_tiles(_gallery: Gallery, panel: BrowsePanel, name: str) -> None:
 
 
 class LibraryPanel(Panel):
-    """All of a library: its photos, search and ingest, one at a time.
+    """All of a library: its photos, search, people and ingest, one at a time.
 
     Parameters
     ----------
     library : Library
         What to show.
     names : sequence of str
-        The pages, of "gallery", "search" and "ingest". Each is made when it is first shown.
+        The pages, of "gallery", "search", "people" and "ingest". Each is made when it is first shown.
     bar : Choice, optional
         Where the page is chosen; by default a row of buttons above the page.
 
     Attributes
     ----------
-    gallery, search, ingest : BrowsePanel, SearchPanel, IngestPanel
+    gallery, search, people, ingest : BrowsePanel, SearchPanel, PeoplePanel, IngestPanel
         The pages.
     turned_to : str
         The name of the page that is shown.
@@ -200,7 +202,7 @@ class LibraryPanel(Panel):
     def __init__(
         self,
         library: Library,
-        names: Sequence[str] = ("gallery", "search", "ingest"),
+        names: Sequence[str] = ("gallery", "search", "people", "ingest"),
         bar: Choice | None = None,
     ) -> None:
         self.bar = bar or Choice()
@@ -224,6 +226,11 @@ class LibraryPanel(Panel):
     def search(self) -> SearchPanel:
         """Search by a picture."""
         return cast("SearchPanel", self._page("search"))
+
+    @property
+    def people(self) -> PeoplePanel:
+        """Who is in the photos."""
+        return cast("PeoplePanel", self._page("people"))
 
     @property
     def ingest(self) -> IngestPanel:
@@ -310,33 +317,16 @@ def _close(box: DOMWidget) -> None:
     box.close()
 
 
-class _Chained:
-    """Some lists of photos one after the other."""
+def _people_panel(library: Library) -> Panel:
+    from facekit.widgets.people import PeoplePanel  # which needs this module
 
-    kind: Literal["photos"] = "photos"
-
-    def __init__(self, library: Library, lists: Sequence[Tiles]) -> None:
-        self.library = library
-        self._lists = lists
-
-    def total(self) -> int:
-        """How many photos there are."""
-        return sum(tiles.total() for tiles in self._lists)
-
-    def page(self, offset: int, limit: int) -> list[Tile]:
-        """Some of the photos."""
-        found: list[Tile] = []
-        for tiles in self._lists:
-            total = tiles.total()
-            if offset < total and len(found) < limit:
-                found += tiles.page(offset, limit - len(found))
-            offset = max(0, offset - total)
-        return found
-
-    def thumbnail(self, tile: Tile) -> bytes | None:
-        """The whole photo."""
-        return self.library.thumbnail(tile.photo_id)
+    return PeoplePanel(library)
 
 
 # One entry a page; its name is what the bar shows.
-_PAGES: dict[str, Callable[[Library], Panel]] = {"gallery": BrowsePanel, "search": SearchPanel, "ingest": IngestPanel}
+_PAGES: dict[str, Callable[[Library], Panel]] = {
+    "gallery": BrowsePanel,
+    "search": SearchPanel,
+    "people": _people_panel,
+    "ingest": IngestPanel,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from facekit.hits import Hits
@@ -10,8 +10,11 @@ from facekit.library import Library
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Collection, Sequence
 
-    from facekit.types import Face, Photo, Status
+    from facekit.people.people import Who
+    from facekit.people.records import Member
+    from facekit.types import Face, Photo, PhotoPage, Status
 
 Box: TypeAlias = tuple[float, float, float, float]
 Kind: TypeAlias = Literal["photos", "faces"]
@@ -21,8 +24,9 @@ Kind: TypeAlias = Literal["photos", "faces"]
 class Tile:
     """One picture of a gallery.
 
-    ``key`` names it in a selection, ``title`` says where the photo lies. ``boxes`` are in 0..1 of the thumbnail;
-    ``chosen`` is the one that matters, -1 where none does; ``face_id`` is the face that the large view emphasises.
+    ``key`` names it in a selection, ``title`` says where the photo lies. ``boxes`` are in 0..1 of the thumbnail, and
+    ``names`` says whose they are, "" where that is not known; ``chosen`` is the one that matters, -1 where none does;
+    ``face_id`` is the face that the large view emphasises.
     ``note`` says why a photo could not be used, or why a face is poor; ``note_key`` is the short text for that, or "".
     """
 
@@ -31,6 +35,7 @@ class Tile:
     label: str
     title: str
     boxes: tuple[Box, ...] = ()
+    names: tuple[str, ...] = ()
     chosen: int = -1
     face_id: str = ""
     similarity: float | None = None
@@ -91,6 +96,7 @@ class HitTiles:
                 label=_name(hit.photo),
                 title=hit.photo,
                 boxes=(hit.box,),
+                names=(hit.person or "",),
                 chosen=0,
                 face_id=hit.face_id,
                 similarity=hit.similarity,
@@ -105,29 +111,38 @@ class HitTiles:
 
 
 class PhotoTiles:
-    """The photos of a library: all, those with a status, or those in a folder; with all their faces."""
+    """The photos of a library: all, those with a status, in a folder, or of a person (an id); with all their faces."""
 
     kind: Kind = "photos"
 
     def __init__(
-        self, library: Library, status: Status | str | None = None, folder: str | os.PathLike[str] | None = None
+        self,
+        library: Library,
+        status: Status | str | None = None,
+        folder: str | os.PathLike[str] | None = None,
+        person: str | None = None,
     ) -> None:
         self.library = library
         self._status = status
         self._folder = folder
+        self._person = person
 
     def total(self) -> int:
         """How many photos there are."""
-        return self.library.photo_page(self._status, folder=self._folder, limit=1).total
+        return self._read(0, 1).total
 
     def page(self, offset: int, limit: int) -> list[Tile]:
         """Some of the photos, ordered by path."""
-        found = self.library.photo_page(self._status, folder=self._folder, offset=offset, limit=limit)
-        return [_photo_tile(photo) for photo in found.photos]
+        return [_photo_tile(photo, self._person) for photo in self._read(offset, limit).photos]
 
     def thumbnail(self, tile: Tile) -> bytes | None:
         """The whole photo."""
         return self.library.thumbnail(tile.photo_id)
+
+    def _read(self, offset: int, limit: int) -> PhotoPage:
+        return self.library.photo_page(
+            self._status, folder=self._folder, person=self._person, offset=offset, limit=limit
+        )
 
 
 class FaceTiles:
@@ -153,7 +168,67 @@ class FaceTiles:
         return self.library.face_thumbnail(tile.face_id)
 
 
-def _photo_tile(photo: Photo) -> Tile:
+class MemberTiles:
+    """The faces of a person, the most typical first; those in ``outliers`` are said to stand out."""
+
+    kind: Kind = "faces"
+
+    def __init__(self, library: Library, person: Who) -> None:
+        self.library = library
+        self.outliers: Collection[str] = ()
+        self._person = person
+
+    def total(self) -> int:
+        """How many faces the person has."""
+        return self.library.people.faces(self._person, limit=1).total
+
+    def page(self, offset: int, limit: int) -> list[Tile]:
+        """Some of the faces."""
+        found = self.library.people.faces(self._person, offset=offset, limit=limit)
+        paths = {photo.photo_id: photo.path for photo in found.photos}
+        return [self._tile(member, paths[member.face.photo_id]) for member in found.members]
+
+    def thumbnail(self, tile: Tile) -> bytes | None:
+        """The face with some of what surrounds it."""
+        return self.library.face_thumbnail(tile.face_id)
+
+    def _tile(self, member: Member, path: str) -> Tile:
+        tile = replace(_face_tile(member.face, path), person=None, similarity=member.similarity)
+        if member.face.face_id in self.outliers:
+            return replace(tile, note="unlike the person's other faces", note_key="gallery.stands_out")
+        return tile
+
+
+class ChainedTiles:
+    """Some lists of photos one after the other."""
+
+    kind: Kind = "photos"
+
+    def __init__(self, library: Library, lists: Sequence[Tiles]) -> None:
+        self.library = library
+        self._lists = lists
+
+    def total(self) -> int:
+        """How many photos there are."""
+        return sum(tiles.total() for tiles in self._lists)
+
+    def page(self, offset: int, limit: int) -> list[Tile]:
+        """Some of the photos."""
+        found: list[Tile] = []
+        for tiles in self._lists:
+            total = tiles.total()
+            if offset < total and len(found) < limit:
+                found += tiles.page(offset, limit - len(found))
+            offset = max(0, offset - total)
+        return found
+
+    def thumbnail(self, tile: Tile) -> bytes | None:
+        """The whole photo."""
+        return self.library.thumbnail(tile.photo_id)
+
+
+def _photo_tile(photo: Photo, person: str | None = None) -> Tile:
+    theirs = [index for index, face in enumerate(photo.faces) if person and face.person_id == person]
     people = ", ".join(dict.fromkeys(face.person for face in photo.faces if face.person))
     return Tile(
         key=photo.photo_id,
@@ -161,6 +236,9 @@ def _photo_tile(photo: Photo) -> Tile:
         label=_name(photo.path),
         title=photo.path,
         boxes=tuple(face.box for face in photo.faces),
+        names=tuple(face.person or "" for face in photo.faces),
+        chosen=theirs[0] if theirs else -1,
+        face_id=photo.faces[theirs[0]].face_id if theirs else "",
         person=people or None,
         note=photo.reason or "",
     )

@@ -1,6 +1,16 @@
 // A page of photos or faces: look, select, turn the page, open the large view (large.js).
 import { largeView } from "./large.js";
+import { pager } from "./pager.js";
 import { boxes, decimals, el, frame, pictures, problemLine, say, watch } from "./shared.js";
+
+/** Whose a box is, below it; the text under the picture says it too. */
+function nameTag([x, y, width, height], name) {
+  if (!name) return null;
+  const tag = el("span", { class: "fk-tag", "aria-hidden": "true" }, name);
+  const percent = (value) => `${100 * Math.min(Math.max(value, 0), 1)}%`;
+  Object.assign(tag.style, { left: percent(x + width / 2), top: percent(y + height) });
+  return tag;
+}
 
 /** A thumbnail with its boxes exactly over it: the frame is square, so the picture's share of it follows from its shape. */
 function thumbnail(model, tile, view, urls, name) {
@@ -20,7 +30,7 @@ function thumbnail(model, tile, view, urls, name) {
     const longer = Math.max(image.naturalWidth, image.naturalHeight);
     picture.style.width = `${(100 * image.naturalWidth) / longer}%`;
     picture.style.height = `${(100 * image.naturalHeight) / longer}%`;
-    picture.append(boxes(tile.boxes, tile.chosen));
+    picture.append(boxes(tile.boxes, tile.chosen), ...tile.boxes.map((box, index) => nameTag(box, tile.names[index])).filter(Boolean));
   });
   image.addEventListener("error", missing);
   image.src = urls.url(view);
@@ -44,45 +54,6 @@ function tileOf(model, tile, view, urls) {
   return el("div",
     { class: "fk-tile", role: "option", tabindex: "-1", title: tile.title, "data-lm-suppress-shortcuts": "true" },
     thumbnail(model, tile, view, urls, name), text, el("span", { class: "fk-mark", "aria-hidden": "true" }));
-}
-
-/** First, previous, "page [3] of 20", next and last. */
-function pager(model, turn, signal) {
-  const button = (key, symbol, target) =>
-    el("button", { type: "button", "data-key": key, onclick: () => turn(target()) }, symbol);
-  const last = () => Math.max(0, Math.ceil(model.get("total") / model.get("page_size")) - 1);
-  const [first, previous, next, end] = [
-    button("gallery.first", "«", () => 0),
-    button("gallery.previous", "‹", () => model.get("page") - 1),
-    button("gallery.next", "›", () => model.get("page") + 1),
-    button("gallery.last", "»", last),
-  ];
-  const input = el("input", { type: "text", inputmode: "numeric", size: "4", autocomplete: "off" });
-  input.addEventListener("change", () => {
-    const number = Number.parseInt(input.value, 10);
-    if (Number.isInteger(number)) turn(Math.min(Math.max(number - 1, 0), last()));
-    input.value = String(model.get("page") + 1);
-  });
-  const before = el("span");
-  const after = el("span");
-  const label = el("label", {}, before, " ", input, " ", after);
-  const nav = el("nav", { class: "fk-pager" }, first, previous, label, next, end);
-  watch(model, ["page", "total", "page_size", "language"], () => {
-    const page = model.get("page");
-    for (const one of [first, previous, next, end]) {
-      one.title = say(model, one.dataset.key);
-      one.setAttribute("aria-label", one.title);
-    }
-    // Kept focusable: a button that is disabled under the keyboard's focus loses it.
-    for (const one of [first, previous]) one.setAttribute("aria-disabled", String(page <= 0));
-    for (const one of [next, end]) one.setAttribute("aria-disabled", String(page >= last()));
-    nav.setAttribute("aria-label", say(model, "gallery.pages"));
-    before.textContent = say(model, "gallery.page");
-    after.textContent = say(model, "gallery.of", { pages: last() + 1 });
-    input.value = String(page + 1);
-    nav.hidden = last() === 0;
-  }, signal);
-  return nav;
 }
 
 function render({ model, el: host, signal }) {
@@ -222,7 +193,7 @@ function render({ model, el: host, signal }) {
     count.textContent = words.join(" · ");
     const pages = Math.ceil(model.get("total") / model.get("page_size"));
     if (pages > 1) { // read out when the page was turned; seen in the pager
-      const place = say(model, "gallery.page_of", { page: model.get("page") + 1, pages });
+      const place = say(model, "common.pager.page_of", { page: model.get("page") + 1, pages });
       count.append(el("span", { class: "fk-hidden" }, ` · ${place}`));
     }
     clear.hidden = !selected.size;

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facekit.plots.look import BLUE, COLOURS, GREEN, GREY, GRID, ORANGE, on_any_theme
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -15,11 +17,6 @@ if TYPE_CHECKING:
     from facekit.calibration import Calibration
     from facekit.metrics import RocCurve
 
-# A grey that stands out as much from white as from the black of JupyterLab's dark theme (4.4 to 1), and colours that
-# people who see red and green alike can tell apart (Okabe and Ito, 2008).
-_GREY = "#797979"
-_BLUE, _ORANGE, _GREEN = "#1f83bd", "#d55e00", "#009e73"
-_COLOURS = (_BLUE, _ORANGE, _GREEN, "#cc79a7", "#56b4e9", "#e69f00")
 _FEWEST_BINS, _MOST_BINS = 10, 80
 
 
@@ -82,7 +79,7 @@ def calibration_figure(calibration: Calibration, far: float = 1e-3) -> go.Figure
     from plotly.subplots import make_subplots
 
     titles = [
-        f'<span style="color:{_ORANGE}">{first}</span> and <span style="color:{_BLUE}">{second}</span>'
+        f'<span style="color:{ORANGE}">{first}</span> and <span style="color:{BLUE}">{second}</span>'
         for first, second in (("Different people", "same person"), ("False accepts", "false rejects"))
     ]
     figure = make_subplots(cols=2, subplot_titles=titles, horizontal_spacing=0.14)
@@ -95,30 +92,30 @@ def calibration_figure(calibration: Calibration, far: float = 1e-3) -> go.Figure
     middle = (bins[1:] + bins[:-1]) / 2
     plain = {"mode": "lines", "showlegend": False}
     for name, values, colour in (
-        ("different people", calibration.different, _ORANGE),
-        ("same person", calibration.same, _BLUE),
+        ("different people", calibration.different, ORANGE),
+        ("same person", calibration.same, BLUE),
     ):
         density = np.histogram(values, bins, density=True)[0]
         style = {"line": {"color": colour, "width": 2, "shape": "hvh"}, "fill": "tozeroy", **plain}
         figure.add_trace(go.Scatter(x=middle, y=density, name=name, hovertemplate="%{y:.2f}", **style), row=1, col=1)
     for name, column, colour in (
-        ("false accepts", "false_accept_rate", _ORANGE),
-        ("false rejects", "false_reject_rate", _BLUE),
+        ("false accepts", "false_accept_rate", ORANGE),
+        ("false rejects", "false_reject_rate", BLUE),
     ):
         rate = curve[column].where(curve[column] > 0)
         style = {"line": {"color": colour, "width": 2}, "hovertemplate": "%{y:.3~%}", **plain}
         figure.add_trace(go.Scatter(x=curve["threshold"], y=rate, name=name, **style), row=1, col=2)
     if calibration.supports(far):
-        marks = [(f"false accept rate {100 * far:g} %", calibration.threshold(far), _GREEN, "solid")]
+        marks = [(f"false accept rate {100 * far:g} %", calibration.threshold(far), GREEN, "solid")]
     else:
-        marks = [("equal error rate", calibration.eer_threshold, _GREEN, "solid")]
+        marks = [("equal error rate", calibration.eer_threshold, GREEN, "solid")]
     if calibration.current is not None:
-        marks.append(("the library's so far", calibration.current, _GREY, "dash"))
+        marks.append(("the library's so far", calibration.current, GREY, "dash"))
     for name, threshold, colour, dash in marks:
         figure.add_vline(threshold, line={"color": colour, "dash": dash, "width": 2})
         shown = {"name": f"{name}: {threshold:.3f}", "line": {"color": colour, "dash": dash, "width": 2}}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="lines", **shown), row=1, col=1)
-    axis = {"color": _GREY, "gridcolor": "rgba(121, 121, 121, 0.25)", "zeroline": False, "showspikes": False}
+    axis = {"color": GREY, "gridcolor": GRID, "zeroline": False, "showspikes": False}
     rates = [10.0**power for power in range(-7, 1)]
     ticks = {"tickvals": rates, "ticktext": [f"{100 * rate:g} %" for rate in rates]}
     figure.update_xaxes(title={"text": "cosine similarity", "standoff": 8}, hoverformat=".3f", **axis)
@@ -127,7 +124,7 @@ def calibration_figure(calibration: Calibration, far: float = 1e-3) -> go.Figure
     figure.update_layout(
         template="none",
         height=440,
-        font={"color": _GREY, "size": 13},
+        font={"color": GREY, "size": 13},
         paper_bgcolor="rgba(0, 0, 0, 0)",
         plot_bgcolor="rgba(0, 0, 0, 0)",
         margin={"t": 64, "b": 40, "l": 60, "r": 20},
@@ -155,13 +152,13 @@ def stages_figure(milliseconds: Mapping[str, Mapping[str, float]]) -> go.Figure:
     figure = go.Figure(
         [
             go.Bar(name=way, x=list(stages.values()), y=list(stages), orientation="h", marker_color=colour)
-            for (way, stages), colour in zip(milliseconds.items(), cycle(_COLOURS), strict=False)
+            for (way, stages), colour in zip(milliseconds.items(), cycle(COLOURS), strict=False)
         ]
     )
     figure.update_traces(hovertemplate="%{y}: %{x:.1f} ms a photo")
     figure.update_layout(barmode="group", xaxis_title="milliseconds of work a photo", hovermode="y unified")
     figure.update_yaxes(autorange="reversed")  # the first stage on top
-    return _on_any_theme(figure)
+    return on_any_theme(figure)
 
 
 def batches_figure(rates: Mapping[str, Mapping[str, Mapping[int, float]]]) -> go.Figure:
@@ -182,7 +179,7 @@ def batches_figure(rates: Mapping[str, Mapping[str, Mapping[int, float]]]) -> go
 
     figure = make_subplots(cols=len(rates), subplot_titles=list(rates), horizontal_spacing=0.1)
     ways = list(dict.fromkeys(way for task in rates.values() for way in task))
-    colours = dict(zip(ways, cycle(_COLOURS), strict=False))
+    colours = dict(zip(ways, cycle(COLOURS), strict=False))
     for column, task in enumerate(rates.values(), 1):
         for way, by_size in task.items():
             line = go.Scatter(
@@ -200,22 +197,4 @@ def batches_figure(rates: Mapping[str, Mapping[str, Mapping[int, float]]]) -> go
     figure.update_xaxes(type="log", tickvals=sizes, title="given at once")
     figure.update_yaxes(rangemode="tozero")
     figure.update_yaxes(title="a second", col=1)
-    return _on_any_theme(figure)
-
-
-def _on_any_theme(figure: go.Figure) -> go.Figure:
-    """Let the notebook's own background through, light or dark."""
-    figure.update_layout(
-        template="none",
-        paper_bgcolor="rgba(0, 0, 0, 0)",
-        plot_bgcolor="rgba(0, 0, 0, 0)",
-        font={"color": _GREY, "size": 13},
-        legend={"orientation": "h", "y": 1.12, "yanchor": "bottom", "x": 0},
-        margin={"t": 90, "r": 20, "b": 60, "l": 70},
-        height=420,
-        hoverlabel={"bgcolor": "#222222", "font": {"color": "#eeeeee"}, "namelength": -1},
-    )
-    figure.update_annotations(font={"color": _GREY, "size": 15})
-    figure.update_xaxes(gridcolor="rgba(121, 121, 121, 0.25)", zeroline=False, automargin=True)
-    figure.update_yaxes(gridcolor="rgba(121, 121, 121, 0.25)", zeroline=False, automargin=True, ticklabelstandoff=6)
-    return figure
+    return on_any_theme(figure)

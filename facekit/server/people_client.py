@@ -1,0 +1,256 @@
+"""The people of a library that a service owns, with the same verbs, over HTTP."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+from facekit.errors import FacekitError
+from facekit.people.people import Faces, People, Who
+from facekit.people.records import (
+    AssignReport,
+    ClusterRun,
+    Comparison,
+    Conflict,
+    Duplicate,
+    Entry,
+    MemberPage,
+    Person,
+    PersonPage,
+    PersonQuality,
+    Suggestion,
+    XmpReport,
+)
+from facekit.server.wire import Constraint, XmpDocument, local_time, parse, xmp_report
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    import httpx2
+    import pandas as pd
+
+    from facekit.server.client import RemoteLibrary
+
+
+class RemotePeople(People):
+    """The people behind a service: ``people`` of a `RemoteLibrary`.
+
+    Parameters
+    ----------
+    library : RemoteLibrary
+        The library whose people these are.
+    send : callable
+        Sends a request, as `httpx2.Client.request` does, and raises what the service refuses.
+    """
+
+    def __init__(self, library: RemoteLibrary, send: Callable[..., httpx2.Response]) -> None:
+        self.library: RemoteLibrary = library
+        self._send = send
+
+    def _get(self, path: str, **asked: Any) -> Any:  # noqa: ANN401 - JSON
+        params = {name: str(value) for name, value in asked.items() if value is not None}
+        return self._send("GET", f"/api/v1/{path}", params=params).json()
+
+    def _post(self, path: str, **body: Any) -> Any:  # noqa: ANN401 - JSON
+        response = self._send("POST", f"/api/v1/{path}", json=body)
+        return response.json() if response.content else None
+
+    def _of(self, who: Who, verb: str = "") -> str:
+        """The address of a person, or of something about them."""
+        return f"people/{self._id(who)}{verb}"
+
+    def _id(self, who: Who) -> str:
+        return who.person_id if isinstance(who, Person) else self.get(who).person_id
+
+    # -- who there is --------------------------------------------------------------------------------------------
+
+    def page(
+        self,
+        *,
+        hidden: bool = False,
+        named: bool | None = None,
+        text: str = "",
+        offset: int = 0,
+        limit: int = 60,
+    ) -> PersonPage:
+        """See `People.page`."""
+        found = self._get("people", hidden=hidden, named=named, text=text, offset=offset, limit=limit)
+        return parse(PersonPage, found)
+
+    def get(self, who: Who) -> Person:
+        """See `People.get`."""
+        if isinstance(who, Person):
+            return parse(Person, self._get(f"people/{who.person_id}"))
+        return parse(Person, self._get("people/resolve", who=who))
+
+    def faces(self, who: Who, *, offset: int = 0, limit: int = 60) -> MemberPage:
+        """See `People.faces`."""
+        return parse(MemberPage, self._get(self._of(who, "/faces"), offset=offset, limit=limit))
+
+    def to_frame(self) -> pd.DataFrame:
+        """See `People.to_frame`."""
+        return self.library.table("people")
+
+    # -- corrections ---------------------------------------------------------------------------------------------
+
+    def name(self, who: Who, name: str | None) -> Person:
+        """See `People.name`."""
+        return self._change(who, name=name)
+
+    def hide(self, who: Who, hidden: bool = True) -> Person:  # noqa: FBT001, FBT002 - hide(anna, False) reads well
+        """See `People.hide`."""
+        return self._change(who, hidden=hidden)
+
+    def cover(self, who: Who, face_id: str | None) -> Person:
+        """See `People.cover`."""
+        return self._change(who, cover=face_id)
+
+    def _change(self, who: Who, **changed: Any) -> Person:  # noqa: ANN401 - JSON
+        return parse(Person, self._send("PATCH", f"/api/v1/{self._of(who)}", json=changed).json())
+
+    def merge(self, who: Who, *others: Who) -> Person:
+        """See `People.merge`."""
+        return parse(Person, self._post(self._of(who, "/merge"), others=[self._id(other) for other in others]))
+
+    def split(self, who: Who, faces: Faces, name: str | None = None) -> Person:
+        """See `People.split`."""
+        return parse(Person, self._post(self._of(who, "/split"), faces=_listed(faces), name=name))
+
+    def move(self, faces: Faces, who: Who) -> Person:
+        """See `People.move`."""
+        return parse(Person, self._post(self._of(who, "/faces"), faces=_listed(faces)))
+
+    def new(self, faces: Faces, name: str | None = None) -> Person:
+        """See `People.new`."""
+        return parse(Person, self._post("people", faces=_listed(faces), name=name))
+
+    def not_this_person(self, faces: Faces, who: Who | None = None) -> None:
+        """See `People.not_this_person`."""
+        person_id = None if who is None else self._id(who)
+        self._post("people/not-this-person", faces=_listed(faces), person_id=person_id)
+
+    def different(self, who: Who, other: Who) -> None:
+        """See `People.different`."""
+        self._post(self._of(who, "/different"), other=self._id(other))
+
+    def allow_twice(self, photo_id: str, allowed: bool = True) -> None:  # noqa: FBT001, FBT002 - reads well
+        """See `People.allow_twice`."""
+        self._send("PUT", f"/api/v1/photos/{photo_id}/allowed-twice", json={"allowed": allowed})
+
+    # -- the journal ---------------------------------------------------------------------------------------------
+
+    def journal(self, limit: int = 50) -> tuple[Entry, ...]:
+        """See `People.journal`."""
+        return tuple(map(_entry, self._get("people/journal", limit=limit)))
+
+    def undo(self, number: int | None = None) -> Entry:
+        """See `People.undo`."""
+        return _entry(self._post("people/undo", number=number))
+
+    # -- runs ----------------------------------------------------------------------------------------------------
+
+    def cluster(
+        self,
+        method: str | None = None,
+        *,
+        eps: float | None = None,
+        min_faces: int = 2,
+        people: int | None = None,
+        accept: bool = True,
+        stop: Event | None = None,
+    ) -> ClusterRun:
+        """See `People.cluster`. It is a job of the service; Ctrl-C cancels it."""
+        from facekit.server.follow import follow_clustering
+
+        job = self._post("clusters/runs", method=method, eps=eps, min_faces=min_faces, people=people, accept=accept)
+        run_id = follow_clustering(self.library, job["job_id"], stop or Event())
+        return next(run for run in self.runs() if run.run_id == run_id)
+
+    def runs(self) -> tuple[ClusterRun, ...]:
+        """See `People.runs`."""
+        return tuple(map(_run, self._get("clusters/runs")))
+
+    def accept(self, run: ClusterRun | str) -> ClusterRun:
+        """See `People.accept`."""
+        return _run(self._post(f"clusters/runs/{_run_id(run)}/accept"))
+
+    def discard(self, run: ClusterRun | str) -> None:
+        """See `People.discard`."""
+        self._post(f"clusters/runs/{_run_id(run)}/discard")
+
+    def compare(self, first: ClusterRun | str, second: ClusterRun | str | None = None) -> Comparison:
+        """See `People.compare`."""
+        other = {} if second is None else {"with": _run_id(second)}
+        return parse(Comparison, self._get(f"clusters/runs/{_run_id(first)}/compare", **other))
+
+    # -- new photos ----------------------------------------------------------------------------------------------
+
+    def assign(self) -> AssignReport:
+        """See `People.assign`."""
+        return parse(AssignReport, self._post("people/assign"))
+
+    def review(self, limit: int = 20) -> tuple[Suggestion, ...]:
+        """See `People.review`."""
+        return parse(tuple[Suggestion, ...], self._get("people/review", limit=limit))
+
+    # -- quality -------------------------------------------------------------------------------------------------
+
+    def conflicts(self) -> tuple[Conflict, ...]:
+        """See `People.conflicts`."""
+        return parse(tuple[Conflict, ...], self._get("people/conflicts"))
+
+    def quality(self, who: Who) -> PersonQuality:
+        """See `People.quality`."""
+        return parse(PersonQuality, self._get(self._of(who, "/quality")))
+
+    def duplicates(self, limit: int = 20) -> tuple[Duplicate, ...]:
+        """See `People.duplicates`."""
+        return parse(tuple[Duplicate, ...], self._get("people/duplicates", limit=limit))
+
+    def constraints(self) -> pd.DataFrame:
+        """See `People.constraints`."""
+        import pandas as pd
+
+        rows = parse(tuple[Constraint, ...], self._get("people/constraints"))
+        return pd.DataFrame([asdict(row) for row in rows], columns=list(Constraint.__dataclass_fields__))
+
+    # -- to and from other programs ------------------------------------------------------------------------------
+
+    def links(self, folder: str | os.PathLike[str], *, copy: bool = False) -> NoReturn:  # noqa: ARG002 - see People
+        """Links are made where the photos are, which may be another machine: `FacekitError`."""
+        message = "Links can't be made through a service."
+        raise FacekitError(message, "Stop the service, open the library's folder itself, and call links there.")
+
+    def write_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
+        """See `People.write_xmp`. The files are written on the service's machine."""
+        return self._xmp("write", folder)
+
+    def read_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
+        """See `People.read_xmp`. The files are those of the service's machine."""
+        return self._xmp("read", folder)
+
+    def _xmp(self, verb: str, folder: str | os.PathLike[str] | None) -> XmpReport:
+        where = None if folder is None else str(Path(folder).expanduser().absolute())
+        return xmp_report(parse(XmpDocument, self._post(f"people/xmp/{verb}", folder=where)))
+
+
+def _entry(document: Any) -> Entry:  # noqa: ANN401 - JSON
+    entry = parse(Entry, document)
+    return replace(entry, at=local_time(entry.at))
+
+
+def _run(document: Any) -> ClusterRun:  # noqa: ANN401 - JSON
+    run = parse(ClusterRun, document)
+    return replace(run, created_at=local_time(run.created_at))
+
+
+def _listed(faces: Faces) -> list[str]:
+    return [faces] if isinstance(faces, str) else list(faces)
+
+
+def _run_id(run: ClusterRun | str) -> str:
+    return run.run_id if isinstance(run, ClusterRun) else run

@@ -1,0 +1,361 @@
+"""People, what is said about them, and the clusterings that propose them. People are named by id, never by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Path as InPath
+from loguru import logger
+from pydantic import BaseModel, Field
+
+from facekit.errors import FacekitError
+from facekit.people.people import MAX_PAGE, People
+from facekit.people.records import (
+    AssignReport,
+    ClusterRun,
+    Comparison,
+    Conflict,
+    Duplicate,
+    Entry,
+    MemberPage,
+    Person,
+    PersonPage,
+    PersonQuality,
+    Suggestion,
+)
+from facekit.server.access import needs
+from facekit.server.accounts import Identity
+from facekit.server.jobs import Clustering, Job
+from facekit.server.limits import StrictRoute
+from facekit.server.refusal import Refusal, ServiceRefusal
+from facekit.server.service import Service, ServiceOf
+from facekit.server.wire import Constraint, XmpDocument, photo_for, sent_time, xmp_document
+
+_MAX_FACES = 20_000  # ids in one body, which is at most a megabyte
+
+_ID = "^[0-9a-f]{32}$"
+PersonId = Annotated[str, InPath(pattern=_ID, description="32 hexadecimal digits.")]
+_RUN = "^[0-9a-f]{6,32}$"
+RunId = Annotated[str, InPath(pattern=_RUN, description="The first six of its 32 hexadecimal digits, or more.")]
+AnId = Annotated[str, Field(pattern=_ID, description="32 hexadecimal digits.")]
+Name = Annotated[str, Field(max_length=256)]
+Few = Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most to return.")]
+
+
+def _said() -> Iterator[None]:
+    """Something that can't be done with people is refused in facekit's own words: they hold no path."""
+    try:
+        yield
+    except FacekitError as error:
+        if type(error) is not FacekitError:
+            raise
+        raise ServiceRefusal(409, error.message, error.remedy, kind="refused") from error
+
+
+def _changing(request: Request, service: ServiceOf, me: Annotated[Identity, Depends(needs("ingest"))]) -> People:
+    """The verbs for somebody who may change people; the journal and the log say who it was."""
+    logger.info("{}: {} {}", me.name, request.method, request.url.path)
+    return service.library.people_as(me.name)
+
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    404: {"model": Refusal, "description": "There is no such person, face, photo or run."},
+    409: {"model": Refusal, "description": "It does not go with what there is, or the library is being changed."},
+}
+router = APIRouter(
+    prefix="/api/v1",
+    tags=["people"],
+    route_class=StrictRoute,
+    dependencies=[Depends(_said)],
+    responses=_ANSWERS,
+)
+Reader = Annotated[Identity, Depends(needs("read"))]
+Editor = Annotated[Identity, Depends(needs("ingest"))]
+Changing = Annotated[People, Depends(_changing)]
+
+
+class FacesOf(BaseModel):
+    """Some faces."""
+
+    faces: list[AnId] = Field(min_length=1, max_length=_MAX_FACES)
+
+
+class NamedFaces(FacesOf):
+    """Some faces, and whose they are."""
+
+    name: Name | None = Field(None, description="The new person's name, when it is known.")
+
+
+class NotThisPerson(FacesOf):
+    """Some faces, and whose they are not."""
+
+    person_id: AnId | None = Field(None, description="By default whoever each face is with.")
+
+
+class Others(BaseModel):
+    """People who are one with another."""
+
+    others: list[AnId] = Field(min_length=1, max_length=_MAX_FACES)
+
+
+class Other(BaseModel):
+    """Somebody who is not the same person."""
+
+    other: AnId
+
+
+class PersonChange(BaseModel):
+    """What to change of a person; what is left out stays as it is."""
+
+    name: Name | None = Field(None, description="null takes the name away.")
+    hidden: bool = False
+    cover: AnId | None = Field(None, description="A face of this person; null lets facekit choose.")
+
+
+class AllowedTwice(BaseModel):
+    """Whether a photo may show a face twice, as in a mirror or a collage."""
+
+    allowed: bool = True
+
+
+class UndoAsked(BaseModel):
+    """Which entry of the journal to take back."""
+
+    number: int | None = Field(None, ge=1, le=2**31, description="By default the last that was not taken back.")
+
+
+class PhotosOf(BaseModel):
+    """Which photos."""
+
+    folder: str | None = Field(
+        None, max_length=4096, pattern=r"^[^\x00]*$", description="Only photos in it or below it; by default all."
+    )
+
+
+def _entry(entry: Entry) -> Entry:
+    return replace(entry, at=sent_time(entry.at))
+
+
+def _run(run: ClusterRun) -> ClusterRun:
+    return replace(run, created_at=sent_time(run.created_at))
+
+
+# -- who there is ------------------------------------------------------------------------------------------------
+
+
+@router.get("/people")
+def list_people(
+    service: ServiceOf,
+    me: Reader,
+    hidden: Annotated[bool, Query(description="The hidden people instead of the others.")] = False,
+    named: Annotated[bool | None, Query(description="Only people with a name, or only those without.")] = None,
+    text: Annotated[str, Query(max_length=256, description="Only people whose name contains it.")] = "",
+    offset: Annotated[int, Query(ge=0, le=2**31, description="Position of the first one.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many.")] = 60,
+) -> PersonPage:
+    """Some of the people: named ones first, then those with most faces."""
+    return service.library.people.page(hidden=hidden, named=named, text=text, offset=offset, limit=limit)
+
+
+@router.get("/people/resolve")
+def resolve(
+    service: ServiceOf,
+    me: Reader,
+    who: Annotated[str, Query(max_length=256, description="A name, an id, or at least six digits of one.")],
+) -> Person:
+    """The person whom somebody means."""
+    return service.library.people.get(who)
+
+
+@router.get("/people/journal")
+def journal(service: ServiceOf, me: Reader, limit: Few = 50) -> tuple[Entry, ...]:
+    """What was done, by whom, the newest first."""
+    told = service.told(me)
+    return tuple(_entry(replace(entry, words=told(entry.words))) for entry in service.library.people.journal(limit))
+
+
+@router.get("/people/conflicts")
+def conflicts(service: ServiceOf, me: Reader) -> list[Conflict]:
+    """What the decisions about people contradict each other in."""
+    shown = service.shown(me)
+    return [replace(one, photo=shown(one.photo)) for one in service.library.people.conflicts()]
+
+
+@router.get("/people/duplicates")
+def duplicates(service: ServiceOf, me: Reader, limit: Few = 20) -> tuple[Duplicate, ...]:
+    """Pairs of people who may be one, the most alike first."""
+    return service.library.people.duplicates(limit)
+
+
+@router.get("/people/review")
+def review(service: ServiceOf, me: Reader, limit: Few = 20) -> list[Suggestion]:
+    """What is most worth deciding, the most useful question first."""
+    shown = service.shown(me)
+    return [replace(one, photo=shown(one.photo)) for one in service.library.people.review(limit)]
+
+
+@router.get("/people/constraints")
+def constraints(service: ServiceOf, me: Reader) -> list[Constraint]:
+    """What was said of people: who is, is not, and may be twice."""
+    rows = service.library.people.constraints().astype(object)
+    return [Constraint(*row) for row in rows.where(rows.notna(), None)[[*Constraint.__dataclass_fields__]].to_numpy()]
+
+
+@router.get("/people/{person_id}")
+def get_person(service: ServiceOf, me: Reader, person_id: PersonId) -> Person:
+    """One person."""
+    return service.library.people.get(person_id)
+
+
+@router.get("/people/{person_id}/faces")
+def list_faces(
+    service: ServiceOf,
+    me: Reader,
+    person_id: PersonId,
+    offset: Annotated[int, Query(ge=0, le=2**31, description="Position of the first one.")] = 0,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many.")] = 60,
+) -> MemberPage:
+    """Some faces of a person, the most typical first, with their photos."""
+    page = service.library.people.faces(person_id, offset=offset, limit=limit)
+    shown = service.shown(me)
+    return replace(page, photos=tuple(photo_for(photo, shown) for photo in page.photos))
+
+
+@router.get("/people/{person_id}/quality")
+def quality(service: ServiceOf, me: Reader, person_id: PersonId) -> PersonQuality:
+    """How much alike a person's faces are, which stand out, and who may be the same person."""
+    return service.library.people.quality(person_id)
+
+
+# -- corrections -------------------------------------------------------------------------------------------------
+
+
+@router.post("/people")
+def new_person(people: Changing, body: NamedFaces) -> Person:
+    """These faces are somebody who is not among the people yet."""
+    return people.new(body.faces, body.name)
+
+
+@router.patch("/people/{person_id}")
+def change_person(people: Changing, person_id: PersonId, body: PersonChange) -> Person:
+    """Name a person, hide or show them, choose their cover. Each is an entry of the journal."""
+    if "name" in body.model_fields_set:
+        people.name(person_id, body.name)
+    if "cover" in body.model_fields_set:
+        people.cover(person_id, body.cover)
+    if "hidden" in body.model_fields_set:
+        people.hide(person_id, body.hidden)
+    return people.get(person_id)
+
+
+@router.post("/people/{person_id}/merge")
+def merge(people: Changing, person_id: PersonId, body: Others) -> Person:
+    """They are all one person: this one, who takes the others' faces."""
+    return people.merge(person_id, *body.others)
+
+
+@router.post("/people/{person_id}/split")
+def split(people: Changing, person_id: PersonId, body: NamedFaces) -> Person:
+    """These faces of a person are somebody else: the answer is the new person."""
+    return people.split(person_id, body.faces, body.name)
+
+
+@router.post("/people/{person_id}/faces")
+def move(people: Changing, person_id: PersonId, body: FacesOf) -> Person:
+    """These faces are this person, whoever they were with before."""
+    return people.move(body.faces, person_id)
+
+
+@router.post("/people/{person_id}/different", status_code=204)
+def different(people: Changing, person_id: PersonId, body: Other) -> None:
+    """These two are different people."""
+    people.different(person_id, body.other)
+
+
+@router.post("/people/not-this-person", status_code=204)
+def not_this_person(people: Changing, body: NotThisPerson) -> None:
+    """These faces are not this person, and never will be again."""
+    people.not_this_person(body.faces, body.person_id)
+
+
+@router.put("/photos/{photo_id}/allowed-twice", status_code=204)
+def allow_twice(people: Changing, photo_id: PersonId, body: AllowedTwice) -> None:
+    """Say that a photo may show a face twice, or may not any more."""
+    people.allow_twice(photo_id, body.allowed)
+
+
+@router.post("/people/undo")
+def undo(people: Changing, body: UndoAsked) -> Entry:
+    """Take back what was done. Undoing an undo does it again."""
+    return _entry(people.undo(body.number))
+
+
+@router.post("/people/assign")
+def assign(people: Changing) -> AssignReport:
+    """Give faces that are nobody's to the people whom they clearly resemble."""
+    return people.assign()
+
+
+@router.post("/people/xmp/write")
+def write_xmp(service: ServiceOf, people: Changing, body: PhotosOf) -> XmpDocument:
+    """Write the named faces into XMP sidecar files beside the photos, on the service's machine."""
+    return xmp_document(people.write_xmp(_known_folder(service, body.folder)))
+
+
+@router.post("/people/xmp/read")
+def read_xmp(service: ServiceOf, people: Changing, body: PhotosOf) -> XmpDocument:
+    """Take names of faces over from XMP sidecar files, and from XMP inside the photos."""
+    return xmp_document(people.read_xmp(_known_folder(service, body.folder)))
+
+
+def _known_folder(service: Service, folder: str | None) -> str | None:
+    """Nobody learns from here what else there is on the service's machine."""
+    if folder is not None and not service.library.holds(folder):
+        raise ServiceRefusal(404, "The library has no photo there.", "GET /api/v1/folders lists the folders.")
+    return folder
+
+
+# -- clusterings -------------------------------------------------------------------------------------------------
+
+
+@router.get("/clusters/runs", tags=["clusters"])
+def list_runs(service: ServiceOf, me: Reader) -> tuple[ClusterRun, ...]:
+    """The clusterings of the library's faces, newest first."""
+    told = service.told(me)
+    return tuple(_run(replace(run, conflicts=tuple(map(told, run.conflicts)))) for run in service.library.people.runs())
+
+
+@router.post("/clusters/runs", tags=["clusters"], status_code=202)
+def cluster(service: ServiceOf, me: Editor, body: Clustering) -> Job:
+    """Group the faces into people, in the background; a cancelled job changes nothing."""
+    return service.jobs.add_clustering(body, me.name)
+
+
+@router.post("/clusters/runs/{run_id}/accept", tags=["clusters"])
+def accept(people: Changing, run_id: RunId) -> ClusterRun:
+    """Take over what a run proposed."""
+    return _run(people.accept(run_id))
+
+
+@router.post("/clusters/runs/{run_id}/discard", tags=["clusters"], status_code=204)
+def discard(people: Changing, run_id: RunId) -> None:
+    """Throw a proposal away."""
+    people.discard(run_id)
+
+
+@router.get("/clusters/runs/{run_id}/compare", tags=["clusters"])
+def compare(
+    service: ServiceOf,
+    me: Reader,
+    run_id: RunId,
+    other: Annotated[
+        str | None, Query(alias="with", pattern=_RUN, description="Another run; by default the people as they are.")
+    ] = None,
+) -> Comparison:
+    """What moved from one run to another."""
+    found = service.library.people.compare(run_id, other)
+    shown = service.shown(me)
+    return replace(found, moved=tuple(replace(one, photo=shown(one.photo)) for one in found.moved))
