@@ -228,7 +228,11 @@ def test_an_edited_photo_keeps_all_that_was_said_of_it(library: LocalLibrary, pe
     assert people._tables.owners()[face(library, "lopez1.jpg")] != paul
 
 
-def test_an_original_that_is_kept_beside_its_edit(library: LocalLibrary, people: People, family: Family) -> None:
+def test_an_original_that_is_kept_beside_its_edit(
+    library: LocalLibrary, people: People, family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facekit.ingest._STORE_SECONDS", 0)  # each is stored by itself
+    monkeypatch.setattr("facekit.pipeline._BATCH_PHOTOS", 1)
     old = face(library, "lopez1.jpg")
     people.move(old, "Paul")
     people.not_this_person(old, "Jennifer")
@@ -274,6 +278,24 @@ def test_two_copies_edited_in_two_ways_are_both_whose_they_were(
     library.ingest(family.photos, progress=False)
     assert whose(library)["Paul"] >= {"lopez1.jpg", "the other.jpg"}
     assert {"lopez1.jpg", "the other.jpg"}.isdisjoint(whose(library)["Jennifer"])
+
+
+def test_photos_that_are_numbered_anew_stay_whose_they_are(
+    library: LocalLibrary, people: People, family: Family, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facekit.ingest._STORE_SECONDS", 0)  # each is stored by itself
+    monkeypatch.setattr("facekit.pipeline._BATCH_PHOTOS", 1)
+    people.move(face(library, "lagos2.jpg"), "Jennifer")
+    for number in (4, 3, 2, 1):
+        (family.photos / f"lagos{number}.jpg").rename(family.photos / f"lagos{number + 1}.jpg")
+    progress: list[tuple[int, int]] = []
+    report = library.ingest(family.photos, progress=lambda done, total: progress.append((done, total)))
+    assert progress[-1] == (4, 4)
+    assert report.found == report.ingested + report.unchanged + report.duplicates == 12
+    assert len(library.photos("ok")) == 12
+    assert whose(library)["Ricardo"] == {"lagos2.jpg", "lagos4.jpg", "lagos5.jpg", "together.png"}
+    assert "lagos3.jpg" in whose(library)["Jennifer"]
+    assert library.ingest(family.photos, progress=False).unchanged == 12
 
 
 def test_a_moved_file_is_still_of_the_same_people(library: LocalLibrary, people: People, family: Family) -> None:
