@@ -370,7 +370,7 @@ class PeopleTables:
 
     def allow_too(self, photo_id: str, new_photo_id: str) -> None:
         """If a photo may show a face twice, another may, too."""
-        with self.work("allow_twice", "") as work:
+        with self.work("assign", "") as work:
             if photo_id in self.allowed_twice():
                 work.put(allowed_twice, [{"photo_id": new_photo_id}])
             work.words = "a changed photo may show a face twice, as before"
