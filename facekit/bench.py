@@ -239,7 +239,7 @@ def bench(
     if not folder.is_dir():
         message = f"{folder} is not a folder."
         raise FacekitError(message, "Name the folder that holds the photos.")
-    ours, peak = _run_measured("facekit._facekit_loop", str(folder), detector, embedder, device, engine)
+    ours, peak = run_measured("facekit._facekit_loop", str(folder), detector, embedder, device, engine)
     if not ours["search_ms"]:
         message = f"No photo in {folder} shows a face, so there is nothing to search for."
         raise FacekitError(message, "Name a folder with photos of people.")
@@ -301,7 +301,7 @@ def _run_deepface(folder: Path, detector: RanModel, embedder: RanModel) -> Deepf
         home, copies = Path(place) / "home", Path(place) / "photos"
         _place_weights(home, [model.name for model in models], engine)
         _copy_sample(photos, copies)
-        theirs, peak = _run_measured(
+        theirs, peak = run_measured(
             "facekit._deepface_loop",
             str(copies),
             *(DEEPFACE_NAMES[model.name] for model in models),
@@ -348,7 +348,7 @@ def _copy_sample(photos: list[Path], folder: Path) -> None:
         shutil.copyfile(photo, folder / f"{number:08d}{photo.suffix.lower()}")
 
 
-def _run_measured(module: str, *arguments: str, **settings: str) -> tuple[dict[str, Any], int]:
+def run_measured(module: str, *arguments: str, **settings: str) -> tuple[dict[str, Any], int]:
     """Run a module in a process of its own; the JSON that it prints, and the peak of its memory in bytes."""
     process = subprocess.Popen(  # noqa: S603 - our own modules
         [sys.executable, "-m", module, *arguments],

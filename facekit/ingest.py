@@ -165,6 +165,8 @@ class Ingest:
         self._again = again
         self._listed: set[tuple[str, bytes]] = set()
         self._replaced: dict[tuple[str, bytes], str] = {}  # the photos that changed files held before
+        self._forgotten: set[str] = set()  # photos that no file held any more
+        self._lost: list[tuple[Source, FoundFile]] = []  # files that hold such a photo after all
         self._run_id = ""
         self.report = IngestReport(
             models=_what_ran_where(detector, embedder),
@@ -178,6 +180,8 @@ class Ingest:
         self._run_id = self._catalog.start_run(roots, detector.name, embedder.name, embedder.device)
         try:
             todo = [entry for source in sources for entry in self._changed(source)]
+            # New files first: one may hold what a changed one held before, as the original of an edit does.
+            todo.sort(key=lambda entry: (entry[1].source, entry[1].path) in self._replaced)
             self._work(todo, progress)
             self._catalog.index_caught_up()
         except KeyboardInterrupt:
@@ -237,17 +241,29 @@ class Ingest:
     def _work(self, todo: Sequence[tuple[Source, FoundFile]], progress: Progress) -> None:
         if not todo:
             return
-        with show_progress(len(todo), progress) as advance, closing(self._pipeline.run(todo)) as batches:
+        with show_progress(len(todo), progress) as advance:
 
             def store(items: Sequence[Item]) -> None:
-                self._store(items)
-                advance(len(items))
+                advance(self._store(items))
 
-            store_batches(batches, store, self._stop)
+            while todo:
+                with closing(self._pipeline.run(todo)) as batches:
+                    store_batches(batches, store, self._stop)
+                todo, self._lost = self._lost, []
 
-    def _store(self, items: Sequence[Item]) -> None:
-        """Write finished files: thumbnails, then the catalog in one transaction, then the vector index."""
+    def _store(self, items: Sequence[Item]) -> int:
+        """Write finished files: thumbnails, then the catalog in one transaction, then the vector index.
+
+        Returns how many those were. Files whose photo was forgotten after they were read are to be read again: the
+        files were given each other's names.
+        """
         check_disk(self._folder)
+        made = {item.photo_id for item in items if item.record}
+        lost = self._forgotten - made
+        self._lost += [(item.source, item.file) for item in items if item.photo_id in lost]
+        for photo_id in lost:
+            self._pipeline.known.pop(photo_id, None)
+        items = [item for item in items if item.photo_id not in lost]
         detector, embedder = self._models
         with self._pipeline.timed("store"):
             for item in items:
@@ -263,7 +279,9 @@ class Ingest:
                 embedder=embedder.name,
             )
             apply_change(change, self._catalog, self._index, self._folder)
+        self._forgotten = (self._forgotten - made) | set(change.photos)
         self._count(items)
+        return len(items)
 
     def _edited(
         self, items: Sequence[Item], records: Mapping[str, PhotoRecord]

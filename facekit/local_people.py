@@ -12,8 +12,8 @@ from loguru import logger
 from facekit import people_runs
 from facekit.catalog.people import now
 from facekit.catalog.people_tables import allowed_twice, cluster_runs, differences, members, persons, rejections
-from facekit.crowd import Crowd
 from facekit.errors import FacekitError, NameTakenError, UnknownIdError
+from facekit.face_arrays import FaceArrays
 from facekit.member_faces import members_of, ranked_faces
 from facekit.people.names import clean_name
 from facekit.people.people import People, Who
@@ -372,7 +372,7 @@ class LocalPeople(People):
     def review(self, limit: int = 20) -> tuple[Suggestion, ...]:
         """See `People.review`."""
         with self._in_use.shared(), self._tables.reading():
-            return questions(self._catalog, self.library.settings, Crowd.of(self._tables), limit)
+            return questions(self._catalog, self.library.settings, FaceArrays.of(self._tables), limit)
 
     # -- quality -------------------------------------------------------------------------------------------------
 
@@ -386,7 +386,9 @@ class LocalPeople(People):
         with self._tables.reading():
             person = self.get(who)
             ranked = [(row, value) for row, value in ranked_faces(self._tables, person.person_id) if value is not None]
-            pairs = duplicates_of(self._catalog, self.library.settings, Crowd.of(self._tables), person.person_id, 10)
+            pairs = duplicates_of(
+                self._catalog, self.library.settings, FaceArrays.of(self._tables), person.person_id, 10
+            )
         values = np.array([value for _, value in ranked])
         far = [ranked[at] for at in outliers(values)]
         found, _ = self._catalog.pages.some_faces([row["face_id"] for row, _ in far], max(len(far), 1))
@@ -396,7 +398,7 @@ class LocalPeople(People):
     def duplicates(self, limit: int = 20) -> tuple[Duplicate, ...]:
         """See `People.duplicates`."""
         with self._tables.reading():
-            return duplicates_of(self._catalog, self.library.settings, Crowd.of(self._tables), None, limit)
+            return duplicates_of(self._catalog, self.library.settings, FaceArrays.of(self._tables), None, limit)
 
     def constraints(self) -> pd.DataFrame:
         """See `People.constraints`."""

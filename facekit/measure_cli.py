@@ -52,3 +52,23 @@ def evaluate_lfw(
         print_json(result.to_dict())
     else:
         out.print(repr(result), markup=False, soft_wrap=True)
+
+
+@evaluate_app.command("clusters")
+def evaluate_clusters(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="One folder a person, such as LFW.")],
+    faces: Annotated[int | None, typer.Option(help="Also time made-up crowds, of up to so many faces.")] = None,
+    detector: DetectorName = "yunet",
+    embedder: EmbedderName = "sface",
+    device: Device = "auto",
+    engine: EngineName = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Measure how well each method groups faces into people, and how far its default is from the best."""
+    from facekit.evaluate_people import evaluate_people
+
+    result = evaluate_people(folder, faces=faces, detector=detector, embedder=embedder, device=device, engine=engine)
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        out.print(repr(result), markup=False, soft_wrap=True)

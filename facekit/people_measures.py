@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from facekit.catalog import Catalog
-    from facekit.crowd import Crowd
+    from facekit.face_arrays import FaceArrays
     from facekit.settings import Settings
     from facekit.types import Face
 
@@ -40,7 +40,7 @@ def outliers(similarities: npt.NDArray[np.float64]) -> list[int]:
 def duplicates_of(
     catalog: Catalog,
     settings: Settings,
-    crowd: Crowd,
+    arrays: FaceArrays,
     person_id: str | None,
     limit: int,
 ) -> tuple[Duplicate, ...]:
@@ -48,11 +48,11 @@ def duplicates_of(
 
     Left out are pairs whom the user called different, hidden people, and pairs that are on a photo together.
     """
-    if len(crowd.people) < 2:  # noqa: PLR2004 - a pair
+    if len(arrays.people) < 2:  # noqa: PLR2004 - a pair
         return ()
-    centres = crowd.centres
+    centres = arrays.centres
     found: list[tuple[float, int, int]] = []
-    rows = np.arange(len(centres.person)) if person_id is None else np.array([crowd.numbers.get(person_id, -1)])
+    rows = np.arange(len(centres.person)) if person_id is None else np.array([arrays.numbers.get(person_id, -1)])
     rows = rows[rows >= 0]
     least = 1 - model_info(settings.embedder).cluster_distance - ASK_BELOW
     for start in range(0, len(rows), _PEOPLE_AT_ONCE):
@@ -67,10 +67,10 @@ def duplicates_of(
     hidden = catalog.people.named_and_hidden()[1]
     chosen: list[tuple[float, str, str]] = []
     for similarity, a, b in sorted(found, reverse=True):
-        pair = (crowd.people[min(a, b)], crowd.people[max(a, b)])  # people are in the order of their ids
-        if pair in apart or hidden & set(pair) or (crowd.photos_of(a) & crowd.photos_of(b)) - twice:
+        pair = (arrays.people[min(a, b)], arrays.people[max(a, b)])  # people are in the order of their ids
+        if pair in apart or hidden & set(pair) or (arrays.photos_of(a) & arrays.photos_of(b)) - twice:
             continue
-        chosen.append((similarity, crowd.people[a], crowd.people[b]))
+        chosen.append((similarity, arrays.people[a], arrays.people[b]))
         if len(chosen) == limit:
             break
     who = catalog.people.some(key for _, first, second in chosen for key in (first, second))
@@ -81,7 +81,7 @@ def duplicates_of(
     )
 
 
-def questions(catalog: Catalog, settings: Settings, crowd: Crowd, limit: int) -> tuple[Suggestion, ...]:
+def questions(catalog: Catalog, settings: Settings, arrays: FaceArrays, limit: int) -> tuple[Suggestion, ...]:
     """What is most worth deciding.
 
     A yes to "are these two one person?" settles as many faces as the smaller of the two has, a yes to "who is this?"
@@ -94,9 +94,9 @@ def questions(catalog: Catalog, settings: Settings, crowd: Crowd, limit: int) ->
             * min(pair.first.faces, pair.second.faces),
             pair,
         )
-        for pair in duplicates_of(catalog, settings, crowd, None, 4 * limit)
+        for pair in duplicates_of(catalog, settings, arrays, None, 4 * limit)
     ]
-    asked = _unsure(catalog, settings, crowd)[:limit]
+    asked = _unsure(catalog, settings, arrays)[:limit]
     found, photos = _faces_of(catalog, [face for _, face, _ in asked])
     everybody = catalog.people.some(key for _, _, known in asked for key, _ in known)
     ranked: list[tuple[float, Suggestion]] = []
@@ -112,27 +112,29 @@ def questions(catalog: Catalog, settings: Settings, crowd: Crowd, limit: int) ->
     return tuple(one for _, one in ranked[:limit])
 
 
-def _unsure(catalog: Catalog, settings: Settings, crowd: Crowd) -> list[tuple[float, str, list[tuple[str, float]]]]:
+def _unsure(
+    catalog: Catalog, settings: Settings, arrays: FaceArrays
+) -> list[tuple[float, str, list[tuple[str, float]]]]:
     """Faces that are nobody's and resemble somebody: how useful an answer is, the face, and whom it resembles how much.
 
     The most useful one is the first.
     """
-    faces = np.flatnonzero((crowd.person < 0) & crowd.usable)
-    if not len(faces) or not crowd.people:
+    faces = np.flatnonzero((arrays.person < 0) & arrays.usable)
+    if not len(faces) or not arrays.people:
         return []
     named, hidden = catalog.people.named_and_hidden()
-    near = nearest(catalog, settings, crowd, faces)
+    near = nearest(catalog, settings, arrays, faces)
     least = ask_from(settings)
     asked = []
     for at in np.flatnonzero(near.similarities[:, 0] >= least):
         known = [
-            (crowd.people[who], float(similarity))
+            (arrays.people[who], float(similarity))
             for who, similarity in zip(near.candidates[at], near.similarities[at], strict=True)
-            if who >= 0 and similarity >= least and crowd.people[who] not in hidden
+            if who >= 0 and similarity >= least and arrays.people[who] not in hidden
         ]
         if known:
             who, similarity = known[0]
-            asked.append((similarity * (2.0 if who in named else 1.0), crowd.face_ids[faces[at]], known))
+            asked.append((similarity * (2.0 if who in named else 1.0), arrays.face_ids[faces[at]], known))
     return sorted(asked, key=lambda one: -one[0])
 
 

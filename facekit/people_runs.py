@@ -10,8 +10,8 @@ import numpy as np
 
 from facekit.catalog.people import now
 from facekit.catalog.people_tables import cluster_runs, members, persons
-from facekit.crowd import Crowd
 from facekit.errors import FacekitError, UnknownIdError
+from facekit.face_arrays import FaceArrays
 from facekit.people.acceptance import Proposal, Standing, plan
 from facekit.people.comparison import matched_groups, moved_faces, split_and_joined
 from facekit.people.records import SHORT_ID, AssignReport, ClusterRun, Comparison, Move, faces_in_words
@@ -53,21 +53,21 @@ def propose(
     from facekit.people.neighbours import stop_if
 
     start = perf_counter()
-    crowd = Crowd.of(catalog.people)
-    usable = np.flatnonzero(crowd.usable)
+    arrays = FaceArrays.of(catalog.people)
+    usable = np.flatnonzero(arrays.usable)
     settled = catalog.people.settled_ids()
     labels = cluster(
-        crowd.vectors[usable],
+        arrays.vectors[usable],
         method=method,  # type: ignore[arg-type]  # an unknown one is refused there
         embedder=settings.embedder,
         eps=eps,
         min_faces=min_faces,
         people=people,
-        constraints=_constraints(catalog, crowd, usable, settled),
+        constraints=_constraints(catalog, arrays, usable, settled),
         stop=stop,
     )
-    kept = {crowd.face_ids[face]: int(label) for face, label in zip(usable, labels, strict=True)}
-    free = [crowd.owners[face] for face, label in zip(usable, labels, strict=True) if label < 0]
+    kept = {arrays.face_ids[face]: int(label) for face, label in zip(usable, labels, strict=True)}
+    free = [arrays.owners[face] for face, label in zip(usable, labels, strict=True) if label < 0]
     alone = [owner for owner in free if owner in settled]  # somebody with a single face is no cluster, and a person
     parameters = {"eps": eps, "min_faces": min_faces, "people": people}
     row: dict[str, Any] = {
@@ -83,24 +83,24 @@ def propose(
         "created_at": now(),
         "state": "proposed",
     }
-    before = {crowd.face_ids[face]: owner for face in usable if (owner := crowd.owners[face]) in settled and owner}
+    before = {arrays.face_ids[face]: owner for face in usable if (owner := arrays.owners[face]) in settled and owner}
     stop_if(stop)
     catalog.people.add_run(row, Proposal(kept, before))
     return run_of(row)
 
 
-def _constraints(catalog: Catalog, crowd: Crowd, usable: IntArray, settled: set[str]) -> Constraints:
+def _constraints(catalog: Catalog, arrays: FaceArrays, usable: IntArray, settled: set[str]) -> Constraints:
     from facekit.people.constraints import Constraints  # its module is heavy
 
-    person = np.array([crowd.person[face] if crowd.owners[face] in settled else -1 for face in usable], np.int64)
+    person = np.array([arrays.person[face] if arrays.owners[face] in settled else -1 for face in usable], np.int64)
     twice = catalog.people.allowed_twice()
-    photo = np.array([-1 if crowd.photo_ids[face] in twice else crowd.photo[face] for face in usable], np.int64)
-    place = {crowd.face_ids[face]: at for at, face in enumerate(usable)}
+    photo = np.array([-1 if arrays.photo_ids[face] in twice else arrays.photo[face] for face in usable], np.int64)
+    place = {arrays.face_ids[face]: at for at, face in enumerate(usable)}
     first = {int(number): at for at, number in reversed(list(enumerate(person))) if number >= 0}
     cannot = [
-        (place[face], first[crowd.numbers[who]])
+        (place[face], first[arrays.numbers[who]])
         for face, who in catalog.people.rejections()
-        if face in place and who in crowd.numbers and crowd.numbers[who] in first
+        if face in place and who in arrays.numbers and arrays.numbers[who] in first
     ]
     return Constraints(person, photo, cannot=np.array(cannot, np.int64).reshape(-1, 2))
 
@@ -146,13 +146,13 @@ def accept(catalog: Catalog, settings: Settings, run_id: str, work: Work) -> Non
 def assign(catalog: Catalog, settings: Settings, work: Work) -> AssignReport:
     """Give faces that are nobody's to the people whom they clearly resemble."""
     catalog.people.assigned(work)
-    crowd = Crowd.of(catalog.people)
-    faces = np.flatnonzero(crowd.person < 0)
-    if not len(faces) or not crowd.people:
+    arrays = FaceArrays.of(catalog.people)
+    faces = np.flatnonzero(arrays.person < 0)
+    if not len(faces) or not arrays.people:
         return AssignReport(0, len(faces), 0)
-    found = nearest(catalog, settings, crowd, faces)
+    found = nearest(catalog, settings, arrays, faces)
     rows = [
-        {"face_id": crowd.face_ids[face], "person_id": crowd.people[who], "origin": "assigned", "run_id": None}
+        {"face_id": arrays.face_ids[face], "person_id": arrays.people[who], "origin": "assigned", "run_id": None}
         for face, who in zip(faces, found.person, strict=True)
         if who >= 0
     ]
@@ -163,16 +163,16 @@ def assign(catalog: Catalog, settings: Settings, work: Work) -> AssignReport:
     return AssignReport(len(rows), int(waiting.sum()), suggested)
 
 
-def nearest(catalog: Catalog, settings: Settings, crowd: Crowd, faces: IntArray) -> Assignment:
+def nearest(catalog: Catalog, settings: Settings, arrays: FaceArrays, faces: IntArray) -> Assignment:
     """Whom some of the faces resemble, and to whom they would go."""
     from facekit.people.assignment import assign as assign_faces
 
     tables = catalog.people
     twice = tables.allowed_twice()
-    photo = np.array([-1 if crowd.photo_ids[face] in twice else crowd.photo[face] for face in faces], np.int64)
-    forbidden = crowd.forbidden(faces, tables.rejections(), twice)
+    photo = np.array([-1 if arrays.photo_ids[face] in twice else arrays.photo[face] for face in faces], np.int64)
+    forbidden = arrays.forbidden(faces, tables.rejections(), twice)
     return assign_faces(
-        crowd.vectors[faces], crowd.centres, embedder=settings.embedder, forbidden=forbidden, photo=photo
+        arrays.vectors[faces], arrays.centres, embedder=settings.embedder, forbidden=forbidden, photo=photo
     )
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from family import Family, build_family
 
 import facekit as fk
 from facekit.demo_photos import DemoPhotos, build_demo_photos
+from facekit.evaluate import central_faces
 from facekit.models import registry
 from facekit.models.registry import EMBEDDED, MODELS
 from facekit.models.weights import fetch
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from facekit.library import Library
     from facekit.local import LocalLibrary
+    from facekit.types import FloatArray
 
 
 def need(condition: object, reason: str) -> None:
@@ -48,6 +51,18 @@ def data_folder(name: str) -> Path:
 def lfw() -> Path:
     """Labeled Faces in the Wild, development set: one folder a person and the pairs files."""
     return data_folder("lfw")
+
+
+@pytest.fixture(scope="session")
+def lfw_faces(lfw: Path) -> tuple[FloatArray, list[str]]:
+    """Vectors (sface) of 130 central faces of LFW, and whose they are: 30 people with three, 40 with one."""
+    photos: list[Path] = []
+    for shown, people in ((3, 30), (1, 40)):
+        folders = (sorted(folder.glob("*.jpg")) for folder in sorted(lfw.iterdir()) if folder.is_dir())
+        photos += [photo for files in islice((f for f in folders if len(f) == shown), people) for photo in files]
+    faces = central_faces(photos, registry.load_detector("yunet"), registry.load_embedder("sface"), progress=False)
+    assert faces.found.all()
+    return faces.vectors, [photo.parent.name for photo in photos]
 
 
 @pytest.fixture(scope="session")

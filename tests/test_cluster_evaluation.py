@@ -13,8 +13,8 @@ from sklearn.metrics.cluster import pair_confusion_matrix
 import facekit as fk
 from facekit.people import ClusterScores
 
-# The four constraints of Amigó et al. 2009, section 3, each as two clusterings of the same faces: (clusters, people). The
-# second must score higher; of the measures that the paper compares, only BCubed meets all four.
+# The four constraints of Amigó et al. 2009, section 3, each as two clusterings of the same faces: (clusters, people).
+# The second must score higher; of the measures that the paper compares, only BCubed meets all four.
 PAIRS_OF_THE_PAPER = {
     "homogeneity": (
         ([0] * 7 + [1] * 7, "aaaabbb" + "ccccddd"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 import facekit as fk
 from facekit.people import METHODS, Conflict, Method
-from facekit.types import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from facekit.types import FloatArray, IntArray
 
 
 @dataclass

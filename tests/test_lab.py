@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -36,7 +37,14 @@ CELLS = (
     "import facekit as fk\n\nlib = fk.open('faces')\npanel = lib.show()\npanel",
     "chosen = panel.gallery.gallery.selected\nprint('chosen:', [lib.photo(key).path.split('/')[-1] for key in chosen])",
     "hits = lib.search('probe.jpg')\nhits.show()",
+    "from facekit import plots\n\nlib.people.cluster()\nplots.people_map(lib)",
 )
+ON_A_DOT = """plot => {
+  const {xaxis, yaxis} = plot._fullLayout;
+  const dots = plot._fullData.at(-1);
+  const {left, top} = plot.getBoundingClientRect();
+  return [left + xaxis._offset + xaxis.d2p(dots.x[0]), top + yaxis._offset + yaxis.d2p(dots.y[0])];
+}"""
 SETTINGS = {
     "themes": {"theme": "JupyterLab Dark"},
     "notification": {"fetchNews": "false", "checkForUpdates": False},  # both would ask JupyterLab's own hosts
@@ -139,6 +147,17 @@ def test_the_gallery_lives_in_jupyterlab(lab: str, chromium: Browser, demo_libra
     hits = run_cell(page, 2)
     expect(hits.locator(".fk-tile")).to_have_count(14)
     expect(hits.locator(".fk-count")).to_have_text("14 photos")
+
+    map_of_faces = run_cell(page, 3)
+    expect(map_of_faces.get_by_text("to see the face")).to_be_visible(
+        timeout=3 * PATIENCE
+    )  # umap-learn compiles itself
+    assert map_of_faces.locator(".imagelayer image").count() == 0
+    place_of_a_face = map_of_faces.locator(".js-plotly-plot").evaluate(ON_A_DOT)
+    page.mouse.move(*place_of_a_face)
+    expect(map_of_faces.locator(".hovertext")).to_contain_text("unnamed")
+    expect(map_of_faces.locator(".imagelayer image")).to_have_attribute("href", re.compile("^data:image/jpeg;base64,"))
+    expect(map_of_faces.get_by_text("to see the face")).to_have_count(0)
     assert [url for url in asked if urlsplit(url).netloc not in {urlsplit(lab).netloc, ""}] == []
     assert errors == []
     page.close()

@@ -385,7 +385,7 @@ def test_every_decision_lasts(
     run_state_machine_as_test(
         Decisions,
         settings=settings(
-            max_examples=6,
+            max_examples=5,
             stateful_step_count=15,
             deadline=None,
             derandomize=True,

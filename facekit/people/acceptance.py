@@ -93,17 +93,21 @@ def plan(proposal: Proposal, now: Standing) -> Plan:
         if labels[face] >= 0 and face in now.photo:
             clusters.setdefault(labels[face], []).append(face)
     targets, new = _targets(clusters, proposal.settled, now)
-    staying = _staying(labels, now)
+    taken = _photos({face: owner for face, owner in now.owners.items() if owner in now.settled}, now)
     after: dict[str, str | None] = {}
     for label, members in clusters.items():
         free = [face for face in members if now.owners.get(face) not in now.settled]
         after |= dict.fromkeys(free)
         if label in targets:
             target = targets[label]
-            after |= dict.fromkeys(_fitting(free, target, staying.get(target, set()), now), target)
+            after |= dict.fromkeys(_fitting(free, target, taken.setdefault(target, set()), now), target)
+    given = _photos(after, now)
     kept = set(targets.values())
-    for face, owner in now.owners.items():  # not in a cluster: unsettled people keep what the run did not look at
-        if owner not in now.settled and face not in after and (owner not in kept or face in labels):
+    for face, owner in now.owners.items():
+        if owner in now.settled or face in after:
+            continue
+        # Not in a cluster: unsettled people keep what the run did not look at, unless it says who they are there.
+        if owner not in kept or face in labels or now.photo.get(face) in given.get(owner, ()):
             after[face] = None
     changed = {face: owner for face, owner in after.items() if now.owners.get(face) != owner}
     used = {owner for owner in after.values() if owner}
@@ -112,18 +116,18 @@ def plan(proposal: Proposal, now: Standing) -> Plan:
     return Plan(changed, [one for one in new if one in used], sorted(gone))
 
 
-def _staying(labels: Collection[str], now: Standing) -> dict[str, set[str]]:
-    """The photos on which each person has a face that the run does not take away."""
+def _photos(owners: Mapping[str, str | None], now: Standing) -> dict[str, set[str]]:
+    """The photos on which each person has one of the faces, but for those that may show a face twice."""
     photos: dict[str, set[str]] = {}
-    for face, owner in now.owners.items():
-        if face in now.photo and (owner in now.settled or face not in labels):
-            photos.setdefault(owner, set()).add(now.photo[face])
+    for face, owner in owners.items():
+        photo = now.photo.get(face)
+        if owner and photo and photo not in now.allowed_twice:
+            photos.setdefault(owner, set()).add(photo)
     return photos
 
 
-def _fitting(faces: list[str], person: str, photos: Collection[str], now: Standing) -> list[str]:
-    """Those of the faces that nothing keeps from being a person's who is on some photos: one face a photo."""
-    taken = set(photos)
+def _fitting(faces: list[str], person: str, taken: set[str], now: Standing) -> list[str]:
+    """Those of the faces that nothing keeps from being a person's: one a photo; ``taken`` photos are added to."""
     chosen = []
     for face in faces:
         photo = now.photo[face]

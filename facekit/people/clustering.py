@@ -189,14 +189,16 @@ def _hdbscan(task: _Task) -> IntArray:
     from sklearn.cluster import HDBSCAN
 
     faces, fewest = len(task.vectors), max(task.min_faces, 2)
-    if faces <= fewest:
-        return np.full(faces, -1)
     graph = task.graph(task.eps)
-    # scikit-learn takes only a connected graph: what is not connected is tied together at the distance `eps`. What
-    # falls out of a group at that distance keeps the group's label, so that the parts have to be told apart again.
+    # scikit-learn takes only a connected graph, and no method of its own makes everything one group: so the parts that
+    # are not connected, and one more of made-up faces, are tied together in a row at the distance `eps`. What falls
+    # out of a group at that distance keeps the group's label, so that the parts have to be told apart again.
     parts = sparse.csgraph.connected_components(graph, directed=False)[1]
-    heads = np.unique(parts, return_index=True)[1]
-    ties = sparse.coo_array((np.full(len(heads) - 1, task.eps), (heads[:-1], heads[1:])), shape=graph.shape)
+    row = np.concatenate([np.unique(parts, return_index=True)[1], np.arange(faces, faces + fewest)])
+    ties = np.full(len(row) - 1, task.eps)
+    ties[len(row) - fewest :] = np.finfo(np.float32).tiny
+    graph.resize(faces + fewest, faces + fewest)
+    tied = sparse.coo_array((ties, (row[:-1], row[1:])), shape=graph.shape)
     method = HDBSCAN(
         min_cluster_size=fewest,
         min_samples=1,
@@ -204,7 +206,7 @@ def _hdbscan(task: _Task) -> IntArray:
         metric_params={"max_distance": task.eps},
         copy=True,
     )
-    found = method.fit_predict(sparse.csr_array(graph + ties + ties.T)).astype(np.int64)
+    found = method.fit_predict(sparse.csr_array(graph + tied + tied.T))[:faces].astype(np.int64)
     labels: IntArray = np.where(found < 0, -1, found * faces + parts)
     return labels
 

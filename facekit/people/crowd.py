@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.floating[Any]]
 
 TAIL = 1.1
-"""A person has s faces or more with the probability ``s ** -1.1``: half of the people have one face, a few thousands."""
+"""A person has s faces or more with the probability ``s ** -1.1``: half of the people have one, a few thousands."""
 
 MOST_FACES = 2000
 """Of one person."""
@@ -93,7 +93,9 @@ def crowd(vectors: FloatArray, person: IntArray, faces: int, *, seed: int = 0) -
     made = np.empty((faces, vectors.shape[1]), np.float32)
     for start in range(0, faces, 10_000):
         of = shown[start : start + 10_000]
-        own = along[rng.integers(0, len(along), len(of))] * rng.choice(np.array([-1, 1], np.float32), (len(of), along.shape[1]))
+        own = along[rng.integers(0, len(along), len(of))] * rng.choice(
+            np.array([-1, 1], np.float32), (len(of), along.shape[1])
+        )
         face = centres[of] + factors[of][:, None] * (own @ principal.T)
         made[start : start + 10_000] = face / np.linalg.norm(face, axis=1, keepdims=True)
     return made, shown

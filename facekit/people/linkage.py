@@ -113,9 +113,7 @@ def _averages(
     return result
 
 
-def _nearest_to_each_other(
-    first: IntArray, second: IntArray, similar: npt.NDArray[np.float64], count: int
-) -> IntArray:
+def _nearest_to_each_other(first: IntArray, second: IntArray, similar: npt.NDArray[np.float64], count: int) -> IntArray:
     """Places of pairs that are the best for both. Of equally similar ones the first is, so that there always is one."""
     best = np.full(count, -np.inf)
     np.maximum.at(best, first, similar)
@@ -125,4 +123,5 @@ def _nearest_to_each_other(
     rank = np.arange(len(mutual))
     np.minimum.at(earliest, first[mutual], rank)
     np.minimum.at(earliest, second[mutual], rank)
-    return mutual[(earliest[first[mutual]] == rank) & (earliest[second[mutual]] == rank)]
+    chosen: IntArray = mutual[(earliest[first[mutual]] == rank) & (earliest[second[mutual]] == rank)]
+    return chosen

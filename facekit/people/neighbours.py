@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from facekit.types import FloatArray, IntArray
 
 NEIGHBOURS = 32
-"""Faces that are looked at from each face. Fewer lose nothing on people with a dozen photos; see the README's table."""
+"""Faces that are looked at from each face. With 64 LFW's people come out the same to four digits; with 16 or 64 so do
+those of a made-up crowd of 20,000 faces, in which some people have 2,000."""
 
 EXACT_UP_TO = 20_000
 """Faces that are all compared with each other; of more, those in nearby cells only."""
@@ -26,7 +27,8 @@ CELLS = 4.0
 """Cells beyond that number: so many times the square root of the number of faces, as faiss advises (4 to 16)."""
 
 CELLS_LOOKED_INTO = 24
-"""Cells nearest to a face in which its neighbours are looked for."""
+"""Cells nearest to a face in which its neighbours are looked for: of 50,000 made-up faces, they hold 99.8 % of those
+within a distance of 0.5; 12 cells hold 99.2 %, 8 cells 95.9 %."""
 
 FACES_AT_ONCE = 4096
 """Faces searched for between two looks at whether to stop."""
@@ -115,9 +117,10 @@ def checked(embeddings: npt.ArrayLike) -> FloatArray:
         message = f"Embeddings have the shape {vectors.shape}, but it takes one row a face: (N, D)."
         raise EmbeddingError(message)
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    flat = (vectors == vectors[:, :1]).all(axis=1) & (vectors.shape[1] > 1 or lengths == 0)
     faults = {
         "is not finite": ~np.isfinite(lengths),
-        "is the same number throughout": np.ptp(vectors, axis=1) == 0 if vectors.shape[1] > 1 else lengths == 0,
+        "is the same number throughout": flat,
         "is not of unit length": ~(np.abs(lengths - 1) <= UNIT_LENGTH_WITHIN),
     }
     for fault, where in faults.items():

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
 
 Who: TypeAlias = "Person | str"
-"""A person, a name (upper and lower case are alike), an id, or at least the first six digits of one."""
+"""A person, an id, a name (upper and lower case are alike), or six first digits of an id or more: in this order."""
 
 Faces: TypeAlias = "str | Sequence[str]"
 """One face id, or several."""
@@ -62,6 +62,8 @@ class People(ABC):
         limit: int = 60,
     ) -> PersonPage:
         """Some of the people: named ones first, then those with most faces.
+
+        Who has neither a name nor a face that is in the library now is left out.
 
         Parameters
         ----------
@@ -131,7 +133,16 @@ class People(ABC):
 
     @abstractmethod
     def merge(self, who: Who, *others: Who) -> Person:
-        """They are all one person: the first, who takes the others' faces, and a name if it had none."""
+        """They are all one person: the first, who takes the others' faces, and a name if it had none.
+
+        What was said of the others counts for the first. A face of theirs of which it was said that it is not this
+        person stays nevertheless, and `conflicts` lists it.
+
+        Raises
+        ------
+        FacekitError
+            If there are no others.
+        """
 
     @abstractmethod
     def split(self, who: Who, faces: Faces, name: str | None = None) -> Person:
@@ -188,7 +199,8 @@ class People(ABC):
         Raises
         ------
         FacekitError
-            If there is nothing to undo, or something done later stands in the way; the message names it.
+            If there is nothing to undo, or something done later stands in the way, as somebody who has the name now
+            that would be given back; the message names it.
         """
 
     # -- runs ----------------------------------------------------------------------------------------------------
@@ -221,6 +233,8 @@ class People(ABC):
         ------
         LibraryBusyError
             If photos are being ingested, or the models changed.
+        FacekitError
+            If an option can't be, or it was stopped.
         """
 
     @abstractmethod
@@ -229,7 +243,15 @@ class People(ABC):
 
     @abstractmethod
     def accept(self, run: ClusterRun | str) -> ClusterRun:
-        """Take over what a run proposed. People whom the user touched keep their faces, name and id."""
+        """Take over what a run proposed. People whom the user touched keep their faces, name and id.
+
+        Raises
+        ------
+        UnknownIdError
+            If there is no such run.
+        FacekitError
+            If it was accepted already.
+        """
 
     @abstractmethod
     def discard(self, run: ClusterRun | str) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import sys
+from contextlib import suppress
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facekit.plots.look import COLOURS, GREY, nothing, on_any_theme, say
+from facekit.errors import FacekitError
+from facekit.plots.look import COLOURS, GREY, nothing, on_any_theme, say, shown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pandas as pd
     import plotly.graph_objects as go
 
     from facekit.library import Library
@@ -55,6 +59,7 @@ def people_map(lib: Library, *, max_faces: int = 20_000, seed: int = 42) -> go.F
         face_ids, vectors = [face_ids[number] for number in chosen], vectors[chosen]
     traces, shown = _dots(lib, face_ids, project(vectors, seed=seed))
     figure = on_any_theme(go.Figure(traces))
+    figure.update_traces(hovertemplate="%{text}<extra></extra>")
     count = f"{total:,} faces" if len(face_ids) == total else f"{len(face_ids):,} of {total:,} faces, chosen at random"
     say(figure, count)
     nowhere = {"showgrid": False, "showticklabels": False, "ticks": "", "title": None}
@@ -74,15 +79,17 @@ def _dots(lib: Library, face_ids: list[str], at: FloatArray) -> tuple[list[go.Sc
     photos = lib.faces().set_index("face_id")["photo"]
     frame = pd.DataFrame({"x": at[:, 0], "y": at[:, 1]}, index=face_ids).join(whose)
     frame["photo"] = [str(photos.get(key, "")).replace("\\", "/").rpartition("/")[2] for key in frame.index]
-    labels = dict(zip(frame["person_id"], map(_label, frame["person_id"], frame["person"]), strict=True))
+    owned = frame[frame["person_id"].notna()]
+    labels = {key: shown_name(key, name) for key, name in zip(owned["person_id"], owned["person"], strict=True)}
     named = frame[frame["person"].notna() & (frame["hidden"] == False)]  # noqa: E712 - None is neither
     first = list(named["person_id"].value_counts().index)
     coloured = {key: number for number, key in enumerate(first[:_IN_LEGEND])}
-    others = frame[frame["person_id"].notna() & ~frame["person_id"].isin(coloured)]
+    others = owned[~owned["person_id"].isin(coloured)]
     grey = {key: _GREYS[number % len(_GREYS)] for number, key in enumerate(others["person_id"].unique())}
-    groups = [
+    shades = [grey[key] for key in others["person_id"]]
+    groups: list[tuple[str, pd.DataFrame, dict[str, Any]]] = [
         ("nobody's", frame[frame["person_id"].isna()], {"size": 4, "color": GREY, "opacity": 0.35}),
-        ("others" if coloured else "people", others, {"size": 5, "color": [grey[key] for key in others["person_id"]]}),
+        ("other people" if coloured else "people", others, {"size": 5, "color": shades}),
     ]
     for key, number in coloured.items():
         look = {"size": 7, "color": COLOURS[number % len(COLOURS)], "symbol": _SYMBOLS[number // len(COLOURS)]}
@@ -91,28 +98,18 @@ def _dots(lib: Library, face_ids: list[str], at: FloatArray) -> tuple[list[go.Sc
     for name, part, marker in groups:
         if part.empty:
             continue
-        text = [f"<b>{labels.get(key, '')}</b>" for key in part["person_id"]]
-        text = [
-            f"{who}<br>{photo}" if who != "<b></b>" else photo for who, photo in zip(text, part["photo"], strict=True)
-        ]
-        dots = go.Scattergl(x=part["x"], y=part["y"], text=text, name=name, mode="markers", marker=marker)
-        dots.hovertemplate = "%{text}<extra></extra>"
-        traces.append(dots)
+        who = [f"<b>{labels[key]}</b><br>" if isinstance(key, str) else "" for key in part["person_id"]]
+        text = [one + escape(photo) for one, photo in zip(who, part["photo"], strict=True)]
+        traces.append(go.Scattergl(x=part["x"], y=part["y"], text=text, name=name, mode="markers", marker=marker))
         shown.append(list(part.index))
     return traces, shown
 
 
-def _label(person_id: object, name: object) -> str:
-    if not isinstance(person_id, str):
-        return ""
-    return name if isinstance(name, str) else f"unnamed {person_id[:6]}"
-
-
 def _with_pictures(figure: go.Figure, shown: list[list[str]], picture: Callable[[str], bytes | None]) -> go.Figure:
     """The figure as a widget that shows the face under the pointer in its left margin."""
-    try:
-        import plotly.graph_objects as go
+    import plotly.graph_objects as go
 
+    try:
         widget = go.FigureWidget(figure)
     except ImportError:  # without anywidget there are no widgets
         return figure
@@ -125,7 +122,9 @@ def _with_pictures(figure: go.Figure, shown: list[list[str]], picture: Callable[
     def show(_trace: object, points: Any, _state: object) -> None:  # noqa: ANN401 - plotly has no types
         if not points.point_inds:
             return
-        data = picture(shown[points.trace_index][points.point_inds[0]])
+        data = None
+        with suppress(FacekitError):  # removed since, or the library was closed: the words remain
+            data = picture(shown[points.trace_index][points.point_inds[0]])
         if data is not None:
             source = "data:image/jpeg;base64," + base64.b64encode(data).decode()
             place = {"xref": "paper", "yref": "paper", "x": -0.02, "y": 1, "xanchor": "right", "yanchor": "top"}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
+
+from facekit.people.records import SHORT_ID
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -13,6 +16,9 @@ GREY = "#797979"
 GRID = "rgba(121, 121, 121, 0.25)"
 BLUE, ORANGE, GREEN = "#1f83bd", "#d55e00", "#009e73"
 COLOURS = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", "#e69f00")
+
+SCALE = [[0, "#3b528b"], [0.33, "#21918c"], [0.67, "#5ec962"], [1, "#fde725"]]
+"""For cells, from few to many: viridis without its darkest quarter, which black would swallow."""
 
 
 def on_any_theme(figure: go.Figure) -> go.Figure:
@@ -50,3 +56,8 @@ def say(figure: go.Figure, words: str) -> None:
     """Write above the figure what it shows, and how much of it."""
     place = {"x": 0, "y": 1, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom", "yshift": 8}
     figure.add_annotation(text=words, showarrow=False, font={"size": 13, "color": GREY}, **place)
+
+
+def shown_name(person_id: str, name: object) -> str:
+    """What a person is called in a figure: plotly takes some HTML in texts for HTML."""
+    return escape(name) if isinstance(name, str) else f"unnamed {person_id[:SHORT_ID]}"

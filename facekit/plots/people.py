@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facekit.plots.look import BLUE, GRID, nothing, on_any_theme, say
+from facekit.plots.look import BLUE, GRID, SCALE, nothing, on_any_theme, say, shown_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ def similarity_heatmap(lib: Library, people: Sequence[Who] | None = None, *, max
     own = (np.diag(sums @ sums.T) - counts) / np.maximum(counts * (counts - 1), 1)
     np.fill_diagonal(mean, np.where(counts > 1, own, np.nan))
     order = _alike_together(mean)
-    names = _distinct([who[number].label for number in order])
+    names = _distinct([_name(who[number]) for number in order])
     figure = go.Figure(
         go.Heatmap(
             z=mean[np.ix_(order, order)],
@@ -59,7 +59,7 @@ def similarity_heatmap(lib: Library, people: Sequence[Who] | None = None, *, max
             y=names,
             zmin=0,
             zmax=1,
-            colorscale="Cividis",
+            colorscale=SCALE,
             colorbar={"title": {"text": "similarity"}, "outlinewidth": 0},
             hovertemplate="%{y} and %{x}: %{z:.3f}<extra></extra>",
             hoverongaps=False,
@@ -102,7 +102,7 @@ def timeline(lib: Library, person: Who | None = None, *, max_people: int = 30) -
         return nothing(f"None of the {undated:,} photos says when it was taken")
     table, by = _by_time(dated)
     table = table.reindex([one.person_id for one in who if one.person_id in table.index])
-    labels = {one.person_id: one.label for one in who}
+    labels = {one.person_id: _name(one) for one in who}
     names = _distinct([labels[key] for key in table.index])
     if person is None:
         figure = _rows_over_time(table, names)
@@ -151,14 +151,14 @@ def together(lib: Library, *, max_people: int = 30) -> go.Figure:
         xs, ys = ([value for a, b in lines for value in (at[a, axis], at[b, axis], None)] for axis in (0, 1))
         figure.add_scatter(x=xs, y=ys, mode="lines", line={"color": GRID, "width": 1.5 * width}, hoverinfo="skip")
     middles = np.array([(at[a] + at[b]) / 2 for a, b in pairs]).reshape(-1, 2)
-    said = [f"{who[a].label} and {who[b].label}: {_photos(shared[a, b])}" for a, b in pairs]
+    said = [f"{_name(who[a])} and {_name(who[b])}: {_photos(shared[a, b])}" for a, b in pairs]
     figure.add_scatter(x=middles[:, 0], y=middles[:, 1], text=said, mode="markers", marker={"size": 14, "opacity": 0})
     sizes = [float(photos.get(one.person_id, 0)) for one in who]
     figure.add_scatter(
         x=at[:, 0],
         y=at[:, 1],
         mode="markers+text",
-        text=[one.label for one in who],
+        text=[_name(one) for one in who],
         textposition="bottom center",
         customdata=[_photos(size) for size in sizes],
         marker={"size": [10 + 30 * (size / max(sizes)) ** 0.5 for size in sizes], "color": BLUE, "opacity": 1},
@@ -183,6 +183,10 @@ def _some(lib: Library, people: Sequence[Who] | None, most: int) -> tuple[list[P
         return who, len(who)
     page = lib.people.page(limit=max(1, min(most, 200)))
     return list(page.people), page.total
+
+
+def _name(person: Person) -> str:
+    return shown_name(person.person_id, person.name)
 
 
 def _counted(shown: int, total: int) -> str:
@@ -253,7 +257,7 @@ def _bars_over_time(table: pd.DataFrame) -> go.Figure:
     bars.customdata = _in_words(periods)
     bars.hovertemplate = "%{customdata}: %{y} photos<extra></extra>"
     figure = on_any_theme(go.Figure(bars))
-    figure.update_yaxes(title="photos", rangemode="tozero")
+    figure.update_yaxes(title="photos", rangemode="tozero", **_whole(table))
     return figure
 
 
@@ -268,8 +272,9 @@ def _rows_over_time(table: pd.DataFrame, names: list[str]) -> go.Figure:
         y=names,
         customdata=np.tile(np.array(_in_words(periods), object), (len(names), 1)),
         zmin=0,
-        colorscale="Cividis",
-        colorbar={"title": {"text": "photos"}, "outlinewidth": 0},
+        zmax=counts.max(),
+        colorscale=SCALE,
+        colorbar={"title": {"text": "photos"}, "outlinewidth": 0, **_whole(table)},
         ygap=2,
         hoverongaps=False,
         hovertemplate="%{y}, %{customdata}: %{z} photos<extra></extra>",
@@ -278,6 +283,11 @@ def _rows_over_time(table: pd.DataFrame, names: list[str]) -> go.Figure:
     figure.update_layout(height=170 + max(22 * len(names), 120))
     figure.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
     return figure
+
+
+def _whole(table: pd.DataFrame) -> dict[str, Any]:
+    """Ticks at whole numbers: half a photo there is none."""
+    return {"dtick": 1} if table.to_numpy().max() <= 10 else {"tickformat": ",d"}  # noqa: PLR2004 - ticks that fit
 
 
 def _periods(table: pd.DataFrame) -> pd.PeriodIndex:

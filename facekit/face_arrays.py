@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class Crowd:
+class FaceArrays:
     """Faces with an embedding.
 
     Parameters
@@ -41,7 +41,7 @@ class Crowd:
     vectors: FloatArray
 
     @classmethod
-    def of(cls, tables: PeopleTables) -> Crowd:
+    def of(cls, tables: PeopleTables) -> FaceArrays:
         """All faces of a catalog."""
         rows = tables.all_faces()
         vectors = np.frombuffer(b"".join(row[4] for row in rows), np.float32).reshape(len(rows), -1) if rows else None
