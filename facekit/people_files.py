@@ -1,12 +1,11 @@
 """Names that travel to and from other programs: XMP sidecar files beside the photos, and a folder of links a person."""
 
 # Paths are bytes here, because a name need not be valid UTF-8, and pathlib takes no bytes.
-# ruff: noqa: PTH105, PTH108, PTH110, PTH116, PTH119, PTH122, PTH208
+# ruff: noqa: PTH116
 
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter, defaultdict
 from contextlib import suppress
 from functools import lru_cache
@@ -14,46 +13,57 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
-from facekit.images import Limits, display_name, read_bytes
+from facekit.images import display_name
 from facekit.matching import match_faces, overlaps
 from facekit.people.folders import folder_names, link
 from facekit.people.names import clean_name
-from facekit.people.rdf import MAX_BYTES
 from facekit.people.records import XmpReport
-from facekit.people.xmp import FaceRegions, Region, read_regions, with_faces
+from facekit.people.sidecars import regions_of, stems_of, write_beside
 from facekit.sources import LocalSource
-from facekit.stored import StoredPhoto, stored_box, stored_photo, turned_sideways, upright_box
+from facekit.stored import turned_sideways, upright_box
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     import pandas as pd
 
     from facekit.catalog import Catalog
     from facekit.people.people import People
     from facekit.people.records import Person
-    from facekit.stored import Box
+    from facekit.people.xmp import FaceRegions
+    from facekit.stored import Box, StoredPhoto
 
 Where = str | os.PathLike[str] | None
 
 
 def write_xmp(people: People, catalog: Catalog, folder: Where = None) -> XmpReport:
-    """See `People.write_xmp`. Hidden people are left out; a photo that lies in several places has a sidecar at each."""
+    """See `People.write_xmp`. Hidden people are left out; a photo that lies in several places has a sidecar at each.
+
+    A name that stands in a file for a face is taken out of it where the user said that the face is not this person, or
+    put it with somebody who is another: a split says so. Other names of faces that have none here stay: facekit can't
+    know whether it wrote them, or a program whose names were never read.
+    """
     from tqdm.auto import tqdm
 
     named = _named(people)
-    rows = catalog.faces_by_id(named["face_id"])
+    names = dict(zip(named["face_id"], named["person"], strict=True))
+    wrong = _names_denied(people)
+    spoken_of = {row["photo_id"] for row in catalog.faces_by_id({*names, *wrong}).values()}
     faces: dict[str, list[tuple[str, Box]]] = defaultdict(list)
-    for face_id, name in zip(named["face_id"], named["person"], strict=True):
-        if face_id in rows:
-            faces[rows[face_id]["photo_id"]].append((name, _box(rows[face_id])))
+    others: dict[str, list[tuple[Box, set[str]]]] = defaultdict(list)
+    for row in people.library.faces().to_dict("records"):
+        key, photo_id = row["face_id"], row["photo_id"]
+        if key in names:
+            faces[photo_id].append((names[key], _box(row)))
+        else:
+            others[photo_id].append((_box(row), wrong.get(key, set())))
     photos = written = 0
-    files, failed = _files(catalog, faces, folder)
-    stems = lru_cache(maxsize=1)(_stems)
+    files, failed = _files(catalog, spoken_of, folder)
+    stems = lru_cache(maxsize=1)(stems_of)
     for photo_id, path in tqdm(files, desc="write XMP", unit="photo", delay=1):
         try:
-            number = _write_beside(path, faces[photo_id], stems)
-        except (FacekitError, OSError) as error:
+            number = write_beside(path, faces[photo_id], others[photo_id], stems)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one photo, the others are written
             failed.append((display_name(path), _words(error)))
             continue
         photos += number > 0
@@ -68,33 +78,29 @@ def read_xmp(people: People, catalog: Catalog, folder: Where = None) -> XmpRepor
     that means sides of up to 1.8 times the detector's, as boxes that are drawn by hand or hold the whole head have
     them; the boxes of two different faces were never found to overlap as much.
 
-    What the user has said stays: a face that is with somebody of another name, or of which it was said that it is not
-    this person, is reported and left. A person without a name whose named faces all have one name takes it; of others
-    only the faces that are named in the files are moved.
+    Where a photo has several sidecars, or XMP inside as well, each face has the name that the first of them gives it.
+
+    What the user has said stays: a face that is with somebody of another name, that the user put with somebody, or of
+    which it was said that it is not this person, is reported and left. A person without a name whose named faces all
+    have one name takes it; of others only the faces that are named in the files are moved.
     """
     from tqdm.auto import tqdm
 
     faces = {str(photo_id): part.to_dict("records") for photo_id, part in people.library.faces().groupby("photo_id")}
     said: dict[str, tuple[str, str]] = {}  # by face: the name in the file, and the file
-    unmatched = []
+    unmatched: list[tuple[str, str]] = []
     files, failed = _files(catalog, faces, folder)
     for photo_id, path in tqdm(files, desc="read XMP", unit="photo", delay=1):
         display = display_name(path)
-        found, photo, problems = _regions_of(path)
-        failed += [(display, problem) for problem in problems]
-        if found is None or photo is None:
+        try:
+            names, left, problems = _names_on(path, [_box(row) for row in faces[photo_id]])
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one photo, the others are read
+            failed.append((display, _words(error)))
             continue
-        pairs = _pairs([_box(row) for row in faces[photo_id]], found, photo)
-        matched = {region for _, region in pairs}
-        unmatched += [(display, one.name) for number, one in enumerate(found.faces) if number not in matched]
-        for face, region in pairs:
-            try:
-                name = clean_name(found.faces[region].name)
-            except FacekitError as error:
-                failed.append((display, str(error)))
-                continue
-            if name:
-                said.setdefault(faces[photo_id][face]["face_id"], (name, display))
+        failed += [(display, problem) for problem in problems]
+        unmatched += [(display, name) for name in left]
+        for face, name in names.items():
+            said.setdefault(faces[photo_id][face]["face_id"], (name, display))
     taken = _Taken(people, said)
     return XmpReport(len(taken.photos), taken.faces, taken.new, tuple(unmatched), (*failed, *taken.failed))
 
@@ -132,6 +138,34 @@ def _named(people: People) -> pd.DataFrame:
     return frame[frame["person"].notna() & ~frame["hidden"].astype(bool)]
 
 
+def _names_denied(people: People) -> dict[str, set[str]]:
+    """By face, the names of people whom the user said that it does not show; of people who are not hidden."""
+    called = {one.person_id: one.name for one in people if one.name}
+    denied: dict[str, set[str]] = defaultdict(set)
+    ruled_out, different = _said_not(people)
+    for face_id, person_id in ruled_out:
+        if person_id in called:
+            denied[face_id].add(called[person_id])
+    frame = people.to_frame()
+    for face_id, owner in zip(frame["face_id"], frame["person_id"], strict=True):
+        for other in different.get(owner, ()):
+            if other in called:
+                denied[face_id].add(called[other])
+    return denied
+
+
+def _said_not(people: People) -> tuple[set[tuple[str, str]], dict[str, set[str]]]:
+    """Which face the user said is not which person, and by person, who is another."""
+    ruled = people.constraints()
+    is_not = ruled[ruled["kind"] == "is_not"]
+    differ = ruled[ruled["kind"] == "different"]
+    different: dict[str, set[str]] = defaultdict(set)
+    for one, other in zip(differ["person_id"], differ["other_person_id"], strict=True):
+        different[one].add(other)
+        different[other].add(one)
+    return set(zip(is_not["face_id"], is_not["person_id"], strict=True)), different
+
+
 def _box(row: dict[str, Any]) -> Box:
     """A face's box, cut at the edges of the photo: a detector's may reach beyond them."""
     left, top = max(row["x"], 0.0), max(row["y"], 0.0)
@@ -159,74 +193,33 @@ def _files(
     return sorted(found, key=lambda one: one[1]), sorted(changed)
 
 
-# -- sidecar files -------------------------------------------------------------------------------------------------
+# -- names in files ------------------------------------------------------------------------------------------------
 
 
-def _sidecars(path: bytes) -> list[bytes]:
-    """The sidecar files of a photo: digiKam's (photo.jpg.xmp), then Lightroom's (photo.xmp)."""
-    names = [base + ending for base in (path, os.path.splitext(path)[0]) for ending in (b".xmp", b".XMP")]
-    return [name for name in names if os.path.lexists(name)]
-
-
-def _stems(folder: bytes) -> Counter[bytes]:
-    """How many files of a folder, sidecars aside, have each name without its ending."""
-    parts = (os.path.splitext(name) for name in os.listdir(folder))
-    return Counter(stem for stem, ending in parts if ending.lower() != b".xmp")
-
-
-def _write_beside(path: bytes, faces: Sequence[tuple[str, Box]], stems: Callable[[bytes], Counter[bytes]]) -> int:
-    """Write faces of a photo into its sidecar. Returns how many were not in it."""
-    photo = stored_photo(path)
-    regions = [Region(name, stored_box(box, photo.orientation)) for name, box in faces]
-    own = path + b".xmp"
-    sidecar = next(iter(_sidecars(path)), own)
-    folder, name = os.path.split(os.path.splitext(path)[0])
-    if not sidecar.startswith(path) and stems(folder)[name] > 1:
-        sidecar = own  # photo.xmp may be photo.raw's
-    sidecar = os.path.realpath(sidecar)
-    try:
-        before = read_bytes(sidecar, Limits(max_bytes=MAX_BYTES)) if os.path.exists(sidecar) else None
-        after, number = with_faces(before, regions, (photo.width, photo.height))
-        if after is not before:
-            _replace(sidecar, after)
-    except (FacekitError, OSError) as error:
-        message = f"{display_name(os.path.basename(sidecar))} was left as it is: {_words(error)}"
-        raise FacekitError(message) from error
-    return number
-
-
-def _replace(path: bytes, data: bytes) -> None:
-    """Write a file so that nobody ever finds half of it."""
-    part = path + b".part"
-    try:
-        with open(part, "wb") as stream:  # noqa: PTH123 - bytes
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if os.path.exists(path):
-            shutil.copymode(path, part)
-        os.replace(part, path)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(part)
-        raise
-
-
-def _regions_of(path: bytes) -> tuple[FaceRegions | None, StoredPhoto | None, list[str]]:
-    """The named faces that a sidecar has, or else the photo's own XMP; the photo's header; what could not be read."""
-    problems: list[str] = []
-    for sidecar in _sidecars(path):
-        try:
-            found = read_regions(read_bytes(sidecar, Limits(max_bytes=MAX_BYTES)))
-            if found.faces:
-                return found, stored_photo(path), problems
-        except FacekitError as error:
-            problems.append(f"{display_name(os.path.basename(sidecar))}: {error}")
-    try:
-        photo = stored_photo(path)
-        return (read_regions(photo.xmp) if photo.xmp else None), photo, problems
-    except FacekitError as error:
-        return None, None, [*problems, str(error)]
+def _names_on(path: bytes, boxes: Sequence[Box]) -> tuple[dict[int, str], list[str], list[str]]:
+    """The names that a photo's files give its faces, names where there is no face, and what could not be read."""
+    photo, sources, problems = regions_of(path)
+    names: dict[int, str] = {}
+    left: list[str] = []
+    if photo is None:
+        return names, left, problems
+    spoken_of: set[int] = set()  # by a file that counts for more, also where it gives no name
+    for found in sources:
+        pairs = _pairs(boxes, found, photo)
+        matched = {region for _, region in pairs}
+        left += [one.name for number, one in enumerate(found.faces) if one.name and number not in matched]
+        for face, region in pairs:
+            if face in spoken_of:
+                continue
+            spoken_of.add(face)
+            try:
+                name = clean_name(found.faces[region].name)
+            except FacekitError as error:
+                problems.append(str(error))
+                continue
+            if name:
+                names[face] = name
+    return names, list(dict.fromkeys(left)), problems
 
 
 def _pairs(boxes: Sequence[Box], found: FaceRegions, photo: StoredPhoto) -> list[tuple[int, int]]:
@@ -244,7 +237,7 @@ def _pairs(boxes: Sequence[Box], found: FaceRegions, photo: StoredPhoto) -> list
     return pairs
 
 
-def _words(error: FacekitError | OSError) -> str:
+def _words(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
@@ -263,9 +256,8 @@ class _Taken:
         self._said = said
         frame = people.to_frame()
         self._person = dict(zip(frame["face_id"], frame["person_id"], strict=True))
-        ruled = people.constraints()
-        ruled = ruled[ruled["kind"] == "is_not"]
-        self._ruled_out = set(zip(ruled["face_id"], ruled["person_id"], strict=True))
+        self._by_user = set(frame.loc[frame["origin"] == "user", "face_id"])
+        self._ruled_out, self._different = _said_not(people)
         groups: dict[str, list[str]] = defaultdict(list)  # faces without a name here, by the name in the files
         names = dict(zip(frame["face_id"], frame["person"], strict=True))
         for face_id, (name, path) in said.items():
@@ -286,15 +278,9 @@ class _Taken:
         """These faces are of one name."""
         name = Counter(self._said[face_id][0] for face_id in faces).most_common(1)[0][0]
         try:
-            person = _of_that_name(self._people, name)
-            if person is None:
-                person, left = self._make(faces, name)
-                self.new += 1
-            else:
-                left = [face_id for face_id in faces if (face_id, person.person_id) not in self._ruled_out]
-                kept = [self._said[face_id][1] for face_id in faces if face_id not in left]
-                self.failed += [(path, f"you said of the face that is {name} there that it is not") for path in kept]
-                faces = left
+            person = _of_that_name(self._people, name) or self._make(faces, name)
+            faces = [face_id for face_id in faces if not self._refused(face_id, person)]
+            left = [face_id for face_id in faces if self._person.get(face_id) != person.person_id]
             if left:
                 self._people.move(left, person)
         except LibraryBusyError:
@@ -305,14 +291,39 @@ class _Taken:
         self.faces += len(faces)
         self.photos |= {self._said[face_id][1] for face_id in faces}
 
-    def _make(self, faces: list[str], name: str) -> tuple[Person, list[str]]:
-        """Make a person of a new name. Returns them and the faces that are not with them yet."""
+    def _make(self, faces: list[str], name: str) -> Person:
+        """Make a person of a new name: of somebody without one, or else of those faces that the user put nowhere."""
         people = Counter(self._person[face_id] for face_id in faces if self._person.get(face_id) in self._of_one_name)
-        if not people:
-            return self._people.new(faces, name), []
-        chosen = people.most_common(1)[0][0]
-        person = self._people.name(chosen, name)
-        return person, [face_id for face_id in faces if self._person.get(face_id) != chosen]
+        if people:
+            person = self._people.name(people.most_common(1)[0][0], name)
+        else:
+            free = [face_id for face_id in faces if face_id not in self._by_user]
+            if not free:
+                message = (
+                    "the faces that have this name there are with somebody without a name here, where you put them"
+                )
+                raise FacekitError(message)
+            person = self._people.new(free, name)
+            self._person |= dict.fromkeys(free, person.person_id)
+        self.new += 1
+        return person
+
+    def _refused(self, face_id: str, person: Person) -> bool:
+        """Whether the user has said that a face is not this person's; then it is reported."""
+        owner = self._person.get(face_id)
+        name, path = self._said[face_id]
+        if owner == person.person_id:
+            return False
+        if (face_id, person.person_id) in self._ruled_out:
+            words = f"you said of the face that is {name} there that it is not"
+        elif person.person_id in self._different.get(owner or "", ()):
+            words = f"the face that is {name} there is with somebody here of whom you said that it is not {name}"
+        elif face_id in self._by_user:
+            words = f"the face that is {name} there is with somebody without a name here, where you put it"
+        else:
+            return False
+        self.failed.append((path, words))
+        return True
 
 
 def _of_that_name(people: People, name: str) -> Person | None:

@@ -212,6 +212,33 @@ def test_what_cant_be_written_is_reported_and_the_others_are(album: Library) -> 
     assert not list(folder.glob("*.part"))
 
 
+def test_nothing_but_the_sidecar_is_ever_written(album: Library, tmp_path: Path) -> None:
+    name_all(album)
+    folder = place(album)
+    victim, elsewhere = tmp_path / "victim", with_faces(None, [], (1, 1))[0]
+    victim.write_bytes(elsewhere)
+    (folder / "1.jpg.xmp.part").symlink_to(victim)
+    (folder / "2.jpg.xmp.part").write_text("something of the user's")
+    (folder / "3.jpg.xmp").symlink_to(tmp_path / "new.conf")
+    (folder / "4.jpg.xmp").symlink_to(victim)
+    (folder / "own").mkdir()
+    (folder / "own" / "5.xmp").write_bytes(elsewhere)
+    (folder / "5.jpg.xmp").symlink_to(folder / "own" / "5.xmp")
+    report = album.people.write_xmp()
+    assert report.photos == 6
+    reasons = {Path(path).name: reason for path, reason in report.failed}
+    assert reasons.keys() == {"3.jpg", "4.jpg"}
+    assert "which is not there" in reasons["3.jpg"]
+    assert "outside the photo's folder" in reasons["4.jpg"]
+    assert victim.read_bytes() == elsewhere
+    assert not (tmp_path / "new.conf").exists()
+    assert (folder / "2.jpg.xmp.part").read_text() == "something of the user's"
+    assert (folder / "5.jpg.xmp").is_symlink()
+    assert len(read_regions((folder / "own" / "5.xmp").read_bytes()).faces) == 2
+    assert (folder / "6.jpg.xmp").stat().st_mode == (folder / "6.jpg").stat().st_mode
+    assert sorted(path.name for path in folder.glob("*.part")) == ["1.jpg.xmp.part", "2.jpg.xmp.part"]
+
+
 def test_a_photo_that_was_changed_is_reported(turned: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     shutil.copytree(turned, folder, ignore=shutil.ignore_patterns("[3-8].jpg"))
@@ -260,6 +287,45 @@ def test_a_sidecar_counts_for_more_than_the_photo_and_a_broken_one_does_not(albu
     assert "is Olga there is Anna here" in album.people.read_xmp().failed[0][1]
 
 
+def test_a_sidecar_begins_with_what_is_in_the_photo(turned: Path, tmp_path: Path, exiftool: str) -> None:
+    photo = Path(shutil.copy(turned / "1.jpg", tmp_path / "photo.jpg"))
+    with fk.open(tmp_path / "faces") as library:
+        library.ingest(photo, progress=False)
+        sidecar = sidecar_for(library, "photo.jpg", (0, "Carol"), (1, "Bob"))
+    command = [exiftool, "-overwrite_original", "-tagsfromfile", str(sidecar), "-xmp:all", "-XMP:Rating=5", str(photo)]
+    subprocess.run(command, check=True, capture_output=True)
+    sidecar.unlink()
+    with fk.open(tmp_path / "faces") as library:
+        library.ingest(photo, progress=False)
+        library.people.new(faces_of(library)["photo.jpg"][0].face_id, "Anna")
+        assert library.people.write_xmp().faces == 1
+        rating = subprocess.run([exiftool, "-s3", "-XMP:Rating", str(sidecar)], check=True, capture_output=True)
+        assert rating.stdout.strip() == b"5"
+        assert [one["Name"] for one in told(exiftool, sidecar)] == ["Anna", "Bob"]
+        assert library.people.read_xmp().faces == 1
+        assert names(library) == {"photo.jpg": ["Anna", "Bob"]}
+
+
+def test_what_a_sidecar_does_not_say_is_read_from_the_others(album: Library) -> None:
+    sidecar_for(album, "1.jpg", (0, "Carol"), (1, "Bob")).rename(place(album) / "1.xmp")
+    sidecar_for(album, "1.jpg", (0, "Anna"))
+    report = album.people.read_xmp()
+    assert (report.faces, report.failed, report.unmatched) == (2, (), ())
+    assert names(album)["1.jpg"] == ["Anna", "Bob"]
+
+
+@pytest.mark.parametrize("number", ["1e999", "-inf", "nan", "1.7e308"])
+def test_a_number_that_is_none_spoils_nothing(album: Library, number: str) -> None:
+    for at, field in (("1.jpg", "stDim:w"), ("6.jpg", "stDim:h"), ("2.jpg", "stArea:x"), ("5.jpg", "stArea:w")):
+        sidecar = sidecar_for(album, at, (0, "Anna"), (1, "Ivan"))
+        before, _, rest = sidecar.read_text().partition(f'{field}="')
+        sidecar.write_text(f'{before}{field}="{number}"{rest.partition(chr(34))[2]}')
+    report = album.people.read_xmp()
+    assert (report.faces, report.failed, report.unmatched) == (6, (), ())
+    assert names(album)["1.jpg"] == ["Anna", "Ivan"]
+    assert names(album)["5.jpg"] == [None, "Ivan"]
+
+
 def test_a_person_whose_named_faces_agree_takes_the_name(album: Library) -> None:
     faces = faces_of(album)
     somebody = album.people.new([some[0].face_id for some in faces.values()])
@@ -273,8 +339,7 @@ def test_a_person_whose_named_faces_agree_takes_the_name(album: Library) -> None
 
 
 def test_of_a_person_whose_named_faces_disagree_only_those_are_moved(album: Library) -> None:
-    faces = faces_of(album)
-    album.people.new([some[0].face_id for some in faces.values()])
+    album.people.cluster()
     sidecar_for(album, "1.jpg", (0, "Anna"))
     sidecar_for(album, "2.jpg", (0, "Olga"))
     report = album.people.read_xmp()
@@ -285,14 +350,14 @@ def test_of_a_person_whose_named_faces_disagree_only_those_are_moved(album: Libr
 
 def test_a_name_that_is_known_takes_the_faces(album: Library) -> None:
     faces = faces_of(album)
+    album.people.cluster()
     anna = album.people.new(faces["1.jpg"][0].face_id, "Anna")
-    album.people.new([faces["2.jpg"][0].face_id, faces["3.jpg"][0].face_id])
     sidecar_for(album, "2.jpg", (0, "ANNA"), (1, "Ivan"))
     report = album.people.read_xmp()
     assert (report.faces, report.people) == (2, 1)
     assert album.people.get(anna).faces == 2
     assert names(album)["2.jpg"] == ["Anna", "Ivan"]
-    assert names(album)["3.jpg"] == [None, None]
+    assert names(album)["3.jpg"] == [None, "Ivan"]
 
 
 def test_what_the_user_said_stays(album: Library) -> None:
@@ -307,6 +372,67 @@ def test_what_the_user_said_stays(album: Library) -> None:
     assert [Path(path).name for path, _ in report.failed] == ["2.jpg", "3.jpg"]
     assert names(album)["2.jpg"][0] == "Olga"
     assert names(album)["3.jpg"][0] is None
+
+
+@pytest.mark.parametrize("written_since", [True, False])
+def test_a_split_stays_though_the_sidecars_said_otherwise(album: Library, *, written_since: bool) -> None:
+    anna = [some[0].face_id for photo, some in faces_of(album).items() if photo in {"1.jpg", "2.jpg", "3.jpg", "6.jpg"}]
+    album.people.new(anna, "Anna")
+    album.people.write_xmp()
+    other = album.people.split("Anna", anna[2:])
+    if written_since:
+        report = album.people.write_xmp()
+        assert (report.photos, report.faces) == (2, 2)
+        assert album.people.write_xmp().photos == 0
+        for photo, said in {"1.jpg": ["Anna"], "2.jpg": ["Anna"], "3.jpg": [""], "6.jpg": [""]}.items():
+            sidecar = (place(album) / f"{photo}.xmp").read_bytes()
+            assert [one.name for one in read_regions(sidecar).faces] == said
+            assert sidecar.count(b"Anna") == 2 * len("".join(said)) // len("Anna")  # the region, and PersonInImage
+    report = album.people.read_xmp()
+    assert report.faces == 0
+    assert [Path(path).name for path, _ in report.failed] == ([] if written_since else ["3.jpg", "6.jpg"])
+    assert not report.unmatched
+    assert album.people.get("Anna").faces == 2
+    assert album.people.get(other).faces == 2
+
+
+def test_who_was_called_different_does_not_get_the_name_of_the_other(album: Library) -> None:
+    album.people.cluster()
+    left, right = (faces_of(album)["1.jpg"][number].face_id for number in (0, 1))
+    owner = album.people.to_frame().set_index("face_id")["person_id"]
+    album.people.name(owner[left], "Anna")
+    album.people.different("Anna", owner[right])
+    sidecar_for(album, "1.jpg", (1, "Anna"))
+    report = album.people.read_xmp()
+    assert report.faces == 0
+    assert "with somebody here of whom you said that it is not Anna" in report.failed[0][1]
+    assert album.people.to_frame().set_index("face_id")["person_id"][right] == owner[right]
+
+
+def test_faces_that_the_user_put_with_somebody_stay_there(album: Library) -> None:
+    faces = faces_of(album)
+    somebody = album.people.new([faces["1.jpg"][0].face_id, faces["2.jpg"][0].face_id])
+    sidecar_for(album, "1.jpg", (0, "Anna"))
+    sidecar_for(album, "2.jpg", (0, "Olga"))
+    sidecar_for(album, "3.jpg", (0, "Olga"))
+    report = album.people.read_xmp()
+    assert album.people.get(somebody).faces == 2
+    assert album.people.get("Olga").faces == 1
+    assert [Path(path).name for path, _ in report.failed] == ["1.jpg", "2.jpg"]
+    assert all("where you put" in words for _, words in report.failed)
+
+
+def test_a_name_that_the_user_denied_is_taken_out_and_one_that_nobody_spoke_of_stays(album: Library) -> None:
+    faces = faces_of(album)
+    album.people.new([faces["1.jpg"][0].face_id, faces["2.jpg"][0].face_id], "Anna")
+    sidecar_for(album, "3.jpg", (0, "Anna"), (1, "Anna"))
+    sidecar_for(album, "4.jpg", (0, "Anna"))
+    album.people.not_this_person([faces[photo][1].face_id for photo in ("3.jpg", "4.jpg")], "Anna")
+    untouched = (place(album) / "4.jpg.xmp").read_bytes()
+    album.people.write_xmp()
+    regions = read_regions((place(album) / "3.jpg.xmp").read_bytes()).faces
+    assert [one.name for one in sorted(regions, key=lambda one: one.box[0])] == ["", "Anna"]  # upside down
+    assert (place(album) / "4.jpg.xmp").read_bytes() == untouched
 
 
 def test_a_name_where_no_face_is_found_is_reported(album: Library) -> None:
@@ -368,6 +494,18 @@ def test_photos_of_one_name_are_numbered_and_nothing_is_overwritten(turned: Path
         copies = sorted((tmp_path / "copies" / "Anna").iterdir())
         assert [path.name for path in copies] == ["same (2).jpg", "same.jpg"]
         assert copies[0].read_bytes() == (tmp_path / "two" / "same.jpg").read_bytes()
+
+
+def test_a_copy_takes_the_place_of_nothing(album: Library, tmp_path: Path) -> None:
+    name_all(album)
+    victim, folder = tmp_path / "victim", tmp_path / "people" / "Ivan"
+    victim.write_text("of the user's")
+    folder.mkdir(parents=True)
+    (folder / "1.jpg.part").symlink_to(victim)
+    assert album.people.links(tmp_path / "people", copy=True) == 16
+    assert victim.read_text() == "of the user's"
+    assert sorted(path.name for path in folder.glob("*.part")) == ["1.jpg.part"]
+    assert (folder / "1.jpg").read_bytes() == (place(album) / "1.jpg").read_bytes()
 
 
 def test_where_no_links_can_be_made_copies_are_offered(

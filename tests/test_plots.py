@@ -33,6 +33,36 @@ def words(figure: go.Figure) -> str:
     return " ".join(one.text for one in figure.layout.annotations)
 
 
+def test_markup_in_names_is_shown_and_not_followed(demo_library: Library) -> None:
+    link = '<a href="https://example.org">Anna</a> $x$'
+    demo_library.people.cluster()
+    for number, person in enumerate(demo_library.people):
+        demo_library.people.name(person, f"{link} {number}")
+    for figure in (plots.similarity_heatmap(demo_library), plots.together(demo_library)):
+        document = figure.to_json()
+        assert "&lt;a href=" in document or "\\u0026lt;a href=" in document
+        assert not any(sign in document for sign in ("<a href", "\\u003ca href", "$x$"))
+
+
+def test_markup_in_what_was_measured_is_shown_and_not_followed() -> None:
+    link = "<a href='https://example.org'>way</a>"
+    for figure in (
+        plots.stages_figure({link: {link: 1.0}}),
+        plots.batches_figure({link: {link: {1: 2.0}}}),
+    ):
+        document = figure.to_json()
+        assert not any(sign in document for sign in ("<a href", "\\u003ca href"))
+
+
+def test_people_who_are_called_by_numbers_stand_side_by_side(demo_library: Library) -> None:
+    demo_library.people.cluster()
+    for person, name in zip(demo_library.people, ("2", "10"), strict=True):
+        demo_library.people.name(person, name)
+    figure = plots.similarity_heatmap(demo_library)
+    assert set(figure.data[0].x) == {"2", "10"}
+    assert (figure.layout.xaxis.type, figure.layout.yaxis.type) == ("category", "category")
+
+
 def needs_umap() -> None:
     from importlib.util import find_spec
 
@@ -130,6 +160,7 @@ def test_unnamed_and_hidden_people_are_grey(demo_library: Library) -> None:
     assert set(trace.marker.color) <= {"#5c5c5c", "#6e6e6e", "#808080", "#929292"}
     assert len(set(trace.marker.color)) == 2
     assert any(text.startswith(f"<b>unnamed {second.person_id[:6]}</b>") for text in trace.text)
+    assert not any("Eileen" in text for text in trace.text)
 
 
 def test_the_heat_map_compares_people(named: Library) -> None:
@@ -173,6 +204,7 @@ def test_a_person_s_photos_are_counted_by_month_and_by_year(astronaut: Path, tmp
         assert words(figure) == "photos of Eileen by month; 1 of 4 photos have no date"
         (rows,) = plots.timeline(library).data
         assert list(rows.y) == ["Eileen"]
+        assert plots.timeline(library).layout.yaxis.type == "category"
         assert np.array_equal(rows.z, [[2, np.nan, 1]], equal_nan=True)
         exif.get_ifd(0x8769)[0x9003] = "2009:07:01 12:00:00"
         small.save(tmp_path / "3.jpg", exif=exif)

@@ -217,6 +217,8 @@ def test_the_microsoft_way_is_read_too(tmp_path: Path, exiftool: str) -> None:
 
 def test_faces_are_read_and_pets_are_not() -> None:
     assert [one.name for one in read_regions(DIGIKAM).faces] == ["Annie", "Olga"]
+    nameless = DIGIKAM.replace(b"<mwg-rs:Name>Olga</mwg-rs:Name>", b"")
+    assert [one.name for one in read_regions(nameless).faces] == ["Annie", ""]
     assert read_regions(LIGHTROOM) == FaceRegions((), None)
 
 
@@ -271,6 +273,17 @@ def test_a_document_that_has_it_all_is_left_alone() -> None:
     assert number == 0
 
 
+def test_a_name_that_a_face_does_not_have_is_taken_out_of_its_region(tmp_path: Path, exiftool: str) -> None:
+    sidecar = tmp_path / "photo.xmp"
+    kept, number = with_faces(DIGIKAM, [], SIZE, [(ANNA.box, {"Olga"})])
+    assert (kept, number) == (DIGIKAM, 0)
+    sidecar.write_bytes(with_faces(DIGIKAM, [], SIZE, [(ANNA.box, {"ANNIE"}), (IVAN.box, ())])[0])
+    regions = regions_told(exiftool, sidecar)["RegionList"]
+    assert [one.get("Name") for one in regions] == [None, "Rex", "Olga"]
+    assert regions[0]["Area"]["X"] == 0.21
+    assert "PersonDisplayName" not in told(exiftool, sidecar, "-XMP-MP:all")["XMP-MP:RegionInfoMP"]["Regions"][0]
+
+
 ENTITIES = "".join(f'<!ENTITY {b} "{f"&{a};" * 10}">' for a, b in pairwise("abcdefghz"))
 BOMB = f'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "ha">{ENTITIES}]><x>&z;</x>'
 DEEP = b"<a>" * 100_000 + b"</a>" * 100_000
@@ -288,6 +301,9 @@ DEEP = b"<a>" * 100_000 + b"</a>" * 100_000
         pytest.param(b"<html/>", "no XMP", id="something else"),
         pytest.param(b'<?xml version="1.0" encoding="nonsense"?><x/>', "damaged", id="no encoding"),
         pytest.param(b" " * (33 << 20), "too much", id="large"),
+        pytest.param(b"<x>" + b"<a/>" * 200_000 + b"</x>", "too much", id="many elements"),
+        pytest.param(b"<x>" + b"<a b='' c='' d=''/>" * 50_000 + b"</x>", "too much", id="many attributes"),
+        pytest.param(b"<x>" + b"<!---->" * 200_001 + b"</x>", "too much", id="many comments"),
     ],
 )
 def test_a_hostile_or_damaged_document_is_refused(document: bytes, words: str) -> None:

@@ -7,6 +7,8 @@ import re
 import shutil
 import unicodedata
 from itertools import count
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from facekit.errors import FacekitError
@@ -14,7 +16,6 @@ from facekit.images import display_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 # What Windows reserves: characters, names of devices, dots and spaces at the end ("Naming Files, Paths, and
 # Namespaces"). Folders travel between systems, so that it is kept to everywhere.
@@ -69,9 +70,7 @@ def link(photo: Path, folder: Path, *, copy: bool) -> bool:
         if _is_of(target, photo):
             return False
     if copy:
-        part = target.with_name(target.name + ".part")
-        shutil.copy2(photo, part)
-        part.rename(target)
+        _copy(photo, target)
         return True
     try:
         target.symlink_to(photo)
@@ -81,6 +80,18 @@ def link(photo: Path, folder: Path, *, copy: bool) -> bool:
         message = f"No links can be made in {display_name(folder)}: {error}."
         raise FacekitError(message, "Let the photos be copied instead: copy=True.") from error
     return True
+
+
+def _copy(photo: Path, target: Path) -> None:
+    """Copy a photo, whole or not at all, by way of a file that takes the place of nothing."""
+    with NamedTemporaryFile(dir=target.parent, prefix=".", suffix=".part", delete=False) as file:
+        part = Path(file.name)
+    try:
+        shutil.copy2(photo, part)
+        part.rename(target)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _is_of(target: Path, photo: Path) -> bool:

@@ -23,6 +23,9 @@ MAX_BYTES = 32 * 1024 * 1024
 """Larger documents are refused, ours: Lightroom's with masks and brush strokes are of a few megabytes."""
 
 _DEEPEST = 100  # elements in each other; a region's area is at a depth of about ten
+_MOST_PARTS = 200_000
+"""Documents with more elements and attributes are refused, ours: each takes 250 times its own bytes when it is parsed,
+and a face region has about ten."""
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -109,17 +112,27 @@ def set_text(struct: minidom.Element, space: str, name: str, value: str) -> None
         append(struct, f"<{prefix}:{name}>{escape(value)}</{prefix}:{name}>")
 
 
+def remove_text(struct: minidom.Element, space: str, name: str) -> None:
+    """Take a field out of a structure."""
+    child = child_of(struct, space, name)
+    if child is not None:
+        struct.removeChild(child)
+    if struct.hasAttributeNS(space, name):
+        struct.removeAttributeNS(space, name)
+
+
 def one_line(text: str) -> str:
     """Text without the characters that XML can't hold, composed, and with single spaces."""
     return " ".join(unicodedata.normalize("NFC", _NO_XML.sub("", text)).split())
 
 
 def number(text: str) -> float:
-    """A number, or nan where it is none."""
+    """A finite number, or nan where it is none."""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
         return math.nan
+    return value if math.isfinite(value) else math.nan
 
 
 def append(node: minidom.Element, text: str) -> None:
@@ -181,15 +194,23 @@ def parse(data: bytes) -> minidom.Document:
 
 
 def _check(data: bytes) -> None:
-    """Refuse declarations, before an entity could grow or fetch anything, and elements deeper than they can be."""
-    depth = 0
+    """Refuse declarations, before an entity could grow or fetch anything, and elements deeper or more than can be."""
+    depth = parts = 0
 
     def refuse(*_: object) -> None:
         message = "The XMP declares a document type or entities, which XMP never does."
         raise FacekitError(message, "It was not read: this is how files attack programs.")
 
-    def begin(*_: object) -> None:
+    def count(*_: object, number: int = 1) -> None:
+        nonlocal parts
+        parts += number
+        if parts > _MOST_PARTS:
+            message = f"The XMP has more than {_MOST_PARTS:,} elements and attributes, which is too much."
+            raise FacekitError(message)
+
+    def begin(_name: str, attributes: dict[str, str]) -> None:
         nonlocal depth
+        count(number=1 + len(attributes))
         depth += 1
         if depth > _DEEPEST:
             message = f"The XMP has elements more than {_DEEPEST} deep."
@@ -204,6 +225,7 @@ def _check(data: bytes) -> None:
     parser.EntityDeclHandler = refuse
     parser.StartElementHandler = begin
     parser.EndElementHandler = end
+    parser.CommentHandler = parser.ProcessingInstructionHandler = parser.StartCdataSectionHandler = count
     parser.Parse(data, True)  # noqa: FBT003 - expat takes no keyword
 
 

@@ -27,7 +27,6 @@ Verb: TypeAlias = Literal[
     "accept",
     "discard",
     "assign",
-    "xmp",
     "undo",
 ]
 """What the journal may say was done."""

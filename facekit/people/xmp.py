@@ -8,7 +8,6 @@ metadata is applied to the stored image" (MWG 2.0, 5.9). digiKam and Immich read
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
@@ -33,6 +32,7 @@ from facekit.people.rdf import (
     parse,
     properties,
     rdf_of,
+    remove_text,
     serialised,
     set_text,
     struct_of,
@@ -41,7 +41,7 @@ from facekit.people.rdf import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from xml.dom import minidom
 
     from facekit.stored import Box
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 SAME_PLACE = 0.5
 """Intersection over union from which a region in a sidecar is the face that is to be written, whatever its name.
 digiKam 8 takes that much for a face nobody has confirmed. Under the same name less is enough: `MIN_OVERLAP`."""
+
+_FARTHEST = 10.0  # in widths of the picture: regions lie in 0..1; beyond this no sum or product of them overflows
 
 _EMPTY = f"""<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="facekit">
 <rdf:RDF xmlns:rdf="{RDF}">
@@ -76,7 +78,7 @@ class FaceRegions:
 
 
 def read_regions(xmp: bytes) -> FaceRegions:
-    """The faces that have a name: MWG's, or where there are none, Microsoft's.
+    """MWG's face regions, or where none of those has a name, Microsoft's; those without a name, too.
 
     Raises
     ------
@@ -85,17 +87,23 @@ def read_regions(xmp: bytes) -> FaceRegions:
     """
     rdf = rdf_of(parse(xmp))
     for kind in (_mwg_regions, _mp_regions):
-        named = tuple(one.region for one in kind(rdf) if one.region.name)
-        if named:
-            return FaceRegions(named, _applied_to(rdf))
-    return FaceRegions((), None)
+        found = tuple(one.region for one in kind(rdf))
+        if any(one.name for one in found):
+            return FaceRegions(found, _applied_to(rdf))
+    return FaceRegions(tuple(one.region for one in _mwg_regions(rdf)), _applied_to(rdf))
 
 
-def with_faces(xmp: bytes | None, faces: Sequence[Region], size: tuple[int, int]) -> tuple[bytes, int]:
+def with_faces(
+    xmp: bytes | None,
+    faces: Sequence[Region],
+    size: tuple[int, int],
+    others: Sequence[tuple[Box, Collection[str]]] = (),
+) -> tuple[bytes, int]:
     """Write named faces into an XMP document.
 
     A region at a face's place takes its name and keeps its own box, other faces get a region of their own, and the
-    names are listed under ``Iptc4xmpExt:PersonInImage``. Everything else stays as it is.
+    names are listed under ``Iptc4xmpExt:PersonInImage``. A region of one of ``others`` loses its name if it is one that
+    this face does not have, and stays. Everything else stays as it is.
 
     Parameters
     ----------
@@ -105,11 +113,14 @@ def with_faces(xmp: bytes | None, faces: Sequence[Region], size: tuple[int, int]
         What is to be in it.
     size : (int, int)
         Width and height of the picture as it is stored, in pixels.
+    others : sequence of (box, collection of str)
+        The other faces on the picture, each with the names that it was said not to have.
 
     Returns
     -------
     (bytes, int)
-        The document, and how many faces were added or renamed. The very document that was given where all is there.
+        The document, and how many faces were added or renamed or lost a wrong name. The very document that was given
+        where all is there.
 
     Raises
     ------
@@ -122,15 +133,17 @@ def with_faces(xmp: bytes | None, faces: Sequence[Region], size: tuple[int, int]
     known = list(_mwg_regions(rdf))
     pairs = _at_the_same_place(known, faces)
     added = [face for face in faces if not any(face is ours for _, ours in pairs)]
-    renamed = _rename(pairs)
+    renamed = _rename(pairs) + _take_names(known, pairs, others)
     if added:
         _add_regions(rdf, added, size)
-    too = _rename(_at_the_same_place(list(_mp_regions(rdf)), faces))
-    left = {one.region.name for one in _mwg_regions(rdf)}
-    listed = _list_names(rdf, {face.name for face in faces}, set(renamed) - left)
+    theirs = list(_mp_regions(rdf))
+    pairs = _at_the_same_place(theirs, faces)
+    too = _rename(pairs) + _take_names(theirs, pairs, others)
+    left = {one.region.name for kind in (_mwg_regions, _mp_regions) for one in kind(rdf)}
+    listed = _list_names(rdf, {face.name for face in faces}, {*renamed, *too} - left)
     if xmp is not None and not (added or renamed or too or listed):
         return xmp, 0
-    return serialised(document), len(added) + len(renamed)
+    return serialised(document), max(len(added) + len(renamed), len(too))
 
 
 # -- regions in a document -----------------------------------------------------------------------------------------
@@ -171,7 +184,7 @@ def _mp_regions(rdf: minidom.Element) -> Iterator[_Found]:
 
 
 def _is_box(x: float, y: float, w: float, h: float) -> bool:
-    return all(map(math.isfinite, (x, y, w, h))) and w > 0 and h > 0
+    return all(abs(value) < _FARTHEST for value in (x, y, w, h)) and w > 0 and h > 0  # nan is not
 
 
 def _applied_to(rdf: minidom.Element) -> tuple[int, int] | None:
@@ -200,6 +213,21 @@ def _rename(pairs: Sequence[tuple[_Found, Region]]) -> list[str]:
     for one, face in renamed:
         set_text(one.struct, *one.field, face.name)
     return [one.region.name for one, _ in renamed]
+
+
+def _take_names(
+    known: Sequence[_Found], pairs: Sequence[tuple[_Found, Region]], others: Sequence[tuple[Box, Collection[str]]]
+) -> list[str]:
+    """Take names out of regions whose faces do not have them. Returns these names."""
+    left = [one for one in known if not any(one is ours for ours, _ in pairs)]
+    wrong = [
+        left[a]
+        for a, b in match_faces([one.region.box for one in left], [box for box, _ in others])
+        if left[a].region.name.casefold() in {one_line(name).casefold() for name in others[b][1]}
+    ]
+    for one in wrong:
+        remove_text(one.struct, *one.field)
+    return [one.region.name for one in wrong]
 
 
 def _add_regions(rdf: minidom.Element, faces: Sequence[Region], size: tuple[int, int]) -> None:

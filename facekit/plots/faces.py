@@ -5,13 +5,12 @@ from __future__ import annotations
 import base64
 import sys
 from contextlib import suppress
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facekit.errors import FacekitError
-from facekit.plots.look import COLOURS, GREY, nothing, on_any_theme, say, shown_name
+from facekit.plots.look import COLOURS, GREY, nothing, on_any_theme, plain, say, shown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +79,8 @@ def _dots(lib: Library, face_ids: list[str], at: FloatArray) -> tuple[list[go.Sc
     frame = pd.DataFrame({"x": at[:, 0], "y": at[:, 1]}, index=face_ids).join(whose)
     frame["photo"] = [str(photos.get(key, "")).replace("\\", "/").rpartition("/")[2] for key in frame.index]
     owned = frame[frame["person_id"].notna()]
-    labels = {key: shown_name(key, name) for key, name in zip(owned["person_id"], owned["person"], strict=True)}
+    seen = owned[owned["hidden"] == False]  # noqa: E712 - of objects; who is hidden is not named by the pointer either
+    labels = {key: shown_name(key, name) for key, name in zip(seen["person_id"], seen["person"], strict=True)}
     named = frame[frame["person"].notna() & (frame["hidden"] == False)]  # noqa: E712 - None is neither
     first = list(named["person_id"].value_counts().index)
     coloured = {key: number for number, key in enumerate(first[:_IN_LEGEND])}
@@ -98,8 +98,8 @@ def _dots(lib: Library, face_ids: list[str], at: FloatArray) -> tuple[list[go.Sc
     for name, part, marker in groups:
         if part.empty:
             continue
-        who = [f"<b>{labels[key]}</b><br>" if isinstance(key, str) else "" for key in part["person_id"]]
-        text = [one + escape(photo) for one, photo in zip(who, part["photo"], strict=True)]
+        who = [f"<b>{labels[key]}</b><br>" if key in labels else "" for key in part["person_id"]]
+        text = [one + plain(photo) for one, photo in zip(who, part["photo"], strict=True)]
         traces.append(go.Scattergl(x=part["x"], y=part["y"], text=text, name=name, mode="markers", marker=marker))
         shown.append(list(part.index))
     return traces, shown

@@ -58,6 +58,11 @@ def say(figure: go.Figure, words: str) -> None:
     figure.add_annotation(text=words, showarrow=False, font={"size": 13, "color": GREY}, **place)
 
 
+def plain(text: str) -> str:
+    """A text from outside, so that plotly shows each letter: it takes HTML for HTML, and dollars for MathJax's."""
+    return escape(text, quote=False).replace("$", "&#36;")
+
+
 def shown_name(person_id: str, name: object) -> str:
-    """What a person is called in a figure: plotly takes some HTML in texts for HTML."""
-    return escape(name) if isinstance(name, str) else f"unnamed {person_id[:SHORT_ID]}"
+    """What a person is called in a figure."""
+    return plain(name) if isinstance(name, str) else f"unnamed {person_id[:SHORT_ID]}"

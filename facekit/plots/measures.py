@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facekit.plots.look import BLUE, COLOURS, GREEN, GREY, GRID, ORANGE, on_any_theme
+from facekit.plots.look import BLUE, COLOURS, GREEN, GREY, GRID, ORANGE, on_any_theme, plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,7 @@ def roc_figure(curve: RocCurve, title: str = "") -> go.Figure:
         )
     )
     figure.update_layout(
-        title={"text": title},
+        title={"text": plain(title)},
         xaxis={"title": {"text": "False accept rate"}, "type": "log"},
         yaxis={"title": {"text": "True accept rate"}, "tickformat": ".1%"},
     )
@@ -151,7 +151,13 @@ def stages_figure(milliseconds: Mapping[str, Mapping[str, float]]) -> go.Figure:
 
     figure = go.Figure(
         [
-            go.Bar(name=way, x=list(stages.values()), y=list(stages), orientation="h", marker_color=colour)
+            go.Bar(
+                name=plain(way),
+                x=list(stages.values()),
+                y=[plain(one) for one in stages],
+                orientation="h",
+                marker_color=colour,
+            )
             for (way, stages), colour in zip(milliseconds.items(), cycle(COLOURS), strict=False)
         ]
     )
@@ -177,13 +183,13 @@ def batches_figure(rates: Mapping[str, Mapping[str, Mapping[int, float]]]) -> go
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 
-    figure = make_subplots(cols=len(rates), subplot_titles=list(rates), horizontal_spacing=0.1)
+    figure = make_subplots(cols=len(rates), subplot_titles=[plain(task) for task in rates], horizontal_spacing=0.1)
     ways = list(dict.fromkeys(way for task in rates.values() for way in task))
     colours = dict(zip(ways, cycle(COLOURS), strict=False))
     for column, task in enumerate(rates.values(), 1):
         for way, by_size in task.items():
             line = go.Scatter(
-                name=way,
+                name=plain(way),
                 x=list(by_size),
                 y=list(by_size.values()),
                 mode="lines+markers",

@@ -70,7 +70,8 @@ def similarity_heatmap(lib: Library, people: Sequence[Who] | None = None, *, max
     size = 220 + max(18 * len(names), 120)
     figure.update_xaxes(showgrid=False, tickangle=-45, dtick=1)
     figure.update_yaxes(showgrid=False, autorange="reversed", dtick=1, scaleanchor="x", constrain="domain")
-    figure.update_xaxes(constrain="domain")
+    figure.update_xaxes(constrain="domain", type="category")  # also of people called 1, 2 and 10
+    figure.update_yaxes(type="category")
     figure.update_layout(height=size, margin={"t": 40})
     return figure
 
@@ -281,7 +282,7 @@ def _rows_over_time(table: pd.DataFrame, names: list[str]) -> go.Figure:
     )
     figure = on_any_theme(go.Figure(cells))
     figure.update_layout(height=170 + max(22 * len(names), 120))
-    figure.update_yaxes(autorange="reversed", showgrid=False, dtick=1)
+    figure.update_yaxes(autorange="reversed", showgrid=False, dtick=1, type="category")
     return figure
 
 
