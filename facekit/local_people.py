@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -257,12 +258,12 @@ class LocalPeople(People):
     def allow_twice(self, photo_id: str, allowed: bool = True) -> None:  # noqa: FBT001, FBT002 - see People
         """See `People.allow_twice`."""
         with self._work("allow_twice") as work:
-            path = self._catalog.pages.photo(photo_id).path
+            name = Path(self._catalog.pages.photo(photo_id).path).name  # whoever may read the journal may see it
             if allowed:
                 work.put(allowed_twice, [{"photo_id": photo_id}])
             else:
                 work.remove(allowed_twice, [(photo_id,)])
-            work.words = f"{path} may {'' if allowed else 'not '}show a face twice"
+            work.words = f"{name} may {'' if allowed else 'not '}show a face twice"
 
     # -- the parts of corrections --------------------------------------------------------------------------------
 

@@ -300,7 +300,10 @@ def test_a_viewer_sees_no_path_of_the_machine_in_what_is_about_people(
             assert secret not in answer.text, answer.request.url
     conflict = answers["vi"][2].json()[0]
     assert conflict["photo"].startswith("photos/")
-    assert any("on photos/" in words for run in answers["vi"][10].json() for words in run["conflicts"])
+    said = [words for run in answers["vi"][10].json() for words in run["conflicts"]]
+    assert any(" on both.jpg. " in words for words in said)
+    allowed = [entry["words"] for entry in answers["vi"][1].json() if entry["verb"] == "allow_twice"]
+    assert allowed == ["both.jpg may not show a face twice", "both.jpg may show a face twice"]
     assert answers["vi"][8].json()["photos"][0]["path"].startswith("photos/")
     assert answers["ed"][2].json()[0]["photo"] == both.path
 
