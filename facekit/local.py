@@ -288,7 +288,7 @@ class LocalLibrary(Library):
         """See `Library.people`."""
         return self.people_as("")
 
-    def people_as(self, user: str) -> People:
+    def people_as(self, user: str) -> LocalPeople:
         """The people, for somebody whom the journal names."""
         self._alive()
         return LocalPeople(self, self._catalog, self._models, self._changing, user)

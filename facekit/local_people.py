@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from facekit.people.records import Verb
 
 _MOST_CONFLICTS = 1000
+_VERBS: dict[str, Verb] = {"name": "name", "cover": "cover", "hidden": "hide"}  # by what they change
 
 
 class LocalPeople(People):
@@ -134,13 +136,7 @@ class LocalPeople(People):
 
     def name(self, who: Who, name: str | None) -> Person:
         """See `People.name`."""
-        wanted = clean_name(name)
-        with self._work("name") as work:
-            person = self.get(who)
-            self._refuse_taken(wanted, person.person_id)
-            work.put(persons, [{"person_id": person.person_id, "name": wanted}])
-            work.words = f"{person.label} is called {wanted}" if wanted else f"{person.label} has no name any more"
-        return self.get(person.person_id)
+        return self.change(who, name=name)
 
     def merge(self, who: Who, *others: Who) -> Person:
         """See `People.merge`."""
@@ -237,37 +233,53 @@ class LocalPeople(People):
 
     def hide(self, who: Who, hidden: bool = True) -> Person:  # noqa: FBT001, FBT002 - see People.hide
         """See `People.hide`."""
-        with self._work("hide") as work:
-            person = self.get(who)
-            work.put(persons, [{"person_id": person.person_id, "hidden": hidden}])
-            work.words = f"{person.label} is {'hidden' if hidden else 'shown again'}"
-        return self.get(person.person_id)
+        return self.change(who, hidden=hidden)
 
     def cover(self, who: Who, face_id: str | None) -> Person:
         """See `People.cover`."""
-        with self._work("cover") as work:
+        return self.change(who, cover=face_id)
+
+    def change(self, who: Who, **wanted: Any) -> Person:  # noqa: ANN401 - what name, hide and cover take
+        """Change the ``name``, ``hidden`` and ``cover`` that are given: all, or nothing. One entry of the journal."""
+        verbs = [verb for given, verb in _VERBS.items() if given in wanted]
+        with self._work(verbs[0] if verbs else "name") as work:
             person = self.get(who)
-            if face_id is not None and self._tables.owners([person.person_id]).get(face_id) is None:
-                message = f"This face is not with {person.label}."
-                raise FacekitError(message, "lib.people.faces lists a person's faces.")
-            work.put(persons, [{"person_id": person.person_id, "cover": face_id}])
-            work.words = f"{person.label} has {'another' if face_id else 'no chosen'} cover face"
+            said = []
+            if "name" in wanted:
+                name = wanted["name"] = clean_name(wanted["name"])
+                self._refuse_taken(name, person.person_id)
+                said.append(f"is called {name}" if name else "has no name any more")
+            if "cover" in wanted:
+                face_id = wanted["cover"]
+                if face_id is not None and face_id not in self._tables.owners([person.person_id]):
+                    message = f"This face is not with {person.label}."
+                    raise FacekitError(message, "lib.people.faces lists a person's faces.")
+                said.append(f"has {'another' if face_id else 'no chosen'} cover face")
+            if "hidden" in wanted:
+                said.append("is hidden" if wanted["hidden"] else "is shown again")
+            work.put(persons, [{"person_id": person.person_id, **wanted}])
+            work.words = f"{person.label} {', '.join(said)}"
         return self.get(person.person_id)
 
     def allow_twice(self, photo_id: str, allowed: bool = True) -> None:  # noqa: FBT001, FBT002 - see People
         """See `People.allow_twice`."""
         with self._work("allow_twice") as work:
-            path = self._catalog.pages.photo(photo_id).path
+            name = Path(self._catalog.pages.photo(photo_id).path).name  # whoever may read the journal may see it
             if allowed:
                 work.put(allowed_twice, [{"photo_id": photo_id}])
             else:
                 work.remove(allowed_twice, [(photo_id,)])
-            work.words = f"{path} may {'' if allowed else 'not '}show a face twice"
+            work.words = f"{name} may {'' if allowed else 'not '}show a face twice"
 
     # -- the parts of corrections --------------------------------------------------------------------------------
 
-    def _work(self, verb: Verb) -> AbstractContextManager[Work]:
-        return _alone(self, verb)
+    @contextmanager
+    def _work(self, verb: Verb) -> Iterator[Work]:
+        """One verb's changes, while the models in use stay the same."""
+        with self._in_use.shared(), self._tables.work(verb, self._user) as work:
+            yield work
+        if work.changes:
+            logger.info("People: {}", work.words)
 
     def _known(self, faces: Faces) -> list[str]:
         chosen = list(dict.fromkeys([faces] if isinstance(faces, str) else faces))
@@ -417,22 +429,15 @@ class LocalPeople(People):
         """See `People.write_xmp`."""
         from facekit.people_files import write_xmp
 
-        return write_xmp(self, self._catalog, folder)
+        with self._changing("Writing names"):
+            return write_xmp(self, self._catalog, folder)
 
     def read_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
         """See `People.read_xmp`."""
         from facekit.people_files import read_xmp
 
-        return read_xmp(self, self._catalog, folder)
-
-
-@contextmanager
-def _alone(people: LocalPeople, verb: Verb) -> Iterator[Work]:
-    """One verb's changes, while the models in use stay the same."""
-    with people._in_use.shared(), people._tables.work(verb, people._user) as work:  # noqa: SLF001 - a part of it
-        yield work
-    if work.changes:
-        logger.info("People: {}", work.words)
+        with self._changing("Reading names"):
+            return read_xmp(self, self._catalog, folder)
 
 
 def _pair(one: str, other: str) -> Row:

@@ -32,7 +32,7 @@ def cluster(
     eps: Annotated[
         float | None, typer.Option(min=0, max=2, help="Cosine distance; by default the method's for the embedder.")
     ] = None,
-    min_faces: Annotated[int, typer.Option(min=1, help="Faces that make a person.")] = 2,
+    min_faces: Annotated[int, typer.Option(min=1, help="Faces that make a person; dbscan and hdbscan: up to 256.")] = 2,
     number: Annotated[int | None, typer.Option("--people", min=1, help="How many people, for kmeans.")] = None,
     propose: Annotated[bool, typer.Option(help="Change nothing yet: see `facekit runs`.")] = False,
     as_json: AsJson = False,
@@ -121,7 +121,7 @@ def undo(
     with open_existing(context) as library:
         entries = library.people.journal() if journal else (library.people.undo(number),)
     if as_json:
-        documents = [asdict(entry) for entry in entries]
+        documents = [asdict(entry) | {"at": entry.at.isoformat()} for entry in entries]
         print_json(documents if journal else documents[0])
     else:
         _print_entries(entries)

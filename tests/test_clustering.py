@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
-from sklearn.cluster import DBSCAN
+from sklearn.cluster import DBSCAN, KMeans
 
 import facekit as fk
-from facekit.people import METHODS, Method, assign, centres, neighbour_curve, neighbours
+from facekit.people import METHODS, Method, assign, centres, clustering, neighbour_curve, neighbours
 from facekit.people.crowd import crowd
+from facekit.people.kmeans import kmeans
 
 if TYPE_CHECKING:
     from facekit.types import FloatArray, IntArray
@@ -124,6 +125,8 @@ def test_vectors_that_were_not_normalised_are_named() -> None:
         ({"eps": -0.1}, "from 0 to 2"),
         ({"eps": float("nan")}, "from 0 to 2"),
         ({"min_faces": 0}, "at least one face"),
+        ({"method": "dbscan", "min_faces": 257}, "min_faces is 257, but dbscan looks at 256"),
+        ({"method": "hdbscan", "min_faces": 2**31}, "but hdbscan looks at 256"),
         ({"method": "kmeans"}, "takes the number of people"),
         ({"people": 3}, "takes the number of people"),
         ({"method": "kmeans", "people": 99}, "99 people among 9 faces"),
@@ -136,11 +139,56 @@ def test_options_that_make_no_sense_say_so(options: dict[str, object], message: 
         fk.cluster(vectors, **options)  # type: ignore[arg-type]
 
 
-def test_it_stops_when_asked() -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_it_stops_when_asked(method: Method) -> None:
     stop = Event()
     stop.set()
     with pytest.raises(fk.FacekitError, match="stopped"):
-        fk.cluster(some_people(3, 3)[0], stop=stop)
+        fk.cluster(some_people(3, 3)[0], method=method, people=3 if method == "kmeans" else None, stop=stop)
+
+
+@pytest.mark.parametrize("looks", [3, 40, 71])
+def test_kmeans_stops_in_the_midst_of_its_work(looks: int) -> None:
+    class StopLater(Event):
+        def is_set(self) -> bool:
+            nonlocal looks
+            looks -= 1
+            return looks <= 0
+
+    with pytest.raises(fk.FacekitError, match="stopped"):
+        fk.cluster(some_people(70, 3)[0], method="kmeans", people=70, stop=StopLater())
+    assert looks == 0
+
+
+def test_kmeans_is_as_good_as_scikit_learn_s(lfw_faces: Faces) -> None:
+    vectors, names = lfw_faces
+    for people in (10, 70):
+        reference = KMeans(people, n_init=1, random_state=0).fit_predict(vectors)
+        found = kmeans(vectors, people)
+        assert len(np.unique(found)) == people
+        ours, theirs = (fk.evaluate_clusters(labels, names).bcubed_f for labels in (found, reference))
+        assert ours > theirs - 0.03
+        np.testing.assert_array_equal(found, kmeans(vectors, people))
+
+
+def test_kmeans_of_faces_that_are_equal_makes_fewer_people() -> None:
+    vectors, person = some_people(3, 1)
+    repeated = np.repeat(vectors, 4, axis=0)
+    assert as_sets(kmeans(repeated, 7)) == as_sets(np.repeat(person, 4))
+
+
+@pytest.mark.parametrize("method", ["average", "kmeans"])
+def test_many_faces_a_person_ask_for_no_more_neighbours(method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def nearest(vectors: FloatArray, count: int, *, stop: Event | None) -> neighbours.Neighbours:
+        asked.append(count)
+        return neighbours.nearest(vectors, count, stop=stop)
+
+    monkeypatch.setattr(clustering, "nearest", nearest)
+    vectors, _ = some_people(4, 100)
+    labels = fk.cluster(vectors, method=method, min_faces=2**31, people=4 if method == "kmeans" else None)
+    assert (asked, set(labels)) == ([neighbours.NEIGHBOURS], {-1})
 
 
 def test_nearby_cells_find_nearly_the_same_people_as_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,6 +230,8 @@ def test_the_suggested_eps_lies_between_the_same_person_and_strangers(lfw_faces:
 def test_too_few_faces_suggest_nothing() -> None:
     with pytest.raises(fk.FacekitError, match="more faces than that: 2 given"):
         fk.suggest_eps(some_people(1, 2)[0])
+    with pytest.raises(fk.FacekitError, match="256 neighbours at most"):
+        fk.suggest_eps(some_people(3, 100)[0], min_faces=257)
 
 
 def test_similarity_to_a_person_is_the_average_over_the_faces(lfw_faces: Faces) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -114,6 +115,7 @@ def test_cluster_name_merge_split_undo_and_export(
     assert {one["name"] for one in document("people")} >= {"Eileen Коллинз", "Grace", "Twin"}
     entries = document("undo", "--list")
     assert [list(entry) for entry in entries] == [ENTRY] * len(entries)
+    assert all(datetime.fromisoformat(entry["at"]).isoformat() == entry["at"] for entry in entries)
     assert [entry["verb"] for entry in entries[:2]] == ["undo", "merge"]
     assert entries[1]["undone"]
     document("undo", str(next(entry["number"] for entry in entries if entry["verb"] == "split")))
@@ -167,6 +169,7 @@ def test_people_are_shown_in_words(facekit: Run) -> None:
         (["undo"], "undo"),
         (["runs", "0" * 32], "run"),
         (["cluster", "--method", "magic"], "magic"),
+        (["cluster", "--method", "dbscan", "--min-faces", "257"], "Give 256 or less"),
         (["search", "{probe}", "--person", "nobody"], "nobody"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -171,6 +172,22 @@ def test_what_has_not_changed_is_not_written_again(album: Library) -> None:
     report = album.people.write_xmp()
     assert (report.photos, report.faces) == (8, 8)
     assert {one.name for path in written for one in read_regions(path.read_bytes()).faces} == {"Анна", "Иван"}
+
+
+def test_what_ctrl_c_cuts_off_is_whole_and_goes_on_later(album: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    name_all(album)
+    left = iter([None, None])
+
+    def interrupted(_: int) -> None:
+        if next(left, "none") == "none":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            album.people.write_xmp()
+    assert len([path for path in place(album).iterdir() if path.suffix != ".jpg"]) == 2
+    assert album.people.write_xmp().photos == 6
 
 
 def test_only_a_folder_is_written_if_one_is_named(album: Library, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from service import remote, served, sign_in, wait_for
 
 import facekit as fk
 from facekit.errors import NameTakenError
+from facekit.local_people import LocalPeople
+from facekit.people.records import XmpReport
 from facekit.server.jobs import Clustering, Jobs, JobState
 from facekit.server.store import ServiceStore
 
@@ -300,7 +303,10 @@ def test_a_viewer_sees_no_path_of_the_machine_in_what_is_about_people(
             assert secret not in answer.text, answer.request.url
     conflict = answers["vi"][2].json()[0]
     assert conflict["photo"].startswith("photos/")
-    assert any("on photos/" in words for run in answers["vi"][10].json() for words in run["conflicts"])
+    said = [words for run in answers["vi"][10].json() for words in run["conflicts"]]
+    assert any(" on both.jpg. " in words for words in said)
+    allowed = [entry["words"] for entry in answers["vi"][1].json() if entry["verb"] == "allow_twice"]
+    assert allowed == ["both.jpg may not show a face twice", "both.jpg may show a face twice"]
     assert answers["vi"][8].json()["photos"][0]["path"].startswith("photos/")
     assert answers["ed"][2].json()[0]["photo"] == both.path
 
@@ -318,6 +324,56 @@ def test_a_person_is_changed_in_one_request_and_what_is_left_out_stays(client: T
     assert refused.status_code in {404, 409}
     assert client.post(f"{PEOPLE}/undo", json={"number": 4000}).status_code == 404
     assert client.get(f"{PEOPLE}/Grace").status_code == 422
+
+
+def test_a_change_that_is_refused_in_part_is_refused_as_a_whole(client: TestClient) -> None:
+    people = client.app.state.service.library.people
+    eileen, journal = people["Eileen"], people.journal()
+    url, cover = f"{PEOPLE}/{eileen.person_id}", faces_of(people, eileen)[-1]
+    of_another = faces_of(people, "Grace")[0]
+    for wrong in ({"name": "Eileen Collins", "cover": of_another}, {"name": "grace", "cover": cover, "hidden": True}):
+        assert client.patch(url, json=wrong).status_code == 409
+        assert (people["Eileen"], people.journal()) == (eileen, journal)
+    client.patch(url, json={"hidden": True, "cover": cover, "name": "Eileen Collins"})
+    assert people.journal(1)[0].words == "Eileen is called Eileen Collins, has another cover face, is hidden"
+    people.undo()
+    assert people["Eileen"] == eileen
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "kmeans"},
+        {"people": 3},
+        {"method": "dbscan", "min_faces": 257},
+        {"method": "hdbscan", "min_faces": 2**31},
+    ],
+)
+def test_a_clustering_that_makes_no_sense_is_refused_at_once(client: TestClient, options: dict[str, object]) -> None:
+    refused = client.post(RUNS, json=options)
+    assert refused.status_code == 422
+    assert refused.json()["detail"]["message"]
+    assert client.get("/api/v1/jobs").json() == []
+
+
+def test_names_are_neither_written_nor_read_while_photos_come_in(client: TestClient) -> None:
+    library = client.app.state.service.library
+    for verb in ("write", "read"):
+        with library._changing("An ingest"):
+            busy = client.post(f"{PEOPLE}/xmp/{verb}", json={})
+        assert (busy.status_code, busy.json()["detail"]["kind"]) == (409, "busy")
+
+
+def test_a_client_waits_for_names_as_long_as_it_takes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(*_: object) -> XmpReport:
+        time.sleep(1)
+        return XmpReport()
+
+    monkeypatch.setattr(LocalPeople, "write_xmp", slowly)
+    monkeypatch.setattr(LocalPeople, "read_xmp", slowly)
+    with remote(folder) as library:
+        library._client.timeout = 0.3
+        assert (library.people.write_xmp(), library.people.read_xmp()) == (XmpReport(), XmpReport())
 
 
 def test_only_photos_can_be_chosen_by_person(client: TestClient) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 
 from facekit.errors import FacekitError
 from facekit.people.constraints import Constraints
+from facekit.people.kmeans import kmeans
 from facekit.people.linkage import link
-from facekit.people.neighbours import NEIGHBOURS, Neighbours, checked, nearest
+from facekit.people.neighbours import MOST_NEIGHBOURS, NEIGHBOURS, ROUNDING, Neighbours, checked, nearest, stop_if
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,14 +27,10 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 DEFAULT_METHOD: Method = "average"
 
-SMALL_BATCHES_FROM = 20_000
-"""Faces from which k-means looks at a sample a round (scikit-learn's MiniBatchKMeans)."""
-
-ROUNDING = 1e-6
-"""Of a cosine in float32, with room to spare."""
-
 FARTHEST = 2.0
 """The largest cosine distance there is."""
+
+_BY_DENSITY = frozenset({"dbscan", "hdbscan"})  # they look for min_faces faces around each
 
 
 class _Task(NamedTuple):
@@ -52,6 +49,7 @@ class _Task(NamedTuple):
         """Distances between neighbours that may be one person, symmetric."""
         from scipy import sparse
 
+        stop_if(self.stop)
         first, second, distances = self.near.pairs(within)
         count = len(self.vectors)
         allowed = ~self.apart.forbids(self.groups[first], self.groups[second], count)
@@ -90,13 +88,16 @@ def cluster(
         The defaults are the embedder's, see `facekit.models.registry.ModelInfo`; `suggest_eps` suggests another for
         "dbscan".
     min_faces : int, optional
-        Faces that make a person: those of smaller groups are left unassigned.
+        Faces that make a person: those of smaller groups are left unassigned. 1 or more; "dbscan" and "hdbscan", which
+        look for so many faces around each, take at most 256.
     people : int, optional
-        The number of people, which "kmeans" takes and no other method does. Constraints may make it more.
+        The number of people, at most that of the faces, which "kmeans" takes and no other method does. Constraints
+        may make it more.
     constraints : Constraints, optional
         What is known already.
     stop : threading.Event, optional
-        Set, it ends the work with an error.
+        Set, it ends the work with an error: at once, but for "dbscan" and "hdbscan", which end the step they are in
+        first, some seconds of a hundred thousand faces.
 
     Returns
     -------
@@ -120,7 +121,7 @@ def cluster(
     The other methods see the graph without the forbidden pairs; then groups that must-links tie are joined, and the
     groups that still hold a forbidden pair are taken apart and merged anew by average linkage.
     """
-    method = _checked_options(method or DEFAULT_METHOD, eps, min_faces, people)
+    method = checked_options(method, eps, min_faces, people)
     vectors = checked(embeddings)
     faces = len(vectors)
     known = constraints or Constraints()
@@ -136,15 +137,18 @@ def cluster(
     order = np.argsort(vectors.view(f"V{vectors.itemsize * vectors.shape[1]}").ravel(), kind="stable")
     vectors, known = vectors[order], known.reordered(order)
     groups = known.groups(faces)
-    near = nearest(vectors, max(NEIGHBOURS, min_faces), stop=stop)
+    near = nearest(vectors, max(NEIGHBOURS, min_faces) if method in _BY_DENSITY else NEIGHBOURS, stop=stop)
     task = _Task(vectors, groups, known.apart(groups), near, eps, min_faces, people or 0, stop)
     labels = _average(task) if method == "average" else _honour(task, _METHODS[method](task), cut)
+    stop_if(stop)
     given_order = np.empty_like(labels)
     given_order[order] = labels
     return _by_size(given_order, Constraints() if constraints is None else constraints, min_faces)
 
 
-def _checked_options(method: str, eps: float | None, min_faces: int, people: int | None) -> Method:
+def checked_options(method: str | None, eps: float | None, min_faces: int, people: int | None) -> Method:
+    """The method that is meant, or `FacekitError` where an option of `cluster` makes no sense, whatever the faces."""
+    method = method or DEFAULT_METHOD
     for name in METHODS:
         if name == method:
             break
@@ -157,6 +161,9 @@ def _checked_options(method: str, eps: float | None, min_faces: int, people: int
     if min_faces < 1:
         message = f"min_faces is {min_faces}, but a person has at least one face."
         raise FacekitError(message, "Give 1 or more.")
+    if min_faces > MOST_NEIGHBOURS and name in _BY_DENSITY:
+        message = f"min_faces is {min_faces}, but {name} looks at {MOST_NEIGHBOURS} faces around each at most."
+        raise FacekitError(message, f"Give {MOST_NEIGHBOURS} or less, or take another method.")
     if (people is None) == (name == "kmeans") or (people is not None and people < 1):
         message = f"people is {people}: the method kmeans takes the number of people, 1 or more, and no other does."
         raise FacekitError(message, "Without that number, leave the method out.")
@@ -212,11 +219,7 @@ def _hdbscan(task: _Task) -> IntArray:
 
 
 def _kmeans(task: _Task) -> IntArray:
-    from sklearn.cluster import KMeans, MiniBatchKMeans
-
-    method = KMeans if len(task.vectors) < SMALL_BATCHES_FROM else MiniBatchKMeans
-    labels: IntArray = method(task.people, n_init=1, random_state=0).fit_predict(task.vectors).astype(np.int64)
-    return labels
+    return kmeans(task.vectors, task.people, task.stop)
 
 
 _METHODS: dict[Method, Callable[[_Task], IntArray]] = {

@@ -89,7 +89,7 @@ def _copy(photo: Path, target: Path) -> None:
     try:
         shutil.copy2(photo, part)
         part.rename(target)
-    except OSError:
+    except BaseException:  # Ctrl-C, too
         part.unlink(missing_ok=True)
         raise
 

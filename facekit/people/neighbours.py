@@ -20,6 +20,9 @@ NEIGHBOURS = 32
 """Faces that are looked at from each face. With 64 LFW's people come out the same to four digits; with 16 or 64 so do
 those of a made-up crowd of 20,000 faces, in which some people have 2,000."""
 
+MOST_NEIGHBOURS = 256
+"""The most that may be asked for: of a million faces they take 3 GB."""
+
 EXACT_UP_TO = 20_000
 """Faces that are all compared with each other; of more, those in nearby cells only."""
 
@@ -32,6 +35,9 @@ within a distance of 0.5; 12 cells hold 99.2 %, 8 cells 95.9 %."""
 
 FACES_AT_ONCE = 4096
 """Faces searched for between two looks at whether to stop."""
+
+ROUNDING = 1e-6
+"""Of a cosine in float32, with room to spare."""
 
 UNIT_LENGTH_WITHIN = 1e-3
 """Far above the rounding of float16, in which some stores keep vectors; far below what a forgotten division leaves."""
@@ -205,7 +211,7 @@ def neighbour_curve(embeddings: npt.ArrayLike, *, min_faces: int = 2) -> Neighbo
     embeddings : array_like, float32 (N, D)
         L2-normalised.
     min_faces : int, optional
-        Faces that make a person: the curve is that of the neighbour no. ``min_faces - 1``.
+        Faces that make a person, 2..256: the curve is that of the neighbour no. ``min_faces - 1``.
 
     Returns
     -------
@@ -216,12 +222,15 @@ def neighbour_curve(embeddings: npt.ArrayLike, *, min_faces: int = 2) -> Neighbo
     EmbeddingError
         If a row can't be compared, see `cluster`.
     FacekitError
-        If there are too few faces for a curve.
+        If there are too few faces for a curve, or `min_faces` is out of its range.
     """
     vectors = checked(embeddings)
     if min_faces < 2 or len(vectors) < max(min_faces, 2) + 1:  # noqa: PLR2004 - steps are between two neighbours
         message = f"A curve of neighbours takes min_faces of 2 or more, and more faces than that: {len(vectors)} given."
         raise FacekitError(message, "Give eps yourself, or take the default.")
+    if min_faces > MOST_NEIGHBOURS:
+        message = f"min_faces is {min_faces}, but the curve is of {MOST_NEIGHBOURS} neighbours at most."
+        raise FacekitError(message, f"Give {MOST_NEIGHBOURS} or less.")
     distances = nearest(vectors, max(NEIGHBOURS, min_faces)).distances
     curve = np.sort(distances[:, min_faces - 2])
     return NeighbourCurve(curve[np.isfinite(curve)], _where_people_end(distances), min_faces)

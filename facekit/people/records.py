@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - the service reads the annotations
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from facekit.types import Face, Photo  # noqa: TC001 - the same
@@ -179,14 +180,15 @@ class Conflict:
 
     @property
     def words(self) -> str:
-        """What is wrong, and what would mend it."""
+        """What is wrong, and what would mend it. Of the photo it has the name only: everybody may read it."""
+        photo = Path(self.photo).name
         if self.kind == "same_photo":
             return (
-                f"{self.person.label} is {len(self.face_ids)} times on {self.photo}. Move the wrong face, "
+                f"{self.person.label} is {len(self.face_ids)} times on {photo}. Move the wrong face, "
                 "or allow it for this photo (a mirror, a collage)."
             )
         return (
-            f"A face on {self.photo} is with {self.person.label}, of which it was said that it is not. "
+            f"A face on {photo} is with {self.person.label}, of which it was said that it is not. "
             f"Move it to somebody else, or to {self.person.label} once more if that is right."
         )
 

@@ -156,7 +156,7 @@ def _replace(path: bytes, data: bytes) -> None:
         if os.path.exists(path):
             shutil.copymode(path, part)
         os.replace(part, path)
-    except OSError:
+    except BaseException:  # Ctrl-C, too
         with suppress(OSError):
             os.unlink(part)
         raise

@@ -7,6 +7,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
+import httpx2
+
 from facekit.errors import FacekitError
 from facekit.people.people import Faces, People, Who
 from facekit.people.records import (
@@ -30,10 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import NoReturn
 
-    import httpx2
     import pandas as pd
 
     from facekit.server.client import RemoteLibrary
+
+# All files are read or written before the service answers, which may take hours.
+_PATIENT = httpx2.Timeout(None, connect=5.0)
 
 
 class RemotePeople(People):
@@ -235,7 +239,8 @@ class RemotePeople(People):
 
     def _xmp(self, verb: str, folder: str | os.PathLike[str] | None) -> XmpReport:
         where = None if folder is None else str(Path(folder).expanduser().absolute())
-        return xmp_report(parse(XmpDocument, self._post(f"people/xmp/{verb}", folder=where)))
+        response = self._send("POST", f"/api/v1/people/xmp/{verb}", json={"folder": where}, timeout=_PATIENT)
+        return xmp_report(parse(XmpDocument, response.json()))
 
 
 def _entry(document: Any) -> Entry:  # noqa: ANN401 - JSON

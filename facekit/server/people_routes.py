@@ -12,7 +12,9 @@ from loguru import logger
 from pydantic import BaseModel, Field
 
 from facekit.errors import FacekitError
-from facekit.people.people import MAX_PAGE, People
+from facekit.local_people import LocalPeople
+from facekit.people.clustering import checked_options
+from facekit.people.people import MAX_PAGE
 from facekit.people.records import (
     AssignReport,
     ClusterRun,
@@ -55,7 +57,7 @@ def _said() -> Iterator[None]:
         raise ServiceRefusal(409, error.message, error.remedy, kind="refused") from error
 
 
-def _changing(request: Request, service: ServiceOf, me: Annotated[Identity, Depends(needs("ingest"))]) -> People:
+def _changing(request: Request, service: ServiceOf, me: Annotated[Identity, Depends(needs("ingest"))]) -> LocalPeople:
     """The verbs for somebody who may change people; the journal and the log say who it was."""
     logger.info("{}: {} {}", me.name, request.method, request.url.path)
     return service.library.people_as(me.name)
@@ -74,7 +76,7 @@ router = APIRouter(
 )
 Reader = Annotated[Identity, Depends(needs("read"))]
 Editor = Annotated[Identity, Depends(needs("ingest"))]
-Changing = Annotated[People, Depends(_changing)]
+Changing = Annotated[LocalPeople, Depends(_changing)]
 
 
 class FacesOf(BaseModel):
@@ -173,8 +175,7 @@ def resolve(
 @router.get("/people/journal")
 def journal(service: ServiceOf, me: Reader, limit: Few = 50) -> tuple[Entry, ...]:
     """What was done, by whom, the newest first."""
-    told = service.told(me)
-    return tuple(_entry(replace(entry, words=told(entry.words))) for entry in service.library.people.journal(limit))
+    return tuple(map(_entry, service.library.people.journal(limit)))
 
 
 @router.get("/people/conflicts")
@@ -241,14 +242,8 @@ def new_person(people: Changing, body: NamedFaces) -> Person:
 
 @router.patch("/people/{person_id}")
 def change_person(people: Changing, person_id: PersonId, body: PersonChange) -> Person:
-    """Name a person, hide or show them, choose their cover. Each is an entry of the journal."""
-    if "name" in body.model_fields_set:
-        people.name(person_id, body.name)
-    if "cover" in body.model_fields_set:
-        people.cover(person_id, body.cover)
-    if "hidden" in body.model_fields_set:
-        people.hide(person_id, body.hidden)
-    return people.get(person_id)
+    """Name a person, hide or show them, choose their cover: all that is given, or nothing. One journal entry."""
+    return people.change(person_id, **body.model_dump(exclude_unset=True))
 
 
 @router.post("/people/{person_id}/merge")
@@ -324,13 +319,16 @@ def _known_folder(service: Service, folder: str | None) -> str | None:
 @router.get("/clusters/runs", tags=["clusters"])
 def list_runs(service: ServiceOf, me: Reader) -> tuple[ClusterRun, ...]:
     """The clusterings of the library's faces, newest first."""
-    told = service.told(me)
-    return tuple(_run(replace(run, conflicts=tuple(map(told, run.conflicts)))) for run in service.library.people.runs())
+    return tuple(map(_run, service.library.people.runs()))
 
 
 @router.post("/clusters/runs", tags=["clusters"], status_code=202)
 def cluster(service: ServiceOf, me: Editor, body: Clustering) -> Job:
     """Group the faces into people, in the background; a cancelled job changes nothing."""
+    try:
+        checked_options(body.method, body.eps, body.min_faces, body.people)
+    except FacekitError as error:
+        raise ServiceRefusal(422, error.message, error.remedy, kind="refused") from error
     return service.jobs.add_clustering(body, me.name)
 
 

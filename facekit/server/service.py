@@ -129,19 +129,6 @@ class Service:
 
         return below
 
-    def told(self, identity: Identity) -> Callable[[str], str]:
-        """What a person is told of a sentence that may name photos: each path in it is what `shown` makes of it."""
-        if _SEES_PATHS & identity.scopes:
-            return str
-        names = {top[:-1]: top[len(_above(top)) : -1] for top in self._tops() if top != "/"}
-
-        def without_paths(words: str) -> str:
-            for top, name in names.items():
-                words = words.replace(top, name)
-            return words
-
-        return without_paths
-
     def folder(self, given: str | None, identity: Identity) -> str | None:
         """The folder that a person means: as `shown` gave it."""
         if given is None or _SEES_PATHS & identity.scopes:
