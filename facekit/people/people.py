@@ -314,11 +314,19 @@ class People(ABC):
         ----------
         folder : path, optional
             Only photos in it or below it.
+
+        Raises
+        ------
+        LibraryBusyError
+            If photos are being ingested, or the models changed.
         """
 
     @abstractmethod
     def read_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
-        """Take names of faces over from XMP sidecar files, and from XMP inside the photos."""
+        """Take names of faces over from XMP sidecar files, and from XMP inside the photos.
+
+        Parameters, errors: as `write_xmp`.
+        """
 
     def show(self) -> Any:  # noqa: ANN401 - a widget; ipywidgets has no types
         """People as cards, their faces, and the review queue, as a widget for a notebook."""
