@@ -310,6 +310,9 @@ class People(ABC):
     def write_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
         """Write the named faces as XMP regions (MWG) into sidecar files, which digiKam, Lightroom and others read.
 
+        Names that you denied a face (`not_this_person`, `split`, `different`) are taken out of its region; all else in
+        the files stays. A new sidecar begins with the XMP inside the photo; the photos are never written.
+
         Parameters
         ----------
         folder : path, optional
@@ -324,6 +327,8 @@ class People(ABC):
     @abstractmethod
     def read_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
         """Take names of faces over from XMP sidecar files, and from XMP inside the photos.
+
+        What you said yourself stays; where a file says otherwise, the report's ``failed`` tells.
 
         Parameters, errors: as `write_xmp`.
         """

@@ -194,7 +194,7 @@ def batches_figure(rates: Mapping[str, Mapping[str, Mapping[int, float]]]) -> go
                 y=list(by_size.values()),
                 mode="lines+markers",
                 marker_color=colours[way],
-                legendgroup=way,
+                legendgroup=plain(way),
                 showlegend=column == 1,
                 hovertemplate="%{y:.1f} a second, %{x} at once",
             )
