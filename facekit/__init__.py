@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         LibraryError,
         LibraryLockedError,
         ModelMismatchError,
+        NameTakenError,
         NoFaceError,
         PhotoError,
         ServiceError,
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
     from facekit.models import align, detect, embed, similarity
     from facekit.opening import open_library as open  # noqa: A004 - fk.open is what one would type
     from facekit.people import Constraints, cluster, evaluate_clusters, suggest_eps
+    from facekit.people.people import People
     from facekit.people.projection import project
+    from facekit.people.records import Person
     from facekit.reembed_report import ReembedReport
     from facekit.server.publish import publish
     from facekit.sources import scan
@@ -55,6 +58,7 @@ _HOMES = {
         "LibraryError",
         "LibraryLockedError",
         "ModelMismatchError",
+        "NameTakenError",
         "NoFaceError",
         "PhotoError",
         "ServiceError",
@@ -70,7 +74,9 @@ _HOMES = {
     "facekit.reembed_report": ["ReembedReport"],
     "facekit.opening": ["open"],
     "facekit.people": ["Constraints", "cluster", "evaluate_clusters", "suggest_eps"],
+    "facekit.people.people": ["People"],
     "facekit.people.projection": ["project"],
+    "facekit.people.records": ["Person"],
     "facekit.server.publish": ["publish"],
     "facekit.sources": ["scan"],
     "facekit.types": ["Detections", "Face", "Hit", "Photo", "Probe", "Quality", "Status"],
@@ -94,7 +100,10 @@ __all__ = [
     "LibraryLockedError",
     "Limits",
     "ModelMismatchError",
+    "NameTakenError",
     "NoFaceError",
+    "People",
+    "Person",
     "Photo",
     "PhotoError",
     "Probe",

@@ -25,8 +25,9 @@ than 0.42."""
 def carry_edited(catalog: Catalog, edited: Sequence[tuple[str, PhotoRecord]], leaving: Mapping[str, int]) -> None:
     """Let what was said of faces in photos count for the same faces in the photos that took their place in the files.
 
-    The photo may have been cropped or turned: faces are known by their embeddings. Called before the new photos are
-    saved: cut off in between, it is found done the next time.
+    The photo may have been cropped or saved anew: faces are known by their embeddings. (In one whose pixels were turned
+    the detector finds other faces.) Called before the new photos are saved: cut off in between, it is found done the
+    next time.
 
     Parameters
     ----------
