@@ -258,18 +258,16 @@ class Jobs:
 
     def cancel(self, job_id: str) -> Job:
         """Take a job from the queue, or stop it; what it has done is kept. An ended job stays as it is."""
-        job = self.get(job_id)
-        with self._lock:
+        with self._lock:  # held while it is written down: the job may end at any moment, and its end is the last word
             stop = self._stops.get(job_id)
             if stop is not None:
-                stop.set()
                 job = self._live[job_id] = replace(self._live[job_id], cancelled=True)
-        if stop is None:
-            return job
-        if job.state is JobState.QUEUED:
-            return self._end(job, JobState.CANCELLED)
-        self._write(job)  # at once: the service may be stopped before the job is
-        return job
+                stop.set()
+                if job.state is JobState.QUEUED:
+                    return self._ended(job, JobState.CANCELLED)
+                self._write(job)  # at once: the service may be stopped before the job is
+                return job
+        return self.get(job_id)
 
     @property
     def waiting(self) -> int:
@@ -297,9 +295,10 @@ class Jobs:
     def _run(self, job: Job) -> None:
         with self._lock:
             stop = self._stops.get(job.job_id)
-        if stop is None:  # cancelled a moment ago
-            return
-        job = self._change(replace(job, state=JobState.RUNNING, started_at=_now()))
+            if stop is None:  # cancelled a moment ago
+                return
+            job = self._live[job.job_id] = replace(job, state=JobState.RUNNING, started_at=_now())
+        job = self._change(job)
         written = 0.0
 
         def progress(done: int, total: int) -> None:
@@ -362,16 +361,20 @@ class Jobs:
         with self._lock:
             now = self._live.get(job.job_id, job)
             job = self._live[job.job_id] = replace(job, cancelled=job.cancelled or now.cancelled)
-        if write:
-            self._write(job)
+            if write:
+                self._write(job)
         return job
 
     def _end(self, job: Job, state: JobState) -> Job:
+        with self._lock:
+            return self._ended(job, state)
+
+    def _ended(self, job: Job, state: JobState) -> Job:
+        """End a job, while the lock is held."""
         job = replace(job, state=state, cancelled=state is JobState.CANCELLED, finished_at=_now())
         self._write(job)
-        with self._lock:
-            self._live.pop(job.job_id, None)
-            self._stops.pop(job.job_id, None)
+        self._live.pop(job.job_id, None)
+        self._stops.pop(job.job_id, None)
         logger.info("Job {}: {}", job.job_id, state)
         return job
 
