@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from facekit.library import Library
     from facekit.local import LocalLibrary
     from facekit.types import FloatArray
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would all that tests start; some press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def need(condition: object, reason: str) -> None:
