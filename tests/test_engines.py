@@ -17,7 +17,7 @@ import facekit as fk
 from facekit.errors import DeviceError, FacekitError, LibraryError, WeightsError
 from facekit.images import read_image
 from facekit.models import registry, sface, yunet
-from facekit.models.engines import open_graph, race
+from facekit.models.engines import open_graph, ort, race
 from facekit.models.engines.keras import prepare_tensorflow
 from facekit.models.engines.vino import OpenVinoNetwork, core
 from facekit.models.fold import folded
@@ -25,6 +25,8 @@ from facekit.models.registry import default_models, load_detector, load_embedder
 from facekit.models.weights import cache_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from facekit.demo_photos import DemoPhotos
     from facekit.models.packaged import PackagedNetwork
 
@@ -142,6 +144,57 @@ def test_cuda_is_refused_where_there_is_none(names: dict[str, str], tmp_path: Pa
     with pytest.raises(DeviceError, match="onnxruntime-gpu"):
         fk.open(tmp_path / "faces", device="cuda", **names)
     assert not (tmp_path / "faces").exists()
+
+
+@pytest.fixture
+def broken_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An ONNX Runtime that was built for CUDA, where CUDA does not start: seen with onnxruntime-gpu 1.31 on a CPU."""
+    if HAS_CUDA:
+        pytest.skip("CUDA may start here")
+    offered = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: offered)
+    said = "Failed to load libcublas.so.13: not there\n"
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: sys.stdout.write(said), raising=False)
+    ort._preload.cache_clear()
+    yield
+    ort._preload.cache_clear()
+
+
+@pytest.mark.usefixtures("broken_cuda")
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_what_onnx_runtime_prints_does_not_reach_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    lines: list[str] = []
+    sink = logger.add(lines.append, format="{message}")
+    try:
+        for _ in range(2):
+            assert ort.OrtNetwork(folded(yunet.WEIGHTS, any_size=True), "auto").device == "cpu"
+    finally:
+        logger.remove(sink)
+    assert capsys.readouterr().out == ""
+    assert sum("libcublas.so.13" in line for line in lines) == 1
+
+
+@pytest.mark.usefixtures("broken_cuda")
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_where_cuda_does_not_start_the_faster_engine_of_the_cpu_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    for engine in ("openvino", "onnxruntime"):
+        monkeypatch.setattr(race, "faster", lambda *_args, engine=engine: engine)
+        network = open_graph(folded(yunet.WEIGHTS, any_size=True), (1, 3, 64, 64), device="auto")
+        assert (network.device, network.engine) == ("cpu", engine)
+
+
+@pytest.mark.usefixtures("broken_cuda")
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_whether_the_driver_or_a_library_is_missing_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(name: str) -> None:
+        raise OSError(name)
+
+    monkeypatch.setattr(ort.ctypes, "CDLL", nothing)
+    with pytest.raises(DeviceError, match="NVIDIA's driver is not on this machine"):
+        ort.OrtNetwork(folded(yunet.WEIGHTS, any_size=True), "cuda")
+    monkeypatch.setattr(ort.ctypes, "CDLL", lambda _name: None)
+    with pytest.raises(DeviceError, match=r"onnxruntime-gpu\[cuda,cudnn\]"):
+        ort.OrtNetwork(folded(yunet.WEIGHTS, any_size=True), "cuda")
 
 
 def test_cuda_is_refused_by_tensorflow_too(all_weights: Path) -> None:

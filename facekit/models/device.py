@@ -28,7 +28,7 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "co
 """What ONNX Runtime calls the devices; CoreML is Apple's way to its graphics and neural processors."""
 
 _REMEDIES = {
-    "cuda": "Run `pip uninstall onnxruntime && pip install onnxruntime-gpu`, or use device='cpu'.",
+    "cuda": "Run `pip uninstall onnxruntime && pip install \"onnxruntime-gpu[cuda,cudnn]\"`, or use device='cpu'.",
     "coreml": "It comes with ONNX Runtime on Apple's computers only; use device='cpu'.",
 }
 

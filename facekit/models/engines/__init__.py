@@ -92,8 +92,13 @@ def open_graph(graph: bytes, sample: tuple[int, ...], *, device: str = "auto", e
     from facekit.models.engines.ort import OrtNetwork
 
     if engine == "auto":
+        if choose_providers(device)[0] != PROVIDERS["cpu"]:
+            network = OrtNetwork(graph, device)
+            if network.device != "cpu":
+                return network
+            device = "cpu"  # the GPU does not start, which was said: the rest is as where there is none
         engine = "onnxruntime"
-        if choose_providers(device)[0] == PROVIDERS["cpu"] and find_spec("openvino") is not None:
+        if find_spec("openvino") is not None:
             from facekit.models.engines.race import faster
 
             engine = faster(graph, sample)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+from contextlib import redirect_stdout
+from functools import cache
+from io import StringIO
 from typing import TYPE_CHECKING
 
 from facekit.errors import DeviceError
@@ -26,9 +31,11 @@ _OPTIONS = {
 }
 
 
-_REMEDIES = {
-    PROVIDERS["cuda"]: "Install the CUDA and cuDNN libraries that it needs: `pip install onnxruntime-gpu[cuda,cudnn]`."
-}
+_NO_DRIVER = "NVIDIA's driver is not on this machine: install it, or use device='cpu'."
+_NO_LIBRARIES = (
+    "Check with `nvidia-smi` that the driver sees the GPU, and install the CUDA and cuDNN libraries: "
+    '`pip install "onnxruntime-gpu[cuda,cudnn]"`.'
+)
 
 
 class OrtNetwork:
@@ -68,8 +75,8 @@ def _open(graph: bytes, device: str) -> onnxruntime.InferenceSession:
     from loguru import logger
 
     providers = choose_providers(device)
-    if providers[0] == PROVIDERS["cuda"] and hasattr(onnxruntime, "preload_dlls"):
-        onnxruntime.preload_dlls()  # finds the CUDA and cuDNN libraries that pip installed
+    if providers[0] == PROVIDERS["cuda"]:
+        _preload()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
     options.intra_op_num_threads = threads_each()
@@ -86,6 +93,31 @@ def _open(graph: bytes, device: str) -> onnxruntime.InferenceSession:
     if taken != providers[0]:
         message = f"{providers[0]} is installed but does not start, so ONNX Runtime took {taken}."
         if device != "auto":
-            raise DeviceError(message, _REMEDIES.get(providers[0], "Use device='cpu'."))
+            raise DeviceError(message, _remedy(providers[0]))
         logger.warning(message)
     return session
+
+
+@cache
+def _preload() -> None:
+    """Load the CUDA and cuDNN libraries that pip installed: ONNX Runtime looks for them elsewhere."""
+    import onnxruntime
+    from loguru import logger
+
+    if not hasattr(onnxruntime, "preload_dlls"):  # before 1.21
+        return
+    said = StringIO()
+    with redirect_stdout(said):  # it prints what it misses, and standard output belongs to the program
+        onnxruntime.preload_dlls()
+    for line in said.getvalue().splitlines():
+        logger.warning("ONNX Runtime: {}", line)
+
+
+def _remedy(provider: str) -> str:
+    if provider != PROVIDERS["cuda"]:
+        return "Use device='cpu'."
+    try:
+        ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return _NO_DRIVER
+    return _NO_LIBRARIES
