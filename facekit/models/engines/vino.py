@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
-from threading import local
+from threading import Event, RLock, local
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     import openvino
 
     from facekit.types import FloatArray
+
+
+_alone = RLock()
+_has_run = Event()
+"""One thread at a time until OpenVINO has once run a network in this process. On first use ``_pyopenvino`` fills static
+variables, inside which it may let go of the GIL and want it back; a thread that meets them half filled waits for them
+with the GIL in its hands, and the whole process stands still for ever (seen with 2026.4.1 in
+``__cxa_guard_acquire``). Opening a network always is one thread's work."""
 
 
 class OpenVinoNetwork:
@@ -37,6 +45,11 @@ class OpenVinoNetwork:
     device = "cpu"
 
     def __init__(self, graph: bytes, *, bfloat16: bool = False) -> None:
+        with _alone:
+            self._open(graph, bfloat16=bfloat16)
+        self._own = local()
+
+    def _open(self, graph: bytes, *, bfloat16: bool) -> None:
         vino = core()
         name = vino.get_property("CPU", "FULL_DEVICE_NAME").strip()
         if bfloat16 and "BF16" not in vino.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -48,10 +61,17 @@ class OpenVinoNetwork:
         how = {"INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32"}
         share = {"NUM_STREAMS": AT_ONCE, "INFERENCE_NUM_THREADS": AT_ONCE * threads_each()}
         self._network = vino.compile_model(vino.read_model(graph), "CPU", how | share)
-        self._own = local()
 
     def run(self, batch: FloatArray) -> list[FloatArray]:
         """Give a batch to the network; return the outputs in their order."""
+        if _has_run.is_set():
+            return self._run(batch)
+        with _alone:
+            outputs = self._run(batch)
+            _has_run.set()
+            return outputs
+
+    def _run(self, batch: FloatArray) -> list[FloatArray]:
         request = self._request()
         request.infer({0: batch})
         # The request's own memory is written over by the next run.
@@ -65,13 +85,18 @@ class OpenVinoNetwork:
         return request
 
 
-@cache
 def core() -> openvino.Core:
-    """OpenVINO, without its telemetry.
+    """OpenVINO, without its telemetry; the same for all.
 
     Left alone, ``import openvino`` starts a process that reports to Google Analytics that it was imported. Without that
     package OpenVINO takes a stand-in of its own, which sends nothing. Nothing leaves the machine unasked.
     """
+    with _alone:
+        return _core()
+
+
+@cache
+def _core() -> openvino.Core:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: it can't be imported
     import openvino
 
