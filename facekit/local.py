@@ -31,6 +31,7 @@ from facekit.reembed import REEMBEDDED, Reembed
 from facekit.search import ImageSource, find, find_faces, moment, probe_faces, read_probes, template
 from facekit.settings import FILE, check_models, check_versions, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
+from facekit.waiting import watching
 
 if TYPE_CHECKING:
     import os
@@ -157,13 +158,14 @@ class LocalLibrary(Library):
         if not sources:
             message = "No folder was named."
             raise FacekitError(message, "Call ingest with the folders that hold the photos.")
-        with self._changing("An ingest"):
+        with self._changing("An ingest"), watching(self.folder) as watch:
             models = self._models.now
             check_versions(models.settings)
             detector, embedder = models.detector, models.embedder
             if detail != "normal":
                 detector = load_detector(models.settings.detector, **models.where, detail=detail)
             run = Ingest(self._catalog, models.index, self.folder, detector, embedder, limits=limits, stop=stop)
+            run.report.warnings = watch.notes
             self.current = run.report
             try:
                 report = run.run(sources, [source.root for source in sources], progress)
@@ -185,7 +187,7 @@ class LocalLibrary(Library):
     ) -> ReembedReport:
         """See `Library.reembed`."""
         self._alive()
-        with self._changing("A change of models"):
+        with self._changing("A change of models"), watching(self.folder):
             made = (self._catalog, self.folder, self._models)
             run = Reembed(*made, detector, embedder, detail=detail, stop=stop, skip=skip_unreadable)
             return run.run(progress)

@@ -12,6 +12,7 @@ from facekit.errors import FacekitError
 from facekit.models import deepface, retinaface, sface, yunet
 from facekit.models.engines import check_where
 from facekit.models.weights import verify
+from facekit.waiting import waiting_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -361,7 +362,7 @@ def load_embedder(name: str = "sface", *, device: str = "auto", engine: str = "a
 
 def _load(name: str, device: str, engine: str, options: dict[str, Any]) -> Detector | Embedder:
     check_where(device, engine)
-    with _opening:  # threads that ask at once get the same model
+    with waiting_for(f"the model {name} to be opened"), _opening:  # threads that ask at once get the same model
         if isinstance(options.get("detail"), int):  # there are as many of them as numbers: these are not kept open
             return MODELS[name].load(device=device, engine=engine, **options)
         return _kept(name, device, engine, tuple(sorted(options.items())))
