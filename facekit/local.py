@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from facekit.catalog import open_catalog
 from facekit.derived import apply_change, reconcile
 from facekit.doctor import Doctor, examine
 from facekit.errors import FacekitError, LibraryBusyError, LibraryError
+from facekit.forks import in_forks, never_destroy, refuse_fork
 from facekit.hits import Hits
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
@@ -34,7 +36,6 @@ from facekit.sources import LocalSource
 from facekit.waiting import watching
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator, Sequence
     from datetime import date
     from threading import Event
@@ -95,6 +96,8 @@ class LocalLibrary(Library):
             opened.callback(self._models.close)
             # Everything is open: from here on it is closed by close(), or when the library is collected.
             self._finalizer = weakref.finalize(self, opened.pop_all().close)
+        self._process = os.getpid()
+        _libraries.add(self)
         if not self._catalog.index_is_current or self._index.count() != self._catalog.counts()["indexable_faces"]:
             reconcile(self._catalog, self._index)
         logger.info("Opened {} ({} + {})", folder, settings.detector, settings.embedder)
@@ -119,6 +122,7 @@ class LocalLibrary(Library):
                 raise LibraryError(message, "Close it first: lib.close().")
 
     def _alive(self) -> None:
+        refuse_fork(self._process, f"The library {self.folder}")
         if self.closed:
             message = f"The library {self.folder} is closed."
             raise LibraryError(message, "Open it again with facekit.open.")
@@ -438,6 +442,16 @@ class LocalLibrary(Library):
     def place(self) -> str:
         """The library's folder."""
         return str(self.folder)
+
+
+_libraries: weakref.WeakSet[LocalLibrary] = weakref.WeakSet()
+
+
+@in_forks
+def _leave_libraries_alone() -> None:
+    """In a fork they count as closed, and nothing of them is closed: the lock and the database are the parent's."""
+    for library in list(_libraries):
+        never_destroy(library._finalizer.detach())  # noqa: SLF001 - a part of it
 
 
 def _remove_sink(sink: int) -> None:

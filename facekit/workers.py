@@ -22,6 +22,7 @@ from multiprocessing import Pipe
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from facekit.errors import FacekitError, WorkerCrashError, WorkerTimeoutError
+from facekit.forks import refuse_fork
 from facekit.waiting import result_of
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class WorkerPool:
         for worker in self._all:
             self._idle.put(worker)
         self._alone = threading.Lock()
+        self._process = os.getpid()
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +110,8 @@ class WorkerPool:
 
     def close(self) -> None:
         """Kill the processes, whatever they are doing. Nothing can be run afterwards."""
+        if os.getpid() != self._process:  # a fork: they are its parent's
+            return
         self._threads.shutdown(wait=False, cancel_futures=True)
         for worker in self._all:
             worker.retire()
@@ -137,6 +141,7 @@ class WorkerPool:
             What the function raised is yielded, not raised. A task whose process dies is tried once more while nothing
             else runs, because memory that ran out is not the fault of the one that the system chose to kill.
         """
+        refuse_fork(self._process, "This pool of worker processes")
         ahead: deque[tuple[Task, Future[Result[T]]]] = deque()
 
         def first() -> Result[T]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import cache
 from threading import Event, RLock, local
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facekit.errors import DeviceError
+from facekit.forks import in_forks, keep_in_forks, refuse_fork
 from facekit.models.device import AT_ONCE, threads_each
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class OpenVinoNetwork:
         with _alone:
             self._open(graph, bfloat16=bfloat16)
         self._own = local()
+        self._process = os.getpid()
+        keep_in_forks(self)
 
     def _open(self, graph: bytes, *, bfloat16: bool) -> None:
         vino = core()
@@ -64,6 +68,7 @@ class OpenVinoNetwork:
 
     def run(self, batch: FloatArray) -> list[FloatArray]:
         """Give a batch to the network; return the outputs in their order."""
+        refuse_fork(self._process, "This network of OpenVINO")
         if _has_run.is_set():
             return self._run(batch)
         with _alone:
@@ -83,6 +88,12 @@ class OpenVinoNetwork:
             self._own.request = self._network.create_infer_request()
         request: openvino.InferRequest = self._own.request
         return request
+
+
+@in_forks
+def _open_anew() -> None:
+    global _alone  # noqa: PLW0603 - the parent's may be held by a thread that is not here
+    _alone = RLock()
 
 
 def core() -> openvino.Core:
