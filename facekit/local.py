@@ -28,12 +28,14 @@ from facekit.lock import OwnerLock
 from facekit.logs import log_into, quiet_console
 from facekit.models.engines import check_where
 from facekit.models.registry import load_detector
+from facekit.open_files import allow_files
 from facekit.pictures import Pictures
 from facekit.reembed import REEMBEDDED, Reembed
 from facekit.search import ImageSource, find, find_faces, moment, probe_faces, read_probes, template
 from facekit.settings import FILE, check_models, check_versions, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
 from facekit.waiting import watching
+from facekit.workers import default_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,6 +67,7 @@ class LocalLibrary(Library):
     ) -> None:
         quiet_console()
         check_where(device, engine)
+        allow_files(default_workers())
         self.folder = folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""

@@ -69,6 +69,13 @@ class Failed:
 Result: TypeAlias = Done[T] | Failed
 
 
+def default_workers() -> int:
+    """As many as this process may use cores, at most `MOST_WORKERS`."""
+    from loky import cpu_count
+
+    return min(int(cpu_count()), MOST_WORKERS)
+
+
 def _task(_item: Task) -> str:
     return "a worker process"
 
@@ -87,9 +94,7 @@ class WorkerPool:
     """
 
     def __init__(self, workers: int | None = None, timeout: float = 120.0) -> None:
-        from loky import cpu_count
-
-        self.workers = workers or min(cpu_count(), MOST_WORKERS)
+        self.workers = workers or default_workers()
         self._timeout = timeout
         self._threads = ThreadPoolExecutor(self.workers, "facekit-worker", initializer=_block_ctrl_c)
         # Last in, first out: little work starts few processes.
@@ -270,12 +275,16 @@ class _Worker:
 def _start() -> tuple[BaseProcess, Connection]:
     from loky.backend import get_context
 
-    ours, theirs = Pipe()
-    process: BaseProcess = get_context("loky").Process(target=_serve, args=(theirs,), daemon=True, env=_ENVIRONMENT)
     try:
-        process.start()
-    finally:
-        theirs.close()  # the process has the only copy now: when it dies, our end is at its end
+        ours, theirs = Pipe()
+        process: BaseProcess = get_context("loky").Process(target=_serve, args=(theirs,), daemon=True, env=_ENVIRONMENT)
+        try:
+            process.start()
+        finally:
+            theirs.close()  # the process has the only copy now: when it dies, our end is at its end
+    except (OSError, UnboundLocalError) as error:  # the second is loky's, where no pipe can be opened
+        message = f"A worker process can't be started: {error}."
+        raise FacekitError(message, "Allow more open files (`ulimit -n 4096`), processes or memory.") from error
     return process, ours
 
 
