@@ -165,7 +165,7 @@ class LocalLibrary(Library):
         if not sources:
             message = "No folder was named."
             raise FacekitError(message, "Call ingest with the folders that hold the photos.")
-        with self._changing("An ingest"), watching(self.folder) as watch:
+        with self._changing("An ingest"), watching(self.folder, stop) as watch:
             models = self._models.now
             check_versions(models.settings)
             detector, embedder = models.detector, models.embedder
@@ -194,7 +194,7 @@ class LocalLibrary(Library):
     ) -> ReembedReport:
         """See `Library.reembed`."""
         self._alive()
-        with self._changing("A change of models"), watching(self.folder):
+        with self._changing("A change of models"), watching(self.folder, stop):
             made = (self._catalog, self.folder, self._models)
             run = Reembed(*made, detector, embedder, detail=detail, stop=stop, skip=skip_unreadable)
             return run.run(progress)

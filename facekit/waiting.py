@@ -35,6 +35,7 @@ _GIVE_UP_AFTER = 600.0
 batch takes seconds, also on slow processors."""
 
 _WARN_AFTER = 60.0  # seconds without a finished photo
+_STOP_AFTER = 30.0  # seconds for a step that has begun, when the run is to stop
 _TICK = 0.5
 
 
@@ -72,7 +73,7 @@ def result_of(future: Future[R], what: str, remedy: str = "") -> R:
     Parameters
     ----------
     future : Future
-        Of the other thread.
+        Of the other thread, which `facekit.threads.Threads` has started, or another that may be left behind.
     what : str
         What is waited for, as it stands after "waiting for".
     remedy : str
@@ -82,6 +83,8 @@ def result_of(future: Future[R], what: str, remedy: str = "") -> R:
     ------
     StalledError
         If it does not come in the time that `give_up_after` says. The stacks of all threads are in the log.
+    KeyboardInterrupt
+        If the run that this is part of is to stop, and this does not come in half a minute.
     """
     if future.done():
         return future.result()
@@ -93,6 +96,9 @@ def result_of(future: Future[R], what: str, remedy: str = "") -> R:
             except TimeoutError:
                 if future.done():  # just now, or the function itself raised it
                     return future.result()
+                watch = _watch.get()
+                if watch is not None and watch.stop.is_set() and clock.look() > _STOP_AFTER:
+                    raise KeyboardInterrupt from None
     _log_stacks(what, limit)
     message = f"Gave up waiting for {what}: nothing came for {limit:g} s."
     again = f"What is done is kept. {LIMIT} sets the seconds."
@@ -106,9 +112,12 @@ class Watch:
     ----------
     notes : list of str
         Everything that was said, for a report.
+    stop : threading.Event
+        Set, it ends the run.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stop: Event | None) -> None:
+        self.stop = stop or Event()
         self.notes: list[str] = []
         self.doing = "this process's own work"
         self._file = folder / "logs" / "stalled.txt"
@@ -176,12 +185,12 @@ _watch: ContextVar[Watch | None] = ContextVar("facekit_watch", default=None)
 
 
 @contextmanager
-def watching(folder: Path) -> Iterator[Watch]:
+def watching(folder: Path, stop: Event | None = None) -> Iterator[Watch]:
     """Warn, and write it down in a library's log, when a run finishes no photo for long: this thread's, in the block.
 
     While it lasts `faulthandler.dump_traceback_later` is in use: what others set with it is lost.
     """
-    watch = Watch(folder)
+    watch = Watch(folder, stop)
     token = _watch.set(watch)
     try:
         with watch.running():

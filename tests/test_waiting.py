@@ -7,15 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
-from threading import Event
+from threading import Event, Timer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from loguru import logger
+from service import remote
 
 import facekit as fk
-from facekit.errors import FacekitError, StalledError
+from facekit.errors import FacekitError, ServiceError, StalledError
 from facekit.images import read_image
+from facekit.local import LocalLibrary
 from facekit.models.registry import load_detector
 from facekit.sources import LocalSource
 
@@ -125,6 +127,53 @@ def test_slow_run_is_warned_about_in_its_report_and_not_given_up(
     assert any("No photo was finished for" in note for note in report.warnings)
     assert not (tmp_path / "faces" / "logs" / "stalled.txt").exists()
     library.close()
+
+
+def test_stop_ends_a_run_that_is_stuck(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, never: Event
+) -> None:
+    library = fk.open(tmp_path / "faces", detector="yunet", embedder="sface", device="cpu", engine="onnxruntime")
+    network, stop = library.detector._network, Event()
+    monkeypatch.setattr("facekit.waiting._STOP_AFTER", 1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "run", stuck_after(6, network.run, never))
+        Timer(2.0, stop.set).start()
+        report = library.ingest(people, progress=False, stop=stop)
+    assert report.stopped
+    assert library.ingest(people, progress=False).found == 40
+    assert library.stats()["photos"]["ok"] == 40
+    library.close()
+
+
+def test_job_of_a_service_that_is_stuck_fails_and_the_next_is_done(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, never: Event
+) -> None:
+    folder = tmp_path / "faces"
+    with remote(folder, [people]) as library, fk.open(folder) as owned:  # the service's own: it is this process
+        assert isinstance(owned, LocalLibrary)
+        network = owned.detector._network
+        with monkeypatch.context() as patch:
+            patch.setenv("FACEKIT_GIVE_UP_AFTER", "3")
+            patch.setattr(network, "run", stuck_after(6, network.run, never))
+            with pytest.raises(ServiceError, match=r"Gave up waiting for the .* yunet"):
+                library.ingest(people, progress=False)
+        report = library.ingest(people, progress=False)
+        assert report.ingested + report.unchanged == 40
+        assert len(library.search(next(people.iterdir()), top_k=1)) == 1
+
+
+def test_change_of_models_waits_for_searches_and_they_for_it_but_not_for_ever(
+    demo_library: LocalLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEKIT_GIVE_UP_AFTER", "0.5")
+    in_use = demo_library._models
+    with in_use.shared(), pytest.raises(StalledError, match="searches"), in_use.alone():
+        pytest.fail("a search was still going on")
+    with in_use.alone(), pytest.raises(StalledError, match="change of the library's models"):
+        demo_library.stats()
+    assert demo_library.stats()["faces"]
+    with in_use.alone():  # nothing is left of it
+        pass
 
 
 @pytest.mark.parametrize("value", ["soon", "-1", "nan"])
