@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from math import inf
 from threading import Event, Thread
 from time import monotonic
-from typing import TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from loguru import logger
 
@@ -35,6 +35,7 @@ _GIVE_UP_AFTER = 600.0
 batch takes seconds, also on slow processors."""
 
 _WARN_AFTER = 60.0  # seconds without a finished photo
+_FOREVER = 1e7  # seconds: months; the system's own waits take no number without end
 _STOP_AFTER = 30.0  # seconds for a step that has begun, when the run is to stop
 _TICK = 0.5
 
@@ -49,7 +50,7 @@ def give_up_after() -> float:
     if not seconds >= 0:
         message = f"{LIMIT} is {said!r}."
         raise FacekitError(message, "Give it a number of seconds, or 0 to wait for ever.")
-    return seconds or inf
+    return seconds if 0 < seconds < _FOREVER else inf
 
 
 class _Clock:
@@ -156,14 +157,19 @@ class Watch:
         # Where a native call holds the GIL, no thread of Python's runs, this one neither, and what is set here goes
         # off: it needs no GIL, and writes down where all threads stand.
         told = None
-        with self._file.open("a", encoding="utf-8") as file:
+        try:
+            stacks: IO[str] = self._file.open("a", encoding="utf-8")
+        except OSError:  # the warnings are worth having all the same
+            stacks = tempfile.TemporaryFile("w", encoding="utf-8")  # noqa: SIM115 - closed below
+        with stacks as file:
             try:
                 while not self._ended.wait(_TICK):
                     if self._limit < inf:
                         faulthandler.dump_traceback_later(self._limit, file=file)
                     self._warn(self._finished.look())
                     since = self._since
-                    if since.look() >= self._limit and told is not since:
+                    # Later than `result_of`, whose wait has an end: this is one inside a native call, of which is told.
+                    if since.look() >= self._limit + 4 * _TICK and told is not since:
                         told = since
                         _log_stacks(self.doing, self._limit)
             finally:
