@@ -5,18 +5,20 @@ from __future__ import annotations
 import shutil
 from contextlib import contextmanager, suppress
 from functools import cached_property
+from math import inf
 from threading import Condition
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from loguru import logger
 
-from facekit.errors import VectorIndexError
+from facekit.errors import StalledError, VectorIndexError
 from facekit.index import MilvusIndex
 from facekit.models.registry import load_detector, load_embedder
+from facekit.waiting import give_up_after
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from facekit.models.protocols import Detector, Embedder
@@ -74,6 +76,8 @@ class ModelSet:
 class InUse:
     """The model set that a library uses now. Searches share it; a change waits for them, and they wait for it.
 
+    Neither waits for ever: `StalledError` after `facekit.waiting.give_up_after`.
+
     Attributes
     ----------
     now : ModelSet
@@ -90,7 +94,7 @@ class InUse:
     def shared(self) -> Iterator[ModelSet]:
         """The model set, which stays in use until the end of the block, with the catalog's faces that belong to it."""
         with self._state:
-            self._state.wait_for(lambda: not self._changing)
+            self._wait(lambda: not self._changing, "a change of the library's models")
             self._users += 1
             models = self.now
         try:
@@ -103,15 +107,21 @@ class InUse:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Nobody is inside `shared` until the end of the block."""
-        with self._state:
-            self._changing = True
-            self._state.wait_for(lambda: not self._users)
         try:
+            with self._state:
+                self._changing = True
+                self._wait(lambda: not self._users, "searches, or work with the people of the library,")
             yield
         finally:
             with self._state:
                 self._changing = False
                 self._state.notify_all()
+
+    def _wait(self, over: Callable[[], bool], what: str) -> None:
+        limit = give_up_after()
+        if not self._state.wait_for(over, None if limit == inf else limit):
+            message = f"Gave up waiting for {what} to end: {limit:g} s have passed."
+            raise StalledError(message, "Try again later; what is done is kept.")
 
     def close(self) -> None:
         """Close the model set in use."""

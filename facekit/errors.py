@@ -46,6 +46,14 @@ class WorkerTimeoutError(FacekitError):
     """A task took longer than its pool allows; its process was killed."""
 
 
+class StalledError(FacekitError):
+    """Something that was waited for did not come in the time that it may take."""
+
+
+class ForkError(FacekitError):
+    """Something can't be used here: the process that opened it is another one, of which this one is a fork."""
+
+
 class NoFaceError(FacekitError):
     """A probe image shows no face, or not the face that was asked for."""
 

@@ -22,6 +22,7 @@ from facekit.errors import LibraryError
 from facekit.images import Limits, display_name
 from facekit.pipeline import STAGES, Pipeline
 from facekit.types import FoundFile, Status
+from facekit.waiting import waiting_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -196,7 +197,8 @@ class Ingest:
 
     def _changed(self, source: Source) -> list[tuple[Source, FoundFile]]:
         """List a source's files; note which have vanished or are back; return those to be read."""
-        found = [file for file in source.scan() if (file.source, file.path) not in self._listed]
+        with waiting_for(f"the disk: listing {source.root}"):
+            found = [file for file in source.scan() if (file.source, file.path) not in self._listed]
         self._listed |= {(file.source, file.path) for file in found}
         for file in found:
             logger.debug("found {} ({} bytes)", file.display, file.size)
@@ -265,7 +267,7 @@ class Ingest:
             self._pipeline.known.pop(photo_id, None)
         items = [item for item in items if item.photo_id not in lost]
         detector, embedder = self._models
-        with self._pipeline.timed("store"):
+        with self._pipeline.timed("store"), waiting_for("the library: storing photos"):
             for item in items:
                 if item.thumbnail:
                     write_thumbnail(self._folder, item.photo_id, item.thumbnail)

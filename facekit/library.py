@@ -94,6 +94,10 @@ class Library(ABC):
         ------
         FacekitError
             If a root does not exist (nothing is changed then), or the disk is full (what is done is kept).
+        StalledError
+            If a model, the decoding of a photo or the disk does not answer for ten minutes, or the seconds that the
+            environment's ``FACEKIT_GIVE_UP_AFTER`` says (0: never). What is done is kept, and the stacks of all threads
+            are in the library's log; where no thread could run, in its ``logs/stalled.txt``.
         """
 
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from facekit.catalog import open_catalog
 from facekit.derived import apply_change, reconcile
 from facekit.doctor import Doctor, examine
 from facekit.errors import FacekitError, LibraryBusyError, LibraryError
+from facekit.forks import in_forks, never_destroy, refuse_fork
 from facekit.hits import Hits
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
@@ -26,14 +28,16 @@ from facekit.lock import OwnerLock
 from facekit.logs import log_into, quiet_console
 from facekit.models.engines import check_where
 from facekit.models.registry import load_detector
+from facekit.open_files import allow_files
 from facekit.pictures import Pictures
 from facekit.reembed import REEMBEDDED, Reembed
 from facekit.search import ImageSource, find, find_faces, moment, probe_faces, read_probes, template
 from facekit.settings import FILE, check_models, check_versions, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
+from facekit.waiting import watching
+from facekit.workers import default_workers
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator, Sequence
     from datetime import date
     from threading import Event
@@ -63,6 +67,7 @@ class LocalLibrary(Library):
     ) -> None:
         quiet_console()
         check_where(device, engine)
+        allow_files(default_workers())
         self.folder = folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""
@@ -94,6 +99,8 @@ class LocalLibrary(Library):
             opened.callback(self._models.close)
             # Everything is open: from here on it is closed by close(), or when the library is collected.
             self._finalizer = weakref.finalize(self, opened.pop_all().close)
+        self._process = os.getpid()
+        _libraries.add(self)
         if not self._catalog.index_is_current or self._index.count() != self._catalog.counts()["indexable_faces"]:
             reconcile(self._catalog, self._index)
         logger.info("Opened {} ({} + {})", folder, settings.detector, settings.embedder)
@@ -118,6 +125,7 @@ class LocalLibrary(Library):
                 raise LibraryError(message, "Close it first: lib.close().")
 
     def _alive(self) -> None:
+        refuse_fork(self._process, f"The library {self.folder}")
         if self.closed:
             message = f"The library {self.folder} is closed."
             raise LibraryError(message, "Open it again with facekit.open.")
@@ -157,13 +165,14 @@ class LocalLibrary(Library):
         if not sources:
             message = "No folder was named."
             raise FacekitError(message, "Call ingest with the folders that hold the photos.")
-        with self._changing("An ingest"):
+        with self._changing("An ingest"), watching(self.folder, stop) as watch:
             models = self._models.now
             check_versions(models.settings)
             detector, embedder = models.detector, models.embedder
             if detail != "normal":
                 detector = load_detector(models.settings.detector, **models.where, detail=detail)
             run = Ingest(self._catalog, models.index, self.folder, detector, embedder, limits=limits, stop=stop)
+            run.report.warnings = watch.notes
             self.current = run.report
             try:
                 report = run.run(sources, [source.root for source in sources], progress)
@@ -185,7 +194,7 @@ class LocalLibrary(Library):
     ) -> ReembedReport:
         """See `Library.reembed`."""
         self._alive()
-        with self._changing("A change of models"):
+        with self._changing("A change of models"), watching(self.folder, stop):
             made = (self._catalog, self.folder, self._models)
             run = Reembed(*made, detector, embedder, detail=detail, stop=stop, skip=skip_unreadable)
             return run.run(progress)
@@ -436,6 +445,16 @@ class LocalLibrary(Library):
     def place(self) -> str:
         """The library's folder."""
         return str(self.folder)
+
+
+_libraries: weakref.WeakSet[LocalLibrary] = weakref.WeakSet()
+
+
+@in_forks
+def _leave_libraries_alone() -> None:
+    """In a fork they count as closed, and nothing of them is closed: the lock and the database are the parent's."""
+    for library in list(_libraries):
+        never_destroy(library._finalizer.detach())  # noqa: SLF001 - a part of it
 
 
 def _remove_sink(sink: int) -> None:

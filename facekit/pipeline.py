@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -18,11 +17,14 @@ from facekit.models.alignment import align
 from facekit.models.quality import assess, quality_score
 from facekit.models.vectors import good_embeddings
 from facekit.prepare import Prepared, prepare
+from facekit.threads import Threads
 from facekit.types import Status
-from facekit.workers import Failed, WorkerPool
+from facekit.waiting import finished, result_of
+from facekit.workers import Failed, Task, WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
     import numpy.typing as npt
 
@@ -108,6 +110,7 @@ class Pipeline:
                     if item.record:
                         self.known[item.photo_id] = (item.record.status, item.record.reason)
                     item.data = None
+                finished()
                 yield batch
 
     @contextmanager
@@ -141,7 +144,7 @@ class Pipeline:
                     self.known[item.photo_id] = (Status.OK, None)
                     yield item.data, item.file.display, self._detector.max_side, self._limits
 
-        for result in pool.imap(prepare, tasks(), window=2 * pool.workers + 1):
+        for result in pool.imap(prepare, tasks(), window=2 * pool.workers + 1, what=_decoding):
             while waiting[0].data is None:
                 yield waiting.popleft()
             item = waiting.popleft()
@@ -154,14 +157,19 @@ class Pipeline:
         yield from waiting
 
     def _read_ahead(self, files: Iterable[tuple[Source, FoundFile]]) -> Iterator[tuple[Item, float]]:
-        with ThreadPoolExecutor(_READERS) as readers:
-            ahead: deque[Future[tuple[Item, float]]] = deque()
+        ahead: deque[tuple[FoundFile, Future[tuple[Item, float]]]] = deque()
+
+        def first() -> tuple[Item, float]:
+            file, future = ahead.popleft()
+            return result_of(future, f"the disk: reading {file.display}", "Check that the disk is well and connected.")
+
+        with Threads(_READERS, "facekit-reader") as readers:
             for source, file in files:
-                ahead.append(readers.submit(self._read, source, file))
+                ahead.append((file, readers.submit(self._read, source, file)))
                 if len(ahead) > _READERS:
-                    yield ahead.popleft().result()
+                    yield first()
             while ahead:
-                yield ahead.popleft().result()
+                yield first()
 
     def _recognise(self, items: Sequence[Item], pool: WorkerPool) -> None:
         """Detect and embed the faces of a batch and write the records."""
@@ -192,7 +200,7 @@ class Pipeline:
         for side in self._detector.closer_sides:
             again = [position for position, look in enumerate(looks) if look.shows_small(self._detector.small_face)]
             tasks = [(items[position].data, items[position].file.display, side, self._limits) for position in again]
-            for position, result in zip(again, pool.imap(prepare, tasks, window=2), strict=True):
+            for position, result in zip(again, pool.imap(prepare, tasks, window=2, what=_decoding), strict=True):
                 if isinstance(result, Failed):  # what the reduced photo showed is still good
                     continue
                 photo = result.value.photo
@@ -222,6 +230,10 @@ class Pipeline:
         status = Status.OK if records else Status.NO_FACE
         facts = _prepared(item).photo.facts
         return PhotoRecord(item.photo_id, status, None, item.file.size, facts, tuple(records.values()))
+
+
+def _decoding(task: Task) -> str:
+    return f"the decoding of {task[1]}"
 
 
 def _prepared(item: Item) -> Prepared:

@@ -22,6 +22,8 @@ from multiprocessing import Pipe
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from facekit.errors import FacekitError, WorkerCrashError, WorkerTimeoutError
+from facekit.forks import refuse_fork
+from facekit.waiting import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -67,6 +69,17 @@ class Failed:
 Result: TypeAlias = Done[T] | Failed
 
 
+def default_workers() -> int:
+    """As many as this process may use cores, at most `MOST_WORKERS`."""
+    from loky import cpu_count
+
+    return min(int(cpu_count()), MOST_WORKERS)
+
+
+def _task(_item: Task) -> str:
+    return "a worker process"
+
+
 class WorkerPool:
     """Some processes that call functions, started as they are needed.
 
@@ -81,9 +94,7 @@ class WorkerPool:
     """
 
     def __init__(self, workers: int | None = None, timeout: float = 120.0) -> None:
-        from loky import cpu_count
-
-        self.workers = workers or min(cpu_count(), MOST_WORKERS)
+        self.workers = workers or default_workers()
         self._timeout = timeout
         self._threads = ThreadPoolExecutor(self.workers, "facekit-worker", initializer=_block_ctrl_c)
         # Last in, first out: little work starts few processes.
@@ -92,6 +103,7 @@ class WorkerPool:
         for worker in self._all:
             self._idle.put(worker)
         self._alone = threading.Lock()
+        self._process = os.getpid()
 
     def __enter__(self) -> Self:
         return self
@@ -103,6 +115,8 @@ class WorkerPool:
 
     def close(self) -> None:
         """Kill the processes, whatever they are doing. Nothing can be run afterwards."""
+        if os.getpid() != self._process:  # a fork: they are its parent's
+            return
         self._threads.shutdown(wait=False, cancel_futures=True)
         for worker in self._all:
             worker.retire()
@@ -111,7 +125,7 @@ class WorkerPool:
             worker.clear()
 
     def imap(
-        self, function: Callable[..., T], items: Iterable[Task], *, window: int
+        self, function: Callable[..., T], items: Iterable[Task], *, window: int, what: Callable[[Task], str] = _task
     ) -> Generator[Result[T], None, None]:
         """Call ``function(*item)`` for every item in other processes, and yield the results in the items' order.
 
@@ -123,6 +137,8 @@ class WorkerPool:
             Arguments; taken one by one, at most `window` ahead of the results that were yielded.
         window : int
             How many tasks may be waiting, running or done and not yet yielded: the bound on memory.
+        what : callable, optional
+            Says of a task what is waited for, as it stands after "waiting for".
 
         Yields
         ------
@@ -130,16 +146,22 @@ class WorkerPool:
             What the function raised is yielded, not raised. A task whose process dies is tried once more while nothing
             else runs, because memory that ran out is not the fault of the one that the system chose to kill.
         """
-        ahead: deque[Future[Result[T]]] = deque()
+        refuse_fork(self._process, "This pool of worker processes")
+        ahead: deque[tuple[Task, Future[Result[T]]]] = deque()
+
+        def first() -> Result[T]:
+            item, future = ahead.popleft()
+            return result_of(future, what(item))
+
         try:
             for item in items:
-                ahead.append(self._threads.submit(self._run, function, item))
+                ahead.append((item, self._threads.submit(self._run, function, item)))
                 if len(ahead) >= window:
-                    yield ahead.popleft().result()
+                    yield first()
             while ahead:
-                yield ahead.popleft().result()
+                yield first()
         finally:
-            for future in ahead:
+            for _, future in ahead:
                 future.cancel()
 
     def _run(self, function: Callable[..., T], item: Task) -> Result[T]:
@@ -186,16 +208,29 @@ class _Worker:
             request = _pack((function, item))
         except Exception as error:  # noqa: BLE001 - anything can be wrong with pickling
             return Failed(item, error)
+        overdue = threading.Event()
+
+        def end(process: BaseProcess) -> None:
+            overdue.set()
+            _kill(process)
+
         try:
-            pipe = self._ready()
-            _send(pipe, request)
-            if not pipe.poll(timeout):
-                self.clear()
+            pipe, process = self._ready()
+            # Sending can wait for ever too, and receiving: for a process that was halted in the middle of it.
+            timer = threading.Timer(timeout, end, (process,))
+            timer.daemon = True
+            timer.start()
+            try:
+                _send(pipe, request)
+                reply = _receive(pipe)
+            finally:
+                timer.cancel()
+        except (EOFError, OSError) as error:
+            words = self.clear(grace=_SECONDS_TO_DIE)
+            if overdue.is_set():
                 message = f"The task took longer than {timeout:g} seconds."
                 return Failed(item, WorkerTimeoutError(message, "Leave it out, or allow more time."))
-            reply = _receive(pipe)
-        except (EOFError, OSError) as error:
-            raise _DeathError(self.clear(grace=_SECONDS_TO_DIE)) from error
+            raise _DeathError(words) from error
         try:
             done, value = _unpack(reply)
         except Exception as error:  # noqa: BLE001 - anything can be wrong with unpickling
@@ -222,30 +257,34 @@ class _Worker:
             self._process = self._pipe = None
         return words
 
-    def _ready(self) -> Connection:
+    def _ready(self) -> tuple[Connection, BaseProcess]:
         with self._changing:
-            if self._pipe is not None:
-                return self._pipe
+            if self._pipe is not None and self._process is not None:
+                return self._pipe, self._process
             if self._retired:
                 message = "the pool is closed"
                 raise _DeathError(message)
-            self._process, self._pipe = _start()
-        if not self._pipe.poll(_SECONDS_TO_START):
+            process, pipe = self._process, self._pipe = _start()
+        if not pipe.poll(_SECONDS_TO_START):
             message = f"it did not start in {_SECONDS_TO_START:g} seconds"
             raise OSError(message)
-        self._pipe.recv_bytes()
-        return self._pipe
+        pipe.recv_bytes()
+        return pipe, process
 
 
 def _start() -> tuple[BaseProcess, Connection]:
     from loky.backend import get_context
 
-    ours, theirs = Pipe()
-    process: BaseProcess = get_context("loky").Process(target=_serve, args=(theirs,), daemon=True, env=_ENVIRONMENT)
     try:
-        process.start()
-    finally:
-        theirs.close()  # the process has the only copy now: when it dies, our end is at its end
+        ours, theirs = Pipe()
+        process: BaseProcess = get_context("loky").Process(target=_serve, args=(theirs,), daemon=True, env=_ENVIRONMENT)
+        try:
+            process.start()
+        finally:
+            theirs.close()  # the process has the only copy now: when it dies, our end is at its end
+    except (OSError, UnboundLocalError) as error:  # the second is loky's, where no pipe can be opened
+        message = f"A worker process can't be started: {error}."
+        raise FacekitError(message, "Allow more open files (`ulimit -n 4096`), processes or memory.") from error
     return process, ours
 
 

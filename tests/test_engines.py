@@ -324,3 +324,52 @@ assert not seen, seen
 assert not [name for name, module in sys.modules.items() if name.startswith("openvino_telemetry") and module]
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+# Eight threads' first inference at once, in a process that has run nothing yet: as OpenVINO is, or with the first
+# calls made long and written down.
+_FIRST_INFERENCE = """
+import sys, threading, time
+import numpy as np
+from facekit.models.sface import load
+sys.setswitchinterval(1e-6)
+embedder, faces = load(device="cpu", engine="openvino"), np.zeros((4, 112, 112, 3), np.uint8)
+if sys.argv[1] == "watched":
+    import openvino
+    infer, inside = openvino.InferRequest.infer, []
+    def watched(*args):
+        inside.append(1)
+        first = len(inside) == 1
+        time.sleep(0.3)
+        if first:
+            print("at once:", len(inside))
+        return infer(*args)
+    openvino.InferRequest.infer = watched
+start, runs = threading.Barrier(8), []
+def run():
+    start.wait()
+    runs.append(embedder._run(faces))
+threads = [threading.Thread(target=run, daemon=True) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert len(runs) == 8 and all((one == runs[0]).all() for one in runs)
+print("done")
+"""
+
+
+def test_first_inference_in_openvino_is_one_threads_alone() -> None:
+    watched = _in_a_new_process(_FIRST_INFERENCE, "watched")
+    assert watched == ["at once: 1", "done"]
+
+
+@pytest.mark.parametrize("_again", range(4))
+def test_threads_that_begin_with_openvino_at_once_all_get_through(_again: int) -> None:
+    assert _in_a_new_process(_FIRST_INFERENCE, "as it is") == ["done"]
+
+
+def _in_a_new_process(code: str, *arguments: str) -> list[str]:
+    """Lines of its output. A process that stands still is killed, and has failed."""
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, check=True
+    )
+    return ran.stdout.splitlines()

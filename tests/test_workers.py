@@ -229,6 +229,17 @@ def test_a_task_that_hangs_is_stopped_and_the_others_are_done() -> None:
     assert "5 seconds" in str(results[4].error)
 
 
+@needs_posix
+@pytest.mark.parametrize("size", [1, 30_000_000], ids=["small", "larger than a pipe"])
+def test_a_worker_that_is_halted_holds_nothing_up(size: int) -> None:
+    with WorkerPool(1, timeout=2) as pool:
+        (halted,) = values(list(pool.imap(who, [(1,)], window=1)))
+        os.kill(halted, signal.SIGSTOP)  # from now on it takes nothing out of the pipe
+        results = list(pool.imap(len, [(bytes(size),), (b"ab",)], window=2))
+        assert values(results) == [WorkerTimeoutError, 2]
+    assert not is_alive(halted)
+
+
 # -- nothing stays behind ------------------------------------------------------------------------------------------
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 from facekit.errors import DeviceError
+from facekit.threads import Threads
+from facekit.waiting import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -111,31 +113,45 @@ def batch_size(on_cpu: int, device: str) -> int:
     return on_cpu if device == "cpu" else _GPU_BATCH * on_cpu
 
 
-def side_by_side(function: Callable[[T], R], items: Iterable[T], device: str) -> Iterator[R]:
+def side_by_side(function: Callable[[T], R], items: Iterable[T], device: str, what: str) -> Iterator[R]:
     """Apply a function that runs a network to items, some at once on a CPU; results come in the items' order.
 
     Parameters
     ----------
     function : callable
-        Called in other threads.
+        Called in other threads: a network that never answers holds up none that can be stopped.
     items : iterable
         Taken as they are needed, so that memory stays bounded.
     device : str
         What the network runs on; anything but a CPU gets one item at a time.
+    what : str
+        The model and its engine, for the words about what is waited for.
+
+    Raises
+    ------
+    StalledError
+        If a run takes longer than `facekit.waiting.give_up_after` says. The threads are given up with it.
     """
-    if device != "cpu":
-        yield from map(function, items)
-        return
+    threads = _pools.setdefault(os.getpid(), Threads(AT_ONCE, "facekit-model"))
+    at_once = AT_ONCE if device == "cpu" else 1
     ahead: deque[Future[R]] = deque()
-    for item in items:
-        ahead.append(_threads().submit(function, item))
-        if len(ahead) >= AT_ONCE:
-            yield ahead.popleft().result()
-    while ahead:
-        yield ahead.popleft().result()
+
+    def first() -> R:
+        result = result_of(ahead[0], what, "Start Python anew; another engine may help, such as engine='onnxruntime'.")
+        ahead.popleft()
+        return result
+
+    try:
+        for item in items:
+            ahead.append(threads.submit(function, item))
+            if len(ahead) >= at_once:
+                yield first()
+        while ahead:
+            yield first()
+    finally:
+        threads.leave(ahead)
 
 
-@cache
-def _threads() -> ThreadPoolExecutor:
-    # Always the same: the C library gives new threads memory of their own, and does not take it back.
-    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="facekit-model")
+_pools: dict[int, Threads] = {}
+"""By process: a fork has no threads but the one that made it. In a process they are always the same: the C library
+gives new threads memory of their own, and does not take it back."""

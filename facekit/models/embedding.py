@@ -74,7 +74,8 @@ class BatchEmbedder(ABC):
         size = batch_size(_BATCH, self.device)
         batches = (faces[start : start + size] for start in range(0, len(faces), size))
         vectors = np.zeros((len(faces), self.dimension), np.float32)
-        for number, part in enumerate(side_by_side(self._run, batches, self.device)):
+        what = f"the embedder {self.name} ({self.engine})"
+        for number, part in enumerate(side_by_side(self._run, batches, self.device, what)):
             vectors[number * size : number * size + len(part)] = part
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         np.divide(vectors, lengths, out=vectors, where=lengths > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.util import find_spec
@@ -9,9 +10,11 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from facekit.errors import FacekitError
+from facekit.forks import in_forks
 from facekit.models import deepface, retinaface, sface, yunet
 from facekit.models.engines import check_where
 from facekit.models.weights import verify
+from facekit.waiting import waiting_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -361,14 +364,23 @@ def load_embedder(name: str = "sface", *, device: str = "auto", engine: str = "a
 
 def _load(name: str, device: str, engine: str, options: dict[str, Any]) -> Detector | Embedder:
     check_where(device, engine)
-    with _opening:  # threads that ask at once get the same model
+    with waiting_for(f"the model {name} to be opened"), _opening:  # threads that ask at once get the same model
         if isinstance(options.get("detail"), int):  # there are as many of them as numbers: these are not kept open
             return MODELS[name].load(device=device, engine=engine, **options)
-        return _kept(name, device, engine, tuple(sorted(options.items())))
+        # A fork opens its own, and destroys none of its parent's.
+        return _kept(name, device, engine, tuple(sorted(options.items())), os.getpid())
+
+
+@in_forks
+def _open_anew() -> None:
+    global _opening  # noqa: PLW0603 - the parent's may be held by a thread that is not here
+    _opening = RLock()
 
 
 @cache
-def _kept(name: str, device: str, engine: str, options: tuple[tuple[str, Any], ...]) -> Detector | Embedder:
+def _kept(
+    name: str, device: str, engine: str, options: tuple[tuple[str, Any], ...], _process: int
+) -> Detector | Embedder:
     return MODELS[name].load(device=device, engine=engine, **dict(options))
 
 

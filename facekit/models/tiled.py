@@ -101,7 +101,8 @@ class TiledDetector(ABC):
     def _look(self, images: Sequence[Image], plans: Sequence[Sequence[Level]]) -> list[list[Detections]]:
         """Run the network over all levels of all images; return the faces of each, in pixels of the image."""
         parts: list[list[list[Detections]]] = [[[] for _ in levels] for levels in plans]
-        for batch, found in side_by_side(self._run, self._batches(images, plans), self.device):
+        what = f"the detector {self.name} ({self.engine})"
+        for batch, found in side_by_side(self._run, self._batches(images, plans), self.device, what):
             for (i, k, column, row, _), faces in zip(batch, found, strict=True):
                 parts[i][k].append(_believed(faces, plans[i][k], column, row))
         return [

@@ -39,6 +39,7 @@ Progress: TypeAlias = "Callable[[int, int], None]"
 # A closed network must fail over to the next source at once; no source that works needs longer to answer.
 _TIMEOUT_S = 5.0
 _PIP_LIMIT_S = 600.0
+_WAIT_S = 1800.0  # for another process that fetches the same file: 140 MB in that time are a very slow line
 _CHUNK = 1 << 18
 
 
@@ -299,7 +300,7 @@ def _fetch_from(source: Source, file: WeightFile, progress: Progress) -> Path:
     from filelock import FileLock
 
     path = weights_folder() / file.name
-    with FileLock(_unfinished() / f"{file.name}.lock"):
+    with FileLock(_unfinished() / f"{file.name}.lock", timeout=_WAIT_S):  # its Timeout is an OSError
         if (here := locate(file)) is not None:  # another process brought it meanwhile
             return here
         with atomic_file(path) as target:
@@ -365,7 +366,7 @@ def _remember(file: WeightFile, digest: str | None) -> None:
     from loguru import logger
 
     try:
-        with FileLock(_unfinished() / "hashes.lock"):
+        with FileLock(_unfinished() / "hashes.lock", timeout=_TIMEOUT_S):
             known = _remembered() | ({file.name: digest} if digest else {})
             if digest is None:
                 known.pop(file.name, None)

@@ -68,7 +68,7 @@ class RemoteLibrary(Library):
 
     def __init__(self, url: str, *, api_key: str | None = None) -> None:
         self.url = url.rstrip("/")
-        self._client = httpx2.Client(base_url=self.url, timeout=_TIMEOUT, trust_env=False)
+        self._connect()
         self._token = api_key or os.environ.get("FACEKIT_API_KEY") or ""
         self._refresh = ""
         self._refreshing = Lock()
@@ -78,6 +78,10 @@ class RemoteLibrary(Library):
         """Whether the service has accounts, so that one has to sign in."""
         if not self.accounts or self._token:
             _ = self._info  # a wrong address or key is known at once
+
+    def _connect(self) -> None:
+        self._client = httpx2.Client(base_url=self.url, timeout=_TIMEOUT, trust_env=False)
+        self._process = os.getpid()
 
     # -- who one is ----------------------------------------------------------------------------------------------
 
@@ -136,6 +140,8 @@ class RemoteLibrary(Library):
     def _once(self, method: str, path: str, token: str, options: dict[str, Any]) -> httpx2.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
+            if self._process != os.getpid():  # a fork: it can't share the parent's connections
+                self._connect()
             return self._client.request(method, path, headers=headers, **options)
         except (httpx2.HTTPError, RuntimeError) as error:  # a closed client is a RuntimeError
             message = f"The service at {self.url} does not answer ({error or type(error).__name__})."

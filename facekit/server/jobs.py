@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from facekit.server.store import ServiceStore
 
 _WRITE_SECONDS = 1.0  # how often the progress of a job is written down
+_STOP_SECONDS = 120  # for a batch of photos that has begun; one that is stuck does not keep the service
 _KEEP = 200  # ended jobs that are remembered
 
 _jobs = sa.Table(
@@ -186,7 +187,11 @@ class Jobs:
                 stop.set()
         self._queue.put(None)
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(_STOP_SECONDS)
+        if self._thread.is_alive():
+            logger.error(
+                "What runs did not stop in {} s; it is left, and taken up again at the next start", _STOP_SECONDS
+            )
 
     @property
     def alive(self) -> bool:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from facekit.server.client import RemoteLibrary
 
 # All files are read or written before the service answers, which may take hours.
-_PATIENT = httpx2.Timeout(None, connect=5.0)
+_PATIENT = httpx2.Timeout(6 * 3600.0, connect=5.0)
 
 
 class RemotePeople(People):

@@ -10,12 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facekit.errors import DeviceError
+from facekit.forks import refuse_fork
 from facekit.models.device import AT_ONCE, choose_tensorflow_device, threads_each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from facekit.types import FloatArray
+
+
+_process: dict[str, int] = {}
+"""Which process uses TensorFlow."""
 
 
 def prepare_tensorflow() -> None:
@@ -25,9 +30,12 @@ def prepare_tensorflow() -> None:
     ------
     DeviceError
         If TensorFlow was loaded with the new Keras before: it can't have both.
+    ForkError
+        If the process, of which this one is a fork, uses TensorFlow.
     ImportError
         If TensorFlow or the old Keras is not installed.
     """
+    refuse_fork(_process.setdefault("id", os.getpid()), "TensorFlow")  # in a fork it waits for threads for ever
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
@@ -89,6 +97,7 @@ class KerasNetwork:
         """Give a batch to the network; return the outputs in their order."""
         import tensorflow as tf
 
+        refuse_fork(_process["id"], "TensorFlow")
         with on(self.device):
             values = self._function(tf.constant(batch, tf.float32))
         return [np.asarray(value) for value in (values if isinstance(values, list | tuple) else [values])]

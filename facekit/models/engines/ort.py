@@ -10,6 +10,7 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from facekit.errors import DeviceError
+from facekit.forks import keep_in_forks
 from facekit.models.device import PROVIDERS, choose_providers, threads_each
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class OrtNetwork:
 
     def __init__(self, graph: bytes, device: str = "auto") -> None:
         self._session = _open(graph, device)
+        keep_in_forks(self)
         self._input = self._session.get_inputs()[0].name
         taken = self._session.get_providers()[0]
         self.device = next((name for name, provider in PROVIDERS.items() if provider == taken), "cpu")

@@ -71,11 +71,12 @@ def faster(graph: bytes, sample: tuple[int, ...]) -> str:
 
 def _seconds(network: Network, batch: FloatArray) -> float:
     """The shortest time of a batch, with as many at once as facekit runs."""
-    list(side_by_side(network.run, [batch] * AT_ONCE, "cpu"))  # the first run prepares
+    what = f"the first runs of a network in {network.engine}"
+    list(side_by_side(network.run, [batch] * AT_ONCE, "cpu", what))  # the first run prepares
     rounds = []
     for _ in range(_ROUNDS):
         start = perf_counter()
-        list(side_by_side(network.run, [batch] * AT_ONCE, "cpu"))
+        list(side_by_side(network.run, [batch] * AT_ONCE, "cpu", what))
         rounds.append(perf_counter() - start)
     return min(rounds)
 

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import cache
-from threading import local
+from threading import Event, RLock, local
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facekit.errors import DeviceError
+from facekit.forks import in_forks, keep_in_forks, refuse_fork
 from facekit.models.device import AT_ONCE, threads_each
 
 if TYPE_CHECKING:
     import openvino
 
     from facekit.types import FloatArray
+
+
+_alone = RLock()
+_has_run = Event()
+"""One thread at a time until OpenVINO has once run a network in this process. On first use ``_pyopenvino`` fills static
+variables, inside which it may let go of the GIL and want it back; a thread that meets them half filled waits for them
+with the GIL in its hands, and the whole process stands still for ever (seen with 2026.4.1 in
+``__cxa_guard_acquire``). Opening a network always is one thread's work."""
 
 
 class OpenVinoNetwork:
@@ -37,6 +47,13 @@ class OpenVinoNetwork:
     device = "cpu"
 
     def __init__(self, graph: bytes, *, bfloat16: bool = False) -> None:
+        with _alone:
+            self._open(graph, bfloat16=bfloat16)
+        self._own = local()
+        self._process = os.getpid()
+        keep_in_forks(self)
+
+    def _open(self, graph: bytes, *, bfloat16: bool) -> None:
         vino = core()
         name = vino.get_property("CPU", "FULL_DEVICE_NAME").strip()
         if bfloat16 and "BF16" not in vino.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
@@ -48,10 +65,18 @@ class OpenVinoNetwork:
         how = {"INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32"}
         share = {"NUM_STREAMS": AT_ONCE, "INFERENCE_NUM_THREADS": AT_ONCE * threads_each()}
         self._network = vino.compile_model(vino.read_model(graph), "CPU", how | share)
-        self._own = local()
 
     def run(self, batch: FloatArray) -> list[FloatArray]:
         """Give a batch to the network; return the outputs in their order."""
+        refuse_fork(self._process, "This network of OpenVINO")
+        if _has_run.is_set():
+            return self._run(batch)
+        with _alone:
+            outputs = self._run(batch)
+            _has_run.set()
+            return outputs
+
+    def _run(self, batch: FloatArray) -> list[FloatArray]:
         request = self._request()
         request.infer({0: batch})
         # The request's own memory is written over by the next run.
@@ -65,13 +90,24 @@ class OpenVinoNetwork:
         return request
 
 
-@cache
+@in_forks
+def _open_anew() -> None:
+    global _alone  # noqa: PLW0603 - the parent's may be held by a thread that is not here
+    _alone = RLock()
+
+
 def core() -> openvino.Core:
-    """OpenVINO, without its telemetry.
+    """OpenVINO, without its telemetry; the same for all.
 
     Left alone, ``import openvino`` starts a process that reports to Google Analytics that it was imported. Without that
     package OpenVINO takes a stand-in of its own, which sends nothing. Nothing leaves the machine unasked.
     """
+    with _alone:
+        return _core()
+
+
+@cache
+def _core() -> openvino.Core:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: it can't be imported
     import openvino
 

@@ -1,0 +1,258 @@
+"""Nothing waits for ever: what is waited for is said, what is done is kept, and the process can go on or end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from threading import Event, Timer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from loguru import logger
+from service import remote
+
+import facekit as fk
+from facekit.errors import FacekitError, ServiceError, StalledError
+from facekit.images import read_image
+from facekit.local import LocalLibrary
+from facekit.models.registry import load_detector
+from facekit.sources import LocalSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def never() -> Iterator[Event]:
+    """What a stuck call waits for in these tests; it comes when they are over."""
+    event = Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def people(lfw: Path, tmp_path: Path) -> Path:
+    """40 photos: two batches of the pipeline and half of one."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for photo in sorted(lfw.glob("*/*_0001.jpg"))[:40]:
+        shutil.copy(photo, folder)
+    return folder
+
+
+@pytest.fixture
+def said() -> Iterator[list[str]]:
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(message.record["message"]), filter="facekit", level="WARNING")
+    yield lines
+    logger.remove(sink)
+
+
+def stuck_after(calls: int, function: Any, never: Event) -> Any:
+    """The function, which never comes back from then on."""
+    left = iter(range(calls))
+
+    def in_a_native_call(*arguments: Any) -> Any:
+        if next(left, None) is None:
+            never.wait()
+        return function(*arguments)
+
+    return in_a_native_call
+
+
+def test_stuck_detector_is_named_and_given_up_and_the_next_run_does_the_rest(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, never: Event, said: list[str]
+) -> None:
+    library = fk.open(tmp_path / "faces", detector="yunet", embedder="sface", device="cpu", engine="onnxruntime")
+    network = library.detector._network
+    with monkeypatch.context() as patch:
+        patch.setenv("FACEKIT_GIVE_UP_AFTER", "3")
+        patch.setattr(network, "run", stuck_after(6, network.run, never))
+        with pytest.raises(StalledError, match=r"waiting for the detector yunet \(onnxruntime\).*engine='onnxruntime'"):
+            library.ingest(people, progress=False)
+    assert any("No photo was finished for" in line and "waiting for the " in line for line in said)
+    log = (tmp_path / "faces" / "logs" / "facekit.log").read_text(encoding="utf-8")
+    assert "in_a_native_call" in log  # where it stands
+    kept = library.stats()["photos"].get("ok", 0)
+    assert 0 < kept < 40
+    report = library.ingest(people, progress=False)  # the threads that are stuck are not waited for
+    assert (report.unchanged, report.ingested, report.failed) == (kept, 40 - kept, [])
+    assert library.search(next(people.iterdir())).hits[0].similarity > 0.99
+    library.close()
+
+
+def test_stuck_model_is_given_up_outside_a_library_too(
+    astronaut: Path, monkeypatch: pytest.MonkeyPatch, never: Event
+) -> None:
+    detector = load_detector("yunet", device="cpu", engine="onnxruntime")
+    image = read_image(astronaut)
+    with monkeypatch.context() as patch:
+        patch.setenv("FACEKIT_GIVE_UP_AFTER", "1")
+        patch.setattr(detector._network, "run", stuck_after(0, None, never))
+        with pytest.raises(StalledError, match="the detector yunet"):
+            detector.detect([image])
+    assert len(detector.detect([image])[0]) == 1
+
+
+def test_stuck_disk_is_named_with_the_file(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, never: Event
+) -> None:
+    library = fk.open(tmp_path / "faces")
+    with monkeypatch.context() as patch:
+        patch.setenv("FACEKIT_GIVE_UP_AFTER", "2")
+        patch.setattr(LocalSource, "read", stuck_after(30, LocalSource.read, never))
+        with pytest.raises(StalledError, match=r"the disk: reading .*_0001\.jpg.*Check that the disk is well"):
+            library.ingest(people, progress=False)
+    report = library.ingest(people, progress=False)
+    assert report.unchanged + report.ingested == 40
+    library.close()
+
+
+def test_slow_run_is_warned_about_in_its_report_and_not_given_up(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = fk.open(tmp_path / "faces", detector="yunet", embedder="sface", device="cpu", engine="onnxruntime")
+    network = library.detector._network
+    run, slowly = network.run, Event()
+    monkeypatch.setenv("FACEKIT_GIVE_UP_AFTER", "3")
+    monkeypatch.setattr(network, "run", lambda batch: slowly.wait(1.8) or run(batch))
+    for photo in sorted(people.iterdir())[16:]:
+        photo.unlink()
+    report = library.ingest(people, progress=False)  # a batch takes longer than 3 s, no step does
+    assert report.ingested == 16
+    assert any("No photo was finished for" in note for note in report.warnings)
+    assert not (tmp_path / "faces" / "logs" / "stalled.txt").exists()
+    library.close()
+
+
+def test_stop_ends_a_run_that_is_stuck(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, never: Event
+) -> None:
+    library = fk.open(tmp_path / "faces", detector="yunet", embedder="sface", device="cpu", engine="onnxruntime")
+    network, stop = library.detector._network, Event()
+    monkeypatch.setattr("facekit.waiting._STOP_AFTER", 1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(network, "run", stuck_after(6, network.run, never))
+        Timer(2.0, stop.set).start()
+        report = library.ingest(people, progress=False, stop=stop)
+    assert report.stopped
+    assert library.ingest(people, progress=False).found == 40
+    assert library.stats()["photos"]["ok"] == 40
+    library.close()
+
+
+def test_job_of_a_service_that_is_stuck_fails_and_the_next_is_done(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, never: Event
+) -> None:
+    folder = tmp_path / "faces"
+    with remote(folder, [people]) as library, fk.open(folder) as owned:  # the service's own: it is this process
+        assert isinstance(owned, LocalLibrary)
+        network = owned.detector._network
+        with monkeypatch.context() as patch:
+            patch.setenv("FACEKIT_GIVE_UP_AFTER", "3")
+            patch.setattr(network, "run", stuck_after(6, network.run, never))
+            with pytest.raises(ServiceError, match=r"Gave up waiting for the .* yunet"):
+                library.ingest(people, progress=False)
+        report = library.ingest(people, progress=False)
+        assert report.ingested + report.unchanged == 40
+        assert len(library.search(next(people.iterdir()), top_k=1)) == 1
+
+
+def test_change_of_models_waits_for_searches_and_they_for_it_but_not_for_ever(
+    demo_library: LocalLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEKIT_GIVE_UP_AFTER", "0.5")
+    in_use = demo_library._models
+    with in_use.shared(), pytest.raises(StalledError, match="searches"), in_use.alone():
+        pytest.fail("a search was still going on")
+    with in_use.alone(), pytest.raises(StalledError, match="change of the library's models"):
+        demo_library.stats()
+    assert demo_library.stats()["faces"]
+    with in_use.alone():  # nothing is left of it
+        pass
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "nan"])
+def test_limit_that_is_no_number_is_refused(
+    value: str, astronaut: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FACEKIT_GIVE_UP_AFTER", value)
+    with fk.open(tmp_path / "faces") as library, pytest.raises(FacekitError, match="number of seconds"):
+        library.ingest(astronaut, progress=False)
+
+
+# A script whose detector is stuck from its second batch on: in a wait that other threads can run beside, or in a native
+# call that holds the GIL, as `_pyopenvino` did.
+_SCRIPT = """
+import ctypes, sys, threading
+import facekit as fk
+how, folder, photos = sys.argv[1:]
+library = fk.open(folder, detector="yunet", embedder="sface", device="cpu", engine="onnxruntime")
+network = library.detector._network
+run, calls = network.run, []
+def in_a_native_call(batch):
+    calls.append(1)
+    if len(calls) > 6:
+        print("stuck", flush=True)
+        if how == "gil" and len(calls) == 7:
+            ctypes.PyDLL(None).sleep(5)
+        if how == "wait":
+            threading.Event().wait()
+    return run(batch)
+network.run = in_a_native_call
+try:
+    report = library.ingest(photos, progress=False)
+    print("stopped" if report.stopped else "done", library.stats()["photos"]["ok"])
+except fk.FacekitError as error:
+    print(error, file=sys.stderr)
+    print(type(error).__name__, library.stats()["photos"]["ok"])
+"""
+
+
+def _script(how: str, folder: Path, photos: Path, give_up_after: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _SCRIPT, how, str(folder), str(photos)],
+        env=os.environ | {"FACEKIT_GIVE_UP_AFTER": give_up_after},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _kept(out: str, how: str) -> bool:
+    """Whether it ended in a way, with some of the photos."""
+    *_, ended, photos = out.split()
+    return ended == how and 0 < int(photos) < 40
+
+
+def test_process_with_stuck_threads_ends(people: Path, tmp_path: Path) -> None:
+    script = _script("wait", tmp_path / "faces", people, "2")
+    out, errors = script.communicate(timeout=100)
+    assert _kept(out, "StalledError"), errors
+    assert script.returncode == 0
+    assert "Gave up waiting for the detector yunet" in errors
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows sends no SIGINT to one process")
+def test_ctrl_c_stops_a_run_that_is_stuck(people: Path, tmp_path: Path) -> None:
+    script = _script("wait", tmp_path / "faces", people, "0")
+    assert script.stdout is not None
+    assert script.stdout.readline() == "stuck\n"
+    script.send_signal(signal.SIGINT)
+    out, errors = script.communicate(timeout=100)
+    assert _kept(out, "stopped"), errors
+    assert script.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no sleep() to be called in Windows")
+def test_stacks_are_written_down_where_no_thread_of_pythons_can_run(people: Path, tmp_path: Path) -> None:
+    script = _script("gil", tmp_path / "faces", people, "2")
+    out, errors = script.communicate(timeout=100)
+    assert out.startswith("stuck"), errors
+    stacks = (tmp_path / "faces" / "logs" / "stalled.txt").read_text(encoding="utf-8")
+    assert "in_a_native_call" in stacks
+    assert "Current thread" in stacks or "Thread 0x" in stacks
