@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from facekit.index.protocol import Fields
+from facekit.private import make_private_folder, private_opener
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.catalog import Catalog, Change
     from facekit.index import VectorIndex
+
+THUMBNAILS = "thumbnails"
 
 
 def apply_change(change: Change, catalog: Catalog, index: VectorIndex, folder: Path) -> None:
@@ -48,13 +51,16 @@ def reconcile(catalog: Catalog, index: VectorIndex) -> int:
 
 def thumbnail_path(folder: Path, photo_id: str) -> Path:
     """Where the thumbnail of a photo lies, whether or not it exists."""
-    return folder / "thumbnails" / photo_id[:2] / f"{photo_id}.jpg"
+    return folder / THUMBNAILS / photo_id[:2] / f"{photo_id}.jpg"
 
 
 def write_thumbnail(folder: Path, photo_id: str, data: bytes) -> None:
     """Write a thumbnail so that no reader ever sees half of one."""
     path = thumbnail_path(folder, photo_id)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.exists():
+        make_private_folder(path.parents[1])
+        make_private_folder(path.parent)
     part = path.with_suffix(".part")
-    part.write_bytes(data)
+    with open(part, "wb", opener=private_opener) as stream:
+        stream.write(data)
     os.replace(part, path)  # noqa: PTH105 - Path.replace is the same; this is the one that says it is atomic

@@ -14,7 +14,7 @@ from loguru import logger
 from facekit import tables
 from facekit.bound import VECTORS, InUse, ModelSet, forget_other_vectors
 from facekit.catalog import open_catalog
-from facekit.derived import apply_change, reconcile
+from facekit.derived import THUMBNAILS, apply_change, reconcile
 from facekit.doctor import Doctor, examine
 from facekit.errors import FacekitError, LibraryBusyError, LibraryError
 from facekit.forks import in_forks, never_destroy, refuse_fork
@@ -30,6 +30,7 @@ from facekit.models.engines import check_where
 from facekit.models.registry import load_detector
 from facekit.open_files import allow_files
 from facekit.pictures import Pictures
+from facekit.private import protect
 from facekit.reembed import REEMBEDDED, Reembed
 from facekit.search import ImageSource, find, find_faces, moment, probe_faces, read_probes, template
 from facekit.settings import FILE, check_models, check_versions, new_settings, read_settings, write_settings
@@ -81,6 +82,9 @@ class LocalLibrary(Library):
         with ExitStack() as opened:
             lock = OwnerLock(folder)
             opened.callback(lock.release)
+            opened.callback(protect, folder, THUMBNAILS)  # what databases wrote, when they are closed
+            if hindrance := protect(folder, THUMBNAILS):
+                logger.warning("Other users of this machine may read the library {}: {}.", folder, hindrance)
             if not (folder / FILE).exists():
                 write_settings(folder, settings)
             opened.callback(_remove_sink, log_into(folder))
@@ -103,6 +107,7 @@ class LocalLibrary(Library):
         _libraries.add(self)
         if not self._catalog.index_is_current or self._index.count() != self._catalog.counts()["indexable_faces"]:
             reconcile(self._catalog, self._index)
+        protect(folder, THUMBNAILS)
         logger.info("Opened {} ({} + {})", folder, settings.detector, settings.embedder)
 
     # -- opening and closing -------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from facekit.errors import LibraryError, LibraryLockedError, ServiceAddress
+from facekit.private import PRIVATE_FILE, private_opener
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,11 +31,12 @@ class OwnerLock:
 
     def __init__(self, folder: Path) -> None:
         self._owner = folder / "owner.json"
-        self._lock = FileLock(folder / "lock", timeout=0)
+        self._lock = FileLock(folder / "lock", timeout=0, mode=PRIVATE_FILE)
         try:
             self._lock.acquire()
             (folder / SERVICE).unlink(missing_ok=True)  # a killed service left it; its number may be ours now
-            self._owner.write_text(json.dumps({"pid": os.getpid()}))
+            with open(self._owner, "w", encoding="utf-8", opener=private_opener) as stream:
+                json.dump({"pid": os.getpid()}, stream)
         except Timeout as error:
             raise self._locked(folder) from error
         except OSError as error:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
+
+from facekit.private import make_private_folder, private_opener
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +22,7 @@ def quiet_console() -> None:
     """Show only facekit's warnings and notices on stderr, once; what other packages log is shown as before.
 
     A notice is what a user should see although all is well, such as a download: ``logger.bind(notice=True).info(...)``.
+    A notebook shows stderr in red, as failures: there, notices are printed.
     """
     if _state["quiet"]:
         return
@@ -27,23 +30,42 @@ def quiet_console() -> None:
     with suppress(ValueError):  # loguru's own handler is gone when somebody has set up logging: theirs to decide
         logger.remove(0)
         line = "<level>{level: <8}</level> {message}"
-        logger.add(sys.stderr, filter=_for_console, format=line, level="DEBUG", diagnose=False)
+        in_notebook = type(sys.stderr).__module__.startswith("ipykernel")
+        shown = _for_console
+        if in_notebook:
+            logger.add(_print, filter=_is_notice, format="{message}", level="DEBUG", diagnose=False)
+            shown = _for_stderr_of_notebook
+        logger.add(sys.stderr, filter=shown, format=line, level="DEBUG", diagnose=False)
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text)  # of the cell that runs now
+
+
+def _is_notice(record: Record) -> bool:
+    return bool(record["extra"].get("notice")) and record["level"].no < logger.level("WARNING").no
 
 
 def _for_console(record: Record) -> bool:
     ours = (record["name"] or "").startswith("facekit")
-    return not ours or record["level"].no >= logger.level("WARNING").no or bool(record["extra"].get("notice"))
+    return not ours or record["level"].no >= logger.level("WARNING").no or _is_notice(record)
+
+
+def _for_stderr_of_notebook(record: Record) -> bool:
+    return _for_console(record) and not _is_notice(record)
 
 
 def log_only_into(path: Path) -> None:
     """Log facekit's doings into one file and nothing anywhere else: a web page's visitor sees what a kernel prints."""
     logger.remove()
     _state["quiet"] = True
-    logger.add(path, filter="facekit", level="INFO", encoding="utf-8", errors="backslashreplace", diagnose=False)
+    how: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "opener": private_opener}
+    logger.add(path, filter="facekit", level="INFO", diagnose=False, **how)
 
 
 def log_into(folder: Path) -> int:
     """Log facekit's doings into ``logs/facekit.log`` (10 MB a file, five kept). Returns the sink's number."""
+    make_private_folder(folder / "logs")
     return logger.add(
         folder / "logs" / "facekit.log",
         filter="facekit",
@@ -52,5 +74,6 @@ def log_into(folder: Path) -> int:
         retention=5,
         encoding="utf-8",
         errors="backslashreplace",
+        opener=private_opener,
         diagnose=False,  # the values of variables may be passwords
     )

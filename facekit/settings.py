@@ -13,6 +13,7 @@ from loguru import logger
 
 from facekit.errors import FacekitError, LibraryError, ModelMismatchError
 from facekit.models.registry import default_models, model_for, model_info
+from facekit.private import make_private_folder, private_opener
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,7 +170,8 @@ def write_settings(folder: Path, settings: Settings) -> None:
         lines += [f'embedder = "{settings.threshold.embedder}"']
         lines += [f'embedder_version = "{settings.threshold.embedder_version}"', ""]
     part = folder / (FILE + ".part")
-    part.write_text("\n".join(lines), encoding="utf-8")
+    with open(part, "w", encoding="utf-8", opener=private_opener) as stream:
+        stream.write("\n".join(lines))
     os.replace(part, folder / FILE)  # noqa: PTH105 - atomic
 
 
@@ -193,7 +195,7 @@ def new_settings(folder: Path, detector: str | None, embedder: str | None) -> Se
     settings = settings_of(detector or usual_detector, embedder or usual_embedder, reason)
     settings = replace(settings, created=datetime.now().astimezone().replace(microsecond=0))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         others = sorted({path.name for path in folder.iterdir()} - {"lock", "owner.json", FILE + ".part"})
     except OSError as error:
         message = f"No library can be made in {folder}: {error.strerror}."

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser import chromium, overflow, show, violations
+from jupyter_client.manager import start_new_kernel
 
 from facekit.errors import LibraryBusyError, ServiceError
 from facekit.hits import Hits
@@ -502,3 +503,61 @@ def test_every_form_fits_a_phone_and_has_nothing_that_axe_calls_serious(show: Ca
         box = control.bounding_box()
         assert box is not None
         assert box["height"] >= 36, control.evaluate("node => node.outerHTML")
+
+
+SIGN_IN = """
+from facekit.widgets.signin import SignIn
+
+class Accounts:
+    on_refresh = None
+
+    def sign_in(self, name, password):
+        return "first" + "-token"
+
+    resume = None
+
+form = SignIn(Accounts())
+form.comm.comm_id
+"""
+
+
+def test_whoever_hears_all_that_a_kernel_says_learns_no_token() -> None:
+    manager, client = start_new_kernel(kernel_name="python3")
+    said: list[dict[str, Any]] = []
+
+    def hear(number: str) -> None:
+        while True:
+            message = client.get_iopub_msg(timeout=60)
+            said.append(message)
+            mine = message["parent_header"].get("msg_id") == number
+            if mine and message["content"].get("execution_state") == "idle":
+                return
+
+    def tell(**content: object) -> None:
+        message = client.session.msg("comm_msg", {"comm_id": comm, "data": {"method": "custom", "content": content}})
+        client.shell_channel.send(message)
+        hear(message["header"]["msg_id"])
+
+    def tokens() -> list[dict[str, Any]]:
+        data = [one["content"]["data"] for one in said if one["msg_type"] == "comm_msg"]
+        return [one["content"] for one in data if one.get("content", {}).get("kind") == "token"]
+
+    try:
+        hear(client.execute(SIGN_IN))
+        results = [one["content"]["data"]["text/plain"] for one in said if one["msg_type"] == "execute_result"]
+        comm = results[0].strip("'")
+        pads = [[(7 * i + j) % 256 for i in range(256)] for j in range(2)]
+        tell(kind="sign_in", name="anna", password="sec" + "ret", pad={"number": 1, "bytes": pads[0]})
+        hear(client.execute("form.keep('second' + '-token')"))
+        assert len(tokens()) == 1  # the second one waits for a pad of its own
+        tell(kind="pad", pad={"number": 2, "bytes": pads[1]})
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    read = [
+        (one["number"], bytes(a ^ b for a, b in zip(one["hidden"], pad, strict=False)))
+        for one, pad in zip(tokens(), pads, strict=True)
+    ]
+    assert read == [(1, b"first-token"), (2, b"second-token")]
+    for secret in ("first-token", "second-token", "secret"):
+        assert secret not in json.dumps(said, default=str)

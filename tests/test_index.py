@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import subprocess
+import sys
 from datetime import datetime
+from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,7 +25,6 @@ from facekit.index.protocol import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 DIMENSION = 16
 FOLDERS = ["/", "/a/", "/a/b/", "/a0/", "/a_b%/", '/a"b/', "/a\\b/", "/Фото/Лето 🌞/", "/line\nbreak'/"]
@@ -125,3 +132,141 @@ def test_a_broken_index_says_so_and_can_be_set_aside(tmp_path: Path) -> None:
     again = MilvusIndex(str(path), DIMENSION)
     assert again.count() == 0
     again.close()
+
+
+def everything(folder: Path) -> bytes:
+    """All bytes of an index's files, those of Parquet also as they are after decompression, and the files' names."""
+    parts = []
+    for path in sorted(one for one in folder.rglob("*") if one.is_file()):
+        parts += [os.fsencode(path), path.read_bytes()]
+        if path.suffix == ".parquet":
+            for column in pq.read_table(path).columns:
+                parts += [buffer.to_pybytes() for chunk in column.chunks for buffer in chunk.buffers() if buffer]
+    return b"\n".join(parts)
+
+
+@pytest.mark.parametrize("closed_first", [False, True])
+def test_no_byte_of_a_deleted_face_is_left_after_compacting(tmp_path: Path, *, closed_first: bool) -> None:
+    path = tmp_path / "vectors.db"
+    gone = [
+        IndexRow(f"secret{n}", unit(500 + n), usable=True, source="local", folder=f"/hidden/{n}/", taken_at=None)
+        for n in range(3)
+    ]
+    moved = IndexRow("moved", unit(600), usable=True, source="local", folder="/hidden/before/", taken_at=None)
+    index = MilvusIndex(str(path), DIMENSION)
+    index.upsert([row(number) for number in range(20)])
+    index.upsert([*gone, moved])
+    traces = [b"secret", b"/hidden/", *(one.vector.tobytes() for one in gone)]
+    before = everything(path)
+    assert all(trace in before for trace in traces)
+    kept = IndexRow("moved", moved.vector, usable=True, source="local", folder="/shown/", taken_at=None)
+    index.upsert([row(30), kept])
+    index.delete([one.face_id for one in gone])
+    if closed_first:  # what was deleted before lies in other files then
+        index.close()
+        index = MilvusIndex(str(path), DIMENSION)
+    left = index.rows()
+    index.compact()
+    after = everything(path)
+    assert [trace for trace in traces if trace in after] == []
+    assert kept.vector.tobytes() in after
+    assert index.rows() == left
+    for number in (1, 19, 30):
+        found = index.search(unit(number), 1, IndexFilter(usable_only=False))
+        assert found == [(f"face{number:03}", pytest.approx(1.0, abs=1e-5))]
+    index.upsert([row(31)])
+    index.close()
+    assert [trace for trace in traces if trace in everything(path)] == []
+    index = MilvusIndex(str(path), DIMENSION)
+    assert index.rows() == {**left, "face031": Fields.of(row(31))}
+    index.delete(list(index.rows()))
+    index.compact()  # also to nothing
+    assert (index.count(), index.search(unit(1), 5, IndexFilter())) == (0, [])
+    index.close()
+
+
+@pytest.mark.parametrize("call", ["upsert", "drop_collection", "rename_collection", "load_collection"])
+def test_compacting_that_is_cut_off_loses_nothing(tmp_path: Path, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "vectors.db")
+    index = MilvusIndex(path, DIMENSION)
+    index.upsert([row(number) for number in range(20)])
+    index.delete(["face007"])
+    left = index.rows()
+
+    def cut_off(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(index._client, call, cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            index.compact()
+    index.close()
+    index = MilvusIndex(path, DIMENSION)
+    assert index.rows() == left
+    index.compact()
+    assert index.rows() == left
+    assert b"face007" not in everything(Path(path))
+    index.close()
+
+
+def test_searches_go_on_while_the_index_is_compacted(tmp_path: Path) -> None:
+    index = MilvusIndex(str(tmp_path / "vectors.db"), DIMENSION)
+    index.upsert([row(number) for number in range(60)])
+    done = Event()
+    wrong: list[object] = []
+
+    def look() -> None:
+        while not done.is_set():
+            try:
+                found = index.search(unit(7), 1, IndexFilter(usable_only=False))
+                if [key for key, _ in found] != ["face007"] or index.count() != 60:
+                    wrong.append(found)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the main thread tells
+                wrong.append(error)
+
+    threads = [Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(5):
+        index.compact()
+    done.set()
+    for thread in threads:
+        thread.join()
+    index.close()
+    assert wrong == []
+
+
+def private_sockets() -> set[Path]:
+    sockets = psutil.Process().net_connections("unix")
+    return {Path(one.laddr) for one in sockets if "facekit-" in str(one.laddr)}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="gRPC has no Unix sockets on Windows")
+def test_an_open_index_listens_only_where_no_other_user_enters(tmp_path: Path) -> None:
+    others = private_sockets()  # of the index that all tests here share
+    index = MilvusIndex(str(tmp_path / "vectors.db"), DIMENSION)
+    index.upsert([row(1)])
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    assert [one for process in family for one in process.net_connections("inet")] == []
+    sockets = private_sockets() - others
+    assert sockets
+    for socket in sockets:
+        assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
+        if os.getuid() == 0:
+            asked = subprocess.run(
+                [sys.executable, "-c", KNOCK, str(socket)], check=False, capture_output=True, text=True
+            )
+            assert "PermissionError" in asked.stderr, asked
+    index.close()
+    assert not any(socket.parent.exists() for socket in sockets)
+
+
+# What another user finds: even before, as the one who owns it, that something answers there.
+KNOCK = """
+import os, socket, sys
+with socket.socket(socket.AF_UNIX) as own:
+    own.connect(sys.argv[1])
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+with socket.socket(socket.AF_UNIX) as other:
+    other.connect(sys.argv[1])
+"""

@@ -40,6 +40,7 @@ DISTRIBUTIONS = {
     "argon2": "argon2-cffi",
     "cv2": "opencv-contrib-python-headless",
     "faiss": "faiss-cpu",
+    "grpc": "grpcio",
     "jwt": "pyjwt",
     "pillow_heif": "pillow-heif",
     "retinaface": "retina-face",

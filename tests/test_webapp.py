@@ -300,6 +300,79 @@ def test_a_message_that_lies_about_its_length_ends_its_connection_and_nothing_el
     expect(button(page)).to_contain_text(re.compile(r" 2$"))
 
 
+ODD_MESSAGE = """() => new Promise((done) => {
+    const { kernelId } = JSON.parse(document.getElementById("jupyter-config-data").textContent);
+    const address = `ws://${location.host}/api/kernels/${kernelId}/channels?session_id=odd`;
+    const socket = new WebSocket(address, "v1.kernel.websocket.jupyter.org");
+    socket.binaryType = "arraybuffer";
+    const heard = [];
+    const say = (kind, content) => {
+        const header = { msg_id: kind, msg_type: kind, username: "", session: "odd", date: "", version: "5.4" };
+        const parts = ["shell", header, {}, {}, content]
+            .map((part, i) => new TextEncoder().encode(i ? JSON.stringify(part) : part));
+        const offsets = [8 * (parts.length + 2)];
+        parts.forEach((part) => offsets.push(offsets.at(-1) + part.length));
+        const message = new Uint8Array(offsets.at(-1));
+        const view = new DataView(message.buffer);
+        [offsets.length, ...offsets].forEach((one, i) => view.setBigUint64(8 * i, BigInt(one), true));
+        parts.forEach((part, i) => message.set(part, offsets[i]));
+        socket.send(message);
+    };
+    socket.addEventListener("open", () => {
+        say("comm_open", { comm_id: "odd", target_name: "jupyter.widget", data: { state: { _model_module: 1 } } });
+        say("comm_open", { comm_id: 5, target_name: "no.such.target", data: {} });
+        say("comm_msg", { comm_id: "odd" });
+        say("kernel_info_request", {});
+    });
+    socket.addEventListener("message", (event) => {
+        heard.push(new TextDecoder().decode(event.data));
+        if (heard.some((one) => one.includes("kernel_info_reply") && one.includes("protocol_version")))
+            setTimeout(() => done(heard), 1000);
+    });
+})"""
+
+
+def test_what_a_kernel_prints_reaches_the_log_and_no_visitor(visit: Callable[..., Page], app: launch.App) -> None:
+    page = visit(app.url)
+    expect(button(page)).to_be_visible()
+    heard = page.evaluate(ODD_MESSAGE)
+    assert heard
+    for word in ("Traceback", "site-packages", "stderr"):
+        assert not any(word in one for one in heard)
+    assert "Traceback" in app.log.read_text()
+    button(page).click()
+    expect(button(page)).to_contain_text(re.compile(r" 2$"))
+
+
+KNOCK = """
+import os, socket, sys
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+for path in sys.argv[1:]:
+    try:
+        with socket.socket(socket.AF_UNIX) as one:
+            one.connect(path)
+        print("in", path)
+    except PermissionError:
+        print("refused", path)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="ZeroMQ has no Unix sockets on Windows")
+def test_no_other_user_reaches_a_kernel(visit: Callable[..., Page], app: launch.App) -> None:
+    page = visit(app.url)
+    expect(button(page)).to_be_visible()
+    kernel = psutil.Process(int(button(page).inner_text().split()[0]))
+    connection = Path(kernel.cmdline()[-1])
+    assert json.loads(connection.read_text())["transport"] == "ipc"
+    sockets = sorted(str(one) for one in connection.parent.iterdir() if one.is_socket())
+    assert len([one for one in sockets if connection.stem in one]) == 5
+    assert app.folder.stat().st_mode & 0o077 == 0
+    if os.getuid():
+        pytest.skip("only root can become another user")
+    asked = subprocess.run([sys.executable, "-c", KNOCK, *sockets], check=False, capture_output=True, text=True)
+    assert asked.stdout.splitlines() == [f"refused {one}" for one in sockets], asked
+
+
 def test_too_many_visitors_are_asked_to_wait_until_one_who_never_came_is_forgotten(
     visit: Callable[..., Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

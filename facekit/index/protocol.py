@@ -64,6 +64,12 @@ class VectorIndex(Protocol):
     def delete(self, face_ids: Sequence[str]) -> None:
         """Forget faces; unknown ids are no error."""
 
+    def compact(self) -> None:
+        """After it no byte of a deleted face, nor of a row that was replaced, is left in the index's files.
+
+        Only one thread may change the index meanwhile; others may search it.
+        """
+
     def search(self, vector: FloatArray, limit: int, where: IndexFilter) -> list[tuple[str, float]]:
         """The faces nearest to `vector`, float32 (D,), as (face id, cosine similarity), best first."""
 

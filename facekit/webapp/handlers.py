@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1
 from tornado.httputil import HTTPServerRequest, split_host_and_port
 from tornado.routing import Matcher
 from tornado.web import HTTPError, RequestHandler
@@ -23,6 +25,7 @@ KERNELS = 40
 # their first bytes for a number that it counts up to, and that has 20 digits.
 MESSAGES = "v1.kernel.websocket.jupyter.org"
 OFFSET_BYTES = 8  # a message begins with the number of its offsets and the offsets, each of 8 bytes
+PRINTED = {"stream", "error"}
 UNREADABLE = 1007  # RFC 6455, section 7.4.1
 # Voila fails at addresses of another form, and the page needs no other template's files.
 TEMPLATE_FILE = re.compile(r"facekit/static/(?!.*\.\.)[\w./-]+")
@@ -84,7 +87,11 @@ class AppPage(TornadoVoilaHandler):  # type: ignore[misc]
 
 
 class KernelSocket(VoilaKernelWebsocketHandler):  # type: ignore[misc]
-    """A page's connection to its kernel; it takes only messages that can be read in the time they take to arrive."""
+    """A page's connection to its kernel.
+
+    It takes only messages that can be read in the time they take to arrive, and passes on nothing that the kernel
+    prints: tracebacks hold paths and values, and are for the app's log.
+    """
 
     async def prepare(self) -> None:
         """Refuse a client that does not ask for the newer form of messages."""
@@ -101,6 +108,23 @@ class KernelSocket(VoilaKernelWebsocketHandler):  # type: ignore[misc]
                 super().on_message(ws_message)
                 return
         self.close(UNREADABLE)
+
+    def write_message(self, message: str | bytes | dict[str, Any], binary: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - Tornado's
+        """Send the page what its kernel says, but for what it prints."""
+        if isinstance(message, bytes) and (printed := _printed(message)):
+            self.log.warning("A kernel printed: %s", printed)
+            return None
+        return super().write_message(message, binary)
+
+
+def _printed(message: bytes) -> str:
+    """What a message to a page holds of a kernel's output and tracebacks, as one line; "" for any other message."""
+    channel, parts = deserialize_msg_from_ws_v1(message)  # type: ignore[no-untyped-call]
+    printed = json.loads(parts[0])["msg_type"] in PRINTED
+    if not printed and channel != "shell":
+        return ""
+    content = json.loads(parts[3])
+    return json.dumps(content) if printed or content.get("status") == "error" else ""
 
 
 class TemplateFile(TemplateStaticFileHandler):  # type: ignore[misc]

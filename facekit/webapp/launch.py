@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from urllib.request import ProxyHandler, build_opener
 import psutil
 
 from facekit.errors import FacekitError
+from facekit.private import make_private_folder, private_opener, runtime_folder
 
 if TYPE_CHECKING:
     from threading import Event
@@ -28,6 +28,7 @@ HERE = Path(__file__).parent
 COMMAND = (sys.executable, "-m", "facekit.webapp.pages")
 START_SECONDS = 60  # Voila's imports take 3 s on two cores; a machine that is busy or has a cold disk takes longer
 STOP_SECONDS = 5
+UUID_LENGTH = 36
 ANYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - listened on because the caller says so
 
 
@@ -113,7 +114,8 @@ def start(
         message = f"The web app can't listen on {host}:{port}: {error.strerror}."
         raise FacekitError(message, "Choose another port, or stop what uses this one.") from error
     # A folder with nothing in it but the notebook: whatever Voila may serve of its root folder, that is all there is.
-    folder = Path(tempfile.mkdtemp(prefix="facekit-app-"))
+    # And the sockets of the kernels, which show everything of a visitor and so are for nobody else on this machine.
+    folder = runtime_folder(len("connections/kernel--ipc-10") + UUID_LENGTH)
     (folder / "app").mkdir()
     (folder / "connections").mkdir()
     shutil.copyfile(page or notebook(), folder / "app" / "search.ipynb")
@@ -122,8 +124,8 @@ def start(
     environment["FACEKIT_APP_LOG"] = str(log.absolute())
     # Voila looks for templates in Jupyter's folders; ours lie in the package.
     environment["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(HERE), os.environ.get("JUPYTER_PATH", "")]))
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    make_private_folder(log.parent)
+    with open(log, "ab", opener=private_opener) as output:
         began = output.tell()
         process = subprocess.Popen(  # noqa: S603 - our own command
             [*COMMAND, host, str(port), str(folder), str(os.getpid())],

@@ -84,6 +84,8 @@ def settings(host: str, port: int, folder: Path) -> Config:
                 "preheat_kernel": True,
                 "multi_kernel_manager_class": Kernels,
             },
+            # Over TCP everybody on this machine could listen to what a kernel says. ZeroMQ has no other way on Windows.
+            "KernelManager": {"transport": "tcp" if os.name == "nt" else "ipc"},
             "VoilaExecutor": {"timeout": CELL_SECONDS},
             "MappingKernelManager": {
                 "cull_interval": CHECK_SECONDS,

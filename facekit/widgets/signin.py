@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 import traitlets
@@ -29,6 +30,9 @@ class SignIn(Widget):
     Neither the password nor a token is ever a trait: widgets' state is stored and shown in places of all kinds. The
     refresh token is kept by the browser for as long as the page's tab is open, so that a reload stays signed in.
 
+    Whoever may listen to a kernel's output learns no token from it: the page sends random bytes beforehand, on the
+    channel that leads into the kernel, and a token comes back combined with them (a one-time pad).
+
     Parameters
     ----------
     accounts : Accounts
@@ -46,6 +50,10 @@ class SignIn(Widget):
         self._accounts = accounts
         self._callbacks: list[Callable[[], None]] = []
         self._inside = False
+        self._pad: tuple[int, bytes] | None = None  # its number, and the bytes; for one token
+        self._token = ""  # that the browser does not have yet
+        self._newest = ""
+        self._handing = Lock()  # a pad that two threads used would hide nothing
         self.on_msg(self._message)
 
     def on_signed_in(self, callback: Callable[[], None]) -> None:
@@ -54,23 +62,48 @@ class SignIn(Widget):
 
     def keep(self, refresh_token: str) -> None:
         """Have the browser keep this token instead of the one that it has."""
-        self.send({"kind": "token", "token": refresh_token})
+        with self._handing:
+            if refresh_token != self._newest:
+                self._token = self._newest = refresh_token
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        with self._handing:
+            if not self._token or self._pad is None:  # the next pad is on its way
+                return
+            (number, pad), token = self._pad, self._token.encode()
+            self._pad, self._token = None, ""
+            if len(token) > len(pad):
+                message = f"A token of {len(token)} bytes does not fit the page's pad of {len(pad)}."
+                raise ValueError(message)
+        hidden = [one ^ other for one, other in zip(token, pad, strict=False)]
+        self.send({"kind": "token", "number": number, "hidden": hidden})
+
+    def _take_pad(self, said: dict[str, Any]) -> None:
+        with self._handing:
+            self._pad = int(said["number"]), bytes(said["bytes"])
+        self._hand_over()
 
     def forget(self, notice: str = "") -> None:
         """Ask for name and password again; ``notice`` is the key of a text that says why."""
         self._inside = False
+        self._token = self._newest = ""
         self.notice = notice
         self.send({"kind": "forget"})
 
     @handler
     def _message(self, _widget: Widget, content: dict[str, Any], _buffers: list[memoryview]) -> None:
+        if "pad" in content:
+            self._take_pad(content["pad"])
         if self._inside:  # a second view of the same page
+            return
+        if content.get("kind") not in {"sign_in", "resume"}:
             return
         self.busy = True
         try:
             if content.get("kind") == "sign_in":
                 self._enter("signin.wrong", lambda: self._accounts.sign_in(content["name"], content["password"]))
-            elif content.get("kind") == "resume":
+            else:
                 self._enter(EXPIRED, lambda: self._accounts.resume(content["token"]))
         finally:
             self.busy = False

@@ -5,8 +5,18 @@ const KEYS = { "data-lm-suppress-shortcuts": "true" };
 const KEPT = "fk-refresh"; // in sessionStorage: gone when the tab is closed
 const RETRY = 300; // ms: a page that is loaded again may still be letting go
 
+const PAD_BYTES = 256; // a token has 66
+
+let pad = null; // random bytes that the kernel was told and that hide the next token in what it says; for one token
 let session = ""; // the lock that this page holds, and what lets go of it
 let release = () => {};
+
+/** A new pad, to be sent to the kernel. */
+function newPad() {
+  const bytes = [...crypto.getRandomValues(new Uint8Array(PAD_BYTES))];
+  pad = { number: (pad?.number ?? 0) + 1, bytes };
+  return pad;
+}
 
 /** Have a token's session for this page alone, as long as it is open; false where another tab has it. */
 function own(token) {
@@ -35,7 +45,7 @@ async function resume(model, signal) {
     const kept = recall("sessionStorage", KEPT);
     if (!kept || signal?.aborted) return;
     if (await own(kept)) {
-      model.send({ kind: "resume", token: kept });
+      model.send({ kind: "resume", token: kept, pad: newPad() });
       return;
     }
   }
@@ -68,7 +78,7 @@ function render({ model, el: host, signal }) {
     event.preventDefault();
     if (model.get("busy")) return;
     asked = true;
-    model.send({ kind: "sign_in", name: name.value, password: password.value });
+    model.send({ kind: "sign_in", name: name.value, password: password.value, pad: newPad() });
     password.value = "";
     password.type = "password";
     drawShow();
@@ -90,9 +100,12 @@ function render({ model, el: host, signal }) {
 
   const hear = (content) => {
     if (content?.kind === "token") {
-      remember("sessionStorage", KEPT, content.token);
-      own(content.token);
       entered = asked;
+      if (content.number !== pad?.number) return; // another view of this form has taken it
+      const token = String.fromCharCode(...content.hidden.map((one, i) => one ^ pad.bytes[i]));
+      remember("sessionStorage", KEPT, token);
+      own(token);
+      model.send({ kind: "pad", pad: newPad() });
     }
     if (content?.kind === "forget") {
       remember("sessionStorage", KEPT, null);
