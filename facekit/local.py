@@ -213,6 +213,7 @@ class LocalLibrary(Library):
         try:
             yield
         finally:
+            protect(self.folder, THUMBNAILS)  # what databases wrote
             self._busy.release()
 
     def holds(self, path: str | os.PathLike[str]) -> bool:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import stat
 import time
 from datetime import date
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser import chromium, overflow, show, violations
-from jupyter_client.manager import start_new_kernel
 
 from facekit.errors import LibraryBusyError, ServiceError
 from facekit.hits import Hits
@@ -22,6 +22,7 @@ from facekit.types import Folder, Hit, Quality, Status
 from facekit.widgets.appbar import AppBar, Choice
 from facekit.widgets.ingestform import IngestForm
 from facekit.widgets.searchform import SearchForm, hits_csv
+from facekit.widgets.sessions import Sessions
 from facekit.widgets.signin import SignIn
 
 if TYPE_CHECKING:
@@ -365,9 +366,10 @@ def test_an_ingest_that_a_service_is_doing_is_shown_and_can_be_cancelled(show: C
 # -- sign-in -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_password_goes_to_the_service_and_nowhere_else(show: Callable[..., Page]) -> None:
+def test_a_password_goes_to_the_service_and_nowhere_else(show: Callable[..., Page], tmp_path: Path) -> None:
     accounts = Accounts()
-    form = SignIn(accounts)
+    sessions = Sessions(tmp_path)
+    form = SignIn(accounts, sessions)
     inside: list[bool] = []
     form.on_signed_in(lambda: inside.append(True))
     page = show(form)
@@ -380,13 +382,19 @@ def test_a_password_goes_to_the_service_and_nowhere_else(show: Callable[..., Pag
     assert accounts.asked == ["anna:горячий чай"]
     assert "горячий" not in json.dumps(form.get_state(), ensure_ascii=False, default=str)
     assert page.get_by_label("Password", exact=True).input_value() == ""
-    until(page, lambda: page.evaluate("sessionStorage.getItem('fk-refresh')") == "token 1")
+    until(page, lambda: page.evaluate("sessionStorage.getItem('fk-session')"))
+    key = page.evaluate("sessionStorage.getItem('fk-session')")
+    assert len(key) == 64
+    assert sessions.token(key) == "token 1"
+    assert sessions.token("another's") is None
+    assert [stat.S_IMODE(kept.stat().st_mode) for kept in tmp_path.iterdir()] == [0o600]
+    assert key not in next(tmp_path.iterdir()).name
     assert page.get_by_label("Name").get_attribute("autocomplete") == "username"
     assert page.get_by_label("Password", exact=True).get_attribute("autocomplete") == "current-password"
 
 
 def test_a_wrong_password_is_said_so(show: Callable[..., Page]) -> None:
-    page = show(SignIn(Accounts()))
+    page = show(SignIn(Accounts(), Sessions(None)))
     page.get_by_label("Name").fill("anna")
     page.get_by_label("Password", exact=True).fill("cold tea")
     page.get_by_role("button", name="Sign in").click()
@@ -395,35 +403,42 @@ def test_a_wrong_password_is_said_so(show: Callable[..., Page]) -> None:
     assert page.get_by_label("Name").input_value() == "anna"
 
 
-def test_a_reload_stays_signed_in_until_one_signs_out(show: Callable[..., Page]) -> None:
-    accounts = Accounts()
-    page = show(SignIn(accounts))
-    page.evaluate("sessionStorage.setItem('fk-refresh', 'from before')")
+def test_a_reload_stays_signed_in_until_one_signs_out(show: Callable[..., Page], tmp_path: Path) -> None:
+    accounts, sessions = Accounts(), Sessions(tmp_path)
+    sessions.keep("made up", "from before")
+    form = SignIn(accounts, sessions)
+    page = show(form)
+    page.evaluate("sessionStorage.setItem('fk-session', 'made up')")
     page.reload()
-    until(page, lambda: page.evaluate("sessionStorage.getItem('fk-refresh')") == "token 0")
-    assert accounts.tokens == {"token 0"}
+    until(page, lambda: accounts.tokens == {"token 0"})
+    until(page, lambda: sessions.token("made up") == "token 0")
+    assert page.evaluate("sessionStorage.getItem('fk-session')") == "made up"
+    form.forget()
+    until(page, lambda: page.evaluate("sessionStorage.getItem('fk-session')") is None)
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_duplicated_tab_does_not_use_up_the_session_of_the_first(show: Callable[..., Page]) -> None:
-    accounts = Accounts()
-    page = show(SignIn(accounts))
+def test_a_duplicated_tab_does_not_use_up_the_session_of_the_first(show: Callable[..., Page], tmp_path: Path) -> None:
+    accounts, sessions = Accounts(), Sessions(tmp_path)
+    sessions.keep("made up", "from before")
+    page = show(SignIn(accounts, sessions))
     first = page.context.new_page()
     first.route("**/*", lambda route: route.fulfill(content_type="text/html", body="<title>first</title>"))
     first.goto(page.url)
-    first.evaluate("() => { navigator.locks.request('fk-from before', () => new Promise(() => {})); }")
-    page.evaluate("sessionStorage.setItem('fk-refresh', 'from before')")
+    first.evaluate("() => { navigator.locks.request('fk-made up', () => new Promise(() => {})); }")
+    page.evaluate("sessionStorage.setItem('fk-session', 'made up')")
     page.reload()
-    until(page, lambda: page.evaluate("sessionStorage.getItem('fk-refresh')") is None)
+    until(page, lambda: page.evaluate("sessionStorage.getItem('fk-session')") is None)
     assert accounts.tokens == {"from before"}
     assert page.get_by_label("Name").is_visible()
 
 
 def test_a_session_that_has_ended_is_said_so(show: Callable[..., Page]) -> None:
-    page = show(SignIn(Accounts()))
-    page.evaluate("sessionStorage.setItem('fk-refresh', 'too old')")
+    page = show(SignIn(Accounts(), Sessions(None)))
+    page.evaluate("sessionStorage.setItem('fk-session', 'too old')")
     page.reload()
     page.get_by_role("alert").get_by_text("Your session has ended.").wait_for()
-    assert page.evaluate("sessionStorage.getItem('fk-refresh')") is None
+    assert page.evaluate("sessionStorage.getItem('fk-session')") is None
 
 
 # -- the bar -----------------------------------------------------------------------------------------------------------
@@ -482,7 +497,7 @@ def everything() -> dict[str, Widget]:
             running=True,
             progress={"done": 512, "total": 1432, "rate": 12.6, "left": 73.0},
         ),
-        "signin": SignIn(Accounts(), notice="signin.wrong"),
+        "signin": SignIn(Accounts(), Sessions(None), notice="signin.wrong"),
         "bar": AppBar(names=["search", "gallery", "ingest"], chosen="search", user="anna", role="editor"),
         "choice": Choice(names=["all", "no_face", "failed", "missing", "faces"], chosen="all", counts={"all": 3}),
     }
@@ -503,61 +518,3 @@ def test_every_form_fits_a_phone_and_has_nothing_that_axe_calls_serious(show: Ca
         box = control.bounding_box()
         assert box is not None
         assert box["height"] >= 36, control.evaluate("node => node.outerHTML")
-
-
-SIGN_IN = """
-from facekit.widgets.signin import SignIn
-
-class Accounts:
-    on_refresh = None
-
-    def sign_in(self, name, password):
-        return "first" + "-token"
-
-    resume = None
-
-form = SignIn(Accounts())
-form.comm.comm_id
-"""
-
-
-def test_whoever_hears_all_that_a_kernel_says_learns_no_token() -> None:
-    manager, client = start_new_kernel(kernel_name="python3")
-    said: list[dict[str, Any]] = []
-
-    def hear(number: str) -> None:
-        while True:
-            message = client.get_iopub_msg(timeout=60)
-            said.append(message)
-            mine = message["parent_header"].get("msg_id") == number
-            if mine and message["content"].get("execution_state") == "idle":
-                return
-
-    def tell(**content: object) -> None:
-        message = client.session.msg("comm_msg", {"comm_id": comm, "data": {"method": "custom", "content": content}})
-        client.shell_channel.send(message)
-        hear(message["header"]["msg_id"])
-
-    def tokens() -> list[dict[str, Any]]:
-        data = [one["content"]["data"] for one in said if one["msg_type"] == "comm_msg"]
-        return [one["content"] for one in data if one.get("content", {}).get("kind") == "token"]
-
-    try:
-        hear(client.execute(SIGN_IN))
-        results = [one["content"]["data"]["text/plain"] for one in said if one["msg_type"] == "execute_result"]
-        comm = results[0].strip("'")
-        pads = [[(7 * i + j) % 256 for i in range(256)] for j in range(2)]
-        tell(kind="sign_in", name="anna", password="sec" + "ret", pad={"number": 1, "bytes": pads[0]})
-        hear(client.execute("form.keep('second' + '-token')"))
-        assert len(tokens()) == 1  # the second one waits for a pad of its own
-        tell(kind="pad", pad={"number": 2, "bytes": pads[1]})
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-    read = [
-        (one["number"], bytes(a ^ b for a, b in zip(one["hidden"], pad, strict=False)))
-        for one, pad in zip(tokens(), pads, strict=True)
-    ]
-    assert read == [(1, b"first-token"), (2, b"second-token")]
-    for secret in ("first-token", "second-token", "secret"):
-        assert secret not in json.dumps(said, default=str)

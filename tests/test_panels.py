@@ -13,6 +13,7 @@ import pytest
 from facekit.errors import FacekitError, ServiceError
 from facekit.widgets import IngestPanel, LibraryPanel, SearchApp, SearchPanel
 from facekit.widgets.panels import BrowsePanel, parts
+from facekit.widgets.sessions import Sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -293,7 +294,10 @@ def test_signing_out_leaves_nothing_behind(signed_in: Callable[[str], tuple[Sear
 def test_a_session_that_ends_leads_back_to_the_form(
     signed_in: Callable[[str], tuple[SearchApp, Service]],
     demo_photos: DemoPhotos,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("FACEKIT_APP_SESSIONS", str(tmp_path))
     app, service = signed_in("viewer")
     assert app.panel is not None
     upload(app.panel.search.uploader, demo_photos.probe)
@@ -303,7 +307,9 @@ def test_a_session_that_ends_leads_back_to_the_form(
     assert app.signin is not None
     assert (app.signin.notice, app.signin.layout.display) == ("error.expired", None)
     service.expired = False
-    press(app.signin, kind="resume", token="kept")
+    Sessions(tmp_path).keep("another tab's", "kept")
+    press(app.signin, kind="resume", key="another tab's")
+    assert Sessions(tmp_path).token("another tab's") == "token 2"
     assert app.signin.notice == ""
     assert isinstance(app.panel, LibraryPanel)
     service.expired = True

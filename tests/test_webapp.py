@@ -63,7 +63,7 @@ class Counter(anywidget.AnyWidget):
 
     def press(self, *_):
         """Count, and tell what the environment has."""
-        known = {"FACEKIT_SERVICE", "FACEKIT_APP_LOG"}
+        known = {"FACEKIT_SERVICE", "FACEKIT_APP_LOG", "FACEKIT_APP_SESSIONS"}
         self.count += 2 + sum(name.startswith("FACEKIT_") for name in os.environ if name not in known)
 
 

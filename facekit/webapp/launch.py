@@ -28,6 +28,8 @@ HERE = Path(__file__).parent
 COMMAND = (sys.executable, "-m", "facekit.webapp.pages")
 START_SECONDS = 60  # Voila's imports take 3 s on two cores; a machine that is busy or has a cold disk takes longer
 STOP_SECONDS = 5
+# What a kernel prints, tracebacks with this machine's paths among it, goes into the app's log and not to its page.
+KERNEL_CONFIG = "c.IPKernelApp.outstream_class = None\n"
 UUID_LENGTH = 36
 ANYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - listened on because the caller says so
 
@@ -118,10 +120,16 @@ def start(
     folder = runtime_folder(len("connections/kernel--ipc-10") + UUID_LENGTH)
     (folder / "app").mkdir()
     (folder / "connections").mkdir()
+    (folder / "sessions").mkdir()
+    profile = folder / "ipython" / "profile_default"
+    profile.mkdir(parents=True)
+    (profile / "ipython_kernel_config.py").write_text(KERNEL_CONFIG, encoding="utf-8")
     shutil.copyfile(page or notebook(), folder / "app" / "search.ipynb")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FACEKIT_")}
     environment["FACEKIT_SERVICE"] = service_url
     environment["FACEKIT_APP_LOG"] = str(log.absolute())
+    environment["FACEKIT_APP_SESSIONS"] = str(folder / "sessions")
+    environment["IPYTHONDIR"] = str(folder / "ipython")
     # Voila looks for templates in Jupyter's folders; ours lie in the package.
     environment["JUPYTER_PATH"] = os.pathsep.join(filter(None, [str(HERE), os.environ.get("JUPYTER_PATH", "")]))
     make_private_folder(log.parent)

@@ -14,6 +14,7 @@ from facekit.logs import log_only_into
 from facekit.widgets.appbar import AppBar
 from facekit.widgets.base import EXPIRED, Widget, handler
 from facekit.widgets.panels import LibraryPanel
+from facekit.widgets.sessions import Sessions
 from facekit.widgets.signin import SignIn
 
 if TYPE_CHECKING:
@@ -132,9 +133,9 @@ def _begin(bar: AppBar, app: SearchApp, library: Any) -> None:  # noqa: ANN401 -
     if not getattr(library, "accounts", False):
         app.enter()
         return
-    app.signin = SignIn(library)
+    app.signin = SignIn(library, Sessions.of_app())
     app.signin.on_signed_in(app.enter)
-    library.on_refresh = app.signin.keep  # a session goes on with new tokens: the browser has to have the newest
+    library.on_refresh = app.signin.keep  # a session goes on with new tokens: a reload has to find the newest
     traitlets.link((bar, "language"), (app.signin, "language"))
     bar.on_sign_out(app.sign_out)
     app.children = (bar, app.signin)

@@ -1,26 +1,22 @@
-// Name and password. They travel in a message, once, and are nowhere in the widget's state.
+// Name and password. They travel in a message, once, and are nowhere in the widget's state. What is kept here is a key
+// made up in this tab, under which the app's kernels keep the session; no token ever comes to the page.
 import { el, frame, problemLine, recall, remember, translator, watch } from "./shared.js";
 
 const KEYS = { "data-lm-suppress-shortcuts": "true" };
-const KEPT = "fk-refresh"; // in sessionStorage: gone when the tab is closed
+const KEPT = "fk-session"; // in sessionStorage: gone when the tab is closed
 const RETRY = 300; // ms: a page that is loaded again may still be letting go
 
-const PAD_BYTES = 256; // a token has 66
-
-let pad = null; // random bytes that the kernel was told and that hide the next token in what it says; for one token
 let session = ""; // the lock that this page holds, and what lets go of it
 let release = () => {};
 
-/** A new pad, to be sent to the kernel. */
-function newPad() {
-  const bytes = [...crypto.getRandomValues(new Uint8Array(PAD_BYTES))];
-  pad = { number: (pad?.number ?? 0) + 1, bytes };
-  return pad;
+/** A key that nobody can guess. */
+function madeUp() {
+  return [...crypto.getRandomValues(new Uint8Array(32))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Have a token's session for this page alone, as long as it is open; false where another tab has it. */
-function own(token) {
-  const name = `fk-${token.split(".")[0]}`; // the part that stays when a token is renewed
+/** Have a key's session for this page alone, as long as it is open; false where another tab has it. */
+function own(key) {
+  const name = `fk-${key}`;
   if (!navigator.locks || name === session) return Promise.resolve(true);
   return new Promise((done) => {
     navigator.locks.request(name, { ifAvailable: true }, (lock) => {
@@ -38,14 +34,14 @@ function disown() {
   session = "";
 }
 
-/** Go on with the session that this tab had; a duplicated tab has a copy of another's token, which counts once only. */
+/** Go on with the session that this tab had; a duplicated tab has a copy of another's key, which counts once only. */
 async function resume(model, signal) {
   for (const wait of [0, RETRY]) {
     if (wait) await new Promise((done) => setTimeout(done, wait));
     const kept = recall("sessionStorage", KEPT);
     if (!kept || signal?.aborted) return;
     if (await own(kept)) {
-      model.send({ kind: "resume", token: kept, pad: newPad() });
+      model.send({ kind: "resume", key: kept });
       return;
     }
   }
@@ -57,6 +53,7 @@ function render({ model, el: host, signal }) {
   const tell = translator(model, signal);
   let asked = false; // with name and password, here
   let entered = false; // and they were right
+  let key = ""; // of the session that was asked for
   const name = el("input", { type: "text", name: "username", autocomplete: "username", autocapitalize: "off", spellcheck: "false",
     required: true, ...KEYS });
   const password = el("input", { type: "password", name: "password", autocomplete: "current-password", required: true, ...KEYS });
@@ -78,7 +75,8 @@ function render({ model, el: host, signal }) {
     event.preventDefault();
     if (model.get("busy")) return;
     asked = true;
-    model.send({ kind: "sign_in", name: name.value, password: password.value, pad: newPad() });
+    key = madeUp();
+    model.send({ kind: "sign_in", name: name.value, password: password.value, key });
     password.value = "";
     password.type = "password";
     drawShow();
@@ -99,13 +97,12 @@ function render({ model, el: host, signal }) {
   }, signal);
 
   const hear = (content) => {
-    if (content?.kind === "token") {
+    if (content?.kind === "entered") {
+      if (asked) {
+        remember("sessionStorage", KEPT, key);
+        own(key);
+      }
       entered = asked;
-      if (content.number !== pad?.number) return; // another view of this form has taken it
-      const token = String.fromCharCode(...content.hidden.map((one, i) => one ^ pad.bytes[i]));
-      remember("sessionStorage", KEPT, token);
-      own(token);
-      model.send({ kind: "pad", pad: newPad() });
     }
     if (content?.kind === "forget") {
       remember("sessionStorage", KEPT, null);
