@@ -117,9 +117,8 @@ def start(
         raise FacekitError(message, "Choose another port, or stop what uses this one.") from error
     # A folder with nothing in it but the notebook: whatever Voila may serve of its root folder, that is all there is.
     # And the sockets of the kernels, which show everything of a visitor and so are for nobody else on this machine.
-    folder = runtime_folder(len("connections/kernel--ipc-10") + UUID_LENGTH)
+    folder = runtime_folder(len("voila_12345678/kernel--ipc-10") + UUID_LENGTH)  # as Voila and Jupyter name them
     (folder / "app").mkdir()
-    (folder / "connections").mkdir()
     (folder / "sessions").mkdir()
     profile = folder / "ipython" / "profile_default"
     profile.mkdir(parents=True)

@@ -64,7 +64,7 @@ def settings(host: str, port: int, folder: Path) -> Config:
                 "open_browser": False,
                 "log_level": logging.WARNING,
                 "root_dir": str(folder / "app"),
-                "connection_dir_root": str(folder / "connections"),
+                "connection_dir_root": str(folder),
                 "config_file_paths": [],
                 "tornado_settings": {
                     "headers": {"Content-Security-Policy": CONTENT_SECURITY, "Referrer-Policy": "same-origin"},
