@@ -91,9 +91,13 @@ class Accounts:
     def __init__(self) -> None:
         self.tokens = {"from before"}
         self.asked: list[str] = []
+        self.devices: list[str] = []
 
-    def sign_in(self, name: str, password: str) -> str:
+    device_token = "device 1"
+
+    def sign_in(self, name: str, password: str, device: str = "") -> str:
         self.asked.append(f"{name}:{password}")
+        self.devices.append(device)
         if (name, password) != ("anna", "горячий чай"):
             message = "No."
             raise ServiceError(message, status=401)

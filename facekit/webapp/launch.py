@@ -22,6 +22,7 @@ import psutil
 from facekit.errors import FacekitError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from threading import Event
 
 HERE = Path(__file__).parent
@@ -76,6 +77,7 @@ def start(
     *,
     host: str = "127.0.0.1",
     port: int = 8866,
+    proxies: Sequence[str] = (),
     page: Path | None = None,
     stopping: Event | None = None,
 ) -> App:
@@ -90,6 +92,8 @@ def start(
         File to add to.
     host, port : str, int
         Where to listen. On a host of this machine alone, the app answers only to that machine's own names.
+    proxies : sequence of str
+        Addresses of the proxies in front, whose word on where a visitor comes from is believed; no networks.
     page : Path, optional
         Another notebook than the app's.
     stopping : threading.Event, optional
@@ -126,7 +130,7 @@ def start(
     with log.open("ab") as output:
         began = output.tell()
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [*COMMAND, host, str(port), str(folder), str(os.getpid())],
+            [*COMMAND, host, str(port), str(folder), str(os.getpid()), *proxies],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,

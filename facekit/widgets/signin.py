@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 class Accounts(Protocol):
     """What a service with accounts offers; `facekit.server.client.RemoteLibrary` does."""
 
-    def sign_in(self, name: str, password: str) -> str:
+    device_token: str
+    """What shows the next time that this device was let in before; it opens nothing."""
+
+    def sign_in(self, name: str, password: str, device: str = "") -> str:
         """Let somebody in; return a refresh token."""
 
     def resume(self, refresh_token: str) -> str:
@@ -69,7 +72,8 @@ class SignIn(Widget):
         self.busy = True
         try:
             if content.get("kind") == "sign_in":
-                self._enter("signin.wrong", lambda: self._accounts.sign_in(content["name"], content["password"]))
+                said = (content["name"], content["password"], content.get("device") or "")
+                self._enter("signin.wrong", lambda: self._accounts.sign_in(*said))
             elif content.get("kind") == "resume":
                 self._enter(EXPIRED, lambda: self._accounts.resume(content["token"]))
         finally:
@@ -86,6 +90,7 @@ class SignIn(Widget):
         self._inside = True
         self.notice = ""
         self.keep(token)
+        self.send({"kind": "device", "token": self._accounts.device_token})
         try:
             for callback in self._callbacks:
                 callback()

@@ -3,6 +3,7 @@ import { el, frame, problemLine, recall, remember, translator, watch } from "./s
 
 const KEYS = { "data-lm-suppress-shortcuts": "true" };
 const KEPT = "fk-refresh"; // in sessionStorage: gone when the tab is closed
+const DEVICE = "fk-device"; // in localStorage: opens nothing, and shows that somebody was let in here before
 const RETRY = 300; // ms: a page that is loaded again may still be letting go
 
 let session = ""; // the lock that this page holds, and what lets go of it
@@ -68,7 +69,7 @@ function render({ model, el: host, signal }) {
     event.preventDefault();
     if (model.get("busy")) return;
     asked = true;
-    model.send({ kind: "sign_in", name: name.value, password: password.value });
+    model.send({ kind: "sign_in", name: name.value, password: password.value, device: recall("localStorage", DEVICE) ?? "" });
     password.value = "";
     password.type = "password";
     drawShow();
@@ -94,6 +95,7 @@ function render({ model, el: host, signal }) {
       own(content.token);
       entered = asked;
     }
+    if (content?.kind === "device" && content.token) remember("localStorage", DEVICE, content.token);
     if (content?.kind === "forget") {
       remember("sessionStorage", KEPT, null);
       disown();
