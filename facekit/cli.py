@@ -321,8 +321,8 @@ def serve(
     forwarded_allow_ips: Annotated[
         str,
         typer.Option(
-            help="Addresses of the proxies in front, separated by commas, whose X-Forwarded-For is believed; by default "
-            "nobody's."
+            help="Addresses of the proxies in front, separated by commas, whose X-Forwarded-For is believed; by "
+            "default nobody's."
         ),
     ] = "",
     device: Device = "auto",

@@ -384,6 +384,7 @@ def test_a_password_goes_to_the_service_and_nowhere_else(show: Callable[..., Pag
     assert "горячий" not in json.dumps(form.get_state(), ensure_ascii=False, default=str)
     assert page.get_by_label("Password", exact=True).input_value() == ""
     until(page, lambda: page.evaluate("sessionStorage.getItem('fk-refresh')") == "token 1")
+    until(page, lambda: page.evaluate("localStorage.getItem('fk-device')") == "device 1")
     assert page.get_by_label("Name").get_attribute("autocomplete") == "username"
     assert page.get_by_label("Password", exact=True).get_attribute("autocomplete") == "current-password"
 

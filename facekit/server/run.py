@@ -30,6 +30,8 @@ from facekit.server.service import Service
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from fastapi import FastAPI
+
 _CONNECTIONS = 1000  # far above what a page with its thumbnails opens, and below what a process may have open files
 _STOP_SECONDS = 5  # for requests that are being answered; event streams never end by themselves
 
@@ -105,24 +107,12 @@ def serve(  # noqa: PLR0913 - all but the folder are named
             message = f"{host} can be reached from other machines, and the library has no accounts."
             raise LibraryError(message, f"Add one: facekit --library {folder} users add NAME --role admin")
         if not accounts and not roots:
-            service.roots = (Path.home().resolve(),)
+            service.paths.roots = (Path.home().resolve(),)
         url = f"http://{_reachable(host)}:{listening.getsockname()[1]}"
         announced = announce_service(folder, url, access.owner_key)
         opened.callback(announced.unlink, missing_ok=True)
         _log_through_loguru()
-        config = uvicorn.Config(
-            create_app(service, access),
-            log_config=None,
-            access_log=False,  # a line with the request's id is written by the application
-            server_header=False,
-            timeout_graceful_shutdown=_STOP_SECONDS,
-            limit_concurrency=_CONNECTIONS,
-            http=limited(proxies),
-            proxy_headers=bool(proxies),
-            forwarded_allow_ips=proxies,
-            ws="none",
-        )
-        server = uvicorn.Server(config)
+        server = web_server(create_app(service, access), proxies)
         if stop_at_eof:
             Thread(target=_stop_at_eof, args=(server,), name="facekit-stdin", daemon=True).start()
         if app_port is None:
@@ -134,6 +124,23 @@ def serve(  # noqa: PLR0913 - all but the folder are named
         server.run(sockets=[listening])
     if page and page.problem:
         raise page.problem
+
+
+def web_server(app: FastAPI, proxies: Sequence[str] = ()) -> uvicorn.Server:
+    """What answers requests; only the proxies named are believed when they say for whom they ask."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,  # a line with the request's id is written by the application
+        server_header=False,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+        limit_concurrency=_CONNECTIONS,
+        http=limited(proxies),
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
+        ws="none",
+    )
+    return uvicorn.Server(config)
 
 
 def _stop_at_eof(server: uvicorn.Server) -> None:
