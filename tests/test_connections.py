@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from facekit.server import connections, run
+from facekit.server.addresses import client_of, visitor_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -179,6 +180,22 @@ def test_connections_that_are_being_answered_are_left_alone(monkeypatch: pytest.
 
 
 def test_of_ipv6_a_household_counts_as_one() -> None:
-    assert connections._network("2001:db8:1:2::7") == connections._network("2001:db8:1:2:ffff::1%eth0")
-    assert connections._network("2001:db8:1:2::7") != connections._network("2001:db8:1:3::7")
-    assert connections._network("192.0.2.7") != connections._network("192.0.2.8")
+    assert client_of("2001:db8:1:2::7") == client_of("2001:db8:1:2:ffff::1%eth0")
+    assert client_of("2001:db8:1:2::7") != client_of("2001:db8:1:3::7")
+    assert client_of("192.0.2.7") != client_of("192.0.2.8")
+
+
+@pytest.mark.parametrize(
+    ("said", "visitor"),
+    [
+        ("", "10.0.0.2"),
+        ("203.0.113.7", "203.0.113.7"),
+        ("1.2.3.4, 203.0.113.7", "203.0.113.7"),  # the first is what the visitor made up
+        ("1.2.3.4, 203.0.113.7, 10.0.0.3", "203.0.113.7"),  # through two proxies
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_behind_proxies_a_visitor_is_who_the_last_of_them_saw(said: str, visitor: str) -> None:
+    assert visitor_of("10.0.0.2", said, ["10.0.0.0/8"]) == visitor
+    assert visitor_of("10.0.0.2", said, []) == "10.0.0.2"
+    assert visitor_of("192.0.2.1", said, ["10.0.0.0/8"]) == "192.0.2.1"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from facekit.server.addresses import client_of, is_among
 
 if TYPE_CHECKING:
     import asyncio
@@ -38,7 +39,7 @@ class LimitedProtocol(H11Protocol):
         super().connection_made(transport)
         self._timer: asyncio.TimerHandle | None = None
         self._began = 0.0  # when the request that is arriving began; 0 while none is
-        self._address = _network(self.client[0]) if self.client else ""
+        self._address = client_of(self.client[0]) if self.client else ""
         those = self.addresses[self._address]
         those[self] = None
         if not self._is_proxy():
@@ -70,7 +71,7 @@ class LimitedProtocol(H11Protocol):
         self._watch()
 
     def _is_proxy(self) -> bool:
-        return self.client is not None and any(ip_address(self.client[0]) in ip_network(one) for one in self.proxies)
+        return self.client is not None and is_among(self.client[0], self.proxies)
 
     def _make_room(self, connections: Collection[LimitedProtocol], most: int) -> None:
         open_ones = [one for one in connections if not one.transport.is_closing()]
@@ -105,12 +106,6 @@ class LimitedProtocol(H11Protocol):
             self._watch()
         else:
             self.transport.abort()
-
-
-def _network(address: str) -> str:
-    """What one client has: an address, or of IPv6 the 64 bits that a household is given."""
-    ip = ip_address(address.partition("%")[0])
-    return address if ip.version == 4 else str(ip_network((int(ip), 64), strict=False))  # noqa: PLR2004
 
 
 def limited(proxies: Sequence[str]) -> type[LimitedProtocol]:

@@ -93,7 +93,7 @@ def start(
     host, port : str, int
         Where to listen. On a host of this machine alone, the app answers only to that machine's own names.
     proxies : sequence of str
-        Addresses of the proxies in front, whose word on where a visitor comes from is believed; no networks.
+        Addresses and networks of the proxies in front, whose word on where a visitor comes from is believed.
     page : Path, optional
         Another notebook than the app's.
     stopping : threading.Event, optional
