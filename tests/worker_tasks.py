@@ -107,3 +107,7 @@ def crash_to_draw_from_the_file(box: Any, small: bytes | None, size: Any, path: 
     if path is not None:
         crash_to_draw()
     return drawing._face(box, small, size, path)
+
+
+def reserve(size: int) -> int:
+    return int(np.empty(size, np.uint8).nbytes)
