@@ -318,6 +318,13 @@ def serve(
         list[Path] | None,
         typer.Option(help="A folder from which photos may be ingested over HTTP; repeat it for several."),
     ] = None,
+    forwarded_allow_ips: Annotated[
+        str,
+        typer.Option(
+            help="Addresses of the proxies in front, separated by commas, whose X-Forwarded-For is believed; by "
+            "default nobody's."
+        ),
+    ] = "",
     device: Device = "auto",
     engine: EngineName = "auto",
     log_json: Annotated[bool, typer.Option(help="Log to stderr, one JSON document a line.")] = False,
@@ -340,6 +347,7 @@ def serve(
         port=port,
         roots=root or (),
         app_port=app_port if with_app else None,
+        forwarded_allow_ips=forwarded_allow_ips,
         device=device,
         engine=engine,
         stop_at_eof=stop_at_eof,

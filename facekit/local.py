@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from facekit.people.people import People, Who
     from facekit.reembed_report import ReembedReport
     from facekit.settings import Settings
-    from facekit.types import Detail, FacePage, FloatArray, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
+    from facekit.types import Detail, Face, FacePage, FloatArray, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
 
 
 class LocalLibrary(Library):
@@ -91,6 +91,7 @@ class LocalLibrary(Library):
             self._catalog = open_catalog(folder)
             opened.callback(self._catalog.close)
             self._pictures = Pictures(self._catalog, folder)
+            opened.callback(self._pictures.close)
             bound = self._catalog.staging.bound  # by a change of models: it may have been cut off right after this
             self._catalog.staging.clear_used()
             if bound and bound.models != settings.models:
@@ -403,6 +404,11 @@ class LocalLibrary(Library):
         """See `Library.photo`."""
         self._alive()
         return self._catalog.pages.photo(photo_id)
+
+    def face(self, face_id: str) -> Face:
+        """A face; raises `UnknownIdError`."""
+        self._alive()
+        return self._catalog.pages.face(face_id)
 
     def folders(self) -> tuple[Folder, ...]:
         """See `Library.folders`."""

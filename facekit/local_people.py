@@ -425,12 +425,14 @@ class LocalPeople(People):
 
         return links(self, self._catalog, folder, copy=copy)
 
-    def write_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
-        """See `People.write_xmp`."""
+    def write_xmp(
+        self, folder: str | os.PathLike[str] | None = None, *, writable: Callable[[bytes], bool] | None = None
+    ) -> XmpReport:
+        """See `People.write_xmp`. ``writable`` says into which folders files may be written."""
         from facekit.people_files import write_xmp
 
         with self._changing("Writing names"):
-            return write_xmp(self, self._catalog, folder)
+            return write_xmp(self, self._catalog, folder, writable)
 
     def read_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
         """See `People.read_xmp`."""

@@ -23,7 +23,7 @@ from facekit.sources import LocalSource
 from facekit.stored import turned_sideways, upright_box
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import pandas as pd
 
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 Where = str | os.PathLike[str] | None
 
 
-def write_xmp(people: People, catalog: Catalog, folder: Where = None) -> XmpReport:
+def write_xmp(
+    people: People, catalog: Catalog, folder: Where = None, writable: Callable[[bytes], bool] | None = None
+) -> XmpReport:
     """See `People.write_xmp`. Hidden people are left out; a photo that lies in several places has a sidecar at each.
 
     A name that stands in a file for a face is taken out of it where the user said that the face is not this person, or
@@ -61,6 +63,9 @@ def write_xmp(people: People, catalog: Catalog, folder: Where = None) -> XmpRepo
     files, failed = _files(catalog, spoken_of, folder)
     stems = lru_cache(maxsize=1)(stems_of)
     for photo_id, path in tqdm(files, desc="write XMP", unit="photo", delay=1):
+        if writable and not writable(os.path.split(path)[0]):
+            failed.append((display_name(path), "it lies where you may not have files written"))
+            continue
         try:
             number = write_beside(path, faces[photo_id], others[photo_id], stems)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one photo, the others are written

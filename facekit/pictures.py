@@ -7,15 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facekit.crops import face_picture
 from facekit.derived import thumbnail_path
+from facekit.drawing import Drawing
 from facekit.errors import PhotoError
-from facekit.images import read_bytes, read_image, thumbnail
 from facekit.types import Status
 
 if TYPE_CHECKING:
     from facekit.catalog import Catalog
-    from facekit.types import Image
 
 
 class Pictures:
@@ -24,6 +22,11 @@ class Pictures:
     def __init__(self, catalog: Catalog, folder: Path) -> None:
         self._catalog = catalog
         self._folder = folder
+        self._drawing = Drawing()
+
+    def close(self) -> None:
+        """End the processes that draw."""
+        self._drawing.close()
 
     def thumbnail(self, photo_id: str) -> bytes | None:
         """A photo as a small JPEG; None where none is kept."""
@@ -37,18 +40,17 @@ class Pictures:
         face = self._catalog.pages.face(face_id)
         photo = self._catalog.pages.photo(face.photo_id)
 
-        def read(side: int) -> Image | None:
-            try:
-                return read_image(read_bytes(self.file(face.photo_id)), max_side=side)
-            except PhotoError:
-                return None
-
         size = (photo.width or 1, photo.height or 1)
-        return face_picture(face.box, self.thumbnail(face.photo_id), size, read)
+        try:
+            path: Path | None = self.file(face.photo_id)
+        except PhotoError:
+            path = None
+        return self._drawing.face(face.box, self.thumbnail(face.photo_id), size, path)
 
     def photo(self, photo_id: str, side: int) -> bytes:
         """A photo as a JPEG, upright, its longer side at most so many pixels."""
-        return thumbnail(read_image(read_bytes(self.file(photo_id)), max_side=side), side, quality=85)
+        path, photo = self.file(photo_id), self._catalog.pages.photo(photo_id)
+        return self._drawing.photo(path, side, (photo.width or 1) * (photo.height or 1))
 
     def file(self, photo_id: str) -> Path:
         """Where a photo lies.

@@ -11,6 +11,7 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 import traceback
 import warnings
@@ -19,6 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from facekit.errors import FacekitError, WorkerCrashError, WorkerTimeoutError
@@ -42,6 +44,10 @@ Parts: TypeAlias = list[Any]
 MOST_WORKERS = 8
 """Ours. At 30 ms a photo of 2 megapixels, measured, eight decode some 250 a second; detecting and embedding takes
 the smaller models about 20 ms for a photo with one face. More workers would wait, and take memory."""
+
+MEMORY_BYTES = 4 * 2**30
+"""Of addresses, for a worker, beyond what Python takes. The largest picture that is taken, 178 megapixels in floating
+point, needs some 3.5 GB while it is decoded; the libraries that are loaded for it reserve some 0.3."""
 
 _ENVIRONMENT = {"OPENCV_FOR_THREADS_NUM": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """One thread a worker: there are as many workers as cores."""
@@ -336,6 +342,7 @@ def _block_ctrl_c() -> None:
 
 def _serve(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started us
+    _limit_memory()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a photo is reported with the photo
     requests: queue.SimpleQueue[Parts] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(pipe, requests), daemon=True).start()
@@ -345,6 +352,18 @@ def _serve(pipe: Connection) -> None:
             _send(pipe, _answer(requests.get()))
     except OSError:  # nobody listens any more
         os._exit(0)
+
+
+def _limit_memory() -> None:
+    """Let this process take `MEMORY_BYTES` more than it has: a picture that wants more is refused, the others go on."""
+    if sys.platform != "linux":  # elsewhere the limit is of another kind, or is not kept
+        return
+    import resource
+
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    most = pages * resource.getpagesize() + MEMORY_BYTES
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 def _listen(pipe: Connection, requests: queue.SimpleQueue[Parts]) -> None:

@@ -18,6 +18,7 @@ from facekit.server.auth_routes import router as auth_router
 from facekit.server.limits import BODY_BYTES, UPLOAD_BYTES, BodyLimit, StrictRoute
 from facekit.server.refusal import ServiceRefusal
 from facekit.server.store import ServiceStore
+from facekit.server.tokens import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -313,21 +314,142 @@ def test_forged_tokens_are_refused(client: TestClient) -> None:
         assert client.get("/photos", headers=bearer(token)).status_code == 401
 
 
-def test_guessing_a_password_is_slowed_down(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "FAILED_SIGN_INS_A_NAME", 3)
-    client.app.state.access.limits = limits.RateLimits()  # type: ignore[attr-defined]
+class Guesses:
+    """Sign-ins from addresses of their own, at a time of their own."""
 
-    def attempt(name: str, password: str) -> Any:
-        return client.post("/api/v1/auth/token", data={"username": name, "password": password})
+    def __init__(self, accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.app = application(Access(accounts, OWNER_KEY))
+        self.seconds = 1000.0
+        self.said: Any = None
+        monkeypatch.setattr(limits.time, "monotonic", lambda: self.seconds)
 
-    assert [attempt("ada", OTHER).status_code for _ in range(2)] == [401, 401]
-    assert attempt("ada", PASSWORD).status_code == 200  # and the count starts anew
-    assert [attempt(name, OTHER).status_code for name in ("ada", "Ada", "ADA")] == [401, 401, 401]
-    refused = attempt("ada", PASSWORD)
-    assert refused.status_code == 429
-    assert 1 <= int(refused.headers["Retry-After"]) <= 60
-    assert "too often" in refused.json()["detail"]["message"]
-    assert attempt("somebody", PASSWORD).status_code == 401
+    def __call__(self, password: str = OTHER, name: str = "ada", address: str = "10.0.0.1", **more: str) -> int:
+        client = TestClient(self.app, HERE, client=(address, 50_000))
+        self.said = client.post("/api/v1/auth/token", data={"username": name, "password": password, **more})
+        return int(self.said.status_code)
+
+
+@pytest.fixture
+def guess(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> Guesses:
+    accounts.add("Ada", PASSWORD, "admin")
+    accounts.add("vera", PASSWORD, "viewer")
+    monkeypatch.setattr(limits, "WRONG_FROM_ONE_PLACE", 3)
+    monkeypatch.setattr(limits, "WRONG_FOR_AN_ACCOUNT", 8)
+    return Guesses(accounts, monkeypatch)
+
+
+def test_each_wrong_password_makes_the_next_wait_longer(guess: Guesses) -> None:
+    assert [guess(), guess(), guess(PASSWORD)] == [401, 401, 200]  # and the count starts anew
+    assert [guess(name=name) for name in ("ada", "Ada", "ADA")] == [401, 401, 401]
+    for wait in (1, 2, 4, 8, 16, 32, 60, 60):
+        assert guess(PASSWORD) == 429
+        assert int(guess.said.headers["Retry-After"]) == wait
+        assert "too many wrong passwords" in guess.said.json()["detail"]["message"]
+        guess.seconds += wait - 0.5
+        assert guess(PASSWORD) == 429  # being refused makes nobody wait longer
+        guess.seconds += 0.5
+        assert guess() == 401
+    guess.seconds += 60
+    assert guess(PASSWORD) == 200
+    assert [guess(), guess()] == [401, 401]
+    assert guess(name="somebody") == 401
+
+
+def test_wrong_passwords_are_forgotten_after_an_hour(guess: Guesses) -> None:
+    assert [guess() for _ in range(4)] == [401, 401, 401, 429]
+    guess.seconds += 3600
+    assert [guess() for _ in range(4)] == [401, 401, 401, 429]
+
+
+def test_who_guesses_from_many_addresses_is_slowed_down_and_shuts_no_owner_out(guess: Guesses) -> None:
+    assert guess(PASSWORD) == 200
+    device = guess.said.json()["device_token"]
+    assert guess(PASSWORD, "vera") == 200
+    veras = guess.said.json()["device_token"]
+    assert [guess() for _ in range(4)] == [401, 401, 401, 429]
+    assert guess(PASSWORD, address="10.0.0.2") == 200  # one address has used up nobody's tries but its own
+    tries = [guess(address=f"10.0.1.{number}") for number in range(60)]
+    assert tries[:8] == [401] * 8
+    assert tries[8:] == [429] * 52
+    assert guess(PASSWORD, address="10.0.0.3") == 429  # a stranger to the service, as all who guess are
+    for address in ("10.0.0.1", "10.0.1.1", "10.0.0.3"):
+        assert guess(PASSWORD, address=address, device=device) == 200, "the owner's device, wherever it is"
+        assert guess(PASSWORD, address=address, device=veras) == 429, "another's device says nothing"
+        assert guess(PASSWORD, address=address, device="nonsense") == 429
+    assert [guess(device=device) for _ in range(4)] == [401, 401, 401, 429]  # nor is a device that was stolen free
+
+
+def test_a_device_is_let_in_when_its_address_has_used_up_the_sign_ins(
+    guess: Guesses, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SIGN_INS_AN_ADDRESS", 5)
+    guess.app.state.access.limits = limits.RateLimits()
+    assert guess(PASSWORD) == 200
+    device = guess.said.json()["device_token"]
+    assert [guess(name=f"nobody{number}") for number in range(5)] == [401, 401, 401, 401, 429]
+    assert guess(PASSWORD) == 429
+    assert guess(PASSWORD, device=device) == 200
+
+
+def test_a_device_token_opens_nothing(client: TestClient) -> None:
+    device = sign_in(client)["device_token"]
+    assert client.get("/photos", headers=bearer(device)).status_code == 401
+    assert client.post("/api/v1/auth/refresh", json={"refresh_token": device}).status_code == 401
+
+
+def test_made_up_names_fill_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_COUNTS", 100)
+    counts = limits.RateLimits()
+    for _ in range(9):
+        counts.sign_in("ada", "10.0.0.1")
+    for number in range(300):
+        counts.sign_in(f"nobody{number}", f"10.1.{number // 250}.{number % 250}")
+    assert len(counts._wrong) <= 102
+    counts.sign_in("ada", "10.0.0.1")
+    with pytest.raises(ServiceRefusal):
+        counts.sign_in("ada", "10.0.0.1")
+
+
+def test_no_key_changes_accounts_or_keys(client: TestClient, accounts: Accounts) -> None:
+    accounts.add("vera", PASSWORD, "viewer")
+    secret, key = Keys(accounts.store).create("ada", ["admin", "read"])
+    paths = client.get("/openapi.json").json()["paths"]
+    tried = 0
+    for path, methods in paths.items():
+        for method in methods.keys() - {"get"}:
+            if not path.startswith("/api/v1/auth/") or path.endswith(("/token", "/refresh")):
+                continue
+            bodies = {
+                "post /api/v1/auth/users": {"name": "eve", "password": PASSWORD, "role": "admin"},
+                "patch /api/v1/auth/users/{name}": {"password": OTHER},
+                "post /api/v1/auth/password": {"current": PASSWORD, "new": OTHER},
+                "post /api/v1/auth/keys": {"scopes": ["read"]},
+            }
+            body = bodies.get(f"{method} {path}")
+            place = path.format(name="vera", key_id=key.id)
+            for headers in (bearer(secret), {"X-API-Key": secret}):
+                answer = client.request(method, place, json=body, headers=headers)
+                assert answer.status_code == 403, (method, path)
+            tried += 1
+    assert tried == 7
+    assert [user.name for user in accounts.users()] == ["Ada", "vera"]
+    assert accounts.check("vera", PASSWORD)
+    assert client.get("/api/v1/auth/users", headers=bearer(secret)).status_code == 200  # looking is what it is for
+
+
+def test_keys_end_with_the_password_of_their_user(client: TestClient, accounts: Accounts) -> None:
+    accounts.add("vera", PASSWORD, "viewer")
+    keys = Keys(accounts.store)
+    admins, theirs, others = (bearer(keys.create(name, ["read"])[0]) for name in ("ada", "vera", "vera"))
+    ada = signed_in(client)
+    assert client.patch("/api/v1/auth/users/vera", json={"role": "editor"}, headers=ada).status_code == 200
+    assert client.get("/photos", headers=theirs).status_code == 200
+    assert client.patch("/api/v1/auth/users/vera", json={"password": OTHER}, headers=ada).status_code == 200
+    assert [client.get("/photos", headers=key).status_code for key in (theirs, others, admins)] == [401, 401, 200]
+    body = {"current": PASSWORD, "new": OTHER}
+    assert client.post("/api/v1/auth/password", json=body, headers=ada).status_code == 204
+    assert client.get("/photos", headers=admins).status_code == 401
+    assert client.get("/photos", headers=ada).status_code == 200
 
 
 def test_requests_and_searches_have_a_limit_for_each_who_asks(

@@ -93,9 +93,13 @@ class Accounts:
     def __init__(self) -> None:
         self.tokens = {"from before"}
         self.asked: list[str] = []
+        self.devices: list[str] = []
 
-    def sign_in(self, name: str, password: str) -> str:
+    device_token = "device 1"
+
+    def sign_in(self, name: str, password: str, device: str = "") -> str:
         self.asked.append(f"{name}:{password}")
+        self.devices.append(device)
         if (name, password) != ("anna", "горячий чай"):
             message = "No."
             raise ServiceError(message, status=401)
@@ -387,8 +391,15 @@ def test_a_password_goes_to_the_service_and_nowhere_else(show: Callable[..., Pag
     assert len(key) == 64
     assert sessions.token(key) == "token 1"
     assert sessions.token("another's") is None
-    assert [stat.S_IMODE(kept.stat().st_mode) for kept in tmp_path.iterdir()] == [0o600]
-    assert key not in next(tmp_path.iterdir()).name
+    device = page.evaluate("localStorage.getItem('fk-device')")
+    assert len(device) == 64
+    until(page, lambda: sessions.token(f"{device} anna") == "device 1")
+    assert [stat.S_IMODE(kept.stat().st_mode) for kept in tmp_path.iterdir()] == [0o600, 0o600]
+    assert not any(key in kept.name or device in kept.name for kept in tmp_path.iterdir())
+    form.forget()
+    page.get_by_label("Password", exact=True).fill("горячий чай")
+    page.get_by_label("Password", exact=True).press("Enter")
+    until(page, lambda: accounts.devices == ["", "device 1"])
     assert page.get_by_label("Name").get_attribute("autocomplete") == "username"
     assert page.get_by_label("Password", exact=True).get_attribute("autocomplete") == "current-password"
 

@@ -208,7 +208,9 @@ class Service:
         self.signed_out = False
         self.calls: list[str] = []
 
-    def sign_in(self, _name: str, password: str) -> str:
+    device_token = "device"
+
+    def sign_in(self, _name: str, password: str, _device: str = "") -> str:
         if password != "right":
             self._refuse()
         return "token"

@@ -365,7 +365,7 @@ def test_names_are_neither_written_nor_read_while_photos_come_in(client: TestCli
 
 
 def test_a_client_waits_for_names_as_long_as_it_takes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slowly(*_: object) -> XmpReport:
+    def slowly(*_: object, **__: object) -> XmpReport:
         time.sleep(1)
         return XmpReport()
 
@@ -389,7 +389,7 @@ def test_names_travel_to_sidecars_and_back_through_a_service(demo_photos: DemoPh
         library.ingest(album, progress=False)
         library.people.cluster()
         library.people.name(library.people.page().people[0], "Eileen")
-    with remote(tmp_path / "lib") as library:
+    with remote(tmp_path / "lib", [album]) as library:
         report = library.people.write_xmp(album)
         assert (report.failed, report.photos > 10) == ((), True)
         assert len(list(album.rglob("*.xmp"))) == report.photos

@@ -278,6 +278,36 @@ def test_a_notebook_is_not_taken_for_a_service_that_was_killed(folder: Path) -> 
     assert f"process {os.getpid()}" in refused.stderr
 
 
+def test_guessing_is_slowed_down_whatever_address_it_claims_to_come_from(folder: Path) -> None:
+    run(folder, "users", "add", "ada", "--role", "admin", "--password-stdin", input=PASSWORD)
+    with process(folder) as service, httpx2.Client(base_url=service.url, trust_env=False, timeout=60) as client:
+
+        def attempt(password: str, address: str, **more: str) -> httpx2.Response:
+            form = {"username": "ada", "password": password, **more}
+            return client.post("/api/v1/auth/token", data=form, headers={"X-Forwarded-For": address})
+
+        device = attempt(PASSWORD, "10.0.0.1").json()["device_token"]
+        tries = [attempt("a wrong one, and long", f"10.0.0.{number}").status_code for number in range(60)]
+        assert tries[:10] == [401] * 10
+        assert tries.count(429) > 40  # how many tries the waits let through depends on how busy the machine is
+        last = attempt("a wrong one, and long", "10.0.0.99")
+        assert last.status_code == 401 or int(last.headers["Retry-After"]) > 1
+        assert attempt(PASSWORD, "10.0.0.1", device=device).status_code == 200
+
+
+def test_a_root_or_a_proxy_that_is_none_is_said_at_once(folder: Path) -> None:
+    for options, words in (
+        (["--root", "/nope"], "The root /nope is no folder that is there."),
+        (["--root", str(folder / "library.toml")], "library.toml is no folder that is there."),
+        (["--forwarded-allow-ips", "10.0.0.2,*"], "* is no address of a proxy, and no network."),
+    ):
+        said = run(folder, "serve", "--port", "0", *options)
+        assert said.returncode != 0
+        assert words in " ".join(said.stderr.split())
+        assert "Traceback" not in said.stderr
+        assert not (folder / "service.json").exists()
+
+
 def test_a_port_that_is_taken_is_named(folder: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -7,10 +7,12 @@ import json
 import os
 import re
 import shutil
+import sys
 import time
 from dataclasses import replace
 from importlib.resources import files
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,16 +27,18 @@ from service import OWNER_KEY, PASSWORD, served, sign_in, wait_for
 
 import facekit as fk
 import facekit.server.service
+from facekit import drawing
 from facekit.server.access import Access
 from facekit.server.accounts import Accounts
 from facekit.server.app import create_app
 from facekit.server.jobs import Jobs, JobState
+from facekit.server.roles import ROLES
 from facekit.server.service import Service
 from facekit.server.store import ServiceStore
+from facekit.server.tokens import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import httpx2
     from fastapi.testclient import TestClient
@@ -166,11 +170,79 @@ def test_a_probe_that_will_not_do_is_refused_with_a_reason(client: TestClient, d
     assert refusal(files={"file": picture})["kind"] == "no_face"
     assert refusal(files={"file": b"no picture at all"})["kind"] == "photo.unsupported"
     assert refusal(files={"file": demo_photos.probe.read_bytes()[:3000]})["kind"] == "photo.corrupt"
-    assert "called a picture" in refusal(files={"file": ("x.html", b"<p>", "text/html")})["message"]
+    assert refusal(files={"file": ("x.jpg", b"<p>", "image/jpeg")})["kind"] == "photo.unsupported"
     assert "9 pictures" in refusal(files=[("file", b"x")] * 9)["message"]
     assert "top_k" in refusal(files={"file": b"x"}, data={"top_k": 0})["message"]
     assert "after" in refusal(files={"file": b"x"}, data={"after": "yesterday"})["message"]
     assert "multipart" in refusal(json={"file": "x"})["remedy"]
+    assert refusal(files={"picture": b"x"})["message"] == "The request lacks file."
+    assert (
+        "lacks file. The request can't be understood: top_k."
+        in refusal(data={"top_k": 0}, files={"a": b"x"})["message"]
+    )
+
+
+@pytest.mark.parametrize("said", ["text/html", "application/x-www-form-urlencoded", "nonsense", "image/png", None])
+def test_a_picture_is_known_by_its_content_whatever_it_is_called(
+    client: TestClient, demo_photos: DemoPhotos, said: str | None
+) -> None:
+    content = demo_photos.probe.read_bytes()
+    answers = [client.post(path, files={"file": ("x.txt", content, said)}) for path in (UPLOAD, "/api/v1/search/faces")]
+    assert [answer.status_code for answer in answers] == [200, 200]
+
+
+def test_a_picture_that_takes_too_long_is_not_called_damaged(
+    folder: Path, demo_photos: DemoPhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facekit.server.service, "_DECODE_SECONDS", 3.0)
+    with served(folder) as client:
+        monkeypatch.setattr(facekit.server.service, "decode_probe", worker_tasks.wait_on_probe)
+        detail = client.post(UPLOAD, files={"file": demo_photos.probe.read_bytes()}).json()["detail"]
+        assert (detail["kind"], detail["message"]) == ("slow", "The picture took too long to decode.")
+        photo = client.get("/api/v1/photos?limit=1").json()["photos"][0]
+        monkeypatch.setattr(drawing, "_SECONDS", 3.0)
+        monkeypatch.setattr(drawing, "_photo", worker_tasks.wait_to_draw)
+        answer = client.get(f"/api/v1/photos/{photo['photo_id']}/picture")
+        assert (answer.status_code, answer.json()["detail"]["kind"]) == (422, "slow")
+
+
+def test_a_photo_that_crashes_its_decoder_is_drawn_elsewhere(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = client.get("/api/v1/photos?limit=1").json()["photos"][0]
+    picture = f"/api/v1/photos/{photo['photo_id']}/picture"
+    face = f"/api/v1/faces/{photo['faces'][0]['face_id']}/thumbnail"
+    with monkeypatch.context() as patched:
+        patched.setattr(drawing, "_photo", worker_tasks.crash_to_draw)
+        patched.setattr(drawing, "_face", worker_tasks.crash_to_draw_from_the_file)
+        answer = client.get(picture)
+        assert (answer.status_code, answer.json()["detail"]["kind"]) == (422, "photo.corrupt")
+        assert Image.open(_stream(client.get(face))).size == (160, 160)  # from the thumbnail
+    assert client.get(picture).status_code == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how much memory a process had at most")
+def test_a_picture_of_a_large_photo_takes_no_memory_here(tmp_path: Path) -> None:
+    Image.new("RGB", (11_000, 11_000), "grey").save(tmp_path / "large.png", compress_level=1)  # 363 MB of pixels
+    with fk.open(tmp_path / "lib") as library:
+        library.ingest(tmp_path / "large.png", progress=False)
+    with served(tmp_path / "lib") as client:
+        photo = client.get("/api/v1/photos").json()["photos"][0]["photo_id"]
+        from_now_on()
+        before = most_memory()
+        picture = client.get(f"/api/v1/photos/{photo}/picture")
+        assert Image.open(_stream(picture)).size == (2048, 2048)
+        assert most_memory() - before < 100 * 2**20
+
+
+def from_now_on() -> None:
+    """Let the system measure anew how much memory this process has at most."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def most_memory() -> int:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status).group(1))
 
 
 def test_a_picture_that_crashes_its_decoder_costs_nobody_else_anything(
@@ -208,6 +280,42 @@ def test_pictures_are_asked_for_by_id_and_may_be_kept_by_the_browser(client: Tes
     assert (part.status_code, part.content) == (206, whole[100:200])
     thumbnail = f"/api/v1/photos/{photo['photo_id']}/thumbnail"
     assert client.get(thumbnail, headers={"Range": "bytes=0-9"}).status_code == 206
+
+
+def test_what_was_removed_is_gone_for_a_browser_that_kept_it_too(client: TestClient) -> None:
+    photo = client.get("/api/v1/photos?limit=1").json()["photos"][0]
+    paths = [f"/api/v1/photos/{photo['photo_id']}/{name}" for name in ("thumbnail", "picture")]
+    paths.append(f"/api/v1/faces/{photo['faces'][0]['face_id']}/thumbnail")
+    tags = [client.get(path).headers["etag"] for path in paths]
+    kept = [client.get(path, headers={"If-None-Match": tag}).status_code for path, tag in zip(paths, tags, strict=True)]
+    assert kept == [304, 304, 304]
+    assert client.post("/api/v1/photos/remove", json={"path": photo["path"]}).status_code == 200
+    gone = [client.get(path, headers={"If-None-Match": tag}).status_code for path, tag in zip(paths, tags, strict=True)]
+    assert gone == [404, 404, 404]
+    never = {"If-None-Match": f'"t-{"0" * 32}", "p-{"0" * 32}", "f-{"0" * 32}"'}
+    for path in ("photos/{}/thumbnail", "photos/{}/picture", "faces/{}/thumbnail"):
+        assert client.get("/api/v1/" + path.format("0" * 32), headers=never).status_code == 404
+
+
+def test_nobody_on_the_way_may_keep_an_answer(guarded: TestClient) -> None:
+    """Pictures may be kept by the browser of who asked; all else by nobody, however they showed who they are."""
+    key, _ = Keys(guarded.app.state.service.store).create("ada", list(ROLES["admin"]))
+    photo = guarded.get("/api/v1/photos?limit=1", headers={"X-API-Key": key}).json()["photos"][0]
+    pictures = 0
+    for method, path in operations(guarded):
+        if method != "GET" or path.endswith("/events"):
+            continue
+        answer = guarded.get(some(path, photo["photo_id"]), headers={"X-API-Key": key})
+        control = answer.headers["cache-control"]
+        if answer.status_code == 200 and path.endswith(("/thumbnail", "/picture", "/file")):
+            pictures += 1
+            assert control.startswith("private"), path
+            assert "X-API-Key" in answer.headers["vary"]
+        else:
+            assert control == "no-store", path
+    assert pictures == 3
+    assert guarded.get("/api/v1/photos").headers["cache-control"] == "no-store"
+    assert guarded.get("/api/v1/photos", headers={"Host": "x", "Origin": "http://y"}).status_code == 403
 
 
 def _stream(answer: httpx2.Response) -> object:

@@ -397,6 +397,41 @@ def test_too_many_visitors_are_asked_to_wait_until_one_who_never_came_is_forgott
         app.stop()
 
 
+def test_no_visitor_takes_all_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "COMMAND", changed("handlers.VISITOR_KERNELS = 2"))
+    page = write_notebook(tmp_path / "counter.ipynb", COUNTER)
+    log = tmp_path / "app.log"
+    app = launch.start("http://127.0.0.1:1", log, port=free_port(), page=page, proxies=["127.0.0.1"])
+    try:
+        # Through a proxy: what visitors say of themselves, before what it adds, counts for nothing.
+        first = [ask(app.url, **{"X-Forwarded-For": f"10.9.9.{number}, 203.0.113.7"})[0] for number in range(4)]
+        assert first == [200, 200, 503, 503]
+        assert [ask(app.url, **{"X-Forwarded-For": "203.0.113.8"})[0] for _ in range(3)] == [200, 200, 503]
+    finally:
+        app.stop()
+
+
+def test_half_sent_requests_to_the_app_end_and_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = ("handlers.CONNECTIONS = 10", "pages.REQUEST_SECONDS = 3")
+    monkeypatch.setattr(launch, "COMMAND", changed(*changes))
+    page = write_notebook(tmp_path / "counter.ipynb", COUNTER)
+    app = launch.start("http://127.0.0.1:1", tmp_path / "app.log", port=free_port(), page=page)
+    host, port = app.url.removeprefix("http://").rstrip("/").split(":")
+    try:
+        clients = [socket.create_connection((host, int(port))) for _ in range(20)]
+        for client in clients:
+            client.settimeout(60)
+            with suppress(ConnectionError):
+                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX-More: ")
+        for client in clients:
+            with suppress(ConnectionError):
+                assert client.recv(10) == b""
+            client.close()
+        assert ask(app.url, "HEAD")[0] == 200
+    finally:
+        app.stop()
+
+
 def test_an_unknown_address_is_answered_by_a_friendly_page(visit: Callable[..., Page], app: launch.App) -> None:
     page = visit(app.url + "no/such/page", locale="ru-RU")
     expect(page.locator("main")).to_contain_text("Такой страницы нет.")

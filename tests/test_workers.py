@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from odd_images import encode, marker
-from worker_tasks import brighter, die_at, die_once, double, fail_with, hang_at, slow_who, threads, who
+from worker_tasks import brighter, die_at, die_once, double, fail_with, hang_at, reserve, slow_who, threads, who
 
 from facekit.errors import FacekitError, PhotoError
 from facekit.images import decode
 from facekit.types import Status
-from facekit.workers import MOST_WORKERS, Done, Failed, WorkerCrashError, WorkerPool, WorkerTimeoutError
+from facekit.workers import MEMORY_BYTES, MOST_WORKERS, Done, Failed, WorkerCrashError, WorkerPool, WorkerTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -358,3 +358,12 @@ def test_ctrl_c_is_for_the_parent_alone(tmp_path: Path) -> None:
     assert "Traceback" not in errors
     assert not is_alive(worker)
     assert until(lambda: not session(script.pid)), session(script.pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps such a limit")
+def test_a_task_gets_so_much_memory_and_no_more() -> None:
+    sizes = [2**20, MEMORY_BYTES // 2, MEMORY_BYTES + 2**30, 2**20]
+    with WorkerPool(1) as pool:
+        results = list(pool.imap(reserve, [(size,) for size in sizes], window=1))
+    assert [isinstance(result, Done) for result in results] == [True, True, False, True]
+    assert isinstance(results[2].error, MemoryError)

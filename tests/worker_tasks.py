@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from facekit import drawing
 from facekit.errors import PhotoError
 from facekit.types import Status
 
@@ -87,3 +88,26 @@ def threads() -> tuple[int, str | None]:
 def crash_on_probe(data: bytes, name: str, max_side: int | None) -> None:
     """What a decoder does with a picture made to crash it."""
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def wait_on_probe(*_: object) -> None:
+    time.sleep(600)
+
+
+def wait_to_draw(*_: object) -> None:
+    time.sleep(600)
+
+
+def crash_to_draw(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def crash_to_draw_from_the_file(box: Any, small: bytes | None, size: Any, path: Path | None) -> bytes | None:
+    """A face that is drawn from its thumbnail alone is drawn."""
+    if path is not None:
+        crash_to_draw()
+    return drawing._face(box, small, size, path)
+
+
+def reserve(size: int) -> int:
+    return int(np.empty(size, np.uint8).nbytes)

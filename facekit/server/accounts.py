@@ -127,6 +127,8 @@ class Accounts:
     ) -> User:
         """Change what is given. A new password, or disabling, ends the user's sessions but `keep_session`.
 
+        A new password ends the user's API keys too: whoever had the old one may have made some.
+
         Raises
         ------
         AccountNotFoundError
@@ -147,6 +149,8 @@ class Accounts:
             if password is not None or disabled:
                 theirs = (sessions.c.user == found.name) & (sessions.c.id != keep_session)
                 connection.execute(sa.update(sessions).where(theirs).values(revoked=True))
+            if password is not None:
+                connection.execute(sa.update(api_keys).where(api_keys.c.user == found.name).values(revoked=True))
             changed = _user(_existing(connection, name))
         logger.info("user {}: {} changed", changed.name, ", ".join(values) or "nothing")
         return changed

@@ -22,6 +22,7 @@ from facekit.errors import (
     NoFaceError,
     PhotoError,
     UnknownIdError,
+    WorkerTimeoutError,
 )
 from facekit.server import auth_routes, job_routes, people_routes, photo_routes, search_routes, system_routes
 from facekit.server.access import LocalOnly
@@ -30,7 +31,7 @@ from facekit.server.refusal import REFUSALS, Refusal, ServiceRefusal
 from facekit.types import Status
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from fastapi import FastAPI, Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -106,8 +107,11 @@ class Requests:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                added = [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
-                message["headers"] = [*message.get("headers", []), *added]
+                headers = list(message.get("headers", []))
+                headers += [(b"x-request-id", request_id.encode()), (b"x-content-type-options", b"nosniff")]
+                if not any(name.lower() == b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-store"))  # it is private, whatever it was asked for with
+                message["headers"] = headers
             await send(message)
 
         with logger.contextualize(request_id=request_id):
@@ -148,9 +152,19 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
 
 async def _not_understood(request: Request, error: Exception) -> JSONResponse:
     problems = error.errors() if isinstance(error, RequestValidationError) else []
-    places = ", ".join(dict.fromkeys(".".join(str(part) for part in one["loc"][1:]) or "body" for one in problems))
-    message = f"The request can't be understood: {places or 'body'}."  # the values are not repeated
+    missing = _places([one for one in problems if one["type"] == "missing"])
+    wrong = _places([one for one in problems if one["type"] != "missing"])
+    said = [f"The request lacks {missing}."] if missing else []
+    if wrong or not missing:  # the values are not repeated
+        said.append(f"The request can't be understood: {wrong or 'body'}.")
+    message = " ".join(said)
     return _answer(request, 422, {"message": message, "remedy": "See /docs for what is expected."})
+
+
+def _places(problems: Sequence[Any]) -> str:
+    """The names of fields and parameters, in words."""
+    names = (".".join(part for part in one["loc"][1:] if isinstance(part, str)) or "body" for one in problems)
+    return ", ".join(dict.fromkeys(names))
 
 
 async def _failed(request: Request, error: Exception) -> JSONResponse:
@@ -163,6 +177,10 @@ async def _failed(request: Request, error: Exception) -> JSONResponse:
         metrics.observe_failure(f"photo_{error.status}")
         status = 404 if error.status is Status.MISSING else 422
         return _answer(request, status, {"message": _PHOTO[error.status], "kind": f"photo.{error.status}"})
+    if isinstance(error, WorkerTimeoutError):
+        metrics.observe_failure("slow")
+        said = {"message": "The picture took too long to decode.", "remedy": "Try again later, or send a smaller one."}
+        return _answer(request, 422, said | {"kind": "slow"})
     if isinstance(error, NoFaceError):
         metrics.observe_failure("no_face")
         return _answer(request, 422, {"message": error.message, "remedy": error.remedy, "kind": "no_face"})

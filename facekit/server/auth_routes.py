@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Form, Path, Request, Response
 from fastapi.security import OAuth2PasswordRequestForm
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,14 +31,25 @@ if TYPE_CHECKING:
     from facekit.server.accounts import Accounts, User
     from facekit.server.tokens import Keys, Sessions, Tokens
 
+Me = Annotated[Identity, Depends(needs())]
+
+
+def _no_key(me: Me) -> None:
+    """A key must not change accounts or keys: it would outlive itself, or do more than it was given."""
+    if me.kind == "key":
+        message = "Only somebody who signed in with a password can do this."
+        raise ServiceRefusal(403, message, "Sign in, and try again.")
+
+
 router = APIRouter(prefix="/api/v1/auth", tags=["auth"], route_class=StrictRoute, responses=REFUSALS)
+# What changes an account, a session or a key is a route of this one.
+changes = APIRouter(route_class=StrictRoute, dependencies=[Depends(_no_key)])
 
 _CONFLICT: dict[int | str, dict[str, Any]] = {
     409: {"model": Refusal, "description": "It does not go with the accounts there are."}
 }
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "description": "There is none of that name."}}
 
-Me = Annotated[Identity, Depends(needs())]
 Admin = Annotated[Identity, Depends(needs("admin"))]
 UserName = Annotated[str, Path(description="A user's name, however it is capitalised.", max_length=64)]
 
@@ -58,6 +69,9 @@ class TokenPair(BaseModel):
     expires_in: int = Field(description="Seconds that the access token is good for.")
     role: Role
     scopes: list[Scope]
+    device_token: str = Field(
+        description="Opens nothing. Sent as `device` with the next sign-in, that does not wait for others' guesses."
+    )
 
 
 class RefreshToken(BaseModel):
@@ -152,11 +166,19 @@ def status(request: Request) -> Status:
 
 
 @router.post("/token", dependencies=[Depends(anybody)], responses=_CONFLICT)
-def sign_in(request: Request, response: Response, form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> TokenPair:
-    """Sign in with a name and a password."""
+def sign_in(
+    request: Request,
+    response: Response,
+    form: Annotated[OAuth2PasswordRequestForm, Depends()],
+    device: Annotated[
+        str, Form(max_length=1024, description="The `device_token` of an earlier sign-in, where there is one.")
+    ] = "",
+) -> TokenPair:
+    """Sign in with a name and a password. After some wrong ones the next has to wait, each time longer."""
     access = access_of(request)
     accounts, sessions, _ = _with_accounts(access)
-    user = _right_password(request, accounts, form.username, form.password)
+    known = sessions.device_of(device, form.username) if device else ""
+    user = _right_password(request, accounts, form.username, form.password, known)
     return _pair(access, sessions.start(user.name), response)
 
 
@@ -172,7 +194,7 @@ def refresh(request: Request, response: Response, body: RefreshToken) -> TokenPa
     return _pair(access, tokens, response)
 
 
-@router.post("/logout", status_code=204, responses=_CONFLICT)
+@changes.post("/logout", status_code=204, responses=_CONFLICT)
 def sign_out(request: Request, me: Me) -> None:
     """End this session: its tokens are refused from now on."""
     _must_be_signed_in(me)
@@ -187,12 +209,12 @@ def who_am_i(request: Request, me: Me) -> SignedIn:
     return SignedIn(name=me.name, role=me.role, scopes=_in_order(me), kind=me.kind, accounts=accounts)
 
 
-@router.post("/password", status_code=204, responses=_CONFLICT)
+@changes.post("/password", status_code=204, responses=_CONFLICT)
 def change_password(request: Request, me: Me, body: PasswordChange) -> None:
-    """Change your own password; your other sessions end."""
+    """Change your own password; your other sessions and all your API keys end."""
     _must_be_signed_in(me)
     accounts, _, _ = _with_accounts(access_of(request))
-    _right_password(request, accounts, me.name, body.current)
+    _right_password(request, accounts, me.name, body.current, me.id)
     with _refusals():
         accounts.change(me.name, password=body.new, keep_session=me.id)
 
@@ -205,7 +227,7 @@ def list_keys(request: Request, me: Me) -> list[KeyInfo]:
     return [KeyInfo.model_validate(key) for key in keys.of(_whose_keys(me))]
 
 
-@router.post("/keys", status_code=201, responses=_CONFLICT)
+@changes.post("/keys", status_code=201, responses=_CONFLICT)
 def make_key(request: Request, response: Response, me: Me, body: NewKey) -> KeyMade:
     """Make an API key of your own for a program; this answer alone shows it."""
     _must_be_signed_in(me)
@@ -216,7 +238,7 @@ def make_key(request: Request, response: Response, me: Me, body: NewKey) -> KeyM
     return KeyMade(**KeyInfo.model_validate(key).model_dump(), key=secret)
 
 
-@router.delete("/keys/{key_id}", status_code=204, responses=_CONFLICT | _NOT_FOUND)
+@changes.delete("/keys/{key_id}", status_code=204, responses=_CONFLICT | _NOT_FOUND)
 def revoke_key(
     request: Request,
     me: Me,
@@ -235,27 +257,30 @@ def list_users(request: Request, _: Admin) -> list[UserInfo]:
     return [UserInfo.model_validate(user) for user in _accounts(access_of(request)).users()]
 
 
-@router.post("/users", status_code=201, responses=_CONFLICT)
+@changes.post("/users", status_code=201, responses=_CONFLICT)
 def add_user(request: Request, _: Admin, body: NewUser) -> UserInfo:
     """Make an account. The first has to be an admin's; from then on, everybody has to sign in."""
     with _refusals():
         return UserInfo.model_validate(_accounts(access_of(request)).add(body.name, body.password, body.role))
 
 
-@router.patch("/users/{name}", responses=_CONFLICT | _NOT_FOUND)
+@changes.patch("/users/{name}", responses=_CONFLICT | _NOT_FOUND)
 def change_user(request: Request, _: Admin, name: UserName, body: UserChange) -> UserInfo:
-    """Change a role or a password, or lock an account, which ends its sessions."""
+    """Change a role or a password, or lock an account; that ends its sessions, a new password its API keys too."""
     accounts = _accounts(access_of(request))
     with _refusals():
         user = accounts.change(name, role=body.role, disabled=body.disabled, password=body.password)
     return UserInfo.model_validate(user)
 
 
-@router.delete("/users/{name}", status_code=204, responses=_CONFLICT | _NOT_FOUND)
+@changes.delete("/users/{name}", status_code=204, responses=_CONFLICT | _NOT_FOUND)
 def remove_user(request: Request, _: Admin, name: UserName) -> None:
     """Remove an account with its sessions and keys."""
     with _refusals():
         _accounts(access_of(request)).remove(name)
+
+
+router.include_router(changes)
 
 
 @contextmanager
@@ -286,19 +311,19 @@ def _with_accounts(access: Access) -> tuple[Accounts, Sessions, Keys]:
     return access.accounts, access.sessions, access.keys
 
 
-def _right_password(request: Request, accounts: Accounts, name: str, password: str) -> User:
+def _right_password(request: Request, accounts: Accounts, name: str, password: str, device: str) -> User:
     limits, address, asked = access_of(request).limits, address_of(request), canonical(name)[:64]
-    limits.sign_in(asked, address)
+    limits.sign_in(asked, address, device)
     user = accounts.check(name, password)
     if user is None:
         message = "The name or the password is wrong, or the account is locked."
         raise ServiceRefusal(401, message, "Try again, or ask an admin.", {"WWW-Authenticate": "Bearer"})
-    limits.signed_in(asked, address)
+    limits.signed_in(asked, address, device)
     return user
 
 
 def _must_be_signed_in(me: Identity) -> None:
-    """A key must not make or end keys: it would outlive itself, or do more than it was given."""
+    """Where there are no accounts, and with the owner's key, there is no session and no password."""
     if me.kind != "session":
         message = "Only somebody who signed in with a password can do this."
         raise ServiceRefusal(403, message, "Sign in, and try again.")
@@ -320,6 +345,7 @@ def _pair(access: Access, tokens: Tokens, response: Response) -> TokenPair:
         expires_in=ACCESS_SECONDS,
         role=me.role,
         scopes=_in_order(me),
+        device_token="" if access.sessions is None else access.sessions.device(me.name),
     )
 
 

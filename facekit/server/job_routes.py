@@ -41,7 +41,7 @@ class FolderToIngest(BaseModel):
 @router.post("/upload/local", status_code=202, responses=_UNKNOWN)
 def ingest_local(service: ServiceOf, me: Editor, body: FolderToIngest) -> Job:
     """Bring a folder of the service's machine into the library, in the background."""
-    path = service.ingestible(body.path, me)
+    path = service.paths.decide(body.path, me, "ingest") or ""
     return service.jobs.add(path, body.detail, me.name, anywhere=me.kind == "owner")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fastapi import params
 from fastapi.routing import APIRoute
@@ -23,10 +24,14 @@ if TYPE_CHECKING:
     from fastapi import Request, Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-# Far above what a person does and far below what guessing takes: NIST SP 800-63B-4, section 3.2.2, allows 100 failures
-# in a row, and here a fifteen-character password would see 14,400 a day.
-FAILED_SIGN_INS_A_NAME = 10
-SIGN_INS_AN_ADDRESS = 60  # the right ones too: an office, or the web app, has one address
+# Wrong passwords in a row before the next has to wait: those of one address, or of one device that the account is
+# known to; and those of all addresses together, of which NIST SP 800-63B-4, section 3.2.2, allows 100.
+WRONG_FROM_ONE_PLACE = 10
+WRONG_FOR_AN_ACCOUNT = 100
+LONGEST_WAIT = 60  # seconds; the first is one second and each is twice as long: 1,440 guesses a day are left at most
+FORGOTTEN_SECONDS = 3600  # without another one
+SIGN_INS_AN_ADDRESS = 60  # a minute, the right ones too: an office, or the web app, has one address
+_COUNTS = 10_000  # more are never kept, whatever names strangers make up
 # Somebody who leafs through a gallery asks for some 50 thumbnails a second, and without accounts all are one
 # somebody; a search takes some 0.1 s of the models.
 REQUESTS = 12_000
@@ -46,8 +51,9 @@ class RateLimits:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._requests = RateLimitItemPerMinute(REQUESTS, namespace="requests")
         self._searches = RateLimitItemPerMinute(SEARCHES, namespace="searches")
-        self._name = RateLimitItemPerMinute(FAILED_SIGN_INS_A_NAME, namespace="sign-ins of a name")
         self._address = RateLimitItemPerMinute(SIGN_INS_AN_ADDRESS, namespace="sign-ins of an address")
+        self._wrong: dict[tuple[str, ...], tuple[int, float]] = {}
+        self._changing = Lock()
 
     def request(self, who: str) -> None:
         """Count a request of somebody."""
@@ -57,22 +63,68 @@ class RateLimits:
         """Count a search of somebody."""
         self._count(self._searches, who)
 
-    def sign_in(self, name: str, address: str) -> None:
-        """Count a sign-in before the password is checked: tries at the same time must not slip past each other."""
-        self._count(self._address, address)
-        self._count(self._name, name, address)
+    def sign_in(self, name: str, address: str, device: str = "") -> None:
+        """Count a sign-in before the password is checked: tries at the same time must not slip past each other.
 
-    def signed_in(self, name: str, address: str) -> None:
+        Each wrong password beyond those that are free makes the account's next try wait twice as long, from whatever
+        addresses they come. Somebody who guesses could so keep the owner out. Therefore a device on which the right
+        password was given once, and which shows it by a token, is counted for itself alone.
+        """
+        if not device:
+            self._count(self._address, address)
+        counts, now = _counts(name, address, device), time.monotonic()
+        with self._changing:
+            wait = max(0.0, *(self._wait(who, free, now) for who, free in counts.items()))
+            if not wait:
+                for who in counts:
+                    self._wrong[who] = (self._tries(who, now) + 1, now)
+                self._forget(now)
+                return
+        logger.warning("too many wrong passwords")
+        _refuse("There were too many wrong passwords for this account.", wait)
+
+    def signed_in(self, name: str, address: str, device: str = "") -> None:
         """The password was right: what was counted against this name was not guessing."""
-        self._limiter.clear(self._name, name, address)
+        with self._changing:
+            for who in _counts(name, address, device):
+                self._wrong.pop(who, None)
+
+    def _tries(self, who: tuple[str, ...], now: float) -> int:
+        tries, last = self._wrong.get(who, (0, now))
+        return tries if now - last < FORGOTTEN_SECONDS else 0
+
+    def _wait(self, who: tuple[str, ...], free: int, now: float) -> float:
+        tries = self._tries(who, now)
+        if tries < free:
+            return 0.0
+        seconds = min(2.0 ** min(tries - free, 30), LONGEST_WAIT)
+        return max(0.0, self._wrong[who][1] + seconds - now)
+
+    def _forget(self, now: float) -> None:
+        if len(self._wrong) <= _COUNTS:
+            return
+        kept = {who: (tries, last) for who, (tries, last) in self._wrong.items() if now - last < FORGOTTEN_SECONDS}
+        few = sorted(kept, key=lambda who: kept[who])[: max(0, len(kept) - _COUNTS // 2)]  # the fewest tries first
+        self._wrong = {who: kept[who] for who in kept.keys() - set(few)}
 
     def _count(self, limit: RateLimitItemPerMinute, *who: str) -> None:
         if self._limiter.hit(limit, *who):
             return
-        seconds = max(1, math.ceil(self._limiter.get_window_stats(limit, *who).reset_time - time.time()))
         logger.warning("too many {}", limit.namespace)
-        message = f"That was too often: {limit.amount} times a minute is the limit."
-        raise ServiceRefusal(429, message, f"Wait {seconds} seconds.", {"Retry-After": str(seconds)})
+        wait = self._limiter.get_window_stats(limit, *who).reset_time - time.time()
+        _refuse(f"That was too often: {limit.amount} times a minute is the limit.", wait)
+
+
+def _counts(name: str, address: str, device: str) -> dict[tuple[str, ...], int]:
+    """What a try counts against, and how many are free."""
+    if device:
+        return {(name, "device", device): WRONG_FROM_ONE_PLACE}
+    return {(name, "address", address): WRONG_FROM_ONE_PLACE, (name,): WRONG_FOR_AN_ACCOUNT}
+
+
+def _refuse(message: str, wait: float) -> NoReturn:
+    seconds = max(1, math.ceil(wait))
+    raise ServiceRefusal(429, message, f"Wait {seconds} seconds.", {"Retry-After": str(seconds)})
 
 
 class BodyLimit:

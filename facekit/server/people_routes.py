@@ -33,7 +33,7 @@ from facekit.server.accounts import Identity
 from facekit.server.jobs import Clustering, Job
 from facekit.server.limits import StrictRoute
 from facekit.server.refusal import Refusal, ServiceRefusal
-from facekit.server.service import Service, ServiceOf
+from facekit.server.service import ServiceOf
 from facekit.server.wire import Constraint, XmpDocument, photo_for, sent_time, xmp_document
 
 _MAX_FACES = 20_000  # ids in one body, which is at most a megabyte
@@ -181,7 +181,7 @@ def journal(service: ServiceOf, me: Reader, limit: Few = 50) -> tuple[Entry, ...
 @router.get("/people/conflicts")
 def conflicts(service: ServiceOf, me: Reader) -> list[Conflict]:
     """What the decisions about people contradict each other in."""
-    shown = service.shown(me)
+    shown = service.paths.shown(me)
     return [replace(one, photo=shown(one.photo)) for one in service.library.people.conflicts()]
 
 
@@ -194,7 +194,7 @@ def duplicates(service: ServiceOf, me: Reader, limit: Few = 20) -> tuple[Duplica
 @router.get("/people/review")
 def review(service: ServiceOf, me: Reader, limit: Few = 20) -> list[Suggestion]:
     """What is most worth deciding, the most useful question first."""
-    shown = service.shown(me)
+    shown = service.paths.shown(me)
     return [replace(one, photo=shown(one.photo)) for one in service.library.people.review(limit)]
 
 
@@ -221,7 +221,7 @@ def list_faces(
 ) -> MemberPage:
     """Some faces of a person, the most typical first, with their photos."""
     page = service.library.people.faces(person_id, offset=offset, limit=limit)
-    shown = service.shown(me)
+    shown = service.paths.shown(me)
     return replace(page, photos=tuple(photo_for(photo, shown) for photo in page.photos))
 
 
@@ -295,22 +295,16 @@ def assign(people: Changing) -> AssignReport:
 
 
 @router.post("/people/xmp/write")
-def write_xmp(service: ServiceOf, people: Changing, body: PhotosOf) -> XmpDocument:
-    """Write the named faces into XMP sidecar files beside the photos, on the service's machine."""
-    return xmp_document(people.write_xmp(_known_folder(service, body.folder)))
+def write_xmp(service: ServiceOf, me: Editor, people: Changing, body: PhotosOf) -> XmpDocument:
+    """Write the named faces into XMP sidecar files beside the photos that lie where this person may write."""
+    folder = service.paths.decide(body.folder, me, "write")
+    return xmp_document(people.write_xmp(folder, writable=service.paths.writable(me)))
 
 
 @router.post("/people/xmp/read")
-def read_xmp(service: ServiceOf, people: Changing, body: PhotosOf) -> XmpDocument:
+def read_xmp(service: ServiceOf, me: Editor, people: Changing, body: PhotosOf) -> XmpDocument:
     """Take names of faces over from XMP sidecar files, and from XMP inside the photos."""
-    return xmp_document(people.read_xmp(_known_folder(service, body.folder)))
-
-
-def _known_folder(service: Service, folder: str | None) -> str | None:
-    """Nobody learns from here what else there is on the service's machine."""
-    if folder is not None and not service.library.holds(folder):
-        raise ServiceRefusal(404, "The library has no photo there.", "GET /api/v1/folders lists the folders.")
-    return folder
+    return xmp_document(people.read_xmp(service.paths.decide(body.folder, me, "read")))
 
 
 # -- clusterings -------------------------------------------------------------------------------------------------
@@ -355,5 +349,5 @@ def compare(
 ) -> Comparison:
     """What moved from one run to another."""
     found = service.library.people.compare(run_id, other)
-    shown = service.shown(me)
+    shown = service.paths.shown(me)
     return replace(found, moved=tuple(replace(one, photo=shown(one.photo)) for one in found.moved))

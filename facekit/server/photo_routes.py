@@ -13,6 +13,7 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
 
 from facekit.catalog.pages import MAX_PAGE
 from facekit.derived import thumbnail_path
@@ -66,28 +67,31 @@ def list_photos(
     limit: Limit = 60,
 ) -> PhotoPage:
     """Some of the photos, ordered by path."""
-    where = service.folder(folder, me)
+    where = service.paths.decide(folder, me, "narrow")
     page = service.library.photo_page(status, folder=where, person=person, offset=offset, limit=limit)
-    shown = service.shown(me)
+    shown = service.paths.shown(me)
     return PhotoPage(page.total, page.offset, tuple(photo_for(photo, shown) for photo in page.photos))
 
 
 @router.get("/photos/{photo_id}", responses=_NOT_FOUND)
 def get_photo(service: ServiceOf, me: Reader, photo_id: Id) -> Photo:
     """One photo with its faces."""
-    return photo_for(service.library.photo(photo_id), service.shown(me))
+    return photo_for(service.library.photo(photo_id), service.paths.shown(me))
 
 
 @router.get("/photos/{photo_id}/thumbnail", responses=_NOT_FOUND | _JPEG, response_class=Response)
 async def get_thumbnail(service: ServiceOf, me: Reader, request: Request, photo_id: Id) -> Response:
     """A photo as a JPEG of at most 512 pixels, upright."""
-    return await _picture(service, request, f"t-{photo_id}", lambda: thumbnail_path(service.library.folder, photo_id))
+    path = thumbnail_path(service.library.folder, photo_id)
+    return await _picture(service, request, f"t-{photo_id}", path.exists, lambda: path)
 
 
 @router.get("/photos/{photo_id}/picture", responses=_NOT_FOUND | _JPEG, response_class=Response)
 async def get_picture(service: ServiceOf, me: Reader, request: Request, photo_id: Id) -> Response:
     """A photo as a JPEG for the screen, upright, at most 2048 pixels."""
-    return await _picture(service, request, f"p-{photo_id}", lambda: service.library.picture(photo_id))
+    library = service.library
+    there, read = (lambda: library.file(photo_id)), (lambda: library.picture(photo_id))
+    return await _picture(service, request, f"p-{photo_id}", there, read)
 
 
 @router.get("/photos/{photo_id}/file", responses=_NOT_FOUND, response_class=FileResponse)
@@ -114,15 +118,13 @@ class Removed(BaseModel):
 @router.post("/photos/remove", responses=_NOT_FOUND | _BUSY)
 def remove(service: ServiceOf, me: Editor, body: Removal) -> Removed:
     """Forget a photo, or all photos below a folder, with their faces. The files stay as they are."""
-    if "\0" in body.path or not service.library.holds(body.path):
-        raise ServiceRefusal(404, "The library has no photo there.", "GET /api/v1/photos lists what it has.")
-    return Removed(paths=service.library.remove(body.path))
+    return Removed(paths=service.library.remove(service.paths.decide(body.path, me, "read") or ""))
 
 
 @router.get("/folders")
 def list_folders(service: ServiceOf, me: Reader) -> list[Folder]:
     """The folders that hold photos, with how many lie in each or below."""
-    shown = service.shown(me)
+    shown = service.paths.shown(me)
     folders = [Folder(one.source, shown(one.folder), one.photos) for one in service.library.folders()]
     return [folder for folder in folders if folder.folder]
 
@@ -137,14 +139,16 @@ def list_faces(
 ) -> FacePage:
     """Some of the faces, ordered by photo."""
     page = service.library.face_page(include_poor=include_poor, offset=offset, limit=limit)
-    shown = service.shown(me)
+    shown = service.paths.shown(me)
     return FacePage(page.total, page.offset, page.faces, tuple(photo_for(photo, shown) for photo in page.photos))
 
 
 @router.get("/faces/{face_id}/thumbnail", tags=["faces"], responses=_NOT_FOUND | _JPEG, response_class=Response)
 async def get_face_thumbnail(service: ServiceOf, me: Reader, request: Request, face_id: Id) -> Response:
     """A face as a square JPEG of 160 pixels."""
-    return await _picture(service, request, f"f-{face_id}", lambda: service.library.face_thumbnail(face_id))
+    library = service.library
+    there, read = (lambda: library.face(face_id)), (lambda: library.face_thumbnail(face_id))
+    return await _picture(service, request, f"f-{face_id}", there, read)
 
 
 @router.get("/export/{table}", tags=["export"], responses=_NOT_FOUND, response_class=FileResponse)
@@ -186,11 +190,13 @@ async def _picture(
     service: Service,
     request: Request,
     name: str,
+    exists: Callable[[], Any],
     read: Callable[[], Path | bytes | None],
 ) -> Response:
+    """The picture, unless the browser has it; ``exists`` raises, or is false, where there is none any more."""
     tag = f'"{name}"'
     headers = _CACHE | {"ETag": tag}
-    if tag in request.headers.get("if-none-match", ""):
+    if tag in request.headers.get("if-none-match", "") and await run_in_threadpool(exists):
         return Response(status_code=304, headers=headers)
     found = await service.draw(read)
     if found is None or (isinstance(found, Path) and not found.exists()):

@@ -57,7 +57,7 @@ class RefusalDetail(BaseModel):
     kind: str = Field(
         "",
         description="What a program can tell by: no_face, busy, models, no_model, folder, no_folder, name_taken, "
-        "refused, photo.STATUS.",
+        "refused, slow, photo.STATUS.",
     )
     person_id: str = Field("", description="Who has the name, where it is taken.")
     reference: str = Field("", description="The request's id, under which the service's log has more.")

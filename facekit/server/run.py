@@ -18,15 +18,19 @@ import uvicorn
 from loguru import logger
 
 from facekit.errors import FacekitError, LibraryError, LibraryLockedError
+from facekit.images import display_name
 from facekit.local import LocalLibrary
 from facekit.lock import announce_service
 from facekit.server.access import Access
 from facekit.server.accounts import Accounts
 from facekit.server.app import create_app
+from facekit.server.connections import limited
 from facekit.server.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from fastapi import FastAPI
 
 _CONNECTIONS = 1000  # far above what a page with its thumbnails opens, and below what a process may have open files
 _STOP_SECONDS = 5  # for requests that are being answered; event streams never end by themselves
@@ -39,6 +43,7 @@ def serve(  # noqa: PLR0913 - all but the folder are named
     port: int = 8000,
     roots: Sequence[Path] = (),
     app_port: int | None = None,
+    forwarded_allow_ips: str = "",
     device: str = "auto",
     engine: str = "auto",
     stop_at_eof: bool = False,
@@ -56,6 +61,9 @@ def serve(  # noqa: PLR0913 - all but the folder are named
         Folders from which photos may be ingested over HTTP. Without accounts, your home folder by default.
     app_port : int, optional
         Where the web app listens, on the same host; 0 takes a free one, None is no app.
+    forwarded_allow_ips : str
+        Addresses or networks of the proxies in front, separated by commas: what they say in ``X-Forwarded-For`` and
+        ``X-Forwarded-Proto`` is believed, and nobody else's word.
     device, engine : str
         What the models run on and in, see `facekit.open`.
     stop_at_eof : bool
@@ -66,11 +74,17 @@ def serve(  # noqa: PLR0913 - all but the folder are named
     Raises
     ------
     LibraryError
-        If the address is not this machine's own and there are no accounts, or something listens there already.
+        If the address is not this machine's own and there are no accounts, something listens there already, or a root
+        or a proxy is none.
     LibraryLockedError
         If another process has the library.
     """
     folder = Path(folder).expanduser().resolve()
+    for root in roots:
+        if not Path(root).expanduser().is_dir():
+            message = f"The root {display_name(root)} is no folder that is there."
+            raise LibraryError(message, "Check how it is written and that its disk is there, or leave it out.")
+    proxies = _proxies(forwarded_allow_ips)
     page = None
     # A service manager's signal is to end it as Ctrl-C does; uvicorn stops in good order and then raises it again.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -93,32 +107,40 @@ def serve(  # noqa: PLR0913 - all but the folder are named
             message = f"{host} can be reached from other machines, and the library has no accounts."
             raise LibraryError(message, f"Add one: facekit --library {folder} users add NAME --role admin")
         if not accounts and not roots:
-            service.roots = (Path.home().resolve(),)
+            service.paths.roots = (Path.home().resolve(),)
         url = f"http://{_reachable(host)}:{listening.getsockname()[1]}"
         announced = announce_service(folder, url, access.owner_key)
         opened.callback(announced.unlink, missing_ok=True)
         _log_through_loguru()
-        config = uvicorn.Config(
-            create_app(service, access),
-            log_config=None,
-            access_log=False,  # a line with the request's id is written by the application
-            server_header=False,
-            timeout_graceful_shutdown=_STOP_SECONDS,
-            limit_concurrency=_CONNECTIONS,
-            ws="none",
-        )
-        server = uvicorn.Server(config)
+        server = web_server(create_app(service, access), proxies)
         if stop_at_eof:
             Thread(target=_stop_at_eof, args=(server,), name="facekit-stdin", daemon=True).start()
         if app_port is None:
             tell(f"facekit serves {folder} at {url} ({'with' if accounts else 'without'} accounts; {url}/docs)")
         else:
-            page = _Page(server, service, access, url, host, app_port or _free_port(host), tell)
+            page = _Page(server, service, access, url, host, app_port or _free_port(host), proxies, tell)
             page.start()
             opened.callback(page.stop)
         server.run(sockets=[listening])
     if page and page.problem:
         raise page.problem
+
+
+def web_server(app: FastAPI, proxies: Sequence[str] = ()) -> uvicorn.Server:
+    """What answers requests; only the proxies named are believed when they say for whom they ask."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,  # a line with the request's id is written by the application
+        server_header=False,
+        timeout_graceful_shutdown=_STOP_SECONDS,
+        limit_concurrency=_CONNECTIONS,
+        http=limited(proxies),
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=list(proxies),
+        ws="none",
+    )
+    return uvicorn.Server(config)
 
 
 def _stop_at_eof(server: uvicorn.Server) -> None:
@@ -138,6 +160,7 @@ class _Page(Thread):
         url: str,
         host: str,
         port: int,
+        proxies: Sequence[str],
         tell: Callable[[str], None],
     ) -> None:
         super().__init__(name="facekit-app", daemon=True)
@@ -146,6 +169,7 @@ class _Page(Thread):
         self._access = access
         self._url = url
         self._where = (host, port)
+        self._proxies = proxies
         self._tell = tell
         self._stopping = Event()
         self.problem: FacekitError | None = None
@@ -157,7 +181,7 @@ class _Page(Thread):
         host, port = self._where
         try:
             log = self._folder / "logs" / "app.log"
-            app = launch.start(self._url, log, host=host, port=port, stopping=self._stopping)
+            app = launch.start(self._url, log, host=host, port=port, proxies=self._proxies, stopping=self._stopping)
         except FacekitError as error:
             if not self._stopping.is_set():
                 self._end(error)
@@ -180,6 +204,17 @@ class _Page(Thread):
     def _end(self, problem: FacekitError) -> None:
         self.problem = problem
         self._server.should_exit = True
+
+
+def _proxies(named: str) -> list[str]:
+    proxies = [one.strip() for one in named.split(",") if one.strip()]
+    for one in proxies:
+        try:
+            ipaddress.ip_network(one)
+        except ValueError as error:
+            message = f"{one} is no address of a proxy, and no network."
+            raise LibraryError(message, "Give --forwarded-allow-ips 10.0.0.2, for example, or 10.0.0.0/24.") from error
+    return proxies
 
 
 def _free_port(host: str) -> int:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 ACCESS_SECONDS = 15 * 60  # short, so that one that leaks is soon worthless; a closed session ends at once anyway
 SESSION_SECONDS = 30 * 86_400  # NIST SP 800-63B-4, section 2.1.3: sign in anew after 30 days at the latest
 _ISSUER = "facekit"
+_DEVICE = "device"
 _ALGORITHM = "HS256"
 _SECRET_BYTES = 32
 _USED_SECONDS = 60  # how exact a key's last use is: a program that asks all the time must not write all the time
@@ -92,6 +93,30 @@ class Sessions:
                 return None
             connection.execute(sa.update(sessions).where(mine).values(token_hash=_hash(fresh), last_used_at=at))
         return Tokens(self._access(session, row.name), f"{session}.{fresh}")
+
+    def device(self, user: str) -> str:
+        """A token that opens nothing: it shows that somebody once gave this user's right password on this device."""
+        import jwt
+
+        claims = {"sub": canonical(user), "iss": _ISSUER, "aud": _DEVICE, "jti": secrets.token_hex(8)}
+        return jwt.encode(claims, self._secret, algorithm=_ALGORITHM)
+
+    def device_of(self, token: str, user: str) -> str:
+        """Which device of a user a token names; "" if it is none of theirs."""
+        import jwt
+
+        try:
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=[_ALGORITHM],
+                issuer=_ISSUER,
+                audience=_DEVICE,
+                options={"require": ["sub", "iss", "aud", "jti"]},
+            )
+        except jwt.InvalidTokenError:
+            return ""
+        return str(claims["jti"]) if claims["sub"] == canonical(user) else ""
 
     def end(self, session: str) -> None:
         """Close a session: its tokens are refused from now on."""

@@ -83,7 +83,7 @@ def change_role(
 
 @users_app.command("password")
 def change_password(context: typer.Context, name: Name, password_stdin: FromStdin = False) -> None:
-    """Give a user a new password; their sessions end."""
+    """Give a user a new password; their sessions and API keys end."""
     with _accounts(context) as accounts:
         user = accounts.change(name, password=_password(from_stdin=password_stdin))
     typer.echo(f"{user.name} has a new password.")

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakSet
 
 from jupyter_server.services.kernels.connection.base import deserialize_msg_from_ws_v1
+from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest, split_host_and_port
 from tornado.routing import Matcher
 from tornado.web import HTTPError, RequestHandler
@@ -16,11 +19,17 @@ from voila.static_file_handler import TemplateStaticFileHandler
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
+from facekit.server.addresses import client_of, is_among, visitor_of
+
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator, Awaitable, Sequence
+
+    from tornado.iostream import IOStream
 
 # A kernel takes about 70 MB, all of them 3 GB: what a machine with 8 GB can spare beside the service and its models.
 KERNELS = 40
+VISITOR_KERNELS = 10  # each open tab has one; nobody takes all, and the people of one household have enough
+CONNECTIONS = 100  # of an address: a tab has its kernel's, and a browser opens six more while it loads the page
 # Jupyter's newer form of messages, the one that Voila's own JavaScript asks for. Its reader of the older one takes
 # their first bytes for a number that it counts up to, and that has 20 digits.
 MESSAGES = "v1.kernel.websocket.jupyter.org"
@@ -37,6 +46,23 @@ def is_this_machine(name: str) -> bool:
         return name.lower() == "localhost" or ip_address(name.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+class LimitedServer(HTTPServer):
+    """A server that gives one address so many connections; proxies that were named may have any number."""
+
+    def handle_stream(self, stream: IOStream, address: Any) -> None:  # noqa: ANN401 - what the socket says
+        """Take a connection, or close it."""
+        if isinstance(address, tuple) and not is_among(address[0], AppPage.proxies):
+            those = _streams[client_of(address[0])]
+            if sum(not one.closed() for one in those) >= CONNECTIONS:
+                stream.close()
+                return
+            those.add(stream)
+        super().handle_stream(stream, address)
+
+
+_streams: defaultdict[str, WeakSet[IOStream]] = defaultdict(WeakSet)
 
 
 class OtherNames(Matcher):
@@ -62,13 +88,19 @@ class AppPage(TornadoVoilaHandler):  # type: ignore[misc]
     """The app."""
 
     opening: ClassVar = 0  # how many pages wait for their kernels to start
+    proxies: ClassVar[Sequence[str]] = ()  # whose word on where a visitor comes from is believed
 
     async def get(self, path: str | None = None) -> None:
         """The page, with the cookie without which its last request, to end its kernel, is refused."""
+        said = ",".join(self.request.headers.get_list("X-Forwarded-For"))
+        visitor = client_of(visitor_of(self.request.remote_ip or "", said, self.proxies))
         if len(self.kernel_manager) + AppPage.opening >= KERNELS:
             raise HTTPError(503)
-        _ = self.xsrf_token
-        await super().get(path)
+        with self.kernel_manager.visited_by(visitor) as kernels:
+            if kernels >= VISITOR_KERNELS:
+                raise HTTPError(503)
+            _ = self.xsrf_token
+            await super().get(path)
 
     async def get_generator(self, path: str | None = None) -> AsyncIterator[str]:
         """The page's parts; until the first one comes, its kernel is not among those that run."""

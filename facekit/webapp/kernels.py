@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from voila.configuration import VoilaConfiguration
+from voila.utils import ENV_VARIABLE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(slots=True, eq=False)
+class _Visit:
+    """A page that is being made."""
+
+    visitor: str
+    has_kernel: bool = False
+
+
+_visit: ContextVar[_Visit | None] = ContextVar("visit", default=None)
 
 
 class Kernels(VoilaConfiguration().multi_kernel_manager_class):  # type: ignore[misc]
@@ -19,6 +37,43 @@ class Kernels(VoilaConfiguration().multi_kernel_manager_class):  # type: ignore[
         super().__init__(**how)
         self._met: WeakSet[Any] = WeakSet()
         self._missed: WeakSet[Any] = WeakSet()
+        self._visitors: dict[str, str] = {}  # by kernel
+        self._visits: list[_Visit] = []
+        # Voila makes a subclass of this one, with a method of its own that hands out the kernels that wait.
+        self._hand_out = self.get_rendered_notebook  # type: ignore[has-type]
+        self.get_rendered_notebook = self._hand_out_noted
+
+    @contextmanager
+    def visited_by(self, visitor: str) -> Iterator[int]:
+        """The kernel that is taken meanwhile is this visitor's; says how many they have, those to come included."""
+        self._visitors = {kernel: who for kernel, who in self._visitors.items() if kernel in self}
+        coming = sum(visit.visitor == visitor and not visit.has_kernel for visit in self._visits)
+        visit = _Visit(visitor)
+        self._visits.append(visit)
+        token = _visit.set(visit)
+        try:
+            yield list(self._visitors.values()).count(visitor) + coming
+        finally:
+            _visit.reset(token)
+            self._visits.remove(visit)
+
+    def _taken(self, kernel: str) -> None:
+        visit = _visit.get()
+        if visit is not None:
+            visit.has_kernel = True
+            self._visitors[kernel] = visit.visitor
+
+    async def _hand_out_noted(self, *args: Any, **how: Any) -> Any:  # noqa: ANN401 - Voila's
+        found = await self._hand_out(*args, **how)
+        self._taken(found[2])
+        return found
+
+    async def start_kernel(self, *args: Any, **how: Any) -> Any:  # noqa: ANN401 - Jupyter's
+        """Start a kernel: a visitor's, or, though a visitor's coming gives the occasion, one that is to wait."""
+        kernel = await super().start_kernel(*args, **how)
+        if (how.get("env") or {}).get(ENV_VARIABLE.VOILA_PREHEAT) == "False":
+            self._taken(kernel)
+        return kernel
 
     def notify_connect(self, kernel_id: str) -> None:
         """Remember that the kernel's page was there."""

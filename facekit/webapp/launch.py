@@ -22,6 +22,7 @@ from facekit.errors import FacekitError
 from facekit.private import make_private_folder, private_opener, runtime_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from threading import Event
 
 HERE = Path(__file__).parent
@@ -79,6 +80,7 @@ def start(
     *,
     host: str = "127.0.0.1",
     port: int = 8866,
+    proxies: Sequence[str] = (),
     page: Path | None = None,
     stopping: Event | None = None,
 ) -> App:
@@ -93,6 +95,8 @@ def start(
         File to add to.
     host, port : str, int
         Where to listen. On a host of this machine alone, the app answers only to that machine's own names.
+    proxies : sequence of str
+        Addresses and networks of the proxies in front, whose word on where a visitor comes from is believed.
     page : Path, optional
         Another notebook than the app's.
     stopping : threading.Event, optional
@@ -135,7 +139,7 @@ def start(
     with open(log, "ab", opener=private_opener) as output:
         began = output.tell()
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [*COMMAND, host, str(port), str(folder), str(os.getpid())],
+            [*COMMAND, host, str(port), str(folder), str(os.getpid()), *proxies],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -1,6 +1,6 @@
 """The process that shows the app's notebook: Voila with one page and nothing beside it.
 
-Run by `facekit.webapp.launch` as ``python -m facekit.webapp.pages HOST PORT FOLDER PARENT``.
+Run by `facekit.webapp.launch` as ``python -m facekit.webapp.pages HOST PORT FOLDER PARENT PROXY...``.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from voila.app import Voila
 from facekit.webapp.handlers import (
     AppPage,
     KernelSocket,
+    LimitedServer,
     NotFound,
     OtherNames,
     Refused,
@@ -43,6 +44,9 @@ CONTENT_SECURITY = (
 MESSAGE_BYTES = 16 * 2**20
 CHECK_SECONDS = 60  # a kernel that no page has connected to in this time is ended; a slow phone loads the page in 30 s
 CULL_SECONDS = 600  # a kernel nobody is connected to; long enough for a phone that was put away for a moment
+REQUEST_SECONDS = 20  # for a request to arrive, as Apache's mod_reqtimeout gives; the page sends no large ones
+HEADER_BYTES = 32 * 2**10
+BODY_BYTES = 2**20
 CELL_SECONDS = 60  # the notebook only builds the page; what is slow runs in the service
 GRACE_SECONDS = 5  # as long as a parent that lives gives the app to end by itself
 # The routes of Voila that the page uses. Not /voila/files, which serves files without asking who wants them.
@@ -111,6 +115,16 @@ class Pages(Voila):  # type: ignore[misc]
         guard = [(OtherNames(), Refused)] if is_this_machine(self.ip) else []
         return [*guard, *kept, ("/()", AppPage, page), ("/.*", NotFound, missing)]
 
+    def listen(self) -> None:
+        """Listen, with limits on what a client may leave unsaid, and on how many connections it has."""
+
+        def limited(port: int, address: str) -> None:
+            how = {"idle_connection_timeout": REQUEST_SECONDS, "body_timeout": REQUEST_SECONDS}
+            LimitedServer(self.app, **how, max_header_size=HEADER_BYTES, max_body_size=BODY_BYTES).listen(port, address)
+
+        self.app.listen = limited
+        super().listen()
+
 
 def watch(parent: int, loop: IOLoop, folder: Path) -> None:
     """End the app when the process that started it is gone: a killed parent can't tell.
@@ -133,6 +147,7 @@ def watch(parent: int, loop: IOLoop, folder: Path) -> None:
 def main() -> None:
     """Serve the notebook ``app/search.ipynb`` of a folder."""
     host, port, folder, parent = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+    AppPage.proxies = sys.argv[5:]
     Thread(target=watch, args=(parent, IOLoop.current(), folder), daemon=True).start()
     try:
         Pages.launch_instance(argv=[str(folder / "app" / "search.ipynb")], config=settings(host, port, folder))

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 class Accounts(Protocol):
     """What a service with accounts offers; `facekit.server.client.RemoteLibrary` does."""
 
-    def sign_in(self, name: str, password: str) -> str:
+    device_token: str
+    """What shows the next time that this device was let in before; it opens nothing."""
+
+    def sign_in(self, name: str, password: str, device: str = "") -> str:
         """Let somebody in; return a refresh token."""
 
     def resume(self, refresh_token: str) -> str:
@@ -79,7 +82,7 @@ class SignIn(Widget):
         self._key = str(content.get("key", ""))
         try:
             if content.get("kind") == "sign_in":
-                self._enter("signin.wrong", lambda: self._accounts.sign_in(content["name"], content["password"]))
+                self._sign_in(content["name"], content["password"], str(content.get("device", "")))
             elif content.get("kind") == "resume":
                 token = self._sessions.token(self._key)
                 if token is None:
@@ -88,6 +91,14 @@ class SignIn(Widget):
                     self._enter(EXPIRED, lambda: self._accounts.resume(token))
         finally:
             self.busy = False
+
+    def _sign_in(self, name: str, password: str, device: str) -> None:
+        """Try name and password, and show that somebody of this name was let in on this device before."""
+        known = f"{device} {name}" if device else ""
+        token = self._sessions.token(known) or ""
+        self._enter("signin.wrong", lambda: self._accounts.sign_in(name, password, token))
+        if self._inside:
+            self._sessions.keep(known, self._accounts.device_token)
 
     def _enter(self, refused: str, ask: Callable[[], str]) -> None:
         try:

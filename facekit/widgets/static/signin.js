@@ -4,6 +4,7 @@ import { el, frame, problemLine, recall, remember, translator, watch } from "./s
 
 const KEYS = { "data-lm-suppress-shortcuts": "true" };
 const KEPT = "fk-session"; // in sessionStorage: gone when the tab is closed
+const DEVICE = "fk-device"; // in localStorage: opens nothing, and shows that somebody was let in here before
 const RETRY = 300; // ms: a page that is loaded again may still be letting go
 
 let session = ""; // the lock that this page holds, and what lets go of it
@@ -76,7 +77,9 @@ function render({ model, el: host, signal }) {
     if (model.get("busy")) return;
     asked = true;
     key = madeUp();
-    model.send({ kind: "sign_in", name: name.value, password: password.value, key });
+    const device = recall("localStorage", DEVICE) ?? madeUp();
+    remember("localStorage", DEVICE, device);
+    model.send({ kind: "sign_in", name: name.value, password: password.value, key, device });
     password.value = "";
     password.type = "password";
     drawShow();
