@@ -20,6 +20,7 @@ from facekit.errors import (
     ModelMismatchError,
     NameTakenError,
     NoFaceError,
+    NoFolderError,
     PhotoError,
     UnknownIdError,
 )
@@ -167,6 +168,9 @@ async def _failed(request: Request, error: Exception) -> JSONResponse:
         metrics.observe_failure("no_face")
         return _answer(request, 422, {"message": error.message, "remedy": error.remedy, "kind": "no_face"})
     metrics.observe_failure("refused")
+    if isinstance(error, NoFolderError):
+        said = {"message": "The library holds no photo in this folder.", "kind": "refused"}
+        return _answer(request, 422, said | {"remedy": "lib.folders() or GET /api/v1/folders lists the folders."})
     for kind, conflict in _CONFLICTS.items():
         if isinstance(error, conflict):
             who = {"person_id": error.person_id} if isinstance(error, NameTakenError) else {}
