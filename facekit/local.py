@@ -295,9 +295,10 @@ class LocalLibrary(Library):
         usable_only: bool,
     ) -> IndexFilter:
         prefix = self._folder(folder)
-        if source is not None and not (str(source).isprintable() and self._catalog.has_photos(str(source), None)):
-            message = f"The library holds no photo from the source {source!r}."
+        if source is not None and not str(source).isprintable():
+            message = f"There is no source {source!r}."
             raise FacekitError(message, 'Photos in folders are from "local".')
+        source = source if source is None else str(source)
         also = () if source is None and prefix is None else self._catalog.faces_at_second_places(source, prefix)
         return IndexFilter(usable_only, source, prefix, moment(after), moment(before), also)
 
@@ -306,7 +307,7 @@ class LocalLibrary(Library):
         if folder is None:
             return None
         prefix = LocalSource(folder, must_exist=False).prefix
-        if not self._catalog.has_photos(None, prefix):
+        if not self._catalog.has_photos(prefix):
             message = f"The library holds no photo in {folder} or below it."
             raise NoFolderError(message, "lib.folders() lists the folders; lib.ingest(folder) brings photos in.")
         return prefix

@@ -75,7 +75,9 @@ def _library_folder(path: str | os.PathLike[str]) -> Path:
     """The folder that was named, absolute; it may be missing. Raises LibraryError."""
     try:
         folder = user_path(path).resolve()
-        there = folder.exists()
+        there = folder.exists() or bool(os.stat(folder))
+    except FileNotFoundError:
+        return folder
     except (OSError, RuntimeError) as error:  # a name that is too long, links in a circle
         message = f"{os.fsdecode(path)} can't be opened: {getattr(error, 'strerror', None) or error}."
         raise LibraryError(message, "Name the library's folder; where there is none, it is made.") from error

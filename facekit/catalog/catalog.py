@@ -253,9 +253,9 @@ class Catalog:
         with self._engine.connect() as connection:
             return list(connection.scalars(query.order_by(faces.c.face_id)))
 
-    def has_photos(self, source: str | None, folder: str | None) -> bool:
-        """Whether any file is, or was, in a source and folder."""
-        query = sa.select(files.c.file_id).where(*_place_conditions(source, folder)).limit(1)
+    def has_photos(self, folder: str) -> bool:
+        """Whether any file is, or was, in a folder, which ends with a slash, or below it."""
+        query = sa.select(files.c.file_id).where(*_place_conditions(None, folder)).limit(1)
         with self._engine.connect() as connection:
             return connection.scalar(query) is not None
 

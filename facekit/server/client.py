@@ -295,7 +295,8 @@ class RemoteLibrary(Library):
             "person": _who(person),
         }
         data = {name: value for name, value in form.items() if value not in (None, [])}
-        response = self._send("POST", "/api/v1/search/upload", data=data, files=_files(contents) or None)
+        files: list[Any] = _files(contents) or [("top_k", (None, str(data.pop("top_k"))))]  # always multipart
+        response = self._send("POST", "/api/v1/search/upload", data=data, files=files)
         order = [at for _, _, at in pictures] + [at for _, at in kept]
         return hits_from(parse(SearchDocument, response.json()), contents, order, self)
 
