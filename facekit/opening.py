@@ -75,7 +75,7 @@ def _library_folder(path: str | os.PathLike[str]) -> Path:
     """The folder that was named, absolute; it may be missing. Raises LibraryError."""
     try:
         folder = user_path(path).resolve()
-        there = folder.exists() or bool(os.stat(folder))
+        there = bool(folder.stat())
     except FileNotFoundError:
         return folder
     except (OSError, RuntimeError) as error:  # a name that is too long, links in a circle
