@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facekit.errors import FacekitError
+from facekit.files import named_file
 from facekit.terminal import AsJson, note, open_existing, out, print_json
 
 
@@ -35,11 +35,8 @@ def calibrate(
         result = calibration.calibrate(library, people=people)
         threshold = result.threshold(far) if store or result.supports(far) else None
         if html is not None:
-            try:
-                html.write_text(result.figure(far).to_html(include_plotlyjs=True), encoding="utf-8")
-            except OSError as error:
-                message = f"The figure can't be written to {html}: {error.strerror}."
-                raise FacekitError(message, "Name a file in a folder that can be written.") from error
+            with named_file(html) as file:
+                file.write(result.figure(far).to_html(include_plotlyjs=True).encode())
             note.print(f"The figure: {html}", markup=False, soft_wrap=True)
         if store:
             library.set_search_similarity(threshold, embedder=result.embedder)

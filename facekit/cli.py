@@ -25,6 +25,7 @@ from facekit.terminal import (
     AsJson,
     Device,
     EngineName,
+    in_shell_words,
     note,
     open_existing,
     open_given,
@@ -90,7 +91,8 @@ def main() -> None:
     try:
         app()
     except FacekitError as error:
-        note.print(f"[bold red]facekit:[/] {plain(error.message)} {plain(error.remedy)}".rstrip(), soft_wrap=True)
+        words = plain(in_shell_words(f"{error.message} {error.remedy}"))
+        note.print(f"[bold red]facekit:[/] {words}".rstrip(), soft_wrap=True)
         raise SystemExit(1) from None
 
 
@@ -195,7 +197,10 @@ def reembed(
 @app.command()
 def search(
     context: typer.Context,
-    probes: Annotated[list[Path], typer.Argument(metavar="FILE...", help="One or several pictures of the person.")],
+    probes: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="Pictures of the person, or the ids of faces of the library."),
+    ],
     top_k: Annotated[int, typer.Option(min=1, help="The most photos to list.")] = 50,
     min_similarity: Annotated[
         float | None,
@@ -363,7 +368,7 @@ def _print_hits(hits: Hits) -> None:
     print_table(["rank", "similarity", "photo", "box x y w h", "source"], rows)
     out.print(f"{len(hits)} photos; cosine similarity of at least {hits.min_similarity:g}")
     for line in hits.notes:
-        out.print(f"Note: {line}", markup=False, soft_wrap=True)
+        out.print(f"Note: {in_shell_words(line)}", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from facekit.index.protocol import Fields
 from facekit.models.registry import load_detector, load_embedder, model_info
 from facekit.models.weights import verify
 from facekit.settings import check_versions
+from facekit.texts import one_line
 from facekit.types import Status
 
 if TYPE_CHECKING:
@@ -58,7 +59,9 @@ class Doctor:
         }
 
     def __repr__(self) -> str:
-        return "\n".join(f"{'ok  ' if check.ok else 'LOOK'}  {check.name}: {check.detail}" for check in self.checks)
+        return "\n".join(
+            f"{'ok  ' if check.ok else 'LOOK'}  {check.name}: {one_line(check.detail)}" for check in self.checks
+        )
 
     def _repr_html_(self) -> str:
         rows = "".join(

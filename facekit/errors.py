@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from facekit.texts import one_line, shortened
+
 if TYPE_CHECKING:
     from facekit.types import Status
 
 
+LONGEST_MESSAGE = 500
+"""Characters of an error with its remedy: what somebody reads, also where a path or a value is long."""
+_LONGEST_REMEDY = 300
+
+
 class FacekitError(Exception):
-    """An expected failure.
+    """An expected failure. It has one line of at most 500 characters; of longer values the middle is left out.
 
     Parameters
     ----------
@@ -21,6 +28,8 @@ class FacekitError(Exception):
     """
 
     def __init__(self, message: str, remedy: str = "") -> None:
+        remedy = shortened(one_line(remedy), _LONGEST_REMEDY)
+        message = shortened(one_line(message), LONGEST_MESSAGE - len(remedy) - 1)
         super().__init__(f"{message} {remedy}".strip())
         self.message = message
         self.remedy = remedy
@@ -32,7 +41,7 @@ class PhotoError(FacekitError):
     def __init__(self, status: Status, reason: str) -> None:
         super().__init__(reason)
         self.status = status
-        self.reason = reason
+        self.reason = self.message
 
     def __reduce__(self) -> tuple[type[PhotoError], tuple[Status, str]]:
         return type(self), (self.status, self.reason)
@@ -106,6 +115,10 @@ class LibraryBusyError(LibraryError):
 
 class UnknownIdError(FacekitError):
     """The library has no photo, face, person or job with this id."""
+
+
+class NoFolderError(FacekitError):
+    """The library holds no photo in the folder that was named."""
 
 
 class NameTakenError(FacekitError):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from facekit import images, metrics
 from facekit.errors import FacekitError
+from facekit.files import named_file
 from facekit.lfw import Pair, Round, list_photos, read_rounds
 
 if TYPE_CHECKING:
@@ -333,5 +334,5 @@ def _write_page(result: LfwResult, file: Path) -> None:
         f"LFW, {result.detector} + {result.embedder}: accuracy {result.accuracy:.2%}, EER {result.eer:.2%}, "
         f"TAR {result.tar_at_far_1e3:.2%} at FAR 0.1%"
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(roc_figure(result.curve, title).to_html(include_plotlyjs=True), encoding="utf-8")
+    with named_file(file) as page:
+        page.write(roc_figure(result.curve, title).to_html(include_plotlyjs=True).encode())

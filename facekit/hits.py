@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from facekit.files import named_file, user_path
 from facekit.report import hits_page, hits_summary
+from facekit.texts import one_line
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
+    from pathlib import Path
 
     import pandas as pd
 
@@ -100,17 +103,23 @@ class Hits:
 
         return Gallery(self)
 
-    def save_html(self, path: str | Path) -> Path:
-        """Write a page that needs nothing else: the probes and the hits with their faces framed."""
-        path = Path(path).expanduser()
-        path.write_text(hits_page(self), encoding="utf-8")
-        return path
+    def save_html(self, path: str | os.PathLike[str]) -> Path:
+        """Write a page that needs nothing else: the probes and the hits with their faces framed.
+
+        Raises
+        ------
+        FacekitError
+            If the file can't be written.
+        """
+        with named_file(path) as file:
+            file.write(hits_page(self).encode())
+        return user_path(path)
 
     def __repr__(self) -> str:
         head = f"{len(self)} photos among {self.searched} faces, similarity >= {self.min_similarity:g}"
-        rows = [f"{hit.rank:>4}  {hit.similarity:.3f}  {hit.photo}" for hit in self.hits[:10]]
+        rows = [f"{hit.rank:>4}  {hit.similarity:.3f}  {one_line(hit.photo)}" for hit in self.hits[:10]]
         more = [f"      ... and {len(self) - 10} more"] if len(self) > 10 else []  # noqa: PLR2004
-        return "\n".join([head, *rows, *more, *(f"Note: {note}" for note in self.notes)])
+        return "\n".join([head, *rows, *more, *(f"Note: {one_line(note)}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
         return hits_summary(self)

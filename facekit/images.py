@@ -27,6 +27,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from facekit.errors import FacekitError, PhotoError
 from facekit.exif import header_facts, orientation
 from facekit.formats import SNIFF_BYTES, describe, sniff
+from facekit.given import given_picture
 from facekit.types import DecodedPhoto, Status
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL.ImageFile import ImageFile
 
+    from facekit.given import ImageSource
     from facekit.types import Image
 
 READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -299,7 +301,7 @@ def _read_regular(descriptor: int, name: str, limits: Limits) -> bytes:
 
 
 def read_image(
-    source: str | bytes | os.PathLike[Any] | Pillow.Image | npt.NDArray[Any],
+    source: ImageSource | bytes | os.PathLike[Any] | Pillow.Image | npt.NDArray[Any],
     *,
     max_side: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
@@ -308,8 +310,9 @@ def read_image(
 
     Parameters
     ----------
-    source : str, PathLike, bytes, PIL.Image.Image or ndarray
-        A path; or the content of an image file (``bytes`` is never a path); or a Pillow image, whose EXIF
+    source : str, PathLike, bytes, bytearray, memoryview, file, mapping, PIL.Image.Image or ndarray
+        A path, ``~`` being the home folder, or a ``data:`` URI; or the content of an image file (``bytes`` is never a
+        path); or a file opened with "rb", or one of ipywidgets' FileUpload; or a Pillow image, whose EXIF
         orientation is applied; or an array, uint8, ``(H, W, 3)`` RGB, ``(H, W, 4)`` RGBA or ``(H, W)`` grey.
     max_side : int, optional
         Shrink so that the longer side has at most this many pixels; a smaller picture is never enlarged.
@@ -329,16 +332,14 @@ def read_image(
     FacekitError
         If an array has another shape or type, or the source is none of these things.
     """
-    if isinstance(source, np.ndarray):
-        source = _picture_from_array(source)
-    if isinstance(source, Pillow.Image):
-        return _from_picture(source, max_side)
-    if isinstance(source, bytes):
-        return decode(source, name="the picture", max_side=max_side, limits=limits).image
-    if isinstance(source, str | os.PathLike):
-        return decode(read_bytes(source, limits), name=display_name(source), max_side=max_side, limits=limits).image
-    message = f"A picture can't be read from {type(source).__name__}."
-    raise FacekitError(message, "Give a path, the bytes of an image file, a PIL image or a NumPy array.")
+    given = given_picture(source)
+    if isinstance(given, np.ndarray):
+        given = _picture_from_array(given)
+    if isinstance(given, Pillow.Image):
+        return _from_picture(given, max_side)
+    name = "the picture" if isinstance(given, bytes) else display_name(given)
+    data = given if isinstance(given, bytes) else read_bytes(given, limits)
+    return decode(data, name=name, max_side=max_side, limits=limits).image
 
 
 def _picture_from_array(array: npt.NDArray[Any]) -> Pillow.Image:

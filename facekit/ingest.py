@@ -21,6 +21,7 @@ from facekit.edited import carry_edited
 from facekit.errors import LibraryError
 from facekit.images import Limits, display_name
 from facekit.pipeline import STAGES, Pipeline
+from facekit.texts import one_line
 from facekit.types import FoundFile, Status
 from facekit.waiting import waiting_for
 
@@ -103,13 +104,13 @@ class IngestReport:
         ]
         if self.assigned:
             lines.append(f"{self.assigned} faces are people that the library knows")
-        lines += [f"Note: {warning}" for warning in self.warnings]
+        lines += [f"Note: {one_line(warning)}" for warning in self.warnings]
         if self.stopped:
             lines.append("What is done is kept: run it again to go on.")
         return lines
 
     def __repr__(self) -> str:
-        failures = [f"  {one.status}: {one.reason}" for one in self.failed[:10]]
+        failures = [f"  {one.status}: {one_line(one.reason)}" for one in self.failed[:10]]
         more = [f"  ... and {len(self.failed) - 10} more in .failed"] if len(self.failed) > 10 else []  # noqa: PLR2004
         return "\n".join(self._lines() + failures + more)
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import FacekitError
+from facekit.spreadsheets import unguarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -230,7 +231,7 @@ def _read(table: Table, *allowed: list[str]) -> pd.DataFrame:
     else:
         try:
             # As text: 007 and 7 are two names, and so is NA.
-            frame = pd.read_csv(table, encoding="utf-8-sig", dtype=str, keep_default_na=False)
+            frame = pd.read_csv(table, encoding="utf-8-sig", dtype=str, keep_default_na=False).map(unguarded)
         except (OSError, ValueError) as error:  # pandas' and Unicode's errors are ValueErrors
             message = f"{name} can't be read: {str(error).splitlines()[0]}."
             raise FacekitError(message, remedy) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from facekit.keywords import KeywordsChecked
 from facekit.report import html_table
 
 if TYPE_CHECKING:
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facekit.doctor import Doctor
+    from facekit.given import ImageSource
     from facekit.hits import Hits
     from facekit.images import Limits
     from facekit.ingest import IngestReport, Progress
     from facekit.people.people import People, Who
     from facekit.reembed_report import ReembedReport
-    from facekit.search import ImageSource
+    from facekit.search import ProbeSource
     from facekit.types import Detail, FacePage, FloatArray, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
     from facekit.widgets import LibraryPanel
 
@@ -32,7 +34,7 @@ PICTURE_SIDE = 2048
 """Longest side of `Library.picture` in pixels: sharp on a large screen, and well under a megabyte."""
 
 
-class Library(ABC):
+class Library(KeywordsChecked, ABC):
     """Photos, faces and their vectors. Made by `facekit.open`; a context manager."""
 
     # -- opening and closing -------------------------------------------------------------------------------------
@@ -154,7 +156,7 @@ class Library(ABC):
     @abstractmethod
     def search(  # noqa: PLR0913 - all but the probe are named, and each narrows the search
         self,
-        probe: ImageSource | Sequence[ImageSource],
+        probe: ProbeSource | Sequence[ProbeSource],
         *,
         top_k: int = 50,
         min_similarity: float | None = None,
@@ -170,8 +172,10 @@ class Library(ABC):
 
         Parameters
         ----------
-        probe : path, bytes, PIL image, array uint8 (H, W, 3) RGB, or a list of these
-            One or several pictures of the person; several are averaged into one template.
+        probe : picture, face or person, or a list of these
+            Pictures of the person: a path or a ``data:`` URI, the bytes of an image file, an open file, a value of
+            ipywidgets' FileUpload, a PIL image, an array uint8 (H, W, 3) RGB. Or whom the library has: a face (its id,
+            a `Face`, a `Hit`), or a `Person`, who is the average of their good faces. Several are averaged.
         top_k : int
             The most photos to return.
         min_similarity : float, optional

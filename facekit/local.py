@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import weakref
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +15,13 @@ from facekit.bound import VECTORS, InUse, ModelSet, forget_other_vectors
 from facekit.catalog import open_catalog
 from facekit.derived import THUMBNAILS, apply_change, reconcile
 from facekit.doctor import Doctor, examine
-from facekit.errors import FacekitError, LibraryBusyError, LibraryError
+from facekit.errors import FacekitError, LibraryBusyError, LibraryError, NoFolderError
 from facekit.forks import in_forks, never_destroy, refuse_fork
 from facekit.hits import Hits
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
 from facekit.ingest import Ingest, IngestReport, Progress
+from facekit.known import known_probe
 from facekit.library import PICTURE_SIDE, Library
 from facekit.local_people import LocalPeople
 from facekit.lock import OwnerLock
@@ -32,7 +32,7 @@ from facekit.open_files import allow_files
 from facekit.pictures import Pictures
 from facekit.private import protect
 from facekit.reembed import REEMBEDDED, Reembed
-from facekit.search import ImageSource, find, find_faces, moment, probe_faces, read_probes, template
+from facekit.search import check_search, find, find_faces, given_probes, moment, probe_faces, read_probes, template
 from facekit.settings import FILE, check_models, check_versions, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
 from facekit.waiting import watching
@@ -41,17 +41,33 @@ from facekit.workers import default_workers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import date
+    from pathlib import Path
     from threading import Event
 
     import pandas as pd
 
+    from facekit.given import ImageSource
     from facekit.images import Limits
     from facekit.index import MilvusIndex
+    from facekit.known import Known
     from facekit.models.protocols import Detector, Embedder
     from facekit.people.people import People, Who
     from facekit.reembed_report import ReembedReport
+    from facekit.search import ProbeSource
     from facekit.settings import Settings
-    from facekit.types import Detail, Face, FacePage, FloatArray, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
+    from facekit.types import (
+        Detail,
+        Face,
+        FacePage,
+        FloatArray,
+        Folder,
+        Photo,
+        PhotoPage,
+        Probe,
+        ProbeFace,
+        Status,
+        TableName,
+    )
 
 
 class LocalLibrary(Library):
@@ -246,7 +262,7 @@ class LocalLibrary(Library):
 
     def search(  # noqa: PLR0913 - all but the probe are named, and each narrows the search
         self,
-        probe: ImageSource | Sequence[ImageSource],
+        probe: ProbeSource | Sequence[ProbeSource],
         *,
         top_k: int = 50,
         min_similarity: float | None = None,
@@ -260,12 +276,11 @@ class LocalLibrary(Library):
     ) -> Hits:
         """See `Library.search`."""
         self._alive()
-        if top_k < 1:
-            message = f"top_k is {top_k}."
-            raise FacekitError(message, "It must be at least 1.")
+        check_search(top_k, min_similarity, after, before)
+        given = given_probes(probe, face)
         with self._models.shared() as models:
             check_versions(models.settings)
-            probes = read_probes(probe, models.detector, models.embedder, face=face)
+            probes = read_probes(given, models.detector, models.embedder, self._kept_probe)
             threshold = models.search_similarity if min_similarity is None else min_similarity
             where = self._filter(source, folder, after, before, usable_only=not include_poor)
             hits = find(
@@ -278,6 +293,9 @@ class LocalLibrary(Library):
                 photo_ids=None if person is None else self._photo_ids(person),
             )
             return Hits(tuple(hits), tuple(one for one, _ in probes), top_k, threshold, models.index.count(), self)
+
+    def _kept_probe(self, whom: Known) -> tuple[Probe, FloatArray]:
+        return known_probe(whom, self._catalog, self._pictures.thumbnail)
 
     def faces_in(self, picture: ImageSource) -> tuple[ProbeFace, ...]:
         """See `Library.faces_in`."""
@@ -293,9 +311,23 @@ class LocalLibrary(Library):
         *,
         usable_only: bool,
     ) -> IndexFilter:
-        prefix = None if folder is None else LocalSource(folder, must_exist=False).prefix
+        prefix = self._folder(folder)
+        if source is not None and not str(source).isprintable():
+            message = f"There is no source {source!r}."
+            raise FacekitError(message, 'Photos in folders are from "local".')
+        source = source if source is None else str(source)
         also = () if source is None and prefix is None else self._catalog.faces_at_second_places(source, prefix)
         return IndexFilter(usable_only, source, prefix, moment(after), moment(before), also)
+
+    def _folder(self, folder: str | os.PathLike[str] | None) -> str | None:
+        """A folder as the catalog has it, with its slash. Raises NoFolderError where no photo lies in it or below."""
+        if folder is None:
+            return None
+        prefix = LocalSource(folder, must_exist=False).prefix
+        if not self._catalog.has_photos(prefix):
+            message = f"The library holds no photo in {folder} or below it."
+            raise NoFolderError(message, "lib.folders() lists the folders; lib.ingest(folder) brings photos in.")
+        return prefix
 
     # -- people --------------------------------------------------------------------------------------------------
 
@@ -343,7 +375,7 @@ class LocalLibrary(Library):
     def export(self, table: TableName, path: str | os.PathLike[str], *, include_poor: bool = False) -> Path:
         """See `Library.export`."""
         self._alive()
-        return tables.export(self._catalog, table, Path(path), include_poor=include_poor)
+        return tables.export(self._catalog, table, path, include_poor=include_poor)
 
     def export_all(self, table: TableName, path: Path) -> Path:
         """Write a table with every column that there is."""
@@ -391,7 +423,7 @@ class LocalLibrary(Library):
     ) -> PhotoPage:
         """See `Library.photo_page`."""
         self._alive()
-        prefix = None if folder is None else LocalSource(folder, must_exist=False).prefix
+        prefix = self._folder(folder)
         person_id = None if person is None else self.people.get(person).person_id
         return self._catalog.pages.photos(status, prefix, offset, limit, person_id)
 

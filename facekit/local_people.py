@@ -11,13 +11,14 @@ import numpy as np
 from loguru import logger
 
 from facekit import people_runs
+from facekit.catalog.pages import checked_offset, known_id
 from facekit.catalog.people import now
 from facekit.catalog.people_tables import allowed_twice, cluster_runs, differences, members, persons, rejections
 from facekit.errors import FacekitError, NameTakenError, UnknownIdError
 from facekit.face_arrays import FaceArrays
 from facekit.member_faces import members_of, ranked_faces
 from facekit.people.names import clean_name
-from facekit.people.people import People, Who
+from facekit.people.people import People, Who, person_meant
 from facekit.people.records import (
     SHORT_ID,
     AssignReport,
@@ -110,12 +111,17 @@ class LocalPeople(People):
         limit: int = 60,
     ) -> PersonPage:
         """See `People.page`."""
-        total, found = self._tables.page(hidden=hidden, named=named, text=text.strip(), offset=offset, limit=limit)
+        if not isinstance(text, str):
+            message = f"{text!r} is no part of a name."
+            raise FacekitError(message, "Names are text.")
+        offset = checked_offset(offset)
+        asked: dict[str, Any] = {"hidden": bool(hidden), "named": named, "text": text.strip()}
+        total, found = self._tables.page(**asked, offset=offset, limit=limit)
         return PersonPage(total, offset, tuple(found))
 
     def get(self, who: Who) -> Person:
         """See `People.get`."""
-        return self._tables.find(who.person_id if isinstance(who, Person) else who)
+        return self._tables.find(person_meant(who))
 
     def faces(self, who: Who, *, offset: int = 0, limit: int = 60) -> MemberPage:
         """See `People.faces`."""
@@ -283,7 +289,7 @@ class LocalPeople(People):
 
     def _known(self, faces: Faces) -> list[str]:
         chosen = list(dict.fromkeys([faces] if isinstance(faces, str) else faces))
-        known = self._tables.photo_of(chosen)
+        known = self._tables.photo_of(map(known_id, chosen))
         unknown = [face for face in chosen if face not in known]
         if unknown or not chosen:
             message = f"The library has no face {unknown[0]!r}." if unknown else "No face was named."
@@ -310,11 +316,17 @@ class LocalPeople(People):
 
     def journal(self, limit: int = 50) -> tuple[Entry, ...]:
         """See `People.journal`."""
+        if not (isinstance(limit, int) and 0 <= limit < 2**63):
+            message = f"A journal of {limit!r} entries was asked for."
+            raise FacekitError(message, "Ask for 0 or more.")
         names = Entry.__dataclass_fields__
         return tuple(Entry(**{name: row[name] for name in names}) for row in self._tables.entries(limit))
 
     def undo(self, number: int | None = None) -> Entry:
         """See `People.undo`."""
+        if not isinstance(number, int | None):
+            message = f"{number!r} is no number of an entry."
+            raise UnknownIdError(message, "lib.people.journal() lists what was done.")
         with self._in_use.shared():
             done = self._tables.undo(number, self._user)
         entry = next(one for one in self.journal(1000) if one.number == done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from facekit.private import make_private_folder, private_opener
+from facekit.texts import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from loguru import Record
 
 _state = {"quiet": False}
+_WHERE = "{time:YYYY-MM-DD HH:mm:ss.SSS} | {level: <8} | {name}:{function}:{line}"
+_TAG = re.compile(r"\\?</?(?:[fb]g\s)?[^<>\s]*>")  # what loguru takes for a colour
 
 
 def quiet_console() -> None:
@@ -29,13 +33,12 @@ def quiet_console() -> None:
     _state["quiet"] = True
     with suppress(ValueError):  # loguru's own handler is gone when somebody has set up logging: theirs to decide
         logger.remove(0)
-        line = "<level>{level: <8}</level> {message}"
         in_notebook = type(sys.stderr).__module__.startswith("ipykernel")
         shown = _for_console
         if in_notebook:
-            logger.add(_print, filter=_is_notice, format="{message}", level="DEBUG", diagnose=False)
+            logger.add(_print, filter=_is_notice, format=_notice_line, level="DEBUG", diagnose=False)
             shown = _for_stderr_of_notebook
-        logger.add(sys.stderr, filter=shown, format=line, level="DEBUG", diagnose=False)
+        logger.add(sys.stderr, filter=shown, format=_console_line, level="DEBUG", diagnose=False)
 
 
 def _print(text: str) -> None:
@@ -55,12 +58,30 @@ def _for_stderr_of_notebook(record: Record) -> bool:
     return _for_console(record) and not _is_notice(record)
 
 
+def _console_line(record: Record) -> str:
+    return f"<level>{{level: <8}}</level> {_message(record)}\n{{exception}}"
+
+
+def _notice_line(record: Record) -> str:
+    return f"{_message(record)}\n{{exception}}"
+
+
+def _file_line(record: Record) -> str:
+    return f"{_WHERE} - {_message(record)}\n{{exception}}"
+
+
+def _message(record: Record) -> str:
+    """The message on one line, for loguru's format: a name in it can't begin a line of its own, nor colour one."""
+    text = one_line(record["message"]).replace("{", "{{").replace("}", "}}")
+    return _TAG.sub(r"\\\g<0>", text)
+
+
 def log_only_into(path: Path) -> None:
     """Log facekit's doings into one file and nothing anywhere else: a web page's visitor sees what a kernel prints."""
     logger.remove()
     _state["quiet"] = True
     how: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "opener": private_opener}
-    logger.add(path, filter="facekit", level="INFO", diagnose=False, **how)
+    logger.add(path, filter="facekit", format=_file_line, level="INFO", diagnose=False, **how)
 
 
 def log_into(folder: Path) -> int:
@@ -69,6 +90,7 @@ def log_into(folder: Path) -> int:
     return logger.add(
         folder / "logs" / "facekit.log",
         filter="facekit",
+        format=_file_line,
         level="DEBUG",
         rotation="10 MB",
         retention=5,

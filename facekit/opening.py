@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import weakref
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facekit.errors import DeviceError, LibraryLockedError, ModelMismatchError
+from facekit.errors import DeviceError, LibraryError, LibraryLockedError, ModelMismatchError
+from facekit.files import user_path
+from facekit.keywords import keywords_checked
 from facekit.settings import check_models, read_settings
 
 if TYPE_CHECKING:
-    import os
+    from pathlib import Path
 
     from facekit.library import Library
     from facekit.local import LocalLibrary
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 _open: weakref.WeakValueDictionary[Path, LocalLibrary] = weakref.WeakValueDictionary()
 
 
+@keywords_checked
 def open_library(
     path: str | os.PathLike[str],
     *,
@@ -65,7 +68,23 @@ def open_library(
     if isinstance(path, str) and path.startswith(("http://", "https://")):
         _refuse_where(path, device, engine)
         return _open_service(path, detector, embedder, api_key)
-    return _open_folder(Path(path).expanduser().resolve(), detector, embedder, device, engine)
+    return _open_folder(_library_folder(path), detector, embedder, device, engine)
+
+
+def _library_folder(path: str | os.PathLike[str]) -> Path:
+    """The folder that was named, absolute; it may be missing. Raises LibraryError."""
+    try:
+        folder = user_path(path).resolve()
+        there = bool(folder.stat())
+    except FileNotFoundError:
+        return folder
+    except (OSError, RuntimeError) as error:  # a name that is too long, links in a circle
+        message = f"{os.fsdecode(path)} can't be opened: {getattr(error, 'strerror', None) or error}."
+        raise LibraryError(message, "Name the library's folder; where there is none, it is made.") from error
+    if there and not folder.is_dir():
+        message = f"{folder} is a file, and a library is a folder."
+        raise LibraryError(message, "Name a folder; photos come in with lib.ingest, and lib.search takes a picture.")
+    return folder
 
 
 def _open_service(url: str, detector: str | None, embedder: str | None, api_key: str | None) -> Library:

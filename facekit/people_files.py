@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter, defaultdict
 from contextlib import suppress
@@ -12,7 +13,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loguru import logger
+
 from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
+from facekit.files import not_written, user_path
 from facekit.images import display_name
 from facekit.matching import match_faces, overlaps
 from facekit.people.folders import folder_names, link
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     from facekit.people.records import Person
     from facekit.people.xmp import FaceRegions
     from facekit.stored import Box, StoredPhoto
+
+_HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # what holds for all other photos, too
 
 Where = str | os.PathLike[str] | None
 
@@ -122,17 +128,39 @@ def links(people: People, catalog: Catalog, folder: str | os.PathLike[str], *, c
     first: dict[str, bytes] = {}
     for photo_id, path in _files(catalog, {one for some in photos.values() for one in some}, None)[0]:
         first.setdefault(photo_id, path)
-    made = 0
-    try:
-        for person_id, name in folder_names(names).items():
-            place = Path(folder).expanduser() / name
+    made = there = 0
+    failed: list[tuple[str, Exception]] = []
+    where = user_path(folder)
+    for person_id, name in folder_names(names).items():
+        place = where / name
+        try:
             place.mkdir(parents=True, exist_ok=True)
-            paths = sorted(first[photo_id] for photo_id in photos[person_id] if photo_id in first)
-            made += sum(link(Path(os.fsdecode(path)), place, copy=copy) for path in paths)
-    except OSError as error:
-        message = f"The folder {display_name(folder)} can't be filled: {_words(error)}."
-        raise FacekitError(message, "What was made stays; run it again to go on.") from error
+        except OSError as error:
+            raise not_written(place, error) from error
+        for path in sorted(first[photo_id] for photo_id in photos[person_id] if photo_id in first):
+            try:
+                new = link(Path(os.fsdecode(path)), place, copy=copy)
+            except (OSError, FacekitError) as error:
+                if getattr(error, "errno", None) in _HOPELESS:
+                    message = f"The folder {display_name(folder)} can't be filled: {_words(error)}."
+                    raise FacekitError(message, "What was made stays; run it again to go on.") from error
+                failed.append((display_name(path), error))
+                continue
+            made += new
+            there += not new
+    _report(failed, where, made + there)
     return made
+
+
+def _report(failed: Sequence[tuple[str, Exception]], where: Path, done: int) -> None:
+    """Say which photos have no link. Raises FacekitError where none has one."""
+    if not failed:
+        return
+    (path, error), number = failed[0], len(failed)
+    message = f"{number} of {number + done} photos have no link in {where}, the first {path}: {_words(error)}"
+    if not done:
+        raise FacekitError(message.rstrip(".") + ".", getattr(error, "remedy", "")) from error
+    logger.warning("{}", message)
 
 
 # -- what there is -------------------------------------------------------------------------------------------------
@@ -243,7 +271,7 @@ def _pairs(boxes: Sequence[Box], found: FaceRegions, photo: StoredPhoto) -> list
 
 
 def _words(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return (error.strerror if isinstance(error, OSError) else getattr(error, "message", None)) or str(error)
 
 
 # -- names taken over ----------------------------------------------------------------------------------------------

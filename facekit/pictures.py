@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facekit.catalog.pages import known_id
 from facekit.derived import thumbnail_path
 from facekit.drawing import Drawing
 from facekit.errors import PhotoError
@@ -62,7 +63,7 @@ class Pictures:
         PhotoError
             If its files are gone, or hold something else by now.
         """
-        rows = self._catalog.places([photo_id]).get(photo_id)
+        rows = self._catalog.places([known_id(photo_id)]).get(photo_id)
         if rows is None:
             self._catalog.pages.photo(photo_id)
         for row in rows or ():

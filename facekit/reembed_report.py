@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from facekit.ingest import Failure, report_html
+from facekit.texts import one_line
 from facekit.types import Status
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ class ReembedReport:
         return lines
 
     def __repr__(self) -> str:
-        failures = [f"  {one.status}: {one.reason}" for one in self.unreadable[:_SHOWN]]
+        failures = [f"  {one.status}: {one_line(one.reason)}" for one in self.unreadable[:_SHOWN]]
         rest = len(self.unreadable) - _SHOWN
         more = [f"  ... and {rest} more in .unreadable"] if rest > 0 else []
         return "\n".join(self._lines() + failures + more)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -13,24 +13,25 @@ from loguru import logger
 
 from facekit.catalog.pages import quality_of
 from facekit.errors import FacekitError, NoFaceError
+from facekit.given import ImageSource, given_picture
 from facekit.images import display_name, read_image, thumbnail
 from facekit.index.protocol import MAX_LIMIT, IndexFilter
+from facekit.known import Known, KnownSource, known
 from facekit.models.alignment import align
 from facekit.models.quality import assess
 from facekit.models.vectors import good_embeddings
+from facekit.settings import checked_similarity
 from facekit.types import Detections, FloatArray, Hit, Image, Probe, ProbeFace
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    import PIL.Image
+    from collections.abc import Callable, Collection
 
     from facekit.catalog import Catalog
     from facekit.index import VectorIndex
     from facekit.models.protocols import Detector, Embedder
 
-ImageSource: TypeAlias = "str | bytes | os.PathLike[str] | PIL.Image.Image | Image"
-"""A path, the bytes of an image file, a PIL image, or an array ``uint8 (H, W, 3)``, RGB."""
+ProbeSource: TypeAlias = "ImageSource | KnownSource"
+"""A picture, or somebody whom the library has: a face, its id, a hit, or a person."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +48,7 @@ def find_faces(source: ImageSource, detector: Detector, *, name: str = "the prob
 
     Parameters
     ----------
-    source : path, bytes, PIL image or array
+    source : see `read_image`
         The picture.
     name : str
         What to call a picture that has no path.
@@ -57,8 +58,9 @@ def find_faces(source: ImageSource, detector: Detector, *, name: str = "the prob
     PhotoError
         If the picture can't be read.
     """
-    path = display_name(source) if isinstance(source, str | os.PathLike) else name
-    image = read_image(source, max_side=detector.max_side)
+    given = given_picture(source)
+    path = display_name(given) if isinstance(given, Path) else name
+    image = read_image(given, max_side=detector.max_side)
     found = detector.detect([image])[0]
     return FoundFaces(path, image, found[np.argsort(-found.areas, kind="stable")])
 
@@ -83,7 +85,7 @@ def read_probe(
 
     Parameters
     ----------
-    source : path, bytes, PIL image or array
+    source : see `read_image`
         The picture.
     face : int, optional
         Which face, counted from 0 in order of size; by default the largest.
@@ -115,21 +117,17 @@ def read_probe(
     return Probe(found.name, number, used, one.box, one.quality, thumbnail(found.image)), vector[0]
 
 
-def read_probes(
-    probe: ImageSource | Sequence[ImageSource],
-    detector: Detector,
-    embedder: Embedder,
-    *,
-    face: int | Sequence[int] | None = None,
-) -> list[tuple[Probe, FloatArray]]:
-    """Find the faces to search for in one or several pictures of a person; see `read_probe`.
+def given_probes(
+    probe: ProbeSource | Sequence[ProbeSource], face: int | Sequence[int] | None
+) -> list[tuple[Known | ImageSource, int | None]]:
+    """The probes that were given, one or several, each with the face of it that was chosen.
 
     Raises
     ------
     FacekitError
         If no picture is given, or faces are given for another number of pictures.
     """
-    given: list[ImageSource] = list(probe) if isinstance(probe, list | tuple) else [probe]  # type: ignore[list-item]
+    given: list[Any] = list(probe) if isinstance(probe, list | tuple) else [probe]
     if not given:
         message = "No probe image was given."
         raise NoFaceError(message, "Give a picture of the person.")
@@ -137,9 +135,19 @@ def read_probes(
     if len(chosen) != len(given):
         message = f"{len(given)} probe images were given, and faces for {len(chosen)}."
         raise FacekitError(message, "Give one number a probe image, or one for all.")
+    return [(known(one) or one, which) for one, which in zip(given, chosen, strict=True)]
+
+
+def read_probes(
+    given: Sequence[tuple[Known | ImageSource, int | None]],
+    detector: Detector,
+    embedder: Embedder,
+    kept: Callable[[Known], tuple[Probe, FloatArray]],
+) -> list[tuple[Probe, FloatArray]]:
+    """Find the faces to search for, see `read_probe`; ``kept`` has those of the library."""
     return [
-        read_probe(one, detector, embedder, face=which, name=f"probe {number}")
-        for number, (one, which) in enumerate(zip(given, chosen, strict=True), 1)
+        kept(one) if isinstance(one, Known) else read_probe(one, detector, embedder, face=which, name=f"probe {number}")
+        for number, (one, which) in enumerate(given, 1)
     ]
 
 
@@ -156,6 +164,19 @@ def template(embeddings: Sequence[FloatArray]) -> FloatArray:
         message = "The probe images have nothing in common."
         raise FacekitError(message, "Take pictures of the same person.")
     return np.asarray(mean / norm, np.float32)
+
+
+def check_search(top_k: int, min_similarity: float | None, after: date | str | None, before: date | str | None) -> None:
+    """Refuse what no search can mean. Raises FacekitError."""
+    if isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < 1:
+        message = f"top_k is {top_k!r}."
+        raise FacekitError(message, "It must be a whole number, at least 1.")
+    if min_similarity is not None:
+        checked_similarity(min_similarity)
+    first, end = moment(after), moment(before)
+    if first and end and first >= end:
+        message = f"No photo was taken from {first} on and before {end}."
+        raise FacekitError(message, "Exchange after and before.")
 
 
 def find(
@@ -218,6 +239,9 @@ def moment(value: date | str | None) -> datetime | None:
         except ValueError as error:
             message = f"{value!r} is not a date."
             raise FacekitError(message, "Write it as 2019-12-31 or 2019-12-31T18:30.") from error
+    if not isinstance(value, date):
+        message = f"{value!r} is not a date."
+        raise FacekitError(message, "Give a date, or write it as 2019-12-31 or 2019-12-31T18:30.")
     if not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - photos' dates have no time zone
     return value.replace(tzinfo=None)

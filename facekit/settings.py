@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from loguru import logger
 
 from facekit.errors import FacekitError, LibraryError, ModelMismatchError
@@ -105,8 +106,8 @@ def checked_similarity(value: float) -> float:
     FacekitError
         If it is not from -1 to 1.
     """
-    if not -1 <= value <= 1:
-        message = f"{value} is no similarity to search from."
+    if not (isinstance(value, int | float | np.number) and -1 <= value <= 1):
+        message = f"{value!r} is no similarity to search from."
         raise FacekitError(message, "Cosine similarities go from -1 to 1; facekit calibrate suggests some.")
     return float(value)
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from facekit.catalog import tables
 from facekit.errors import FacekitError
+from facekit.files import named_file, user_path
+from facekit.spreadsheets import csv_bytes
 from facekit.types import Status
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Collection
+    from pathlib import Path
 
     import pandas as pd
 
@@ -136,7 +139,7 @@ def constraints_frame(catalog: Catalog) -> pd.DataFrame:
 def export(
     catalog: Catalog,
     table: TableName,
-    path: str | Path,
+    path: str | os.PathLike[str],
     *,
     include_poor: bool,
     all_columns: bool = False,
@@ -146,9 +149,9 @@ def export(
     Raises
     ------
     FacekitError
-        If the extension is none of these.
+        If the extension is none of these, or the file can't be written.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     kind = path.suffix.lower()
     allowed = {".npz"} if table == "embeddings" else {".csv", ".json", ".parquet"}
     if kind not in allowed:
@@ -156,11 +159,16 @@ def export(
             f"{table} can be written as {', '.join(sorted(allowed))}, not as {kind or 'a file without extension'}."
         )
         raise FacekitError(message, "Name the file accordingly.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if table == "embeddings":
-        face_ids, vectors = catalog.embeddings(include_poor=include_poor)
-        np.savez_compressed(path, face_id=np.array(face_ids, dtype=str), embedding=vectors)
-        return path
+    with named_file(path) as file:  # first, so that a place that can't be written is known at once
+        if table == "embeddings":
+            face_ids, vectors = catalog.embeddings(include_poor=include_poor)
+            np.savez_compressed(file, face_id=np.array(face_ids, dtype=str), embedding=vectors)
+        else:
+            write_frame(_table(catalog, table, all_columns=all_columns), file, kind)
+    return path
+
+
+def _table(catalog: Catalog, table: TableName, *, all_columns: bool) -> pd.DataFrame:
     makers = {
         "photos": photos_frame,
         "faces": faces_frame,
@@ -170,19 +178,18 @@ def export(
     frame = makers[table](catalog)
     shown = {"faces": _FACE_COLUMNS, "people": _PEOPLE_COLUMNS}
     if table in shown and not all_columns:
-        frame = frame[shown[table]]
-    write_frame(frame, path)
-    return path
+        return frame[shown[table]]
+    return frame
 
 
-def write_frame(frame: pd.DataFrame, path: Path) -> None:
-    """Write a table as CSV, JSON or Parquet, by the file's extension."""
-    kind = path.suffix.lower()
+def write_frame(frame: pd.DataFrame, file: IO[bytes], kind: str) -> None:
+    """Write a table as ".csv" (see `facekit.spreadsheets`), ".json" or ".parquet"."""
     if kind == ".parquet":
-        frame.to_parquet(path, index=False)
+        frame.to_parquet(file, index=False)
     elif kind == ".json":
-        frame.to_json(path, orient="records", force_ascii=False, date_format="iso", indent=1)
+        text = frame.to_json(None, orient="records", force_ascii=False, date_format="iso", indent=1)
+        file.write(text.encode())
     else:
         if "paths" in frame:
             frame = frame.assign(paths=[json.dumps(paths, ensure_ascii=False) for paths in frame["paths"]])
-        frame.to_csv(path, index=False)
+        file.write(csv_bytes(frame))

@@ -11,15 +11,26 @@ from rich.console import Console
 from rich.table import Table
 
 from facekit.errors import FacekitError
+from facekit.texts import lines, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from rich.text import Text
+
     from facekit.library import Library
 
-out = Console(highlight=False)
-note = Console(stderr=True, highlight=False)
+
+class _Terminal(Console):
+    """A console on which what steers a terminal is written out: names of files and people may hold anything."""
+
+    def render_str(self, text: str, **options: Any) -> Text:  # noqa: ANN401 - rich's own
+        return super().render_str(lines(text), **options)
+
+
+out = _Terminal(highlight=False)
+note = _Terminal(stderr=True, highlight=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, everything else on stderr.")]
 Device = Annotated[str, typer.Option(help="Where the models run: auto, cpu, cuda or coreml.")]
@@ -60,8 +71,37 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     out.print(table)
 
 
+# What errors call the verbs of Python, and what they are in a shell; the longer ones first.
+_SHELL_WORDS = {
+    "lib.people.faces lists": "`facekit export people -o FILE` lists",
+    "lib.people.journal() lists": "`facekit undo --list` lists",
+    "lib.people.runs() lists": "`facekit runs` lists",
+    "lib.people.undo()": "facekit undo",
+    "lib.people.cluster()": "facekit cluster",
+    "lib.people lists": "`facekit people` lists",
+    "lib.photos() lists": "`facekit photos` lists",
+    "lib.photos() has": "`facekit photos` has",
+    "lib.faces() lists": "`facekit export faces -o FILE` lists",
+    "lib.folders() lists the folders": "`facekit photos` lists the photos",
+    "lib.ingest(folder)": "`facekit ingest DIR`",
+    "lib.reembed()": "facekit reembed",
+    "fk.calibrate": "facekit calibrate",
+    "(see face=)": "(see --face)",
+    "with top_k": "with --top-k",
+    "top_k is": "--top-k is",
+    "Exchange after and before": "Exchange --after and --before",
+}
+
+
+def in_shell_words(text: str) -> str:
+    """An error or a note as it is said to somebody in a shell: the verbs and options of the command line."""
+    for python, shell in _SHELL_WORDS.items():
+        text = text.replace(python, shell)
+    return text
+
+
 def plain(value: object) -> str:
-    """Text for rich: names of photos must not be read as markup."""
+    """Text for rich, on one line: names of photos must not be read as markup."""
     from rich.markup import escape
 
-    return escape(str(value))
+    return escape(one_line(value))

@@ -18,10 +18,11 @@ from browser import chromium, overflow, show, violations
 
 from facekit.errors import LibraryBusyError, ServiceError
 from facekit.hits import Hits
+from facekit.spreadsheets import csv_bytes
 from facekit.types import Folder, Hit, Quality, Status
 from facekit.widgets.appbar import AppBar, Choice
 from facekit.widgets.ingestform import IngestForm
-from facekit.widgets.searchform import SearchForm, hits_csv
+from facekit.widgets.searchform import SearchForm
 from facekit.widgets.sessions import Sessions
 from facekit.widgets.signin import SignIn
 
@@ -246,7 +247,7 @@ def test_the_csv_comes_down_with_cyrillic_and_without_formulas(show: Callable[..
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_no_cell_begins_like_a_formula(start: str) -> None:
-    rows = list(csv.reader(io.StringIO(hits_csv(some_hits([start + "1"])), newline="")))
+    rows = list(csv.reader(io.StringIO(csv_bytes(some_hits([start + "1"]).to_frame()).decode(), newline="")))
     assert rows[1][1] == "'" + start + "1"
 
 

@@ -18,6 +18,7 @@ import pytest
 from conftest import need
 from onnx import TensorProto, helper
 
+from facekit import files
 from facekit.errors import WeightsError
 from facekit.models import weights, yunet
 from facekit.models.fold import folded
@@ -279,7 +280,7 @@ def test_an_atomic_file_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
     target.write_bytes(b"old")
 
     def fail() -> None:
-        with weights.atomic_file(target) as file:
+        with files.atomic_file(target) as file:
             file.write(b"new")
             raise KeyboardInterrupt
 

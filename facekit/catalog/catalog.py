@@ -253,6 +253,12 @@ class Catalog:
         with self._engine.connect() as connection:
             return list(connection.scalars(query.order_by(faces.c.face_id)))
 
+    def has_photos(self, folder: str) -> bool:
+        """Whether any file is, or was, in a folder, which ends with a slash, or below it."""
+        query = sa.select(files.c.file_id).where(*_place_conditions(None, folder)).limit(1)
+        with self._engine.connect() as connection:
+            return connection.scalar(query) is not None
+
     def counts(self) -> dict[str, Any]:
         """Numbers of photos by status, of files, of faces and of those that search uses."""
         with self._engine.connect() as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 MAX_PAGE = 200
+_ID = re.compile("[0-9a-f]{32}")
 
 _rank = sa.func.row_number().over(
     partition_by=files.c.photo_id,
@@ -56,7 +58,7 @@ class Pages:
         ordered = joined.order_by(_first.c.display, photos.c.photo_id)
         with self._engine.connect() as connection:
             total = connection.scalar(sa.select(sa.func.count()).select_from(joined.subquery())) or 0
-            keys = connection.scalars(ordered.offset(offset).limit(_at_most(limit))).all()
+            keys = connection.scalars(ordered.offset(checked_offset(offset)).limit(_at_most(limit))).all()
             found = _photos(connection, keys)
         return PhotoPage(total, offset, tuple(found[key] for key in keys))
 
@@ -68,7 +70,7 @@ class Pages:
         ordered = joined.order_by(_first.c.display, faces.c.x, faces.c.face_id)
         with self._engine.connect() as connection:
             total = connection.scalar(sa.select(sa.func.count()).select_from(joined.subquery())) or 0
-            keys = connection.execute(ordered.offset(offset).limit(_at_most(limit))).all()
+            keys = connection.execute(ordered.offset(checked_offset(offset)).limit(_at_most(limit))).all()
             found = _photos(connection, list(dict.fromkeys(photo_id for _, photo_id in keys)))
         known = _by_id(found.values())
         return FacePage(total, offset, tuple(known[key] for key, _ in keys), tuple(found.values()))
@@ -84,15 +86,15 @@ class Pages:
     def photo(self, photo_id: str) -> Photo:
         """One photo with its faces."""
         with self._engine.connect() as connection:
-            found = _photos(connection, [photo_id])
-        if photo_id not in found:
+            found = _photos(connection, [known_id(photo_id)])
+        if known_id(photo_id) not in found:
             message = "The library has no photo with this id."
             raise UnknownIdError(message, "It may have been removed; load the page again.")
         return found[photo_id]
 
     def face(self, face_id: str) -> Face:
         """One face."""
-        query = _faces.where(faces.c.face_id == face_id)
+        query = _faces.where(faces.c.face_id == known_id(face_id))
         with self._engine.connect() as connection:
             row = connection.execute(query).mappings().first()
         if row is None:
@@ -135,9 +137,22 @@ def _status(status: Status | str) -> list[sa.ColumnElement[bool]]:
     return [_first.c.missing_since.is_(None), photos.c.status == str(status)]
 
 
+def known_id(value: object) -> str:
+    """An id as the database can look for it: "", which nothing has, for anything that is no id."""
+    return value if isinstance(value, str) and _ID.fullmatch(value) else ""
+
+
+def checked_offset(offset: int) -> int:
+    """Where a page begins. Raises FacekitError."""
+    if not (isinstance(offset, int) and 0 <= offset < 2**63):
+        message = f"A page from position {offset!r} on was asked for."
+        raise FacekitError(message, "Positions are counted from 0.")
+    return offset
+
+
 def _at_most(limit: int) -> int:
-    if not 1 <= limit <= MAX_PAGE:
-        message = f"A page of {limit} was asked for."
+    if not (isinstance(limit, int) and 1 <= limit <= MAX_PAGE):
+        message = f"A page of {limit!r} was asked for."
         raise FacekitError(message, f"Ask for 1 to {MAX_PAGE}.")
     return limit
 

@@ -107,8 +107,8 @@ class PeopleTables:
 
     def page(self, *, hidden: bool, named: bool | None, text: str, offset: int, limit: int) -> tuple[int, list[Person]]:
         """How many people there are of a kind, and some of them: named ones first, then those with most faces."""
-        if not 1 <= limit <= MAX_PAGE:
-            message = f"A page of {limit} was asked for."
+        if not (isinstance(limit, int) and 1 <= limit <= MAX_PAGE):
+            message = f"A page of {limit!r} was asked for."
             raise FacekitError(message, f"Ask for 1 to {MAX_PAGE}.")
         query = _people.where(persons.c.hidden.is_(hidden), _to_be_seen)
         if named is not None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from facekit.images import read_image
 from facekit.models.alignment import align
 from facekit.models.registry import load_detector, load_embedder, models_table
 from facekit.models.vectors import similarity
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from facekit.given import ImageSource
     from facekit.types import Detections, FloatArray, Image
 
 __all__ = ["align", "detect", "embed", "load_detector", "load_embedder", "similarity"]
@@ -27,18 +29,23 @@ __all__ = ["align", "detect", "embed", "load_detector", "load_embedder", "simila
 
 @overload
 def detect(
-    images: Image, *, detector: str = "yunet", device: str = "auto", engine: str = "auto", **options: object
-) -> Detections: ...
+    images: list[ImageSource] | tuple[ImageSource, ...],
+    *,
+    detector: str = "yunet",
+    device: str = "auto",
+    engine: str = "auto",
+    **options: object,
+) -> list[Detections]: ...
 
 
 @overload
 def detect(
-    images: Sequence[Image], *, detector: str = "yunet", device: str = "auto", engine: str = "auto", **options: object
-) -> list[Detections]: ...
+    images: ImageSource, *, detector: str = "yunet", device: str = "auto", engine: str = "auto", **options: object
+) -> Detections: ...
 
 
 def detect(
-    images: Image | Sequence[Image],
+    images: ImageSource | Sequence[ImageSource],
     *,
     detector: str = "yunet",
     device: str = "auto",
@@ -49,8 +56,8 @@ def detect(
 
     Parameters
     ----------
-    images : ndarray, uint8 (H, W, 3), or a sequence of them
-        Upright RGB pictures of any sizes.
+    images : ndarray, uint8 (H, W, 3), or whatever `facekit.read_image` takes, or a list of these
+        Upright RGB pictures of any sizes, or their paths.
     detector : str
         Name of the model.
     device, engine : str
@@ -70,14 +77,21 @@ def detect(
     FacekitError
         If the model, its weights or the device are not to be had.
     """
+    several = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)  # noqa: PLR2004
+    given: Any = images if several else [images]
+    pictures = [_read(one) for one in given]
     model = load_detector(detector, device=device, engine=engine, **options)
-    if isinstance(images, np.ndarray) and images.ndim != 4:  # noqa: PLR2004 - (N, H, W, 3) is a sequence
-        return model.detect([images])[0]
-    return model.detect(list(images))
+    found = model.detect(pictures)
+    return found if several else found[0]
+
+
+def _read(picture: ImageSource) -> Image:
+    """An array as it is, anything else read. The model looks at an array's shape itself."""
+    return picture if isinstance(picture, np.ndarray) else read_image(picture)
 
 
 def embed(
-    image: Image,
+    image: ImageSource,
     detections: Detections | None = None,
     *,
     embedder: str = "sface",
@@ -89,8 +103,8 @@ def embed(
 
     Parameters
     ----------
-    image : ndarray, uint8 (H, W, 3)
-        Upright RGB picture.
+    image : ndarray, uint8 (H, W, 3), or whatever `facekit.read_image` takes
+        Upright RGB picture, or its path.
     detections : Detections, optional
         The faces, in pixels of the image; by default all that the detector finds.
     embedder, detector : str
@@ -110,6 +124,7 @@ def embed(
     FacekitError
         If a model, its weights or the device are not to be had.
     """
+    image = _read(image)
     found = detect(image, detector=detector, device=device, engine=engine) if detections is None else detections
     model = load_embedder(embedder, device=device, engine=engine)
     return model.embed(model.align(image, found))

@@ -92,6 +92,11 @@ def align(image: Image, landmarks: npt.ArrayLike, *, size: int = TEMPLATE_SIZE) 
     ValueError
         If the landmarks' shape is wrong or a number is not finite.
     """
+    if np.ndim(image) != 3 or np.ndim(landmarks) != 3:  # noqa: PLR2004 - (H, W, 3) and (N, 5, 2)
+        message = (
+            f"align takes an image (H, W, 3) and landmarks (N, 5, 2), not {np.shape(image)}, {np.shape(landmarks)}"
+        )
+        raise ValueError(message)
     faces = np.zeros((np.shape(landmarks)[0], size, size, 3), np.uint8)
     for face, matrix in zip(faces, similarity_transform(landmarks, size), strict=True):
         _cut(image, matrix, face)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facekit.models.weights import atomic_file, fetch, weights_folder
+from facekit.files import atomic_file
+from facekit.models.weights import fetch, weights_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,7 +112,7 @@ def folded(file: WeightFile, *, any_size: bool = False, progress: Progress | Non
         path.unlink(missing_ok=True)
     graph = fold(source.read_bytes(), any_size=any_size)
     try:
-        with atomic_file(_cached(stem, graph)) as target:
+        with atomic_file(_cached(stem, graph), mode=0o644) as target:
             target.write(graph)
     except OSError as error:  # a read-only cache costs a second at each start, no more
         logger.warning("The folded graph of {} could not be kept: {}", file.name, error)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from facekit.errors import FacekitError
 from facekit.models.device import batch_size, side_by_side
 from facekit.models.passes import plan_levels
 from facekit.types import SMALLEST_LOOK, Detections
@@ -35,7 +36,7 @@ class TiledDetector(ABC):
 
     Raises
     ------
-    ValueError
+    FacekitError
         If the detail is something else.
     """
 
@@ -49,8 +50,8 @@ class TiledDetector(ABC):
 
     def __init__(self, network: Network, *, detail: Detail = "normal") -> None:
         if detail not in ("normal", "fine") and not (isinstance(detail, int) and detail >= SMALLEST_LOOK):
-            message = f"detail must be 'normal', 'fine' or a number of pixels from {SMALLEST_LOOK} on, not {detail!r}"
-            raise ValueError(message)
+            message = f"The detail is {detail!r}."
+            raise FacekitError(message, f"Take 'normal', 'fine' or a number of pixels from {SMALLEST_LOOK} on.")
         self._network = network
         self.engine, self.device, self.provider = network.engine, network.device, network.provider
         self.max_side = None if detail == "fine" else self.working_side if detail == "normal" else int(detail)

@@ -144,7 +144,11 @@ def similarity(a: npt.ArrayLike, b: npt.ArrayLike) -> FloatArray | float:
 
 
 def _directions(vectors: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    array = np.asarray(vectors, dtype=np.float64)
+    try:
+        array = np.asarray(vectors, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        message = f"Embeddings are numbers, not {type(vectors).__name__}."
+        raise EmbeddingError(message, "Of a picture they are fk.embed(picture): one row a face.") from error
     if array.ndim not in (1, 2):
         message = f"Embeddings have the shape (N, D) or (D,), not {array.shape}."
         raise EmbeddingError(message)

@@ -19,7 +19,6 @@ import tempfile
 import urllib.error
 import urllib.request
 import zipfile
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -28,9 +27,11 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, TypeAlias
 
 from facekit.errors import WeightsError
+from facekit.files import atomic_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from http.client import HTTPResponse
 
 Progress: TypeAlias = "Callable[[int, int], None]"
@@ -280,20 +281,9 @@ def fetch(file: WeightFile, *, progress: Progress | None = None) -> Path:
     raise WeightsError(message, _by_hand(file))
 
 
-@contextmanager
-def atomic_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a new file that appears under `path`, whole and safely on disk, when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False) as file:
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).chmod(0o644)  # a temporary file is private; what lies here is public, and may be shared
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
-    Path(file.name).replace(path)
+def _public_file(path: Path) -> AbstractContextManager[IO[bytes]]:
+    """What lies in the cache is public, and may be shared, whatever the umask."""
+    return atomic_file(path, mode=0o644)
 
 
 def _fetch_from(source: Source, file: WeightFile, progress: Progress) -> Path:
@@ -303,7 +293,7 @@ def _fetch_from(source: Source, file: WeightFile, progress: Progress) -> Path:
     with FileLock(_unfinished() / f"{file.name}.lock", timeout=_WAIT_S):  # its Timeout is an OSError
         if (here := locate(file)) is not None:  # another process brought it meanwhile
             return here
-        with atomic_file(path) as target:
+        with _public_file(path) as target:
             source.fetch(target, file, progress)
             target.flush()
             found = _sha256(Path(target.name))
@@ -370,7 +360,7 @@ def _remember(file: WeightFile, digest: str | None) -> None:
             known = _remembered() | ({file.name: digest} if digest else {})
             if digest is None:
                 known.pop(file.name, None)
-            with atomic_file(_hashes()) as target:
+            with _public_file(_hashes()) as target:
                 target.write(json.dumps(known, indent=1).encode())
     except OSError as error:  # a read-only cache
         logger.warning("The SHA-256 of {} ({}) could not be written down: {}", file.name, digest, error)

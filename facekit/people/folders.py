@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Namespaces"). Folders travel between systems, so that it is kept to everywhere.
 _UNSAFE = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f]')
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in "123456789¹²³")}
+_LONGEST_FILE = 255  # bytes of a file's name: ext4, APFS, NTFS (there UTF-16 units)
+_LONGEST_ENDING = 16  # bytes; what is longer is no ending
 _LONGEST = 200  # bytes: file systems allow 255, and an id may be added
 
 
@@ -64,7 +66,7 @@ def link(photo: Path, folder: Path, *, copy: bool) -> bool:
         If the folder can't be written, or the photo can't be read.
     """
     for number in count(1):
-        target = folder / (photo.name if number == 1 else f"{photo.stem} ({number}){photo.suffix}")
+        target = folder / _numbered(photo, number)
         if not os.path.lexists(target):
             break
         if _is_of(target, photo):
@@ -80,6 +82,19 @@ def link(photo: Path, folder: Path, *, copy: bool) -> bool:
         message = f"No links can be made in {display_name(folder)}: {error}."
         raise FacekitError(message, "Let the photos be copied instead: copy=True.") from error
     return True
+
+
+def _numbered(photo: Path, number: int) -> str:
+    """A photo's name, from the second on with a number, and so much shorter that file systems allow it."""
+    if number == 1:
+        return photo.name
+    ending = photo.suffix if len(os.fsencode(photo.suffix)) <= _LONGEST_ENDING else ""
+    stem = photo.name.removesuffix(ending)
+    rest = f" ({number}){ending}"
+    room = _LONGEST_FILE - len(os.fsencode(rest))
+    if len(os.fsencode(stem)) > room:
+        stem = os.fsencode(stem)[:room].decode(errors="ignore").rstrip(". ")
+    return stem + rest
 
 
 def _copy(photo: Path, target: Path) -> None:

@@ -23,6 +23,9 @@ def clean_name(name: str | None) -> str | None:
     FacekitError
         If it is longer than 200 characters, or holds any that can't be written.
     """
+    if not isinstance(name, str | None):
+        message = f"{name!r} is no name."
+        raise FacekitError(message, "Names are text.")
     text = composed(name or "")
     if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in "".join((name or "").split())):
         message = f"The name {name!r} holds characters that can't be written."

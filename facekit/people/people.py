@@ -5,6 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from facekit.errors import FacekitError, UnknownIdError
+from facekit.keywords import KeywordsChecked
+from facekit.people.records import Person
+from facekit.texts import one_line
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
@@ -20,7 +25,6 @@ if TYPE_CHECKING:
         Duplicate,
         Entry,
         MemberPage,
-        Person,
         PersonPage,
         PersonQuality,
         Suggestion,
@@ -36,7 +40,21 @@ Faces: TypeAlias = "str | Sequence[str]"
 MAX_PAGE = 200
 
 
-class People(ABC):
+class NotAPersonError(FacekitError):
+    """Something was given for a person that is none."""
+
+
+def person_meant(who: object) -> str:
+    """The id, name or beginning of an id that somebody gave for a person. Raises NotAPersonError."""
+    if isinstance(who, Person):
+        return who.person_id
+    if isinstance(who, str):
+        return who
+    message = f"A person can't be named by {type(who).__name__}."
+    raise NotAPersonError(message, "Give a name, an id, or a Person; lib.people lists the people.")
+
+
+class People(KeywordsChecked, ABC):
     """The people of a library: ``lib.people``. Iterating gives those who are not hidden, the largest first.
 
     A person is not a cluster. Clusters are what a run proposes; a person has a lasting id, a name, a cover face. Once
@@ -99,8 +117,31 @@ class People(ABC):
     def __bool__(self) -> bool:
         return True  # also where nobody is known yet: it is a place, not a list
 
-    def __getitem__(self, who: str) -> Person:
-        return self.get(who)
+    def __getitem__(self, who: Who | int) -> Person:
+        """One person: by name or id, or by the position in the order of iteration, from 0 or, from the end, from -1.
+
+        Raises
+        ------
+        UnknownIdError
+            If there is no such person, or no such position.
+        """
+        if not isinstance(who, int):
+            return self.get(who)
+        total = len(self)
+        if not -total <= who < total:
+            message = f"There are {total} people; there is none at position {who}."
+            raise UnknownIdError(message, "lib.people lists the people; hidden ones are not counted.")
+        return self.page(offset=who % total, limit=1).people[0]
+
+    def __contains__(self, who: object) -> bool:
+        """Whether there is such a person, hidden ones included: by name, by id, or a `Person`."""
+        try:
+            self.get(who)  # type: ignore[arg-type]
+        except FacekitError as error:
+            if isinstance(error, UnknownIdError | NotAPersonError):
+                return False
+            raise
+        return True
 
     @abstractmethod
     def faces(self, who: Who, *, offset: int = 0, limit: int = 60) -> MemberPage:
@@ -345,7 +386,7 @@ class People(ABC):
     def __repr__(self) -> str:
         page = self.page(limit=10)
         lines = [f"{page.total} people"]
-        lines += [f"  {one.label}: {one.faces} faces, {one.photos} photos" for one in page.people]
+        lines += [f"  {one_line(one.label)}: {one.faces} faces, {one.photos} photos" for one in page.people]
         if page.total > len(page.people):
             lines.append(f"  ... and {page.total - len(page.people)} more")
         return "\n".join(lines)

@@ -7,6 +7,7 @@ from datetime import datetime  # noqa: TC003 - the service reads the annotations
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+from facekit.texts import one_line
 from facekit.types import Face, Photo  # noqa: TC001 - the same
 
 Origin: TypeAlias = Literal["user", "run", "assigned"]
@@ -156,11 +157,13 @@ class PersonQuality:
 
     def __repr__(self) -> str:
         person = self.person
-        lines = [f"{person.label}: {faces_in_words(person.faces)}, on average {self.spread:.2f} from the centre"]
+        lines = [
+            f"{one_line(person.label)}: {faces_in_words(person.faces)}, on average {self.spread:.2f} from the centre"
+        ]
         lines += [f"  stands out: face {one.face.face_id} ({one.similarity or 0:.2f})" for one in self.outliers]
         for pair in self.duplicates:
             other = pair.second if pair.first.person_id == person.person_id else pair.first
-            lines.append(f"  perhaps the same: {other.label} ({pair.similarity:.2f})")
+            lines.append(f"  perhaps the same: {one_line(other.label)} ({pair.similarity:.2f})")
         return "\n".join(lines)
 
 
@@ -231,7 +234,7 @@ class ClusterRun:
             f"Run {self.run_id[:SHORT_ID]}, {self.state}: {self.method}{', ' + parameters if parameters else ''}",
             f"{self.faces} faces ({self.models}): {self.people} people, {self.unassigned} unassigned",
         ]
-        return lines + [f"Conflict: {one}" for one in self.conflicts]
+        return lines + [f"Conflict: {one_line(one)}" for one in self.conflicts]
 
     def __repr__(self) -> str:
         return "\n".join(self._lines())
@@ -286,7 +289,9 @@ class Comparison:
             f"{self.first[:SHORT_ID]} -> {self.second[:SHORT_ID]}: {self.same} of {self.faces} faces stay together",
             f"{self.split} groups come apart, {self.joined} are joined; agreement {self.agreement:.3f} (BCubed F)",
         ]
-        lines += [f"  {one.photo}: {one.before or 'nobody'} -> {one.after or 'nobody'}" for one in self.moved[:10]]
+        lines += [
+            f"  {one_line(one.photo)}: {one.before or 'nobody'} -> {one.after or 'nobody'}" for one in self.moved[:10]
+        ]
         if len(self.moved) > 10:  # noqa: PLR2004 - a page of them
             lines.append(f"  ... and {len(self.moved) - 10} more in .moved")
         return "\n".join(lines)
@@ -333,6 +338,6 @@ class XmpReport:
 
     def __repr__(self) -> str:
         lines = [f"{self.photos} photos, {self.faces} faces, {self.people} new people"]
-        lines += [f"  no face at the place of {name!r} in {path}" for path, name in self.unmatched[:10]]
-        lines += [f"  {path}: {reason}" for path, reason in self.failed[:10]]
+        lines += [f"  no face at the place of {name!r} in {one_line(path)}" for path, name in self.unmatched[:10]]
+        lines += [f"  {one_line(path)}: {one_line(reason)}" for path, reason in self.failed[:10]]
         return "\n".join(lines)

@@ -1,18 +1,18 @@
 """A photo's XMP as files: its sidecars and what is inside it, read together; sidecars written whole or not at all."""
 
 # Paths are bytes here, because a name need not be valid UTF-8, and pathlib takes no bytes.
-# ruff: noqa: PTH105, PTH108, PTH110, PTH114, PTH118, PTH119, PTH120, PTH122, PTH208
+# ruff: noqa: PTH110, PTH114, PTH119, PTH120, PTH122, PTH208
 
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facekit.errors import FacekitError
+from facekit.files import atomic_file
 from facekit.images import Limits, display_name, read_bytes
 from facekit.people.rdf import MAX_BYTES
 from facekit.people.xmp import FaceRegions, Region, read_regions, with_faces
@@ -104,7 +104,8 @@ def write_beside(
         else:
             before, after, number = _new_sidecar(photo.xmp, regions, size, rest)
         if after != before:
-            _replace(sidecar, after)
+            with atomic_file(Path(os.fsdecode(sidecar))) as file:
+                file.write(after)
     except (FacekitError, OSError) as error:
         words = (error.strerror if isinstance(error, OSError) else None) or str(error)
         message = f"{display_name(os.path.basename(sidecar))} was left as it is: {words}"
@@ -143,20 +144,3 @@ def _inside(sidecar: bytes) -> bytes:
         message = f"it is a link to {display_name(real)}, outside the photo's folder."
         raise FacekitError(message, "Put the file itself beside the photo.")
     return real
-
-
-def _replace(path: bytes, data: bytes) -> None:
-    """Write a file so that nobody ever finds half of it."""
-    part = os.path.join(os.path.dirname(path), b"." + secrets.token_hex(8).encode() + b".part")
-    try:
-        with open(part, "xb") as stream:  # noqa: PTH123 - bytes; "x" takes the place of nothing and follows no link
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if os.path.exists(path):
-            shutil.copymode(path, part)
-        os.replace(part, path)
-    except BaseException:  # Ctrl-C, too
-        with suppress(OSError):
-            os.unlink(part)
-        raise

@@ -20,6 +20,7 @@ from facekit.errors import (
     ModelMismatchError,
     NameTakenError,
     NoFaceError,
+    NoFolderError,
     PhotoError,
     UnknownIdError,
     WorkerTimeoutError,
@@ -167,24 +168,33 @@ def _places(problems: Sequence[Any]) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
+def _refusal(error: Exception) -> tuple[str, int, dict[str, Any]]:
+    """What the metrics call a failure, the status, and what is said of it; nothing of one that says too much."""
+    if isinstance(error, PhotoError):
+        status = 404 if error.status is Status.MISSING else 422
+        said = {"message": _PHOTO[error.status], "kind": f"photo.{error.status}"}
+        return f"photo_{error.status}", status, said
+    if isinstance(error, WorkerTimeoutError):
+        said = {"message": "The picture took too long to decode.", "remedy": "Try again later, or send a smaller one."}
+        return "slow", 422, said | {"kind": "slow"}
+    if isinstance(error, NoFaceError):
+        return "no_face", 422, {"message": error.message, "remedy": error.remedy, "kind": "no_face"}
+    if isinstance(error, NoFolderError):
+        said = {"message": "The library holds no photo in this folder.", "kind": "refused"}
+        return "refused", 422, said | {"remedy": "lib.folders() or GET /api/v1/folders lists the folders."}
+    return "refused", 400, {}
+
+
 async def _failed(request: Request, error: Exception) -> JSONResponse:
     """What facekit says of a failure, without any path."""
     metrics = request.app.state.service.metrics
     logger.info("{}: {}", type(error).__name__, error)
     if isinstance(error, UnknownIdError):
         return _answer(request, 404, {"message": error.message, "remedy": error.remedy})
-    if isinstance(error, PhotoError):
-        metrics.observe_failure(f"photo_{error.status}")
-        status = 404 if error.status is Status.MISSING else 422
-        return _answer(request, status, {"message": _PHOTO[error.status], "kind": f"photo.{error.status}"})
-    if isinstance(error, WorkerTimeoutError):
-        metrics.observe_failure("slow")
-        said = {"message": "The picture took too long to decode.", "remedy": "Try again later, or send a smaller one."}
-        return _answer(request, 422, said | {"kind": "slow"})
-    if isinstance(error, NoFaceError):
-        metrics.observe_failure("no_face")
-        return _answer(request, 422, {"message": error.message, "remedy": error.remedy, "kind": "no_face"})
-    metrics.observe_failure("refused")
+    refusal, status, said = _refusal(error)
+    metrics.observe_failure(refusal)
+    if said:
+        return _answer(request, status, said)
     for kind, conflict in _CONFLICTS.items():
         if isinstance(error, conflict):
             who = {"person_id": error.person_id} if isinstance(error, NameTakenError) else {}

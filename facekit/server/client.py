@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from facekit.errors import FacekitError, NoFaceError, ServiceError, UnknownIdError
+from facekit.errors import FacekitError, ServiceError, UnknownIdError
+from facekit.files import named_file, user_path
+from facekit.known import Known
 from facekit.library import Library
-from facekit.people.records import Person
+from facekit.people.people import person_meant
+from facekit.search import check_search, given_probes
 from facekit.server.people_client import RemotePeople
 from facekit.server.wire import SearchDocument, ServiceInfo, error_of, hits_from, parse
 from facekit.settings import checked_similarity
@@ -28,12 +31,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facekit.doctor import Doctor
+    from facekit.given import ImageSource
     from facekit.hits import Hits
     from facekit.images import Limits
     from facekit.ingest import IngestReport, Progress
     from facekit.people.people import Who
     from facekit.reembed_report import ReembedReport
-    from facekit.search import ImageSource
+    from facekit.search import ProbeSource
     from facekit.types import Detail, FloatArray, TableName
 
 # A search may wait behind many others; connecting to a service of one's own takes no time.
@@ -268,7 +272,7 @@ class RemoteLibrary(Library):
 
     def search(  # noqa: PLR0913 - see Library.search
         self,
-        probe: ImageSource | Sequence[ImageSource],
+        probe: ProbeSource | Sequence[ProbeSource],
         *,
         top_k: int = 50,
         min_similarity: float | None = None,
@@ -281,15 +285,19 @@ class RemoteLibrary(Library):
         person: Who | None = None,
     ) -> Hits:
         """See `Library.search`."""
-        given: list[ImageSource] = list(probe) if isinstance(probe, list | tuple) else [probe]  # type: ignore[list-item]
-        if not given:
-            message = "No probe image was given."
-            raise NoFaceError(message, "Give a picture of the person.")
-        pictures = [_picture(one, f"probe {number}") for number, one in enumerate(given, 1)]
+        check_search(top_k, min_similarity, after, before)
+        given = list(enumerate(given_probes(probe, face), 1))
+        pictures = [(one, which, at) for at, (one, which) in given if not isinstance(one, Known)]
+        kept = [(one, at) for at, (one, _) in given if isinstance(one, Known)]
+        kept.sort(key=lambda pair: bool(pair[0].person_id))  # as the service has them: pictures, faces, people
+        contents = [_picture(one, f"probe {at}") for one, _, at in pictures]
+        chosen = [which for _, which, _ in pictures if which is not None]
         form = {
+            "face_id": [one.face_id for one, _ in kept if one.face_id],
+            "person_id": [one.person_id for one, _ in kept if one.person_id],
             "top_k": top_k,
             "min_similarity": min_similarity,
-            "face": [face] if isinstance(face, int) else face,
+            "face": chosen,
             "source": source,
             "folder": None if folder is None else os.fspath(folder),
             "after": None if after is None else str(after).replace(" ", "T"),
@@ -297,9 +305,11 @@ class RemoteLibrary(Library):
             "include_poor": include_poor,
             "person": _who(person),
         }
-        data = {name: value for name, value in form.items() if value is not None}
-        response = self._send("POST", "/api/v1/search/upload", data=data, files=_files(pictures))
-        return hits_from(parse(SearchDocument, response.json()), pictures, self)
+        data = {name: value for name, value in form.items() if value not in (None, [])}
+        files: list[Any] = _files(contents) or [("top_k", (None, str(data.pop("top_k"))))]  # always multipart
+        response = self._send("POST", "/api/v1/search/upload", data=data, files=files)
+        order = [at for _, _, at in pictures] + [at for _, at in kept]
+        return hits_from(parse(SearchDocument, response.json()), contents, order, self)
 
     @property
     def people(self) -> RemotePeople:
@@ -355,12 +365,11 @@ class RemoteLibrary(Library):
 
     def export(self, table: TableName, path: str | os.PathLike[str], *, include_poor: bool = False) -> Path:
         """See `Library.export`. The file is written on this machine."""
-        path = Path(path).expanduser()
-        options = {"format": path.suffix.lower().lstrip("."), "include_poor": include_poor}
-        content = self._send("GET", f"/api/v1/export/{table}", params=options).content
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        return path
+        place = user_path(path)
+        options = {"format": place.suffix.lower().lstrip("."), "include_poor": include_poor}
+        with named_file(path) as file:
+            file.write(self._send("GET", f"/api/v1/export/{table}", params=options).content)
+        return place
 
     def stats(self) -> dict[str, Any]:
         """See `Library.stats`."""
@@ -415,19 +424,21 @@ class RemoteLibrary(Library):
 
 
 def _who(who: Who | None) -> str | None:
-    return who.person_id if isinstance(who, Person) else who
+    return None if who is None else person_meant(who)
 
 
 def _picture(source: ImageSource, name: str) -> tuple[str, bytes]:
     """A picture's name and the content of an image file of it."""
-    if isinstance(source, bytes):
-        return name, source
     from facekit.crops import as_png
+    from facekit.given import given_picture
     from facekit.images import display_name, read_bytes, read_image
 
-    if isinstance(source, str | os.PathLike):
-        return display_name(source), read_bytes(source)
-    return name, as_png(read_image(source))
+    given = given_picture(source)
+    if isinstance(given, bytes):
+        return name, given
+    if isinstance(given, Path):
+        return display_name(given), read_bytes(given)
+    return name, as_png(read_image(given))
 
 
 def _files(pictures: Sequence[tuple[str, bytes]]) -> list[tuple[str, tuple[str, bytes, str]]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from facekit.errors import FacekitError
-from facekit.people.people import Faces, People, Who
+from facekit.people.people import Faces, People, Who, person_meant
 from facekit.people.records import (
     AssignReport,
     ClusterRun,
@@ -89,7 +89,7 @@ class RemotePeople(People):
         """See `People.get`."""
         if isinstance(who, Person):
             return parse(Person, self._get(f"people/{who.person_id}"))
-        return parse(Person, self._get("people/resolve", who=who))
+        return parse(Person, self._get("people/resolve", who=person_meant(who)))
 
     def faces(self, who: Who, *, offset: int = 0, limit: int = 60) -> MemberPage:
         """See `People.faces`."""

@@ -176,11 +176,11 @@ def export(
     photos = service.library.photos(status, **chosen) if table == "photos" else None
     with tempfile.NamedTemporaryFile(suffix=f".{format}", delete=False) as file:
         path = Path(file.name)
-    if photos is not None:
-        write_frame(photos, path)
-    elif all_columns:
+        if photos is not None:
+            write_frame(photos, file, f".{format}")
+    if photos is None and all_columns:
         service.library.export_all(table, path)
-    else:
+    elif photos is None:
         service.library.export(table, path, include_poor=include_poor)
     done = BackgroundTask(path.unlink, missing_ok=True)
     return FileResponse(path, media_type=_EXPORTS[format], filename=f"{table}.{format}", background=done)

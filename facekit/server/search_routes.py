@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from fastapi import APIRouter, Depends, File, Form, UploadFile
 from loguru import logger
 from pydantic import BaseModel, Field
 
+from facekit.known import Known
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
 from facekit.server.limits import StrictRoute
@@ -28,7 +30,15 @@ Searcher = Annotated[Identity, Depends(needs("search"))]
 async def search(
     service: ServiceOf,
     me: Searcher,
-    file: Annotated[list[UploadFile], File(description="One or several pictures of the person.")],
+    file: Annotated[list[UploadFile] | None, File(description="Pictures of the person.")] = None,
+    face_id: Annotated[
+        list[Annotated[str, Form(pattern="^[0-9a-f]{32}$")]] | None,
+        Form(description="Faces of the library that are the person, instead of pictures or beside them."),
+    ] = None,
+    person_id: Annotated[
+        list[Annotated[str, Form(pattern="^[0-9a-f]{32}$")]] | None,
+        Form(description="People of the library: the average of their good faces."),
+    ] = None,
     face: Annotated[
         list[Annotated[int, Form(ge=0)]] | None,
         Form(description="Which face of each picture, from 0 in order of size; by default the largest."),
@@ -48,13 +58,17 @@ async def search(
     ] = None,
 ) -> SearchDocument:
     """Find the photos of a person. Several pictures are averaged."""
-    _check(file)
+    pictures = file or []
+    _check(pictures)
+    kept = [Known(face_id=key) for key in face_id or ()] + [Known(person_id=key) for key in person_id or ()]
+    if not 1 <= len(pictures) + len(kept) <= MAX_PROBES:
+        raise ServiceRefusal(422, "There is nobody to search for, or too many.", f"Send 1 to {MAX_PROBES} probes.")
     where = service.paths.decide(folder, me, "narrow")
 
     def work() -> SearchDocument:
         hits = service.library.search(
-            service.decode([one.file.read() for one in file]),  # read only when it is its turn
-            face=None if not face else face[0] if len(face) == 1 else face,
+            [*service.decode([one.file.read() for one in pictures]), *kept],  # read only when it is its turn
+            face=None if not face else face[0] if len(face) == 1 else [*face, *[0] * len(kept)],
             top_k=top_k,
             min_similarity=min_similarity,
             source=source,
@@ -64,9 +78,11 @@ async def search(
             include_poor=include_poor,
             person=person,
         )
-        return search_document(hits, service.paths.shown(me))
+        shown = service.paths.shown(me)
+        probes = tuple(replace(one, path=shown(one.path)) for one in hits.probes)
+        return search_document(replace(hits, probes=probes), shown)
 
-    if face and len(face) not in {1, len(file)}:
+    if face and len(face) not in {1, len(pictures)}:
         raise ServiceRefusal(422, "Faces are given for another number of pictures.", "Give one for all, or one each.")
     return await service.search(work)
 

@@ -127,14 +127,21 @@ def search_document(hits: Hits, shown: Callable[[str], str]) -> SearchDocument:
     return SearchDocument(probes, found, hits.searched, hits.min_similarity, hits.top_k, hits.notes)
 
 
-def hits_from(document: SearchDocument, pictures: Sequence[tuple[str, bytes]], library: Library) -> Hits:
-    """The result again, with the probes' names and pictures, which only the client knows."""
-    probes = tuple(
-        Probe(name, one.faces, one.used, one.box, one.quality, picture)
-        for one, (name, picture) in zip(document.probe, pictures, strict=True)
-    )
+def hits_from(
+    document: SearchDocument, pictures: Sequence[tuple[str, bytes]], order: Sequence[int], library: Library
+) -> Hits:
+    """The result again, with the names of pictures and the pictures, which only the client knows.
+
+    ``order`` has the place of each probe of the document among those that were given: pictures are the first of them.
+    """
+    more = [(one.path, b"") for one in document.probe[len(pictures) :]]
+    probes = [
+        (at, Probe(name, one.faces, one.used, one.box, one.quality, picture))
+        for at, one, (name, picture) in zip(order, document.probe, [*pictures, *more], strict=True)
+    ]
+    in_order = tuple(probe for _, probe in sorted(probes, key=lambda pair: pair[0]))
     hits = tuple(Hit(**{name: getattr(one, name) for name in Hit.__dataclass_fields__}) for one in document.hits)
-    return Hits(hits, probes, document.top_k, document.min_similarity, document.searched, library)
+    return Hits(hits, in_order, document.top_k, document.min_similarity, document.searched, library)
 
 
 def photo_for(photo: Photo, shown: Callable[[str], str]) -> Photo:

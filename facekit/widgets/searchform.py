@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from datetime import date, timedelta
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import traitlets
 
 from facekit.errors import FacekitError
+from facekit.spreadsheets import csv_bytes
 from facekit.widgets.base import Widget, handler, script, style
 
 if TYPE_CHECKING:
@@ -20,10 +19,7 @@ if TYPE_CHECKING:
     from facekit.library import Library
     from facekit.types import Folder
 
-_COLUMNS = ["rank", "photo", "similarity", "x", "y", "w", "h", "detection_score", "size", "reason"]
-_COLUMNS += ["source", "taken_at", "person", "photo_id", "face_id"]
 _CHOSEN = ("similarity", "source", "folder", "after", "before", "include_poor", "top_k")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for a formula (OWASP, "CSV Injection")
 
 
 class SearchForm(Widget):
@@ -134,27 +130,11 @@ class SearchForm(Widget):
             message = "There is nothing to export."
             raise FacekitError(message, "Search first.")
         if form == "csv":
-            text, kind = hits_csv(self._hits), "text/csv;charset=utf-8"
+            content, kind = csv_bytes(self._hits.to_frame()), "text/csv;charset=utf-8"
         else:
-            text, kind = json.dumps(self._hits.to_dict(), ensure_ascii=False, indent=1), "application/json"
+            content, kind = json.dumps(self._hits.to_dict(), ensure_ascii=False, indent=1).encode(), "application/json"
         name = f"facekit-hits.{'csv' if form == 'csv' else 'json'}"
-        self.send({"kind": "file", "name": name, "type": kind}, buffers=[text.encode()])
-
-
-def hits_csv(hits: Hits) -> str:
-    """The hits with the columns of `Hits.to_frame`, for a spreadsheet: marked as UTF-8, and without formulas."""
-    out = StringIO()
-    out.write("\ufeff")
-    writer = csv.writer(out)
-    writer.writerow(_COLUMNS)
-    for hit in hits:
-        row = (
-            *(hit.rank, hit.photo, hit.similarity, *hit.box),
-            *(hit.quality.detection_score, hit.quality.size, hit.quality.reason),
-            *(hit.source, hit.taken_at, hit.person, hit.photo_id, hit.face_id),
-        )
-        writer.writerow([f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell for cell in row])
-    return out.getvalue()
+        self.send({"kind": "file", "name": name, "type": kind}, buffers=[content])
 
 
 def _choices(folders: Sequence[Folder]) -> list[dict[str, Any]]:

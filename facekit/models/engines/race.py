@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facekit.files import atomic_file
 from facekit.models.device import AT_ONCE, side_by_side
-from facekit.models.weights import atomic_file, cache_folder
+from facekit.models.weights import cache_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +94,7 @@ def _write(place: Path, known: dict[str, str]) -> None:
     from loguru import logger
 
     try:
-        with atomic_file(place) as file:
+        with atomic_file(place, mode=0o644) as file:
             file.write(json.dumps(known, indent=1).encode())
     except OSError as error:  # a read-only cache costs a second at each start, no more
         logger.warning("It could not be kept which engine is faster: {}", error)
