@@ -17,6 +17,7 @@ from starlette.background import BackgroundTask
 from facekit.catalog.pages import MAX_PAGE
 from facekit.derived import thumbnail_path
 from facekit.images import display_name
+from facekit.relocation import Relocation
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
 from facekit.server.limits import StrictRoute
@@ -117,6 +118,22 @@ def remove(service: ServiceOf, me: Editor, body: Removal) -> Removed:
     if "\0" in body.path or not service.library.holds(body.path):
         raise ServiceRefusal(404, "The library has no photo there.", "GET /api/v1/photos lists what it has.")
     return Removed(paths=service.library.remove(body.path))
+
+
+class Relocating(BaseModel):
+    """What lies elsewhere now."""
+
+    old: str = Field(min_length=1, max_length=4096, description="A folder, or a photo, as the library knows it.")
+    new: str = Field(min_length=1, max_length=4096, description="Absolute, and under a root that the service allows.")
+
+
+@router.post("/photos/relocate", responses=_NOT_FOUND | _BUSY)
+def relocate(service: ServiceOf, me: Editor, body: Relocating) -> Relocation:
+    """Say that photos lie elsewhere now, with all that is known of them. The files stay as they are."""
+    new = service.ingestible(body.new, me)
+    if "\0" in body.old or not service.library.holds(body.old):
+        raise ServiceRefusal(404, "The library has no photo there.", "GET /api/v1/photos lists what it has.")
+    return service.relocate(body.old, new)
 
 
 @router.get("/folders")

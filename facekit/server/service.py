@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from facekit.local import LocalLibrary
+    from facekit.relocation import Relocation
     from facekit.server.accounts import Identity
     from facekit.types import Image
 
@@ -121,7 +123,7 @@ class Service:
         tops = self._tops()
 
         def below(path: str) -> str:
-            plain = path.replace(os.sep, "/")
+            plain = unicodedata.normalize("NFC", path.replace(os.sep, "/"))
             top = next((top for top in tops if plain.startswith(top)), None)
             if top is None:
                 return "" if plain.endswith("/") else plain.rpartition("/")[2]
@@ -143,10 +145,17 @@ class Service:
         """The folders that were ingested, each with its slash; one inside another comes after it."""
         read, tops = self._roots_seen
         if time.monotonic() - read > _FOLDERS_SECONDS:
-            roots = {root.replace(os.sep, "/").rstrip("/") + "/" for root in self.library.roots()}
+            found = [root.replace(os.sep, "/").rstrip("/") + "/" for root in self.library.roots()]
+            roots = {unicodedata.normalize("NFC", root) for root in found}
             tops = sorted(roots, key=len)
             self._roots_seen = (time.monotonic(), tops)
         return tops
+
+    def relocate(self, old: str, new: str) -> Relocation:
+        """Let photos lie elsewhere; what is told of paths follows."""
+        done = self.library.relocate(old, new)
+        self._roots_seen = (-_FOLDERS_SECONDS, [])
+        return done
 
     # -- where photos may come from ------------------------------------------------------------------------------
 
