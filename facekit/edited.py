@@ -34,8 +34,8 @@ SAME_PICTURE = 0.97
 """Correlation of two thumbnails, reduced to 32 x 32 grey pixels, from which they show the same picture.
 
 Measured on 94 photos (60 of LFW, 34 ordinary ones), each turned three ways and mirrored and saved as JPEG of quality
-60: 0.999 at least, the turn right for all 376. The 79,800 pairs of 400 other photos of LFW reach 0.885 at most in any of
-the eight ways, although all show a face in the middle."""
+60: 0.999 at least, the turn right for all 376. The 79,800 pairs of 400 other photos of LFW reach 0.885 at most, in any
+of the eight ways, although all show a face in the middle."""
 
 _SAME_PLACE = 0.5  # intersection over union of a face's box and the turned box of the same face
 _SIDE = 32

@@ -46,7 +46,10 @@ class FolderToIngest(BaseModel):
 def ingest_local(service: ServiceOf, me: Editor, body: FolderToIngest) -> Job:
     """Bring a folder of the service's machine into the library, in the background."""
     path = service.ingestible(body.path, me)
-    exclude = None if body.exclude is None else list(checked(body.exclude))
+    try:
+        exclude = None if body.exclude is None else checked(body.exclude)
+    except FacekitError as error:
+        raise ServiceRefusal(422, error.message, error.remedy, kind="pattern") from error
     return service.jobs.add(path, body.detail, me.name, anywhere=me.kind == "owner", exclude=exclude)
 
 

@@ -148,12 +148,9 @@ def checked(patterns: Iterable[str]) -> tuple[str, ...]:
 
 
 def _is_good(pattern: object) -> bool:
-    return (
-        isinstance(pattern, str)
-        and 0 < len(pattern) <= _LONGEST_PATTERN
-        and bool(pattern.strip("/ "))
-        and (pattern.isprintable())
-    )
+    if not isinstance(pattern, str) or not 0 < len(pattern) <= _LONGEST_PATTERN or not pattern.strip("/ "):
+        return False
+    return not any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in pattern)  # as in names of people
 
 
 def _plain(path: str) -> str:
