@@ -200,7 +200,7 @@ class Photo:
 
     ``path`` is the first of ``paths``, where the photo lies: files that are there come first, then those in the folder
     that was asked for, then shorter and older ones; ``width`` and ``height`` are pixels of the upright photo,
-    None where it could not be decoded, and then ``reason`` says why.
+    None where it could not be decoded, and then ``reason`` says why; ``copies`` counts the ``paths`` that are there.
     """
 
     photo_id: str
@@ -218,6 +218,7 @@ class Photo:
     latitude: float | None
     longitude: float | None
     faces: tuple[Face, ...]
+    copies: int = 1
 
 
 @dataclass(frozen=True, slots=True)

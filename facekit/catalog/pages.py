@@ -172,6 +172,7 @@ def _photo(row: Mapping[str, Any], places: list[Mapping[str, Any]], inside: list
         source=first["source"],
         status=Status(row["status"]) if first["missing_since"] is None else Status.MISSING,
         faces=tuple(inside),
+        copies=sum(place["missing_since"] is None for place in places) or 1,
         **{name: row[name] for name in same},
     )
 
