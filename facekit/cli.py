@@ -151,18 +151,42 @@ def ingest(
         str,
         typer.Option(help="How closely to look: normal, fine, or the longest side in pixels that is looked at."),
     ] = "normal",
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A glob of files or folders to leave out, now and later, such as Screenshots or *.png; repeat it for"
+            " several, which take the place of those before. An empty one excludes nothing again."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring photos into the library: detect and embed every face. Run it again after a stop, or for new photos."""
     look = _detail(detail)
     with open_given(context, detector=detector, embedder=embedder, device=device, engine=engine) as library:
-        report = library.ingest(*folders, detail=look)
+        patterns = None if not exclude else [one for one in exclude if one]
+        report = library.ingest(*folders, detail=look, exclude=patterns)
     if as_json:
         print_json(report.to_dict())
     else:
         out.print(repr(report), markup=False, soft_wrap=True)
     if report.stopped:
         raise typer.Exit(1)
+
+
+@app.command()
+def relocate(
+    context: typer.Context,
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="A folder, or a photo, as the library knows it.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="Where it is now.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say that photos lie elsewhere now. Their people and faces stay; the other way round it is undone."""
+    with open_existing(context) as library:
+        done = library.relocate(old, new)
+    if as_json:
+        print_json({"files": done.files, "not_found": done.not_found})
+        return
+    out.print(f"{done.files} files have a new path; {done.not_found} of them were not found there", markup=False)
 
 
 @app.command()

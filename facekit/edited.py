@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facekit.derived import thumbnail_path
+from facekit.matching import match_faces
+from facekit.stored import turned_sideways, upright_box
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
 
     from facekit.catalog import Catalog
-    from facekit.catalog.records import PhotoRecord
+    from facekit.catalog.records import FaceRecord, PhotoRecord
+    from facekit.pipeline import Item
     from facekit.types import FloatArray
 
 SAME_FACE = 0.7
@@ -21,13 +30,53 @@ quality 60 or 30, in grey, at half size, mirrored, cropped to four fifths of eac
 100 % of the faces are above it; half of them are above 0.94. No two different people of LFW's (7,136 pairs) reach more
 than 0.42."""
 
+SAME_PICTURE = 0.97
+"""Correlation of two thumbnails, reduced to 32 x 32 grey pixels, from which they show the same picture.
 
-def carry_edited(catalog: Catalog, edited: Sequence[tuple[str, PhotoRecord]], leaving: Mapping[str, int]) -> None:
+Measured on 94 photos (60 of LFW, 34 ordinary ones), each turned three ways and mirrored and saved as JPEG of quality
+60: 0.999 at least, the turn right for all 376. The 79,800 pairs of 400 other photos of LFW reach 0.885 at most, in any
+of the eight ways, although all show a face in the middle."""
+
+_SAME_PLACE = 0.5  # intersection over union of a face's box and the turned box of the same face
+_SIDE = 32
+
+_Face = tuple[str, tuple[float, float, float, float], "FloatArray | None"]
+
+
+class Thumbnails:
+    """How photos look: those in a library's folder, and those that are about to come into it."""
+
+    def __init__(self, folder: Path, items: Sequence[Item]) -> None:
+        self._folder = folder
+        self._new = {item.photo_id: item.thumbnail for item in items if item.thumbnail}
+
+    def get(self, photo_id: str) -> npt.NDArray[np.float64] | None:
+        """A photo in grey, float64 (32, 32), mean 0 and length 1; None where none is kept, or it is all one grey."""
+        from PIL import Image
+
+        try:
+            data = self._new.get(photo_id) or thumbnail_path(self._folder, photo_id).read_bytes()
+            with Image.open(BytesIO(data)) as picture:
+                small = picture.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
+        except OSError:  # a thumbnail can be deleted: it is only derived
+            return None
+        pixels = np.asarray(small, np.float64)
+        pixels = pixels - pixels.mean()
+        length = float(np.linalg.norm(pixels))
+        return pixels / length if length > _SIDE else None  # less than a grey value a pixel: nothing to compare
+
+
+def carry_edited(
+    catalog: Catalog,
+    edited: Sequence[tuple[str, PhotoRecord]],
+    leaving: Mapping[str, int],
+    thumbnails: Thumbnails,
+) -> set[str]:
     """Let what was said of faces in photos count for the same faces in the photos that took their place in the files.
 
-    The photo may have been cropped or saved anew: faces are known by their embeddings. (In one whose pixels were turned
-    the detector finds other faces.) Called before the new photos are saved: cut off in between, it is found done the
-    next time.
+    The photo may have been cropped or saved anew: faces are known by their embeddings. It may have been turned or
+    mirrored, in its pixels or by its Exif orientation: where the pictures are the same, faces are known by their place.
+    Called before the new photos are saved: cut off in between, it is found done the next time.
 
     Parameters
     ----------
@@ -37,32 +86,79 @@ def carry_edited(catalog: Catalog, edited: Sequence[tuple[str, PhotoRecord]], le
         The old photos' ids, and the new photos.
     leaving : mapping of str to int
         How many files fewer show each old photo afterwards.
+    thumbnails : Thumbnails
+        How the old and the new photos look.
+
+    Returns
+    -------
+    set of str
+        The old faces that have a face in a new photo.
     """
+    kept: set[str] = set()
     if not edited:
-        return
+        return kept
     last = {old: number for number, (old, _) in enumerate(edited)}
     said = catalog.people.spoken_of(last)
     vectors = catalog.people.vectors(list(said))
+    rows = catalog.faces_by_id(said)
     places = catalog.places(last)
     for number, (photo_id, record) in enumerate(edited):
         catalog.people.allow_too(photo_id, record.photo_id)
-        old = [face for face in vectors if said[face] == photo_id]
-        new = [face for face in record.faces if face.embedding is not None]
-        at = _same([vectors[face] for face in old], [face.embedding for face in new if face.embedding is not None])
-        pairs = {old[a]: new[b].face_id for a, b in at}
+        old: list[_Face] = [
+            (key, (row["x"], row["y"], row["w"], row["h"]), vectors.get(key))
+            for key, row in sorted(rows.items())
+            if row["photo_id"] == photo_id
+        ]
+        pairs = _same_faces(old, record.faces)
+        if len(pairs) < len(old):
+            turn = _turn(thumbnails.get(photo_id), thumbnails.get(record.photo_id))
+            pairs |= _same_places(old, record, turn, pairs) if turn else {}
+        kept |= pairs.keys()
         gone = len(places[photo_id]) <= leaving[photo_id]
         if gone and number == last[photo_id]:
             catalog.people.rename(pairs)
         else:  # other files show the old photo, or were changed in other ways
             catalog.people.copy(pairs)
+    return kept
 
 
-def _same(old: Sequence[FloatArray], new: Sequence[FloatArray]) -> list[tuple[int, int]]:
-    """Positions of the same faces; no face is in two pairs."""
+def _same_faces(old: Sequence[_Face], new: Sequence[FaceRecord]) -> dict[str, str]:
+    """Faces that look the same, old to new; no face is in two pairs."""
     from scipy.optimize import linear_sum_assignment
 
-    if not old or not new:
-        return []
-    similar = np.stack(old) @ np.stack(new).T
+    before = [(key, vector) for key, _, vector in old if vector is not None]
+    after = [(face.face_id, face.embedding) for face in new if face.embedding is not None]
+    if not before or not after:
+        return {}
+    similar = np.stack([vector for _, vector in before]) @ np.stack([vector for _, vector in after]).T
     pairs = zip(*linear_sum_assignment(similar, maximize=True), strict=True)
-    return [(int(a), int(b)) for a, b in pairs if similar[a, b] >= SAME_FACE]
+    return {before[a][0]: after[b][0] for a, b in pairs if similar[a, b] >= SAME_FACE}
+
+
+def _same_places(old: Sequence[_Face], record: PhotoRecord, turn: int, paired: Mapping[str, str]) -> dict[str, str]:
+    """The other faces that lie at the same place of the turned picture, old to new."""
+    before = [(key, upright_box(box, turn)) for key, box, _ in old if key not in paired]
+    taken = set(paired.values())
+    after = [face for face in record.faces if face.face_id not in taken]
+    at = match_faces([box for _, box in before], [face.box for face in after], min_overlap=_SAME_PLACE)
+    return {before[a][0]: after[b].face_id for a, b in at}
+
+
+def _turn(old: npt.NDArray[np.float64] | None, new: npt.NDArray[np.float64] | None) -> int | None:
+    """How the old picture was turned or mirrored to make the new one, 1..8 as Exif numbers it; None for another one."""
+    if old is None or new is None:
+        return None
+    like = {turn: float((turned(old, turn) * new).sum()) for turn in range(1, 9)}
+    best = max(like, key=lambda turn: like[turn])
+    return best if like[best] >= SAME_PICTURE else None
+
+
+def turned(pixels: npt.NDArray[np.float64], orientation: int) -> npt.NDArray[np.float64]:
+    """A stored picture as it looks upright; ``orientation`` is EXIF's, 1..8. `upright_box` does this to boxes."""
+    if turned_sideways(orientation):
+        pixels = pixels.T
+    if orientation in {3, 4, 7, 8}:
+        pixels = pixels[::-1]
+    if orientation in {2, 3, 6, 7}:
+        pixels = pixels[:, ::-1]
+    return pixels

@@ -7,7 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from html import escape
 from threading import Event
 from time import perf_counter
@@ -17,10 +17,11 @@ from loguru import logger
 
 from facekit.catalog import FileRecord
 from facekit.derived import apply_change, reconcile, write_thumbnail
-from facekit.edited import carry_edited
+from facekit.edited import Thumbnails, carry_edited
 from facekit.errors import LibraryError
 from facekit.images import Limits, display_name
 from facekit.pipeline import STAGES, Pipeline
+from facekit.sources.left_out import LIBRARY
 from facekit.texts import one_line
 from facekit.types import FoundFile, Status
 from facekit.waiting import waiting_for
@@ -40,6 +41,7 @@ Progress: TypeAlias = bool | Callable[[int, int], None]
 """True for a progress bar, False for none, or a function called with (files done, files to do)."""
 
 _COUNTS = ("found", "ingested", "unchanged", "duplicates", "missing", "faces", "no_face")
+_MOST_LOST = 10  # said in words
 _STORE_FILES = 64  # written together: a kill costs at most so many photos' work
 _STORE_SECONDS = 5.0
 _FREE_BYTES = 200 * 2**20  # below this the run stops: Milvus Lite can lose rows when a flush meets a full disk
@@ -54,6 +56,15 @@ class Failure:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class LostName:
+    """A person whose faces in a photo are no longer in the library, because its file shows something else now."""
+
+    name: str
+    faces: int
+    path: str
+
+
 @dataclass(slots=True)
 class IngestReport:
     """What a run did. ``found = ingested + unchanged + duplicates + len(failed)`` unless it was stopped.
@@ -61,7 +72,9 @@ class IngestReport:
     ``ingested`` counts the files that were read and searched for faces, ``no_face`` those of them that show none;
     ``duplicates`` are new paths of contents that the library has (moved files are among them); ``missing`` are files
     that have vanished since the last run; ``assigned`` faces were given to people whom they clearly resemble;
-    ``stages`` holds seconds by stage (those of threads and processes added up).
+    ``stages`` holds seconds by stage (those of threads and processes added up); ``skipped`` counts the folders and
+    files that were left out, by what they are; ``kept_out`` files in these are known from before and stay in the
+    library; ``names_lost`` are the people who have fewer faces now.
     """
 
     found: int = 0
@@ -78,13 +91,18 @@ class IngestReport:
     stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
     models: str = ""
     assigned: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    kept_out: int = 0
+    names_lost: list[LostName] = field(default_factory=list)
 
     def add(self, other: IngestReport) -> None:
         """Count what another run did as part of this one."""
-        for name in (*_COUNTS, "seconds", "assigned"):
+        for name in (*_COUNTS, "seconds", "assigned", "kept_out"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.failed += other.failed
         self.warnings += other.warnings
+        self.names_lost += other.names_lost
+        self.skipped = dict(Counter(self.skipped) + Counter(other.skipped))
         self.stopped = self.stopped or other.stopped
         for stage, seconds in other.stages.items():
             self.stages[stage] += seconds
@@ -92,7 +110,10 @@ class IngestReport:
     def to_dict(self) -> dict[str, Any]:
         """The document that ``facekit ingest --json`` prints."""
         failed = [{"path": one.path, "status": one.status.value, "reason": one.reason} for one in self.failed]
-        return {name: getattr(self, name) for name in _COUNTS} | {"failed": failed, "seconds": round(self.seconds, 3)}
+        lost = [asdict(one) for one in self.names_lost]
+        left_out = {"skipped": dict(self.skipped), "kept_out": self.kept_out, "names_lost": lost}
+        counts = {name: getattr(self, name) for name in _COUNTS}
+        return counts | {"failed": failed, "seconds": round(self.seconds, 3)} | left_out
 
     def _lines(self) -> list[str]:
         rate = f", {self.ingested / self.seconds:.1f} photos/s" if self.ingested and self.seconds else ""
@@ -104,6 +125,13 @@ class IngestReport:
         ]
         if self.assigned:
             lines.append(f"{self.assigned} faces are people that the library knows")
+        if self.skipped:
+            lines.append("left out: " + ", ".join(f"{count} {kind}" for kind, count in sorted(self.skipped.items())))
+        if self.kept_out:
+            lines.append(f"{self.kept_out} files in there are known from before and stay; facekit remove forgets them")
+        lines += [f"names lost: {_lost_words(one)}" for one in self.names_lost[:_MOST_LOST]]
+        if len(self.names_lost) > _MOST_LOST:
+            lines.append(f"names lost: ... and {len(self.names_lost) - _MOST_LOST} more in .names_lost")
         lines += [f"Note: {one_line(warning)}" for warning in self.warnings]
         if self.stopped:
             lines.append("What is done is kept: run it again to go on.")
@@ -116,6 +144,10 @@ class IngestReport:
 
     def _repr_html_(self) -> str:
         return report_html(self._lines(), self.failed)
+
+
+def _lost_words(one: LostName) -> str:
+    return f"{one.name}: {one.faces} face{'' if one.faces == 1 else 's'} ({one.path})"
 
 
 def report_html(lines: Sequence[str], failures: Sequence[Failure]) -> str:
@@ -185,6 +217,8 @@ class Ingest:
             # New files first: one may hold what a changed one held before, as the original of an edit does.
             todo.sort(key=lambda entry: (entry[1].source, entry[1].path) in self._replaced)
             self._work(todo, progress)
+            for name in sorted({source.name for source in sources}):
+                self._mark_moved(next(source for source in sources if source.name == name))
             self._catalog.index_caught_up()
         except KeyboardInterrupt:
             self.report.stopped = True
@@ -206,7 +240,10 @@ class Ingest:
         logger.info("{} files found in {}", len(found), source.root)
         self.report.found += len(found)
         self.report.warnings += [f"{path}: {reason}" for path, reason in source.problems]
+        for kind in source.skipped.values():
+            self.report.skipped[kind] = self.report.skipped.get(kind, 0) + 1
         states = {path: state for path, state in self._catalog.file_states(source.name).items() if source.holds(path)}
+        states = self._without_left_out(source, states)
         if states and not found:
             self.report.warnings.append(
                 f"{source.root} holds no photos now, {len(states)} before: is a disk not mounted? Nothing was changed.",
@@ -233,6 +270,57 @@ class Ingest:
             if file.path in states and file.path not in unchanged
         }
         return [(source, file) for file in found if file.path not in unchanged]
+
+    def _without_left_out(self, source: Source, states: dict[bytes, FileState]) -> dict[bytes, FileState]:
+        """Known files that this run does not leave out. Pictures that a facekit library made never were photos."""
+        kinds = {path: source.left_out(path) for path in states if (source.name, path) not in self._listed}
+        own = [path for path, kind in kinds.items() if kind == LIBRARY]
+        if own:
+            logger.info("{} files of a facekit library in {} are forgotten", len(own), source.root)
+            gone = self._only_at(own, states)
+            self._note_lost(self._named(gone), gone)
+            change = self._catalog.remove_files(source.name, own)
+            apply_change(change, self._catalog, self._index, self._folder)
+            for photo_id in change.photos:
+                self._pipeline.known.pop(photo_id, None)
+        self.report.kept_out += sum(kind not in {None, LIBRARY} for kind in kinds.values())
+        return {path: state for path, state in states.items() if kinds.get(path) is None}
+
+    def _only_at(self, paths: Sequence[bytes], states: Mapping[bytes, FileState]) -> dict[str, str]:
+        """Photos that lie at some paths and nowhere else, with where they lie."""
+        leaving = set(paths)
+        found = self._catalog.places({states[path].photo_id for path in paths})
+        return {
+            photo_id: places[0]["display"]
+            for photo_id, places in found.items()
+            if all(bytes(place["path"]) in leaving for place in places)
+        }
+
+    def _named(self, photo_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
+        """The faces in some photos that have a name: the photo, the name."""
+        said = self._catalog.people.spoken_of(photo_ids)
+        whose = self._catalog.people.whose(said)
+        return {face: (said[face], name) for face, (_, name) in whose.items() if name}
+
+    def _note_lost(self, named: Mapping[str, tuple[str, str]], paths: Mapping[str, str]) -> None:
+        for (photo_id, name), faces in sorted(Counter(named.values()).items()):
+            lost = LostName(name, faces, paths[photo_id])
+            self.report.names_lost.append(lost)
+            logger.warning("names lost: {}", _lost_words(lost))
+
+    def _mark_moved(self, source: Source) -> None:
+        """Of photos that this run saw, mark the other files that are certainly not there as missing.
+
+        They are shown where they are then. Their disk may only be away: seen again, they are back.
+        """
+        gone = []
+        for paths in self._catalog.several(source.name).values():
+            if any((source.name, path) in self._listed for path in paths):
+                gone += [path for path in paths if (source.name, path) not in self._listed and source.gone(path)]
+        if gone:
+            self.report.missing += len(gone)
+            change = self._catalog.mark_missing(source.name, gone, missing=True)
+            apply_change(change, self._catalog, self._index, self._folder)
 
     def _is_same(self, file: FoundFile, state: FileState | None) -> bool:
         return (
@@ -273,7 +361,11 @@ class Ingest:
                 if item.thumbnail:
                     write_thumbnail(self._folder, item.photo_id, item.thumbnail)
             records = {item.photo_id: item.record for item in items if item.record}
-            carry_edited(self._catalog, *self._edited(items, records))
+            edited, leaving = self._edited(items, records)
+            paths = self._leaving(leaving)
+            named = self._named(paths)
+            kept = carry_edited(self._catalog, edited, leaving, Thumbnails(self._folder, items))
+            self._note_lost({face: who for face, who in named.items() if face not in kept}, paths)
             change = self._catalog.save(
                 list(records.values()),
                 [FileRecord(item.file, item.photo_id) for item in items],
@@ -285,6 +377,11 @@ class Ingest:
         self._forgotten = (self._forgotten - made) | set(change.photos)
         self._count(items)
         return len(items)
+
+    def _leaving(self, leaving: Mapping[str, int]) -> dict[str, str]:
+        """Photos that no file shows any more when so many files fewer show them: with where they lay."""
+        found = self._catalog.places([photo_id for photo_id, count in leaving.items() if count > 0])
+        return {key: places[0]["display"] for key, places in found.items() if len(places) <= leaving[key]}
 
     def _edited(
         self, items: Sequence[Item], records: Mapping[str, PhotoRecord]

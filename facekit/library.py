@@ -10,7 +10,7 @@ from facekit.report import html_table
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import date
     from pathlib import Path
     from threading import Event
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from facekit.ingest import IngestReport, Progress
     from facekit.people.people import People, Who
     from facekit.reembed_report import ReembedReport
+    from facekit.relocation import Relocation
     from facekit.search import ProbeSource
     from facekit.types import Detail, FacePage, FloatArray, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
     from facekit.widgets import LibraryPanel
@@ -69,11 +70,14 @@ class Library(KeywordsChecked, ABC):
         detail: Detail = "normal",
         limits: Limits | None = None,
         stop: Event | None = None,
+        exclude: Iterable[str] | None = None,
     ) -> IngestReport:
         """Bring folders (or single files) into the library.
 
         Unchanged files are not read again, a changed file replaces its faces, a moved or copied file shares them, a
-        vanished file is marked missing. Ctrl-C stops the run and keeps what is done; run it again to go on. The
+        vanished file is marked missing, and so is a file that is not there any more when its photo is met elsewhere.
+        Left out are facekit libraries, other programs' previews, folders with ``.nomedia`` in them and what is
+        excluded; the report says how many. Ctrl-C stops the run and keeps what is done; run it again to go on. The
         photos themselves are never changed.
 
         Parameters
@@ -91,11 +95,17 @@ class Library(KeywordsChecked, ABC):
             limits of its own.
         stop : threading.Event, optional
             Set it from another thread to stop the run as Ctrl-C does.
+        exclude : iterable of str, optional
+            Globs of files and folders to leave out, kept in the library for the runs that follow; ``[]`` excludes
+            nothing again. Without a slash a pattern stands for a name anywhere below a root (``Screenshots``), with
+            one for a path from the root on, whose ``*`` also stands for slashes (``*/Exports/*.png``); case does not
+            matter. Photos that are in the library already stay there, until they are removed.
 
         Raises
         ------
         FacekitError
-            If a root does not exist (nothing is changed then), or the disk is full (what is done is kept).
+            If a root does not exist (nothing is changed then) or is a facekit library, or the disk is full (what is
+            done is kept).
         StalledError
             If a model, the decoding of a photo or the disk does not answer for ten minutes, or the seconds that the
             environment's ``FACEKIT_GIVE_UP_AFTER`` says (0: never). What is done is kept, and the stacks of all threads
@@ -107,6 +117,27 @@ class Library(KeywordsChecked, ABC):
         """Forget a photo, or all photos below a folder, with their faces. The files stay as they are.
 
         Returns the number of paths that were forgotten. A later ingest of the folder brings them back.
+        """
+
+    @abstractmethod
+    def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
+        """Say that photos lie elsewhere now: all that the library has at or below a path. Files stay as they are.
+
+        Nothing is read but names and sizes, and people, faces and ids stay. Call it the other way round to undo it.
+
+        Parameters
+        ----------
+        old : path
+            The folder (or photo) as the library knows it.
+        new : path
+            Where it is now. What is not found there is marked missing.
+
+        Raises
+        ------
+        FacekitError
+            If the library has no photo at ``old``, or none of them is found at ``new``; nothing is changed then.
+        LibraryBusyError
+            If another change of the library is going on.
         """
 
     @abstractmethod

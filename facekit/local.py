@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -32,14 +33,17 @@ from facekit.open_files import allow_files
 from facekit.pictures import Pictures
 from facekit.private import protect
 from facekit.reembed import REEMBEDDED, Reembed
+from facekit.relocation import Relocation, relocate
 from facekit.search import check_search, find, find_faces, given_probes, moment, probe_faces, read_probes, template
 from facekit.settings import FILE, check_models, check_versions, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
+from facekit.sources.left_out import checked
+from facekit.sources.local import composed_path
 from facekit.waiting import watching
 from facekit.workers import default_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import date
     from pathlib import Path
     from threading import Event
@@ -180,14 +184,18 @@ class LocalLibrary(Library):
         detail: Detail = "normal",
         limits: Limits | None = None,
         stop: Event | None = None,
+        exclude: Iterable[str] | None = None,
     ) -> IngestReport:
         """See `Library.ingest`."""
         self._alive()
-        sources = [LocalSource(root) for root in roots]
+        patterns = self.settings.exclude if exclude is None else checked(exclude)
+        sources = [self._source(root, patterns) for root in roots]
         if not sources:
             message = "No folder was named."
             raise FacekitError(message, "Call ingest with the folders that hold the photos.")
         with self._changing("An ingest"), watching(self.folder, stop) as watch:
+            if patterns != self.settings.exclude:
+                self._keep(replace(self.settings, exclude=patterns))
             models = self._models.now
             check_versions(models.settings)
             detector, embedder = models.detector, models.embedder
@@ -203,6 +211,20 @@ class LocalLibrary(Library):
                 return report
             finally:
                 self.current = None
+
+    def _source(self, root: str | bytes | os.PathLike[str], patterns: Sequence[str]) -> LocalSource:
+        try:
+            return LocalSource(root, exclude=patterns)
+        except FacekitError as error:
+            gone = LocalSource(root, must_exist=False)
+            if gone.gone(gone.path) and self._paths_at(gone):
+                remedy = "If its photos lie elsewhere now: lib.relocate(old, new) or facekit relocate OLD NEW."
+                raise type(error)(error.message, f"{error.remedy} {remedy}") from error
+            raise
+
+    def _keep(self, settings: Settings) -> None:
+        write_settings(self.folder, settings)
+        self._models.now.settings = settings
 
     def reembed(
         self,
@@ -239,7 +261,13 @@ class LocalLibrary(Library):
         return bool(self._paths_at(LocalSource(path, must_exist=False)))
 
     def _paths_at(self, source: LocalSource) -> list[bytes]:
-        return [known for known in self._catalog.file_states(source.name) if source.holds(known)]
+        states = self._catalog.file_states(source.name)
+        exactly = [known for known in states if source.holds(known)]
+        if exactly or source.path.isascii():
+            return exactly
+        # Composed and decomposed letters mean the same: what was ingested from a Mac is typed differently here.
+        asked = LocalSource(composed_path(source.path), must_exist=False)
+        return [known for known in states if asked.holds(os.fsencode(composed_path(known)))]
 
     def remove(self, path: str | os.PathLike[str]) -> int:
         """See `Library.remove`."""
@@ -257,6 +285,12 @@ class LocalLibrary(Library):
         self._catalog.index_caught_up()
         logger.info("Removed {} ({} paths)", source.root, len(paths))
         return len(paths)
+
+    def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
+        """See `Library.relocate`."""
+        self._alive()
+        with self._changing("Moving photos"):
+            return relocate(self._catalog, self._index, self.folder, old, new)
 
     # -- search --------------------------------------------------------------------------------------------------
 
@@ -481,8 +515,7 @@ class LocalLibrary(Library):
         self._alive()
         with self._changing("Setting the similarity"):  # or two changes of the settings would overwrite each other
             settings = self.settings.with_search_similarity(value, embedder)
-            write_settings(self.folder, settings)
-            self._models.now.settings = settings
+            self._keep(settings)
         logger.info("Searches take {} for the least similarity", self.search_similarity)
 
     @property

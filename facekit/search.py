@@ -208,7 +208,7 @@ def find(
             break
         limit = min(4 * limit, MAX_LIMIT)
     chosen = list(best.items())[:top_k]
-    places = catalog.places(photo_id for photo_id, _ in chosen)
+    places = catalog.places((photo_id for photo_id, _ in chosen), folder=where.folder, source=where.source)
     taken = catalog.taken_at(photo_id for photo_id, _ in chosen)
     whose = catalog.people.whose(row["face_id"] for _, (_, row) in chosen)
     return [
@@ -224,6 +224,7 @@ def find(
             taken_at=taken[photo_id],
             person=whose.get(row["face_id"], (None, None))[1],
             person_id=whose.get(row["face_id"], (None, None))[0],
+            copies=sum(place["missing_since"] is None for place in places[photo_id]) or 1,
         )
         for rank, (photo_id, (similarity, row)) in enumerate(chosen, 1)
     ]

@@ -15,6 +15,7 @@ from loguru import logger
 from facekit.errors import FacekitError, LibraryError, ModelMismatchError
 from facekit.models.registry import default_models, model_for, model_info
 from facekit.private import make_private_folder, private_opener
+from facekit.sources.left_out import checked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +47,7 @@ class Settings:
     reason: str = ""
     threshold: Threshold | None = None
     created: datetime | None = None
+    exclude: tuple[str, ...] = ()
 
     @property
     def models(self) -> dict[str, Any]:
@@ -133,6 +135,7 @@ def read_settings(folder: Path) -> Settings | None:
             reason=str(models.get("reason", "")),
             threshold=_threshold(document.get("thresholds"), path),
             created=created if isinstance(created := document.get("created"), datetime) else None,
+            exclude=_exclude(document.get("ingest"), path),
         )
     except (KeyError, TypeError, ValueError) as error:
         message = f"{path} is damaged: {error}."
@@ -154,6 +157,14 @@ def _threshold(table: Any, path: Path) -> Threshold | None:  # noqa: ANN401 - wh
         return None
 
 
+def _exclude(table: Any, path: Path) -> tuple[str, ...]:  # noqa: ANN401 - what TOML gave
+    try:
+        return () if table is None else checked(table["exclude"])
+    except (KeyError, TypeError, FacekitError) as error:  # no reason not to open the library
+        logger.warning("[ingest] in {} is ignored: {}. Nothing is excluded.", path, error)
+        return ()
+
+
 _FIELDS = {"detector": str, "detector_version": str, "embedder": str, "embedder_version": str, "dimension": int}
 
 
@@ -170,6 +181,9 @@ def write_settings(folder: Path, settings: Settings) -> None:
         lines += [f"search_similarity = {settings.threshold.search_similarity!r}"]
         lines += [f'embedder = "{settings.threshold.embedder}"']
         lines += [f'embedder_version = "{settings.threshold.embedder_version}"', ""]
+    if settings.exclude:
+        lines += ["[ingest]", "# Globs of files and folders that no ingest looks at."]
+        lines += [f"exclude = {json.dumps(settings.exclude, ensure_ascii=False)}", ""]
     part = folder / (FILE + ".part")
     with open(part, "w", encoding="utf-8", opener=private_opener) as stream:
         stream.write("\n".join(lines))

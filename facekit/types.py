@@ -198,8 +198,9 @@ class Face:
 class Photo:
     """A photo of a library with its faces, the largest first.
 
-    ``path`` is the first of ``paths``, where the photo lies; ``width`` and ``height`` are pixels of the upright photo,
-    None where it could not be decoded, and then ``reason`` says why.
+    ``path`` is the first of ``paths``, where the photo lies: files that are there come first, then those in the folder
+    that was asked for, then shorter and older ones; ``width`` and ``height`` are pixels of the upright photo,
+    None where it could not be decoded, and then ``reason`` says why; ``copies`` counts the ``paths`` that are there.
     """
 
     photo_id: str
@@ -217,6 +218,7 @@ class Photo:
     latitude: float | None
     longitude: float | None
     faces: tuple[Face, ...]
+    copies: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +279,7 @@ class Hit:
 
     ``box`` is ``x, y, width, height`` in 0..1 of the upright photo; ``similarity`` is the cosine, higher is better;
     ``person_id`` is whose face it is, ``person`` that person's name; None where nobody's, or where there is no name.
+    ``copies`` counts the files that hold the photo, of which ``photo`` names one.
     """
 
     rank: int
@@ -290,3 +293,4 @@ class Hit:
     taken_at: datetime | None = None
     person: str | None = None
     person_id: str | None = None
+    copies: int = 1

@@ -57,6 +57,9 @@ def test_ingest_search_photos_and_export(tmp_path: Path, demo_photos: DemoPhotos
         "no_face",
         "failed",
         "seconds",
+        "skipped",
+        "kept_out",
+        "names_lost",
     ]
     assert report["found"] == report["ingested"] + report["duplicates"] + 1
     assert [list(one) for one in report["failed"]] == [["path", "status", "reason"]]

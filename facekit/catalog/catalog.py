@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from facekit.catalog.pages import Pages
 from facekit.catalog.people import PeopleTables
+from facekit.catalog.places import compose_folders, move_files, move_roots, place_key
 from facekit.catalog.records import Change, FileState, IndexRow, file_id, folder_of
 from facekit.catalog.rows import among, chunks, column, delete, face_row, insert, set_meta
 from facekit.catalog.staging import Staging
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from facekit.catalog.records import FileRecord, PhotoRecord
+    from facekit.catalog.records import FileRecord, Move, PhotoRecord
     from facekit.types import PhotoFacts
 
 
@@ -61,6 +62,7 @@ class Catalog:
                 raise LibraryError(message, "Upgrade facekit.")
             if found != str(SCHEMA_VERSION):  # a new catalog, or one to which tables were added just now
                 set_meta(connection, "schema", str(SCHEMA_VERSION))
+            compose_folders(connection)
 
     def close(self) -> None:
         """Give the database back."""
@@ -186,6 +188,27 @@ class Catalog:
                 self._set_index_state(connection, "behind")
         return Change(sorted(set(touched)), [], [])
 
+    def several(self, source: str) -> dict[str, list[bytes]]:
+        """Photos of which several files of a source are known and not missing: their paths, by photo id."""
+        there = (files.c.source == source, files.c.missing_since.is_(None))
+        many = sa.select(files.c.photo_id).where(*there).group_by(files.c.photo_id).having(sa.func.count() > 1)
+        query = sa.select(files.c.photo_id, files.c.path).where(*there, files.c.photo_id.in_(many))
+        found: dict[str, list[bytes]] = {}
+        with self._engine.connect() as connection:
+            for photo_id, path in connection.execute(query.order_by(files.c.file_id)):
+                found.setdefault(photo_id, []).append(bytes(path))
+        return found
+
+    def relocate(self, source: str, moves: Sequence[Move], roots: tuple[str, str]) -> Change:
+        """Files lie elsewhere, and the folders that were ingested are called otherwise (old, new).
+
+        A path that is known already stays as it is known.
+        """
+        with self._engine.begin() as connection:
+            change = move_files(connection, source, moves)
+            move_roots(connection, *roots)
+        return change
+
     # -- reading -------------------------------------------------------------------------------------------------
 
     def rows(self, table: sa.Table, photo_ids: Iterable[str] | None = None) -> list[dict[str, Any]]:
@@ -203,13 +226,15 @@ class Catalog:
             rows = connection.execute(query.where(among(faces.c.face_id, face_ids))).mappings()
             return {row["face_id"]: dict(row) for row in rows}
 
-    def places(self, photo_ids: Iterable[str] | None = None) -> dict[str, list[dict[str, Any]]]:
-        """The files of each photo: those that are there before the missing ones, then by name."""
+    def places(
+        self, photo_ids: Iterable[str] | None = None, *, folder: str | None = None, source: str | None = None
+    ) -> dict[str, list[dict[str, Any]]]:
+        """The files of each photo, the one to show first: see `facekit.catalog.places.place_order`."""
         found: dict[str, list[dict[str, Any]]] = {}
         for row in self.rows(files, photo_ids):
             found.setdefault(row["photo_id"], []).append(row)
         for places in found.values():
-            places.sort(key=lambda row: (row["missing_since"] is not None, row["display"], row["file_id"]))
+            places.sort(key=place_key(folder, source))
         return found
 
     def taken_at(self, photo_ids: Iterable[str] | None = None) -> dict[str, datetime | None]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from facekit.catalog.people_tables import members, persons
+from facekit.catalog.places import place_order
 from facekit.catalog.tables import faces, files, photos
 from facekit.errors import FacekitError, UnknownIdError
 from facekit.types import Face, FacePage, Folder, Photo, PhotoPage, Quality, Status
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
 MAX_PAGE = 200
 _ID = re.compile("[0-9a-f]{32}")
 
-_rank = sa.func.row_number().over(
-    partition_by=files.c.photo_id,
-    order_by=(sa.case((files.c.missing_since.is_(None), 0), else_=1), files.c.display, files.c.file_id),
-)
-_ranked = sa.select(files.c.photo_id, files.c.display, files.c.missing_since, _rank.label("rank")).subquery()
-# The first place of each photo: what the rest of facekit calls its path.
-_first = sa.select(_ranked).where(_ranked.c.rank == 1).subquery()
+
+def _first(folder: str | None = None) -> sa.Subquery:
+    """The place of each photo that is shown: what the rest of facekit calls its path."""
+    rank = sa.func.row_number().over(partition_by=files.c.photo_id, order_by=place_order(folder))
+    ranked = sa.select(files.c.photo_id, files.c.display, files.c.missing_since, rank.label("rank")).subquery()
+    return sa.select(ranked).where(ranked.c.rank == 1).subquery()
+
+
 _faces = (
     sa.select(
         *(column for column in faces.c if column.name not in {"embedding", "landmarks"}),
@@ -46,28 +48,30 @@ class Pages:
         self, status: Status | str | None, folder: str | None, offset: int, limit: int, person_id: str | None = None
     ) -> PhotoPage:
         """Some photos, ordered by path. ``folder`` ends with a slash and stands for all below it."""
-        joined = sa.select(photos.c.photo_id).join(_first, _first.c.photo_id == photos.c.photo_id)
+        first = _first(folder)
+        joined = sa.select(photos.c.photo_id).join(first, first.c.photo_id == photos.c.photo_id)
         if status is not None:
-            joined = joined.where(*_status(status))
+            joined = joined.where(*_status(status, first))
         if folder is not None:
             inside = sa.select(files.c.photo_id).where(files.c.folder.startswith(folder, autoescape=True))
             joined = joined.where(photos.c.photo_id.in_(inside))
         if person_id is not None:
             theirs = sa.select(faces.c.photo_id).join(members, members.c.face_id == faces.c.face_id)
             joined = joined.where(photos.c.photo_id.in_(theirs.where(members.c.person_id == person_id)))
-        ordered = joined.order_by(_first.c.display, photos.c.photo_id)
+        ordered = joined.order_by(first.c.display, photos.c.photo_id)
         with self._engine.connect() as connection:
             total = connection.scalar(sa.select(sa.func.count()).select_from(joined.subquery())) or 0
             keys = connection.scalars(ordered.offset(checked_offset(offset)).limit(_at_most(limit))).all()
-            found = _photos(connection, keys)
+            found = _photos(connection, keys, folder)
         return PhotoPage(total, offset, tuple(found[key] for key in keys))
 
     def faces(self, offset: int, limit: int, *, include_poor: bool) -> FacePage:
         """Some faces, ordered by their photo's path and from left to right."""
-        joined = sa.select(faces.c.face_id, faces.c.photo_id).join(_first, _first.c.photo_id == faces.c.photo_id)
+        first = _first()
+        joined = sa.select(faces.c.face_id, faces.c.photo_id).join(first, first.c.photo_id == faces.c.photo_id)
         if not include_poor:
             joined = joined.where(faces.c.reason.is_(None))
-        ordered = joined.order_by(_first.c.display, faces.c.x, faces.c.face_id)
+        ordered = joined.order_by(first.c.display, faces.c.x, faces.c.face_id)
         with self._engine.connect() as connection:
             total = connection.scalar(sa.select(sa.func.count()).select_from(joined.subquery())) or 0
             keys = connection.execute(ordered.offset(checked_offset(offset)).limit(_at_most(limit))).all()
@@ -128,13 +132,13 @@ def _common(folders: list[str]) -> str:
     return low[:same].rpartition("/")[0] + "/"
 
 
-def _status(status: Status | str) -> list[sa.ColumnElement[bool]]:
+def _status(status: Status | str, first: sa.Subquery) -> list[sa.ColumnElement[bool]]:
     if status not in set(Status):
         message = f"There is no status {str(status)!r}."
         raise FacekitError(message, f"Take one of {', '.join(Status)}.")
     if status == Status.MISSING:
-        return [_first.c.missing_since.is_not(None)]
-    return [_first.c.missing_since.is_(None), photos.c.status == str(status)]
+        return [first.c.missing_since.is_not(None)]
+    return [first.c.missing_since.is_(None), photos.c.status == str(status)]
 
 
 def known_id(value: object) -> str:
@@ -157,12 +161,11 @@ def _at_most(limit: int) -> int:
     return limit
 
 
-def _photos(connection: sa.Connection, photo_ids: Iterable[str]) -> dict[str, Photo]:
+def _photos(connection: sa.Connection, photo_ids: Iterable[str], folder: str | None = None) -> dict[str, Photo]:
     """Photos with their files and faces, in the order of the ids; unknown ids are left out."""
     wanted = list(photo_ids)
     places: dict[str, list[Mapping[str, Any]]] = {}
-    order = (sa.case((files.c.missing_since.is_(None), 0), else_=1), files.c.display, files.c.file_id)
-    query = sa.select(files).where(files.c.photo_id.in_(wanted)).order_by(*order)
+    query = sa.select(files).where(files.c.photo_id.in_(wanted)).order_by(*place_order(folder))
     for row in connection.execute(query).mappings():
         places.setdefault(row["photo_id"], []).append(dict(row))
     inside: dict[str, list[Face]] = {}
@@ -184,6 +187,7 @@ def _photo(row: Mapping[str, Any], places: list[Mapping[str, Any]], inside: list
         source=first["source"],
         status=Status(row["status"]) if first["missing_since"] is None else Status.MISSING,
         faces=tuple(inside),
+        copies=sum(place["missing_since"] is None for place in places) or 1,
         **{name: row[name] for name in same},
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -30,8 +31,8 @@ def face_id(photo_id: str, detector: str, box: tuple[float, float, float, float]
 
 
 def folder_of(display: str) -> str:
-    """The folder of a path for display, with a slash at the end, so that a prefix is a folder and what is below."""
-    return display.replace(os.sep, "/").rpartition("/")[0] + "/"
+    """The folder of a path for display, composed (NFC), with a slash at the end: a prefix is a folder and all below."""
+    return unicodedata.normalize("NFC", display.replace(os.sep, "/").rpartition("/")[0] + "/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,17 @@ class FileRecord:
 
     file: FoundFile
     photo_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A file known as ``old`` lies at ``new``; ``there`` says whether it was seen there, at the time ``now``."""
+
+    old: bytes
+    new: bytes
+    display: str
+    there: bool
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)

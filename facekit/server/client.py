@@ -18,14 +18,16 @@ from facekit.files import named_file, user_path
 from facekit.known import Known
 from facekit.library import Library
 from facekit.people.people import person_meant
+from facekit.relocation import Relocation
 from facekit.search import check_search, given_probes
 from facekit.server.people_client import RemotePeople
 from facekit.server.wire import SearchDocument, ServiceInfo, error_of, hits_from, parse
 from facekit.settings import checked_similarity
+from facekit.sources.left_out import checked
 from facekit.types import FacePage, Folder, Photo, PhotoPage, ProbeFace, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import date
 
     import pandas as pd
@@ -212,6 +214,7 @@ class RemoteLibrary(Library):
         detail: Detail = "normal",
         limits: Limits | None = None,
         stop: Event | None = None,
+        exclude: Iterable[str] | None = None,
     ) -> IngestReport:
         """See `Library.ingest`. The folders are the service's machine's; the service goes on when this is cut off."""
         from facekit.server.follow import follow
@@ -223,7 +226,8 @@ class RemoteLibrary(Library):
         if not paths:
             message = "No folder was named."
             raise FacekitError(message, "Call ingest with the folders that hold the photos.")
-        jobs = [self._send("POST", "/api/v1/upload/local", json={"path": path, "detail": detail}) for path in paths]
+        what = {"detail": detail, "exclude": None if exclude is None else list(checked(exclude))}
+        jobs = [self._send("POST", "/api/v1/upload/local", json={"path": path, **what}) for path in paths]
         return follow(self, [response.json()["job_id"] for response in jobs], progress, stop or Event())
 
     def reembed(
@@ -269,6 +273,11 @@ class RemoteLibrary(Library):
         """See `Library.remove`."""
         body = {"path": str(Path(path).expanduser().absolute())}
         return int(self._send("POST", "/api/v1/photos/remove", json=body).json()["paths"])
+
+    def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
+        """See `Library.relocate`. Both are the service's machine's."""
+        body = {"old": str(Path(old).expanduser().absolute()), "new": str(Path(new).expanduser().absolute())}
+        return parse(Relocation, self._send("POST", "/api/v1/photos/relocate", json=body).json())
 
     def search(  # noqa: PLR0913 - see Library.search
         self,

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from facekit.errors import FacekitError, ServiceError
-from facekit.ingest import Failure, IngestReport, show_progress
+from facekit.ingest import Failure, IngestReport, LostName, show_progress
 from facekit.reembed_report import ReembedReport
 from facekit.types import Status
 
@@ -105,8 +105,9 @@ def _report(job: dict[str, Any]) -> IngestReport:
     names = ("found", "ingested", "unchanged", "duplicates", "missing", "faces", "no_face", "assigned", "seconds")
     failed = [Failure(one["path"], Status(one["status"]), one["reason"]) for one in said.get("failed", ())]
     report = IngestReport(failed=failed, stopped=job["state"] == "cancelled", models=said.get("models", ""))
-    for name in (*names, "warnings"):
+    for name in (*names, "warnings", "skipped", "kept_out"):
         if name in said:
             setattr(report, name, said[name])
+    report.names_lost = [LostName(**one) for one in said.get("names_lost", ())]
     report.stages |= said.get("stages", {})
     return report

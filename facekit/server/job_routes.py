@@ -19,6 +19,7 @@ from facekit.server.limits import StrictRoute
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.settings import settings_of
+from facekit.sources.left_out import checked
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=StrictRoute)
 Editor = Annotated[Identity, Depends(needs("ingest"))]
@@ -36,13 +37,20 @@ class FolderToIngest(BaseModel):
     detail: Look = Field(
         "normal", description="How closely to look: normal, fine, or the longest side in pixels that is looked at."
     )
+    exclude: list[str] | None = Field(
+        None, max_length=200, description="Globs of what to leave out, now and later; null leaves them as they are."
+    )
 
 
 @router.post("/upload/local", status_code=202, responses=_UNKNOWN)
 def ingest_local(service: ServiceOf, me: Editor, body: FolderToIngest) -> Job:
     """Bring a folder of the service's machine into the library, in the background."""
     path = service.paths.decide(body.path, me, "ingest") or ""
-    return service.jobs.add(path, body.detail, me.name, anywhere=me.kind == "owner")
+    try:
+        exclude = None if body.exclude is None else checked(body.exclude)
+    except FacekitError as error:
+        raise ServiceRefusal(422, error.message, error.remedy, kind="pattern") from error
+    return service.jobs.add(path, body.detail, me.name, anywhere=me.kind == "owner", exclude=exclude)
 
 
 @router.post("/library/reembed", status_code=202)

@@ -24,7 +24,7 @@ from facekit.server.store import metadata
 from facekit.types import SMALLEST_LOOK, Detail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from facekit.local import LocalLibrary
     from facekit.server.store import ServiceStore
@@ -53,8 +53,9 @@ _jobs = sa.Table(
     sa.Column("kind", sa.String(16), nullable=False, server_default="ingest"),
     sa.Column("models", sa.JSON),
     sa.Column("clustering", sa.JSON),
+    sa.Column("exclude", sa.JSON),
 )
-_ADDED = ("kind", "models", "clustering")  # columns that the database of an older service does not have
+_ADDED = ("kind", "models", "clustering", "exclude")  # columns that the database of an older service does not have
 
 
 JobKind: TypeAlias = Literal["ingest", "reembed", "cluster"]
@@ -101,9 +102,9 @@ class Clustering:
 class Job:
     """An ingest of one folder, a change of models, or a clustering.
 
-    ``path`` and ``detail`` are an ingest's, ``models`` is a change's, ``clustering`` a clustering's; ``anywhere`` says
-    that the service's own user asked for it, who is not bound to the roots; ``cancelled`` that it is to stop. ``total``
-    is None until the files are listed, and for a clustering; times are UTC.
+    ``path``, ``detail`` and ``exclude`` are an ingest's, ``models`` is a change's, ``clustering`` a clustering's;
+    ``anywhere`` says that the service's own user asked for it, who is not bound to the roots; ``cancelled`` that it is
+    to stop. ``total`` is None until the files are listed, and for a clustering; times are UTC.
     """
 
     job_id: str
@@ -123,6 +124,7 @@ class Job:
     kind: JobKind = "ingest"
     models: ModelChange | None = None
     clustering: Clustering | None = None
+    exclude: list[str] | None = None
 
     @property
     def ended(self) -> bool:
@@ -198,9 +200,13 @@ class Jobs:
         """Whether jobs are being worked on."""
         return self._thread.is_alive()
 
-    def add(self, path: str, detail: Detail, user: str, *, anywhere: bool = False) -> Job:
+    def add(
+        self, path: str, detail: Detail, user: str, *, anywhere: bool = False, exclude: Sequence[str] | None = None
+    ) -> Job:
         """Queue an ingest."""
-        return self._add(user, path=path, detail=detail, anywhere=anywhere)
+        return self._add(
+            user, path=path, detail=detail, anywhere=anywhere, exclude=None if exclude is None else [*exclude]
+        )
 
     def add_change(self, models: ModelChange, user: str) -> Job:
         """Queue a change of models."""
@@ -347,7 +353,9 @@ class Jobs:
                     return self._library.people_as(job.user).cluster(**asdict(job.clustering), stop=stop)
                 if job.models is not None:
                     return self._library.reembed(**asdict(job.models), progress=progress, stop=stop)
-                return self._library.ingest(job.path, progress=progress, detail=job.detail, stop=stop)
+                return self._library.ingest(
+                    job.path, progress=progress, detail=job.detail, stop=stop, exclude=job.exclude
+                )
             except LibraryBusyError:  # photos are being removed, which takes seconds
                 if stop.wait(_WRITE_SECONDS):
                     if job.clustering is not None:

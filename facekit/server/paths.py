@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -89,6 +90,10 @@ class Paths:
             raise ServiceRefusal(404, "There is no such folder.", "Check how it is written.", kind="no_folder")
         return str(real)
 
+    def forget(self) -> None:
+        """Read anew which folders were ingested."""
+        self._roots_seen = (-_FOLDERS_SECONDS, [])
+
     # -- what a person may see of paths --------------------------------------------------------------------------
 
     def shown(self, identity: Identity) -> Callable[[str], str]:
@@ -101,7 +106,7 @@ class Paths:
         tops = self._tops()
 
         def below(path: str) -> str:
-            plain = path.replace(os.sep, "/")
+            plain = unicodedata.normalize("NFC", path.replace(os.sep, "/"))
             top = next((top for top in tops if plain.startswith(top)), None)
             if top is None:
                 return "" if plain.endswith("/") else plain.rpartition("/")[2]
@@ -123,7 +128,8 @@ class Paths:
         """The folders that were ingested, each with its slash; one inside another comes after it."""
         read, tops = self._roots_seen
         if time.monotonic() - read > _FOLDERS_SECONDS:
-            roots = {root.replace(os.sep, "/").rstrip("/") + "/" for root in self._library.roots()}
+            found = [root.replace(os.sep, "/").rstrip("/") + "/" for root in self._library.roots()]
+            roots = {unicodedata.normalize("NFC", root) for root in found}
             tops = sorted(roots, key=len)
             self._roots_seen = (time.monotonic(), tops)
         return tops

@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from facekit.catalog.pages import MAX_PAGE
 from facekit.derived import thumbnail_path
 from facekit.images import display_name
+from facekit.relocation import Relocation
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
 from facekit.server.limits import StrictRoute
@@ -119,6 +120,21 @@ class Removed(BaseModel):
 def remove(service: ServiceOf, me: Editor, body: Removal) -> Removed:
     """Forget a photo, or all photos below a folder, with their faces. The files stay as they are."""
     return Removed(paths=service.library.remove(service.paths.decide(body.path, me, "read") or ""))
+
+
+class Relocating(BaseModel):
+    """What lies elsewhere now."""
+
+    old: str = Field(min_length=1, max_length=4096, description="A folder, or a photo, as the library knows it.")
+    new: str = Field(min_length=1, max_length=4096, description="Absolute, and under a root that the service allows.")
+
+
+@router.post("/photos/relocate", responses=_NOT_FOUND | _BUSY)
+def relocate(service: ServiceOf, me: Editor, body: Relocating) -> Relocation:
+    """Say that photos lie elsewhere now, with all that is known of them. The files stay as they are."""
+    new = service.paths.decide(body.new, me, "ingest") or ""
+    service.paths.decide(body.old, me, "read")
+    return service.relocate(body.old, new)
 
 
 @router.get("/folders")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.local import LocalLibrary
+    from facekit.relocation import Relocation
     from facekit.types import Image
 
 T = TypeVar("T")
@@ -103,6 +104,12 @@ class Service:
     async def draw(self, work: Callable[[], T]) -> T:
         """Run something that has a photo of the library drawn; it waits for its turn."""
         return await asyncio.get_running_loop().run_in_executor(self._drawings, copy_context().run, work)
+
+    def relocate(self, old: str, new: str) -> Relocation:
+        """Let photos lie elsewhere; what is told of paths follows."""
+        done = self.library.relocate(old, new)
+        self.paths.forget()
+        return done
 
 
 def service_of(request: Request) -> Service:

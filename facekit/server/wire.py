@@ -79,6 +79,7 @@ class HitDocument:
     taken_at: datetime | None = None
     person: str | None = None
     person_id: str | None = None
+    copies: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ def search_document(hits: Hits, shown: Callable[[str], str]) -> SearchDocument:
             taken_at=hit.taken_at,
             person=hit.person,
             person_id=hit.person_id,
+            copies=hit.copies,
         )
         for hit in hits
     ]

@@ -8,7 +8,7 @@ from facekit.sources.local import LocalSource
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from facekit.images import Limits
     from facekit.types import FoundFile
@@ -31,11 +31,21 @@ class Source(Protocol):
     def problems(self) -> Sequence[tuple[str, str]]:
         """What the last `scan` could not look into: path for people, reason."""
 
+    @property
+    def skipped(self) -> Mapping[bytes, str]:
+        """What the last `scan` left out for a reason of its own: path, what it is."""
+
     def scan(self) -> Iterator[FoundFile]:
         """List the photos, in an order that is the same every time, without reading them."""
 
     def holds(self, path: bytes) -> bool:
         """Whether a path, as `FoundFile` has it, belongs to this place, be there a photo now or not."""
+
+    def left_out(self, path: bytes) -> str | None:
+        """What a path is, or lies in, that the last `scan` left out for a reason of its own; None for all others."""
+
+    def gone(self, path: bytes) -> bool:
+        """Whether there is certainly no file at a path now, be it of this place or of another of its kind."""
 
     def read(self, file: FoundFile, limits: Limits) -> bytes:
         """Read a photo's bytes. Raises `PhotoError` with status ``too_large`` or ``io_error``."""

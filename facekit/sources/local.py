@@ -1,12 +1,13 @@
 """Photos in a folder of this machine."""
 
 # Paths are bytes here, because a name need not be valid UTF-8, and pathlib takes no bytes.
-# ruff: noqa: PTH100, PTH111, PTH116, PTH122
+# ruff: noqa: PTH100, PTH118, PTH120, PTH208, PTH111, PTH116, PTH122
 
 from __future__ import annotations
 
 import os
 import stat
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -14,25 +15,16 @@ from loguru import logger
 from facekit.errors import FacekitError
 from facekit.formats import PICTURE_EXTENSIONS, SNIFF_BYTES, sniff
 from facekit.images import READ_FLAGS, display_name, read_bytes
+from facekit.sources.left_out import EXCLUDED, Exclusion, is_library, kind_of
 from facekit.types import FoundFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from facekit.images import Limits
 
 _SKIPPED_FILES = frozenset({b"thumbs.db", b"ehthumbs.db", b"desktop.ini", b"icon\r"})
 """Lower-case names of files that Windows and macOS leave in photo folders; hidden files are skipped anyway."""
-
-_SKIPPED_FOLDERS = frozenset(
-    {
-        *(b"@eadir", b"#recycle", b"#snapshot"),  # Synology: thumbnails, wastebasket, snapshots
-        *(b"@recycle", b"@recently-snapshot"),  # QNAP
-        *(b"$recycle.bin", b"system volume information"),  # Windows
-        *(b"__macosx", b"lost+found"),  # leavings of archives and of file system checks
-    }
-)
-"""Lower-case names of folders that hold thumbnails, rubbish or the system's own files; so do hidden folders."""
 
 _SEPARATOR = os.fsencode(os.sep)
 
@@ -42,8 +34,9 @@ class LocalSource:
 
     Listed is every regular file whose content is a picture of a known format, whatever its name, and every file
     whose name ends like a picture's, whatever its content: an empty or a mislabelled one is to be reported, not
-    passed over. Hidden files and folders and those of systems (wastebaskets, thumbnails) are skipped; everything else
-    is counted in `ignored`. Pipes, sockets and devices are never opened.
+    passed over. Hidden files and folders are passed over; folders that hold no photos of the user's, such as other
+    programs' previews, and what is excluded are named in `skipped`; everything else is counted in `ignored`. Pipes,
+    sockets and devices are never opened. A root is looked into whatever it is called, unless it is a facekit library.
 
     Parameters
     ----------
@@ -53,6 +46,8 @@ class LocalSource:
         Whether to go through symbolic links to files and folders; each folder is visited once at most.
     must_exist : bool, optional
         False to name a place that may be gone, which can be compared with paths but not scanned.
+    exclude : iterable of str, optional
+        Patterns of files and folders to leave out; see `facekit.sources.left_out.Exclusion`.
 
     Attributes
     ----------
@@ -60,22 +55,31 @@ class LocalSource:
         Folders and files that the last scan could not look into, and what the system said.
     ignored : int
         How many files the last scan found not to be pictures.
+    skipped : dict of bytes to str
+        Folders and files that the last scan left out, and what they are.
 
     Raises
     ------
     FacekitError
-        If there is no such file or folder.
+        If there is no such file or folder, or it is a facekit library.
     """
 
     name = "local"
 
     def __init__(
-        self, root: str | bytes | os.PathLike[Any], *, follow_links: bool = False, must_exist: bool = True
+        self,
+        root: str | bytes | os.PathLike[Any],
+        *,
+        follow_links: bool = False,
+        must_exist: bool = True,
+        exclude: Iterable[str] = (),
     ) -> None:
-        self._path = os.path.abspath(os.path.expanduser(os.fsencode(root)))
+        self._path = as_stored(os.path.abspath(os.path.expanduser(os.fsencode(root))))
+        self._exclusion = Exclusion(exclude)
         self._follow_links = follow_links
         self.problems: list[tuple[str, str]] = []
         self.ignored = 0
+        self.skipped: dict[bytes, str] = {}
         if must_exist:
             self._check_root()
 
@@ -86,8 +90,8 @@ class LocalSource:
 
     @property
     def prefix(self) -> str:
-        """The absolute path, for people, with forward slashes, also at the end: how the displays of its files begin."""
-        return self.root.replace(os.sep, "/").rstrip("/") + "/"
+        """The absolute path with forward slashes, also at the end, and composed letters: how its folders begin."""
+        return unicodedata.normalize("NFC", self.root.replace(os.sep, "/").rstrip("/") + "/")
 
     def scan(self) -> Iterator[FoundFile]:
         """List the photos, sorted by path byte by byte, without reading more than the first bytes of a file.
@@ -99,6 +103,7 @@ class LocalSource:
         """
         self.problems.clear()
         self.ignored = 0
+        self.skipped.clear()
         if self._check_root():
             yield from self._walk()
         else:
@@ -107,6 +112,34 @@ class LocalSource:
     def holds(self, path: bytes) -> bool:
         """Whether an absolute path is the root or lies in it."""
         return path == self._path or path.startswith(self._path.rstrip(_SEPARATOR) + _SEPARATOR)
+
+    def moved(self, path: bytes, root: bytes) -> bytes:
+        """Where a path of this place lies when the place is called ``root``."""
+        return root.rstrip(_SEPARATOR) + path[len(self._path.rstrip(_SEPARATOR)) :]
+
+    @property
+    def path(self) -> bytes:
+        """The absolute path, as the file system has it."""
+        return self._path
+
+    def left_out(self, path: bytes) -> str | None:
+        """What a path is, or lies in, that the last scan left out for a reason of its own; None for all others."""
+        above = path
+        while len(above) > len(self._path):
+            if above in self.skipped:
+                return self.skipped[above]
+            above = os.path.dirname(above)
+        return EXCLUDED if path != self._path and self._exclusion.means(path, self._path) else None
+
+    def gone(self, path: bytes) -> bool:
+        """Whether the system says that there is no such file; one that can't be looked at may well be there."""
+        try:
+            os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except OSError:
+            return False
+        return False
 
     def read(self, file: FoundFile, limits: Limits) -> bytes:
         """Read a photo's bytes; see `facekit.images.read_bytes`."""
@@ -122,6 +155,9 @@ class LocalSource:
         if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
             message = f"{self.root} is neither a folder nor a file."
             raise FacekitError(message, "Give a folder with photos, or a photo.")
+        if stat.S_ISDIR(mode) and is_library(self._path):
+            message = f"{self.root} is a facekit library; what lies in it was made from photos."
+            raise FacekitError(message, "Give the folder that holds the photos themselves.")
         return stat.S_ISDIR(mode)
 
     def _walk(self) -> Iterator[FoundFile]:
@@ -139,8 +175,14 @@ class LocalSource:
         try:
             if self._follow_links and not _first_visit(folder, visited):
                 return []
-            with os.scandir(folder) as entries:
-                kinds = [(entry.path, self._is_folder(entry)) for entry in entries]
+            with os.scandir(folder) as listed:
+                entries = list(listed)
+            kind = None if folder == self._path else kind_of(folder, {entry.name for entry in entries})
+            if kind is not None:
+                self.skipped[folder] = kind
+                logger.debug("{} is left out: {}", display_name(folder), kind)
+                return []
+            kinds = [(entry.path, self._is_folder(entry)) for entry in entries]
         except OSError as error:
             if folder == self._path:
                 message = f"{self.root} can't be listed: {_words(error)}."
@@ -157,13 +199,19 @@ class LocalSource:
             return None
         try:
             if entry.is_dir(follow_symlinks=self._follow_links):
-                return None if name in _SKIPPED_FOLDERS else True
+                return None if self._excluded(entry.path) else True
             if entry.is_file(follow_symlinks=self._follow_links):
-                return None if name in _SKIPPED_FILES else False
+                return None if name in _SKIPPED_FILES or self._excluded(entry.path) else False
         except OSError:  # a link that leads nowhere or to itself
             pass
         self.ignored += 1
         return None
+
+    def _excluded(self, path: bytes) -> bool:
+        if not self._exclusion.means(path, self._path):
+            return False
+        self.skipped[path] = EXCLUDED
+        return True
 
     def _examine(self, path: bytes) -> FoundFile | None:
         """The file, if it is a picture or is named like one."""
@@ -188,6 +236,33 @@ class LocalSource:
     def _problem(self, path: bytes, error: OSError) -> None:
         self.problems.append((display_name(path), _words(error)))
         logger.warning("{} is skipped: {}", *self.problems[-1])
+
+
+def as_stored(path: bytes) -> bytes:
+    """An absolute path as the file system has it: names that are written with other characters mean the same letters.
+
+    macOS gives decomposed letters (e and an accent), keyboards give composed ones. What is not there stays as it is.
+    """
+    if path.isascii() or os.path.lexists(path):
+        return path
+    above, name = os.path.split(path)
+    if not name:
+        return path
+    above = as_stored(above)
+    straight = os.path.join(above, name)
+    if os.path.lexists(straight):
+        return straight
+    wanted = composed_path(name)
+    try:
+        same = sorted(one for one in os.listdir(above) if composed_path(one) == wanted)
+    except OSError:
+        same = []
+    return os.path.join(above, same[0]) if same else straight
+
+
+def composed_path(path: bytes) -> str:
+    """What equal paths have in common, however their letters are written."""
+    return unicodedata.normalize("NFC", os.fsdecode(path))
 
 
 def _first_visit(folder: bytes, visited: set[tuple[int, int]]) -> bool:

@@ -163,7 +163,8 @@ def _facts(photo: Photo, tile: Tile) -> dict[str, Any]:
     ids = [face.face_id for face in photo.faces]
     return {
         "label": tile.label,
-        "path": photo.path,
+        "path": tile.title,  # of several files the one that the gallery shows
+        "copies": photo.copies,
         "width": photo.width,
         "height": photo.height,
         "taken_at": photo.taken_at and photo.taken_at.isoformat(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from threading import Event
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -153,6 +154,9 @@ def _summary(report: IngestReport) -> dict[str, Any]:
         "seconds": round(report.seconds, 1),
         "stopped": report.stopped,
         "warnings": list(report.warnings),
+        "skipped": sum(report.skipped.values()),
+        "kept_out": report.kept_out,
+        "names_lost": [asdict(one) for one in report.names_lost[:_FAILURES]],
         "failures": len(report.failed),
         "failed": failed,
     }

@@ -26,7 +26,7 @@ class Tile:
 
     ``key`` names it in a selection, ``title`` says where the photo lies. ``boxes`` are in 0..1 of the thumbnail, and
     ``names`` says whose they are, "" where that is not known; ``chosen`` is the one that matters, -1 where none does;
-    ``face_id`` is the face that the large view emphasises.
+    ``face_id`` is the face that the large view emphasises; ``copies`` counts the files that hold the photo.
     ``note`` says why a photo could not be used, or why a face is poor; ``note_key`` is the short text for that, or "".
     """
 
@@ -42,6 +42,7 @@ class Tile:
     person: str | None = None
     note: str = ""
     note_key: str = ""
+    copies: int = 1
 
 
 class Tiles(Protocol):
@@ -101,6 +102,7 @@ class HitTiles:
                 face_id=hit.face_id,
                 similarity=hit.similarity,
                 person=hit.person,
+                copies=hit.copies,
             )
             for hit in self._hits[offset : offset + limit]
         ]
@@ -241,6 +243,7 @@ def _photo_tile(photo: Photo, person: str | None = None) -> Tile:
         face_id=photo.faces[theirs[0]].face_id if theirs else "",
         person=people or None,
         note=photo.reason or "",
+        copies=photo.copies,
     )
 
 

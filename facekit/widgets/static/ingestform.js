@@ -64,6 +64,10 @@ function render({ model, el: host, signal }) {
       el("h2", {}, say(model, found.stopped ? "ingestform.stopped" : "ingestform.done", { time: duration(model, found.seconds) })),
       ...nothing,
       el("ul", { class: "fk-numbers" }, ...lines.map((name) => el("li", {}, say(model, `ingestform.${name}`, { count: found[name] })))),
+      ...(found.skipped ? [el("p", {}, say(model, "ingestform.skipped", { count: found.skipped }),
+        ...(found.kept_out ? [" ", say(model, "ingestform.kept_out", { count: found.kept_out })] : []))] : []),
+      ...(found.names_lost ?? []).map(({ name, faces, path }) =>
+        el("p", { class: "fk-warning" }, say(model, "ingestform.names_lost", { name, count: faces, path }))),
       ...found.warnings.map((warning) => el("p", { class: "fk-warning" }, say(model, "ingestform.warning"), " ", el("span", { lang: "en" }, warning))),
       ...(found.stopped ? [el("p", {}, say(model, "ingestform.kept"))] : []),
       ...failures(found));

@@ -92,7 +92,7 @@ function facts(model, large) {
   const people = large.faces.map((face) => face.person).filter(Boolean);
   const chosen = large.faces[large.chosen];
   return [
-    ["file", large.path],
+    ["file", large.copies > 1 ? `${large.path} (${say(model, "gallery.copies", { count: large.copies })})` : large.path],
     ["people", people.join(", ")],
     ["similarity", chosen && chosen.similarity !== null ? decimals(model, chosen.similarity) : ""],
     ["faces", large.status === "ok" ? large.faces.length.toLocaleString(languageOf(model)) : ""],

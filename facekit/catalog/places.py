@@ -1,0 +1,94 @@
+"""Which of a photo's files is shown, and how paths change when a folder moves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from facekit.catalog.records import Change, Move, file_id, folder_of
+from facekit.catalog.rows import among, delete, insert, set_meta
+from facekit.catalog.tables import files, meta, runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_ORDER = "2"  # meta "places": 2 since folders are kept composed, and the shorter path comes first
+
+
+def place_order(folder: str | None = None, source: str | None = None) -> tuple[sa.ColumnElement[Any], ...]:
+    """How a photo's files are ordered: the first is the one to show.
+
+    Files that are there come before those that have vanished; then those in the folder and source that were asked for;
+    then shorter paths, older files, and the rest by name. `place_key` says the same of rows.
+    """
+    asked = [
+        *([files.c.folder.startswith(folder, autoescape=True)] if folder is not None else []),
+        *([files.c.source == source] if source is not None else []),
+    ]
+    there = sa.case((files.c.missing_since.is_(None), 0), else_=1)
+    inside = [sa.case((sa.and_(*asked), 0), else_=1)] if asked else []
+    return (there, *inside, sa.func.length(files.c.display), files.c.mtime_ns, files.c.display, files.c.file_id)
+
+
+def place_key(folder: str | None = None, source: str | None = None) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """The order of `place_order`, as a key to sort rows of ``files`` by."""
+
+    def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+        inside = (folder is None or row["folder"].startswith(folder)) and (source is None or row["source"] == source)
+        name = row["display"]
+        return (row["missing_since"] is not None, not inside, len(name), row["mtime_ns"], name, row["file_id"])
+
+    return key
+
+
+def compose_folders(connection: sa.Connection) -> None:
+    """Bring the folders that an older facekit wrote to the form that they are compared in; once a catalog."""
+    if connection.scalar(sa.select(meta.c.value).where(meta.c.key == "places")) == _ORDER:
+        return
+    rows = connection.execute(sa.select(files.c.file_id, files.c.display, files.c.folder)).all()
+    wrong = {key: folder_of(display) for key, display, folder in rows if folder != folder_of(display)}
+    if wrong:
+        held = [
+            dict(row) for row in connection.execute(sa.select(files).where(among(files.c.file_id, wrong))).mappings()
+        ]
+        delete(connection, files.c.file_id, list(wrong))
+        insert(connection, files, [row | {"folder": wrong[row["file_id"]]} for row in held])
+    if rows:
+        set_meta(connection, "index", "behind")  # it holds each photo's first place
+    set_meta(connection, "places", _ORDER)
+
+
+def move_files(connection: sa.Connection, source: str, moves: Sequence[Move]) -> Change:
+    """Files lie elsewhere; see `facekit.catalog.catalog.Catalog.relocate`."""
+    by_id = {file_id(source, move.old): move for move in moves}
+    query = sa.select(files).where(among(files.c.file_id, by_id))
+    rows = [dict(row) for row in connection.execute(query).mappings()]
+    set_meta(connection, "index", "behind")
+    delete(connection, files.c.file_id, list(by_id))
+    new = [_moved(row, by_id[row["file_id"]]) for row in rows]
+    ids = [row["file_id"] for row in new]
+    there = set(connection.scalars(sa.select(files.c.file_id).where(among(files.c.file_id, ids))))
+    insert(connection, files, [row for row in new if row["file_id"] not in there])
+    return Change(sorted({row["photo_id"] for row in rows}), [], [])
+
+
+def _moved(row: dict[str, Any], move: Move) -> dict[str, Any]:
+    return row | {
+        "file_id": file_id(row["source"], move.new),
+        "path": move.new,
+        "display": move.display,
+        "folder": folder_of(move.display),
+        "missing_since": None if move.there else row["missing_since"] or move.now,
+    }
+
+
+def move_roots(connection: sa.Connection, old: str, new: str) -> None:
+    """Folders that were ingested are called otherwise; both without a separator at the end."""
+    for run_id, roots in connection.execute(sa.select(runs.c.run_id, runs.c.roots)).all():
+        renamed = [
+            new + root[len(old) :] if root == old or root.startswith((old + "/", old + "\\")) else root
+            for root in roots
+        ]
+        if renamed != roots:
+            connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(roots=renamed))

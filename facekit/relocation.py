@@ -1,0 +1,89 @@
+"""Photos that lie elsewhere now: the library's paths follow them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from loguru import logger
+
+from facekit.catalog.records import Move
+from facekit.derived import apply_change
+from facekit.errors import FacekitError
+from facekit.images import display_name
+from facekit.sources import LocalSource
+from facekit.sources.local import composed_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from facekit.catalog import Catalog
+    from facekit.index import VectorIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Relocation:
+    """What became of the paths below a folder that was moved.
+
+    ``files`` have a new path, ``not_found`` of them are marked missing because nothing of their size lies there.
+    """
+
+    files: int
+    not_found: int
+
+
+def relocate(
+    catalog: Catalog,
+    index: VectorIndex,
+    folder: Path,
+    old: str | os.PathLike[str],
+    new: str | os.PathLike[str],
+) -> Relocation:
+    """See `facekit.library.Library.relocate`; ``folder`` is the library's."""
+    was, target = LocalSource(old, must_exist=False), LocalSource(new)
+    known = catalog.file_states(was.name)
+    paths = [path for path in known if was.holds(path)]
+    if not paths and not was.path.isascii():
+        # As it was ingested, its letters may be written in another way.
+        same = _known_as(was, known)
+        if same is not None:
+            was = LocalSource(same, must_exist=False)
+            paths = [path for path in known if was.holds(path)]
+    if not paths:
+        message = f"The library has no photo at {was.root}."
+        raise FacekitError(message, "lib.folders() lists the folders that it has photos of.")
+    now = datetime.now().replace(microsecond=0)  # noqa: DTZ005 - local time without a zone, as the catalog has it
+    moves = []
+    for path in paths:
+        there = was.moved(path, target.path)
+        moves.append(Move(path, there, display_name(there), _is_there(there, known[path].size), now))
+    not_found = sum(not move.there for move in moves)
+    if not_found == len(moves):
+        message = f"None of the {len(moves)} photos of {was.root} is found in {target.root}."
+        raise FacekitError(message, "Give the folder that has the same files at the same places below it.")
+    change = catalog.relocate(was.name, moves, (was.root.rstrip(os.sep), target.root.rstrip(os.sep)))
+    apply_change(change, catalog, index, folder)
+    catalog.index_caught_up()
+    logger.info("{} lies at {} now ({} files, {} not found)", was.root, target.root, len(moves), not_found)
+    return Relocation(len(moves), not_found)
+
+
+def _known_as(asked: LocalSource, known: Iterable[bytes]) -> bytes | None:
+    """A folder as the library knows it, when its letters are written in another way."""
+    wanted = composed_path(asked.path)
+    depth = asked.path.count(os.fsencode(os.sep))
+    for path in known:
+        top = os.fsencode(os.sep).join(path.split(os.fsencode(os.sep))[: depth + 1])
+        if composed_path(top) == wanted:
+            return top
+    return None
+
+
+def _is_there(path: bytes, size: int) -> bool:
+    try:
+        return os.stat(path).st_size == size  # noqa: PTH116 - bytes
+    except OSError:
+        return False
