@@ -11,6 +11,7 @@ from facekit.crops import face_picture
 from facekit.derived import thumbnail_path
 from facekit.errors import PhotoError
 from facekit.images import read_bytes, read_image, thumbnail
+from facekit.orientation import SIDEWAYS, turn_upright, turned, turned_box
 from facekit.types import Status
 
 if TYPE_CHECKING:
@@ -39,16 +40,22 @@ class Pictures:
 
         def read(side: int) -> Image | None:
             try:
-                return read_image(read_bytes(self.file(face.photo_id)), max_side=side)
+                return turned(read_image(read_bytes(self.file(face.photo_id)), max_side=side), photo.turn)
             except PhotoError:
                 return None
 
         size = (photo.width or 1, photo.height or 1)
-        return face_picture(face.box, self.thumbnail(face.photo_id), size, read)
+        if photo.turn in SIDEWAYS:
+            size = size[::-1]
+        # Poor landmarks say nothing of how the face lies.
+        more = turn_upright(face.quality.roll) - photo.turn if face.quality.usable else 0
+        box = turned_box(face.box, photo.turn)
+        return face_picture(box, self.thumbnail(face.photo_id), size, read, turn=more)
 
     def photo(self, photo_id: str, side: int) -> bytes:
         """A photo as a JPEG, upright, its longer side at most so many pixels."""
-        return thumbnail(read_image(read_bytes(self.file(photo_id)), max_side=side), side, quality=85)
+        image = read_image(read_bytes(self.file(photo_id)), max_side=side)
+        return thumbnail(turned(image, self._catalog.turns([photo_id]).get(photo_id, 0)), side, quality=85)
 
     def file(self, photo_id: str) -> Path:
         """Where a photo lies.

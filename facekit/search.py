@@ -189,6 +189,7 @@ def find(
     chosen = list(best.items())[:top_k]
     places = catalog.places(photo_id for photo_id, _ in chosen)
     taken = catalog.taken_at(photo_id for photo_id, _ in chosen)
+    turns = catalog.turns(photo_id for photo_id, _ in chosen)
     whose = catalog.people.whose(row["face_id"] for _, (_, row) in chosen)
     return [
         Hit(
@@ -203,6 +204,7 @@ def find(
             taken_at=taken[photo_id],
             person=whose.get(row["face_id"], (None, None))[1],
             person_id=whose.get(row["face_id"], (None, None))[0],
+            turn=turns.get(photo_id, 0),
         )
         for rank, (photo_id, (similarity, row)) in enumerate(chosen, 1)
     ]

@@ -199,7 +199,9 @@ class Photo:
     """A photo of a library with its faces, the largest first.
 
     ``path`` is the first of ``paths``, where the photo lies; ``width`` and ``height`` are pixels of the upright photo,
-    None where it could not be decoded, and then ``reason`` says why.
+    None where it could not be decoded, and then ``reason`` says why. ``turn`` is by how many degrees clockwise (0, 90,
+    180, 270) the photo must be turned, after its EXIF orientation is applied, for the people in it to stand upright:
+    thumbnails and pictures are turned so, boxes and sizes are not, see `facekit.orientation.turned_box`.
     """
 
     photo_id: str
@@ -217,6 +219,7 @@ class Photo:
     latitude: float | None
     longitude: float | None
     faces: tuple[Face, ...]
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +280,7 @@ class Hit:
 
     ``box`` is ``x, y, width, height`` in 0..1 of the upright photo; ``similarity`` is the cosine, higher is better;
     ``person_id`` is whose face it is, ``person`` that person's name; None where nobody's, or where there is no name.
+    ``turn`` is the photo's, see `Photo`.
     """
 
     rank: int
@@ -290,3 +294,4 @@ class Hit:
     taken_at: datetime | None = None
     person: str | None = None
     person_id: str | None = None
+    turn: int = 0

@@ -169,6 +169,7 @@ def _photo(row: Mapping[str, Any], places: list[Mapping[str, Any]], inside: list
         source=first["source"],
         status=Status(row["status"]) if first["missing_since"] is None else Status.MISSING,
         faces=tuple(inside),
+        turn=row["turn"] or 0,
         **{name: row[name] for name in same},
     )
 

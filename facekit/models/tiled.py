@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from facekit.models.device import batch_size, side_by_side
 from facekit.models.passes import plan_levels
+from facekit.models.turns import joined, seen_in_turns
 from facekit.types import SMALLEST_LOOK, Detections
 
 if TYPE_CHECKING:
@@ -44,6 +46,10 @@ class TiledDetector(ABC):
     working_side: int
     usual_closer_sides: tuple[int, ...] = ()
     small_face: float = 0
+    good_score: float
+    """A photo with a face of this score is not looked at in other orientations."""
+    sure_score: float
+    """The score from which on a face is believed that was seen in another orientation."""
     batch_pixels: int
     """Pixels given to the network in one run on a CPU; this bounds memory."""
 
@@ -70,7 +76,7 @@ class TiledDetector(ABC):
         Parameters
         ----------
         images : sequence of ndarray, uint8 (H, W, 3)
-            Upright RGB pictures.
+            RGB pictures; faces may lie in them in any way, see `facekit.models.turns`.
         closely : bool
             Look at all pixels at once, as in "fine" detail.
 
@@ -86,6 +92,12 @@ class TiledDetector(ABC):
         """
         for image in images:
             _check_image(image)
+        see = partial(self._see, closely=closely)
+        found = see(images)
+        return seen_in_turns(images, found, see, good=self.good_score, sure=self.sure_score)
+
+    def _see(self, images: Sequence[Image], *, closely: bool) -> list[Detections]:
+        """Find the upright faces."""
         side = math.inf if closely or self.max_side is None else self.max_side
         plans = [plan_levels(image.shape[1], image.shape[0], side, self.scales) for image in images]
         found = self._look(images, plans)
@@ -96,7 +108,7 @@ class TiledDetector(ABC):
             looks = self._look([images[i] for i in crowds], [plans[i][:-1] for i in crowds])
             for i, more in zip(crowds, looks, strict=True):
                 found[i] = [*more, found[i][-1]]
-        return [self._distinct(_joined(looks)) for looks in found]
+        return [self._distinct(joined(looks)) for looks in found]
 
     def _look(self, images: Sequence[Image], plans: Sequence[Sequence[Level]]) -> list[list[Detections]]:
         """Run the network over all levels of all images; return the faces of each, in pixels of the image."""
@@ -105,7 +117,7 @@ class TiledDetector(ABC):
             for (i, k, column, row, _), faces in zip(batch, found, strict=True):
                 parts[i][k].append(_believed(faces, plans[i][k], column, row))
         return [
-            [_joined(tiles).scaled(image.shape[1] / level.width, image.shape[0] / level.height)
+            [joined(tiles).scaled(image.shape[1] / level.width, image.shape[0] / level.height)
              for tiles, level in zip(of_image, levels, strict=True)]
             for image, of_image, levels in zip(images, parts, plans, strict=True)
         ]  # fmt: skip
@@ -165,14 +177,6 @@ def _believed(faces: Detections, level: Level, column: Span, row: Span) -> Detec
     keep = boxes[:, 2:].max(axis=1, initial=0) <= level.largest
     keep &= (column.low <= x) & (x < column.high) & (row.low <= y) & (y < row.high)
     return Detections(boxes, faces.landmarks + start, faces.scores)[keep]
-
-
-def _joined(parts: Sequence[Detections]) -> Detections:
-    return Detections(
-        np.concatenate([part.boxes for part in parts]),
-        np.concatenate([part.landmarks for part in parts]),
-        np.concatenate([part.scores for part in parts]),
-    )
 
 
 def _check_image(image: Image) -> None:

@@ -65,7 +65,10 @@ class ProbeDocument:
 
 @dataclass(frozen=True, slots=True)
 class HitDocument:
-    """A photo that was found. ``box`` is x, y, width, height in 0..1 of the upright photo."""
+    """A photo that was found. ``box`` is x, y, width, height in 0..1 of the upright photo.
+
+    Pictures of the photo are turned clockwise by ``turn`` degrees, the box is not.
+    """
 
     rank: int
     photo: str
@@ -79,6 +82,7 @@ class HitDocument:
     taken_at: datetime | None = None
     person: str | None = None
     person_id: str | None = None
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,7 @@ def search_document(hits: Hits, shown: Callable[[str], str]) -> SearchDocument:
             taken_at=hit.taken_at,
             person=hit.person,
             person_id=hit.person_id,
+            turn=hit.turn,
         )
         for hit in hits
     ]

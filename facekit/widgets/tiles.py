@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from facekit.hits import Hits
 from facekit.library import Library
+from facekit.orientation import turned_box
 
 if TYPE_CHECKING:
     import os
@@ -95,7 +96,7 @@ class HitTiles:
                 photo_id=hit.photo_id,
                 label=_name(hit.photo),
                 title=hit.photo,
-                boxes=(hit.box,),
+                boxes=(turned_box(hit.box, hit.turn),),
                 names=(hit.person or "",),
                 chosen=0,
                 face_id=hit.face_id,
@@ -235,7 +236,7 @@ def _photo_tile(photo: Photo, person: str | None = None) -> Tile:
         photo_id=photo.photo_id,
         label=_name(photo.path),
         title=photo.path,
-        boxes=tuple(face.box for face in photo.faces),
+        boxes=tuple(turned_box(face.box, photo.turn) for face in photo.faces),
         names=tuple(face.person or "" for face in photo.faces),
         chosen=theirs[0] if theirs else -1,
         face_id=photo.faces[theirs[0]].face_id if theirs else "",
