@@ -94,7 +94,7 @@ def align(image: Image, landmarks: npt.ArrayLike, *, size: int = TEMPLATE_SIZE) 
     """
     faces = np.zeros((np.shape(landmarks)[0], size, size, 3), np.uint8)
     for face, matrix in zip(faces, similarity_transform(landmarks, size), strict=True):
-        _cut(image, matrix, face)
+        cut(image, matrix, face)
     return faces
 
 
@@ -122,7 +122,7 @@ def align_box(image: Image, faces: Detections, *, size: int) -> npt.NDArray[np.u
         turn = scale * np.exp(-1j * tilt)
         middle = complex(x + width / 2 - 0.5, y + height / 2 - 0.5)  # it is centres of pixels that count
         shift = complex(size / 2 - 0.5, size / 2 - 0.5) - turn * middle
-        _cut(image, np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]]), crop)
+        cut(image, np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]]), crop)
         beside = [(size - round(float(side) * scale)) // 2 for side in (width, height)]
         if abs(math.sin(tilt)) > abs(math.cos(tilt)):  # the face lies on its side
             beside.reverse()
@@ -131,8 +131,8 @@ def align_box(image: Image, faces: Detections, *, size: int) -> npt.NDArray[np.u
     return crops
 
 
-def _cut(image: Image, matrix: npt.NDArray[np.float64], face: npt.NDArray[np.uint8]) -> None:
-    """Draw one aligned face into `face`."""
+def cut(image: Image, matrix: npt.NDArray[np.float64], face: npt.NDArray[np.uint8]) -> None:
+    """Draw the part of an image that a matrix (2, 3) takes into a square picture into `face`, uint8 (S, S, 3)."""
     import cv2
 
     part, place = _part(image, matrix, len(face))

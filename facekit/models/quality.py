@@ -62,6 +62,9 @@ class QualityMinimum:
 
 MINIMUM = QualityMinimum()
 
+NO_FACE = "its eyes, nose and mouth do not form a face"
+"""The reason of a face that is not believed."""
+
 
 def assess(
     crops: npt.NDArray[np.uint8],
@@ -97,14 +100,29 @@ def assess(
         message = f"{len(crops)} crops do not belong to {len(detections)} faces"
         raise ValueError(message)
     qualities = []
-    for crop, box, landmarks, score in zip(
-        crops, detections.boxes, detections.landmarks, detections.scores, strict=True
+    for crop, box, landmarks, score, doubted in zip(
+        crops, detections.boxes, detections.landmarks, detections.scores, detections.doubted, strict=True
     ):
         seen, certain, sharp = float(min(box[2:])), float(score), sharpness(crop)
         yaw, pitch, roll = pose(landmarks)
         reason = _reason(minimum, score=certain, size=seen, sharp=sharp, yaw=yaw)
+        if not believable(landmarks, box) or doubted:
+            reason = "; ".join(filter(None, (NO_FACE, reason)))
         qualities.append(Quality(certain, seen / scale, sharp, yaw, pitch, roll, reason))
     return qualities
+
+
+def believable(landmarks: npt.ArrayLike, box: npt.ArrayLike) -> bool:
+    """Whether five landmarks can be those of a face in its bounding box, however the head is turned.
+
+    Parameters
+    ----------
+    landmarks : array_like, float (5, 2)
+        Points ``x, y`` in the order of `facekit.types.Detections`.
+    box : array_like, float (4,)
+        ``x, y, width, height`` in the same pixels.
+    """
+    return True
 
 
 def sharpness(crop: npt.NDArray[np.uint8]) -> float:

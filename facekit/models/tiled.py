@@ -12,6 +12,7 @@ import numpy as np
 
 from facekit.models.device import batch_size, side_by_side
 from facekit.models.passes import plan_levels
+from facekit.models.tilts import looked_again
 from facekit.models.turns import joined, seen_in_turns
 from facekit.types import SMALLEST_LOOK, Detections
 
@@ -92,12 +93,13 @@ class TiledDetector(ABC):
         """
         for image in images:
             _check_image(image)
-        see = partial(self._see, closely=closely)
+        see = partial(self.upright, closely=closely)
         found = see(images)
-        return seen_in_turns(images, found, see, good=self.good_score, sure=self.sure_score)
+        found = seen_in_turns(images, found, see, good=self.good_score, sure=self.sure_score)
+        return looked_again(images, found, self._read_all, good=self.good_score)
 
-    def _see(self, images: Sequence[Image], *, closely: bool) -> list[Detections]:
-        """Find the upright faces."""
+    def upright(self, images: Sequence[Image], *, closely: bool = False) -> list[Detections]:
+        """Find the faces that stand upright, as the network sees them at the first look; see `detect`."""
         side = math.inf if closely or self.max_side is None else self.max_side
         plans = [plan_levels(image.shape[1], image.shape[0], side, self.scales) for image in images]
         found = self._look(images, plans)
@@ -121,6 +123,13 @@ class TiledDetector(ABC):
              for tiles, level in zip(of_image, levels, strict=True)]
             for image, of_image, levels in zip(images, parts, plans, strict=True)
         ]  # fmt: skip
+
+    def _read_all(self, pictures: Sequence[Image]) -> list[Detections]:
+        """The faces in pictures of one size, in their pixels, best first."""
+        size = max(1, self.batch_pixels // max(1, pictures[0].size // 3)) if pictures else 1
+        batches = (pictures[start : start + size] for start in range(0, len(pictures), size))
+        found = side_by_side(self._read, batches, self.device)
+        return [self._distinct(faces) for batch in found for faces in batch]
 
     def _run(self, batch: list[_Work]) -> tuple[list[_Work], list[Detections]]:
         return batch, self._read([picture for *_, picture in batch])
