@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facekit.models.alignment import TEMPLATE, similarity_transform
 from facekit.types import Quality
 
 if TYPE_CHECKING:
@@ -23,6 +24,13 @@ _EYES_TO_MOUTH = 320.0
 _EYES_TO_NOSE = 170.0
 # The pupils are 63 mm apart in the mean: Dodgson, "Variation and extrema of human interpupillary distance", 2004.
 _EYE_TO_EYE = 315.0
+
+# What landmarks of a face keep to, beyond all of 999 photos of LFW's development set, in all poses: at least 4 of 5 lie in
+# the box, the eyes are 0.13 to 0.42 of its longer side apart, and fitted to the template the landmarks are off by up to
+# 0.29 of the distance of its eyes (root of the mean square).
+_INSIDE, _MARGIN = 4, 0.1
+_EYES_APART = 0.5
+_MISFIT = 0.33
 
 # From here on more changes nothing, measured as said in `QualityMinimum`.
 _AMPLE_SIZE = 32.0
@@ -122,7 +130,13 @@ def believable(landmarks: npt.ArrayLike, box: npt.ArrayLike) -> bool:
     box : array_like, float (4,)
         ``x, y, width, height`` in the same pixels.
     """
-    return True
+    points, (x, y, width, height) = np.asarray(landmarks, np.float64), np.asarray(box, np.float64)
+    margin = _MARGIN * np.array([width, height])
+    inside = ((points >= [x, y] - margin) & (points <= [x + width, y + height] + margin)).all(axis=1)
+    eyes = math.dist(points[0], points[1])
+    aligned = np.append(points, np.ones((5, 1)), axis=1) @ similarity_transform(points).T
+    misfit = math.sqrt(((aligned - TEMPLATE) ** 2).sum(axis=1).mean()) / math.dist(TEMPLATE[0], TEMPLATE[1])
+    return bool(inside.sum() >= _INSIDE and eyes <= _EYES_APART * max(width, height) and misfit <= _MISFIT)
 
 
 def sharpness(crop: npt.NDArray[np.uint8]) -> float:

@@ -7,7 +7,7 @@ turned by the tilt it draws them where they are, and what is no face it mostly d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class _Seen(NamedTuple):
 
     score: float
     middle: npt.NDArray[np.float64]
-    sides: npt.NDArray[np.float64]
+    sides: npt.NDArray[np.floating[Any]]
     landmarks: npt.NDArray[np.float64]
 
 
