@@ -60,6 +60,8 @@ class Catalog:
             if found is not None and int(found) > SCHEMA_VERSION:
                 message = f"A newer facekit wrote the catalog (schema {found}; this one knows {SCHEMA_VERSION})."
                 raise LibraryError(message, "Upgrade facekit.")
+            if found is None:
+                set_meta(connection, "looks", "all")
             if found != str(SCHEMA_VERSION):  # a new catalog, or one to which tables were added just now
                 set_meta(connection, "schema", str(SCHEMA_VERSION))
 
@@ -83,6 +85,12 @@ class Catalog:
     @staticmethod
     def _set_index_state(connection: sa.Connection, state: str) -> None:
         set_meta(connection, "index", state)
+
+    @property
+    def looked_all_ways(self) -> bool:
+        """Whether all photos were looked at in other orientations too, which older releases did not do."""
+        with self._engine.connect() as connection:
+            return connection.scalar(sa.select(meta.c.value).where(meta.c.key == "looks")) == "all"
 
     # -- ingest --------------------------------------------------------------------------------------------------
 

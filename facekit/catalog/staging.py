@@ -107,6 +107,7 @@ class Staging:
         good = photos.c.status.in_([Status.OK, Status.NO_FACE])
         with self._engine.begin() as connection:
             set_meta(connection, "index", "behind")
+            set_meta(connection, "looks", "all")
             set_meta(connection, "bound", json.dumps(bound._asdict()))
             rename_faces(connection, sa.select(carried.c.old_face_id, carried.c.new_face_id))
             connection.execute(sa.delete(meta).where(meta.c.key == "staged"))

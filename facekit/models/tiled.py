@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -95,7 +96,7 @@ class TiledDetector(ABC):
             _check_image(image)
         see = partial(self.upright, closely=closely)
         found = see(images)
-        found = seen_in_turns(images, found, see, good=self.good_score, sure=self.sure_score)
+        found = seen_in_turns(images, found, see, self._glance, good=self.good_score, sure=self.sure_score)
         return looked_again(images, found, self._read_all, good=self.good_score)
 
     def upright(self, images: Sequence[Image], *, closely: bool = False) -> list[Detections]:
@@ -111,6 +112,12 @@ class TiledDetector(ABC):
             for i, more in zip(crowds, looks, strict=True):
                 found[i] = [*more, found[i][-1]]
         return [self._distinct(joined(looks)) for looks in found]
+
+    def _glance(self, images: Sequence[Image]) -> list[Detections]:
+        """Find the upright faces of small pictures, which are not enlarged."""
+        scales = replace(self.scales, enlarged=1)
+        plans = [plan_levels(image.shape[1], image.shape[0], math.inf, scales) for image in images]
+        return [self._distinct(joined(looks)) for looks in self._look(images, plans)]
 
     def _look(self, images: Sequence[Image], plans: Sequence[Sequence[Level]]) -> list[list[Detections]]:
         """Run the network over all levels of all images; return the faces of each, in pixels of the image."""

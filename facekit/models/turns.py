@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     See: TypeAlias = Callable[[Sequence[Image]], list[Detections]]
 
 # Longest side in pixels of a glance.
-GLANCE_SIDE = 480
+GLANCE_SIDE = 416
 
 # Two faces that differ in orientation are one where their centres are closer than this share of the better one's
 # longer side.
@@ -31,7 +31,7 @@ _SAME = 0.5
 
 
 def seen_in_turns(
-    images: Sequence[Image], found: Sequence[Detections], see: See, *, good: float, sure: float
+    images: Sequence[Image], found: Sequence[Detections], see: See, glance: See, *, good: float, sure: float
 ) -> list[Detections]:
     """Look again in the other orientations at the photos that show no good face.
 
@@ -41,8 +41,8 @@ def seen_in_turns(
         The photos.
     found : sequence of Detections
         What was seen in them as they are.
-    see : callable
-        From pictures to the upright faces in them.
+    see, glance : callable
+        From pictures to the upright faces in them: seen with all care, and at a glance, at the pictures' own size.
     good : float
         A photo with a face of this score is not looked at again.
     sure : float
@@ -57,7 +57,7 @@ def seen_in_turns(
     doubtful = [i for i, faces in enumerate(found) if faces.scores.max(initial=0) < good]
     small = [_small(images[i]) for i in doubtful]
     for turn in TURNS[1:]:
-        glances = see([turned(image, turn) for image in small])
+        glances = glance([turned(image, turn) for image in small])
         promising = [
             i
             for i, image, faces in zip(doubtful, small, glances, strict=True)

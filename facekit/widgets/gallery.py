@@ -157,6 +157,7 @@ def _facts(photo: Photo, tile: Tile) -> dict[str, Any]:
         {
             "box": turned_box(face.box, photo.turn),
             "person": face.person,
+            "poor": face.quality.reason or "",
             "similarity": tile.similarity if face.face_id == tile.face_id else None,
         }
         for face in photo.faces

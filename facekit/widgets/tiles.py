@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from facekit.hits import Hits
 from facekit.library import Library
+from facekit.models.quality import NO_FACE
 from facekit.orientation import turned_box
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ class Tile:
     """One picture of a gallery.
 
     ``key`` names it in a selection, ``title`` says where the photo lies. ``boxes`` are in 0..1 of the thumbnail, and
-    ``names`` says whose they are, "" where that is not known; ``chosen`` is the one that matters, -1 where none does;
+    ``names`` says whose they are, "" where that is not known, ``poor`` what is wrong with them, "" where nothing is;
+    ``chosen`` is the one that matters, -1 where none does;
     ``face_id`` is the face that the large view emphasises.
     ``note`` says why a photo could not be used, or why a face is poor; ``note_key`` is the short text for that, or "".
     """
@@ -37,6 +39,7 @@ class Tile:
     title: str
     boxes: tuple[Box, ...] = ()
     names: tuple[str, ...] = ()
+    poor: tuple[str, ...] = ()
     chosen: int = -1
     face_id: str = ""
     similarity: float | None = None
@@ -98,6 +101,7 @@ class HitTiles:
                 title=hit.photo,
                 boxes=(turned_box(hit.box, hit.turn),),
                 names=(hit.person or "",),
+                poor=(hit.quality.reason or "",),
                 chosen=0,
                 face_id=hit.face_id,
                 similarity=hit.similarity,
@@ -238,6 +242,7 @@ def _photo_tile(photo: Photo, person: str | None = None) -> Tile:
         title=photo.path,
         boxes=tuple(turned_box(face.box, photo.turn) for face in photo.faces),
         names=tuple(face.person or "" for face in photo.faces),
+        poor=tuple(face.quality.reason or "" for face in photo.faces),
         chosen=theirs[0] if theirs else -1,
         face_id=photo.faces[theirs[0]].face_id if theirs else "",
         person=people or None,
@@ -264,6 +269,12 @@ def _name(path: str) -> str:
 
 def _note_key(reason: str | None) -> str:
     """The key of the text that says in short why a face is poor, or ""."""
-    words = {"too small": "small", "too blurred": "blurred", "turned away": "turned"}
+    words = {
+        "too small": "small",
+        "too blurred": "blurred",
+        "turned away": "turned",
+        "perhaps not": "no_face",
+        NO_FACE: "no_face",
+    }
     found = [key for said, key in words.items() if (reason or "").startswith(said)]
     return f"gallery.poor.{found[0]}" if found else ""
