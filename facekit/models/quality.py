@@ -30,7 +30,7 @@ _EYE_TO_EYE = 315.0
 # to 0.29 of the distance of the template's eyes (root of the mean square).
 _INSIDE, _MARGIN = 4, 0.1
 _EYES_APART = 0.5
-_MISFIT = 0.33
+_MISFIT = 0.45
 
 # From here on more changes nothing, measured as said in `QualityMinimum`.
 _AMPLE_SIZE = 32.0

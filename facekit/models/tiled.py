@@ -97,7 +97,7 @@ class TiledDetector(ABC):
         see = partial(self.upright, closely=closely)
         found = see(images)
         found = seen_in_turns(images, found, see, self._glance, good=self.good_score, sure=self.sure_score)
-        return looked_again(images, found, self._read_all, good=self.good_score)
+        return looked_again(images, found, self._read_all, good=self.good_score, sure=self.sure_score)
 
     def upright(self, images: Sequence[Image], *, closely: bool = False) -> list[Detections]:
         """Find the faces that stand upright, as the network sees them at the first look; see `detect`."""

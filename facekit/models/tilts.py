@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from facekit.models.alignment import cut
-from facekit.models.quality import pose
+from facekit.models.quality import MINIMUM, pose
 from facekit.orientation import TURNS, turn_upright
 from facekit.types import Detections
 
@@ -69,8 +69,9 @@ def looked_again(
     read: Callable[[Sequence[Image]], list[Detections]],
     *,
     good: float,
+    sure: float,
 ) -> list[Detections]:
-    """Look again at the faces that are tilted, or whose score is not good.
+    """Look again at the faces that are tilted, or whose score is not good, unless they are too small to be of use.
 
     Parameters
     ----------
@@ -81,26 +82,39 @@ def looked_again(
     read : callable
         From square pictures of `CUT_SIDE` pixels to the faces in them.
     good : float
-        Faces of a lower score are looked at in all four orientations.
+        Faces of a lower score are looked at again.
+    sure : float
+        Faces of a lower score that are not seen again are `doubted`.
 
     Returns
     -------
     list of Detections
         The same faces, best first, with the landmarks and the score of the last look. A box changes only where the
-        face lies in another orientation than was thought. A face that was not seen again is `doubted`.
+        face lies in another orientation than was thought.
     """
     faces = [
         _Face(i, k, box, points, float(score))
         for i, one in enumerate(found)
         for k, (box, points, score) in enumerate(zip(one.boxes, one.landmarks, one.scores, strict=True))
-        if score < good or abs((_roll(points) + 45) % 90 - 45) >= TILTED
+        if min(box[2:]) >= MINIMUM.size and (score < good or abs((_roll(points) + 45) % 90 - 45) >= TILTED)
     ]
-    jobs = [(face, _roll(face.landmarks) + turn) for face in faces for turn in (TURNS if face.score < good else (0,))]
     best: dict[int, tuple[_Seen, float]] = {}
-    for (face, angle), seen in zip(jobs, _looks(images, jobs, read), strict=True):
-        if seen and (id(face) not in best or seen.score > best[id(face)][0].score):
-            best[id(face)] = seen, angle
+
+    def look(jobs: Sequence[tuple[_Face, float]]) -> None:
+        for (face, angle), seen in zip(jobs, _looks(images, jobs, read), strict=True):
+            here = not _apart(_roll(face.landmarks), angle)  # elsewhere it must be seen better than it was
+            if (
+                seen
+                and (here or seen.score > face.score)
+                and (id(face) not in best or seen.score > best[id(face)][0].score)
+            ):
+                best[id(face)] = seen, angle
+
+    look([(face, _roll(face.landmarks)) for face in faces])
+    lost = [face for face in faces if id(face) not in best]
+    look([(face, _roll(face.landmarks) + turn) for face in lost for turn in TURNS[1:]])
     for face in faces:
+        face.doubted = face.score < sure
         if id(face) in best:
             _take(face, best[id(face)][0])
     tilted = [face for face in faces if id(face) in best and _apart(_roll(face.landmarks), best[id(face)][1])]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     See: TypeAlias = Callable[[Sequence[Image]], list[Detections]]
 
 # Longest side in pixels of a glance.
-GLANCE_SIDE = 416
+GLANCE_SIDE = 384
 
 # Two faces that differ in orientation are one where their centres are closer than this share of the better one's
 # longer side.
