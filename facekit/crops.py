@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facekit.images import read_image, thumbnail
+from facekit.orientation import turned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,8 @@ def face_picture(
     small: bytes | None,
     size: tuple[int, int],
     photo: Callable[[int], Image | None],
+    *,
+    turn: int = 0,
 ) -> bytes | None:
     """Cut a face out as a square JPEG of 160 pixels.
 
@@ -38,6 +41,8 @@ def face_picture(
         Width and height of the upright photo in pixels.
     photo : callable
         Reads the photo with the longest side it is given; None where it can't be read.
+    turn : int
+        Degrees clockwise, a multiple of 90, by which the face is turned after it is cut out.
     """
     width, height = size
     side = _AROUND * max(box[2] * width, box[3] * height)
@@ -45,7 +50,7 @@ def face_picture(
     if image is None or side * max(image.shape[:2]) / max(size) < _SHARP:
         read = photo(ceil(max(size) * min(1.0, FACE_SIDE / side)))
         image = image if read is None else read
-    return None if image is None else thumbnail(square(image, box), FACE_SIDE)
+    return None if image is None else thumbnail(turned(square(image, box), turn), FACE_SIDE)
 
 
 def square(image: Image, box: tuple[float, float, float, float]) -> Image:

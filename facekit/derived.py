@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from facekit.images import turned_thumbnail
 from facekit.index.protocol import Fields
 from facekit.private import make_private_folder, private_opener
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from facekit.catalog import Catalog, Change
@@ -64,3 +66,12 @@ def write_thumbnail(folder: Path, photo_id: str, data: bytes) -> None:
     with open(part, "wb", opener=private_opener) as stream:
         stream.write(data)
     os.replace(part, path)  # noqa: PTH105 - Path.replace is the same; this is the one that says it is atomic
+
+
+def turn_thumbnails(folder: Path, before: Mapping[str, int], after: Mapping[str, int]) -> None:
+    """Turn the thumbnails of the photos whose turn, in degrees by photo id, is another one now."""
+    for photo_id in before.keys() | after.keys():
+        turn = after.get(photo_id, 0) - before.get(photo_id, 0)
+        path = thumbnail_path(folder, photo_id)
+        if turn and path.exists():
+            write_thumbnail(folder, photo_id, turned_thumbnail(path.read_bytes(), turn))

@@ -105,17 +105,20 @@ def examine(folder: Path, catalog: Catalog, in_use: InUse) -> Doctor:
     """All checks of an open library."""
     models = in_use.now
     checks = examine_machine(models.settings.detector, models.settings.embedder, **models.where)
-    checks += [_made_with(models.settings), _catalog(catalog), _index(catalog, in_use)]
+    checks += [_made_with(models.settings, catalog), _catalog(catalog), _index(catalog, in_use)]
     checks += [_thumbnails(folder, catalog), _files(catalog), _disk(folder)]
     return Doctor(tuple(checks))
 
 
-def _made_with(settings: Settings) -> Check:
+def _made_with(settings: Settings, catalog: Catalog) -> Check:
     try:
         check_versions(settings)
     except FacekitError as error:
         return Check("library", str(error), ok=False)
-    return Check("library", f"made with {settings.detector} and {settings.embedder}")
+    made = f"made with {settings.detector} and {settings.embedder}"
+    if not catalog.looked_all_ways:
+        made += "; turned photos of an older facekit are put right with lib.reembed() or: facekit reembed"
+    return Check("library", made)
 
 
 def _catalog(catalog: Catalog) -> Check:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from facekit.crops import face_picture
 from facekit.errors import FacekitError, LibraryError, PhotoError, WorkerCrashError, WorkerTimeoutError
 from facekit.images import display_name, read_bytes, read_image, thumbnail
+from facekit.orientation import turned
 from facekit.types import Status
 from facekit.workers import Failed, WorkerPool
 
@@ -41,8 +42,8 @@ class Drawing:
             if self._pool is not None:
                 self._pool.close()
 
-    def photo(self, path: Path, side: int, pixels: int) -> bytes:
-        """A photo of so many pixels as a JPEG, upright, its longer side at most ``side``.
+    def photo(self, path: Path, side: int, pixels: int, turn: int) -> bytes:
+        """A photo of so many pixels as a JPEG, turned clockwise by ``turn`` degrees, its longer side at most ``side``.
 
         Raises
         ------
@@ -51,7 +52,7 @@ class Drawing:
         WorkerTimeoutError
             If that takes longer than a minute.
         """
-        return self._draw(_photo, (path, side), path, pixels)
+        return self._draw(_photo, (path, side, turn), path, pixels)
 
     def face(
         self,
@@ -59,12 +60,17 @@ class Drawing:
         small: bytes | None,
         size: tuple[int, int],
         path: Path | None,
+        turns: tuple[int, int] = (0, 0),
     ) -> bytes | None:
-        """See `facekit.crops.face_picture`; what can't be read of the photo is taken from its thumbnail."""
+        """See `facekit.crops.face_picture`; what can't be read of the photo is taken from its thumbnail.
+
+        ``turns`` are those, clockwise, of the photo, in which the box and the size are given, and of the face after
+        it.
+        """
         try:
-            return self._draw(_face, (box, small, size, path), path, size[0] * size[1])
+            return self._draw(_face, (box, small, size, path, turns), path, size[0] * size[1])
         except (PhotoError, WorkerTimeoutError):
-            return None if path is None else self.face(box, small, size, None)
+            return None if path is None else self.face(box, small, size, None, turns)
 
     def _draw(self, draw: Callable[..., T], task: tuple[object, ...], path: Path | None, pixels: int) -> T:
         name = "the thumbnail" if path is None else display_name(path)
@@ -94,17 +100,21 @@ class Drawing:
 # What follows runs in the worker processes.
 
 
-def _photo(path: Path, side: int) -> bytes:
-    return thumbnail(read_image(path, max_side=side), side, quality=85)
+def _photo(path: Path, side: int, turn: int) -> bytes:
+    return thumbnail(turned(read_image(path, max_side=side), turn), side, quality=85)
 
 
 def _face(
-    box: tuple[float, float, float, float], small: bytes | None, size: tuple[int, int], path: Path | None
+    box: tuple[float, float, float, float],
+    small: bytes | None,
+    size: tuple[int, int],
+    path: Path | None,
+    turns: tuple[int, int],
 ) -> bytes | None:
     def read(side: int) -> Image | None:
         try:
-            return None if path is None else read_image(read_bytes(path), max_side=side)
+            return None if path is None else turned(read_image(read_bytes(path), max_side=side), turns[0])
         except PhotoError:
             return None
 
-    return face_picture(box, small, size, read)
+    return face_picture(box, small, size, read, turn=turns[1])

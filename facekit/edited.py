@@ -44,10 +44,12 @@ _Face = tuple[str, tuple[float, float, float, float], "FloatArray | None"]
 
 
 class Thumbnails:
-    """How photos look: those in a library's folder, and those that are about to come into it."""
+    """How photos look, as EXIF turns them: those in a library, and those that are about to come into it."""
 
-    def __init__(self, folder: Path, items: Sequence[Item]) -> None:
+    def __init__(self, folder: Path, catalog: Catalog, items: Sequence[Item]) -> None:
         self._folder = folder
+        self._catalog = catalog
+        self._turns = {item.photo_id: item.record.turn for item in items if item.record}
         self._new = {item.photo_id: item.thumbnail for item in items if item.thumbnail}
 
     def get(self, photo_id: str) -> npt.NDArray[np.float64] | None:
@@ -60,7 +62,8 @@ class Thumbnails:
                 small = picture.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
         except OSError:  # a thumbnail can be deleted: it is only derived
             return None
-        pixels = np.asarray(small, np.float64)
+        turn = self._turns[photo_id] if photo_id in self._turns else self._catalog.turns([photo_id]).get(photo_id, 0)
+        pixels = np.rot90(np.asarray(small, np.float64), turn // 90)  # thumbnails are turned upright, boxes are not
         pixels = pixels - pixels.mean()
         length = float(np.linalg.norm(pixels))
         return pixels / length if length > _SIDE else None  # less than a grey value a pixel: nothing to compare

@@ -28,6 +28,7 @@ from facekit.errors import FacekitError, PhotoError
 from facekit.exif import header_facts, orientation
 from facekit.formats import SNIFF_BYTES, describe, sniff
 from facekit.given import given_picture
+from facekit.orientation import turned
 from facekit.types import DecodedPhoto, Status
 
 if TYPE_CHECKING:
@@ -384,6 +385,11 @@ def thumbnail(image: Image, max_side: int = 512, quality: int = 80) -> bytes:
     stream = BytesIO()
     Pillow.fromarray(_shrink(image, _target_size(width, height, max_side))).save(stream, "JPEG", quality=quality)
     return stream.getvalue()
+
+
+def turned_thumbnail(jpeg: bytes, turn: int) -> bytes:
+    """A thumbnail turned clockwise by 0, 90, 180 or 270 degrees."""
+    return thumbnail(turned(read_image(jpeg), turn)) if turn % 360 else jpeg
 
 
 def content_id(data: bytes) -> str:

@@ -364,7 +364,7 @@ class Ingest:
             edited, leaving = self._edited(items, records)
             paths = self._leaving(leaving)
             named = self._named(paths)
-            kept = carry_edited(self._catalog, edited, leaving, Thumbnails(self._folder, items))
+            kept = carry_edited(self._catalog, edited, leaving, Thumbnails(self._folder, self._catalog, items))
             self._note_lost({face: who for face, who in named.items() if face not in kept}, paths)
             change = self._catalog.save(
                 list(records.values()),

@@ -11,6 +11,7 @@ from facekit.catalog.pages import known_id
 from facekit.derived import thumbnail_path
 from facekit.drawing import Drawing
 from facekit.errors import PhotoError
+from facekit.orientation import SIDEWAYS, turn_upright, turned_box
 from facekit.types import Status
 
 if TYPE_CHECKING:
@@ -42,16 +43,21 @@ class Pictures:
         photo = self._catalog.pages.photo(face.photo_id)
 
         size = (photo.width or 1, photo.height or 1)
+        if photo.turn in SIDEWAYS:
+            size = size[::-1]
+        # Poor landmarks say nothing of how the face lies.
+        more = turn_upright(face.quality.roll) - photo.turn if face.quality.usable else 0
         try:
             path: Path | None = self.file(face.photo_id)
         except PhotoError:
             path = None
-        return self._drawing.face(face.box, self.thumbnail(face.photo_id), size, path)
+        box = turned_box(face.box, photo.turn)
+        return self._drawing.face(box, self.thumbnail(face.photo_id), size, path, (photo.turn, more))
 
     def photo(self, photo_id: str, side: int) -> bytes:
         """A photo as a JPEG, upright, its longer side at most so many pixels."""
         path, photo = self.file(photo_id), self._catalog.pages.photo(photo_id)
-        return self._drawing.photo(path, side, (photo.width or 1) * (photo.height or 1))
+        return self._drawing.photo(path, side, (photo.width or 1) * (photo.height or 1), photo.turn)
 
     def file(self, photo_id: str) -> Path:
         """Where a photo lies.

@@ -12,10 +12,11 @@ import numpy as np
 
 from facekit.catalog.records import FaceRecord, PhotoRecord, face_id, unread_photo_id
 from facekit.errors import PhotoError
-from facekit.images import Limits, content_id
+from facekit.images import Limits, content_id, turned_thumbnail
 from facekit.models.alignment import align
 from facekit.models.quality import assess, quality_score
 from facekit.models.vectors import good_embeddings
+from facekit.orientation import common_turn
 from facekit.prepare import Prepared, prepare
 from facekit.threads import Threads
 from facekit.types import Status
@@ -69,8 +70,10 @@ class Item:
 
     @property
     def thumbnail(self) -> bytes | None:
-        """JPEG, or None for a photo that could not be decoded."""
-        return self.prepared.thumbnail if self.prepared else None
+        """JPEG, the people in it upright, or None for a photo that could not be decoded."""
+        if self.prepared is None:
+            return None
+        return turned_thumbnail(self.prepared.thumbnail, self.record.turn if self.record else 0)
 
 
 class Pipeline:
@@ -229,7 +232,9 @@ class Pipeline:
             )
         status = Status.OK if records else Status.NO_FACE
         facts = _prepared(item).photo.facts
-        return PhotoRecord(item.photo_id, status, None, item.file.size, facts, tuple(records.values()))
+        # Good faces decide; without any, poor ones.
+        turn = common_turn((face.quality_score + face.quality.usable, face.quality.roll) for face in records.values())
+        return PhotoRecord(item.photo_id, status, None, item.file.size, facts, tuple(records.values()), turn)
 
 
 def _decoding(task: Task) -> str:

@@ -16,8 +16,8 @@ from loguru import logger
 from facekit.bound import ModelSet, new_vectors
 from facekit.catalog.staging import Bound
 from facekit.catalog.tables import faces, photos, staged_faces
-from facekit.derived import thumbnail_path, write_thumbnail
-from facekit.images import Limits
+from facekit.derived import thumbnail_path, turn_thumbnails, write_thumbnail
+from facekit.images import Limits, turned_thumbnail
 from facekit.ingest import Failure, check_disk, show_progress, store_batches
 from facekit.matching import match_faces
 from facekit.models.registry import load_detector, load_embedder
@@ -96,6 +96,7 @@ class Reembed:
         self._stop = stop or Event()
         self._skip = skip
         self._left: set[str] = set()
+        self._turns = catalog.turns()
         self._lost: dict[str, Failure] = {}
         self.report = ReembedReport(old.words, self._settings.words, again=_again(wanted, detail))
 
@@ -105,7 +106,7 @@ class Reembed:
         report = self.report
         report.faces_before = report.faces_after = int(self._catalog.counts()["faces"])
         try:
-            if self._settings.models == self._in_use.now.settings.models:
+            if self._settings.models == self._in_use.now.settings.models and self._catalog.looked_all_ways:
                 report.switched_before = self._catalog.staging.bound is not None
                 self._discarded(self._catalog.staging.clear())
                 report.switched = True
@@ -177,8 +178,9 @@ class Reembed:
             file, wanted = item.file, expected[item.file.path]
             if item.error is None and item.record is not None and item.photo_id in self._left:
                 records[item.photo_id] = item.record
-                if item.thumbnail and not thumbnail_path(self._folder, item.photo_id).exists():
-                    write_thumbnail(self._folder, item.photo_id, item.thumbnail)
+                if item.prepared and not thumbnail_path(self._folder, item.photo_id).exists():
+                    kept = turned_thumbnail(item.prepared.thumbnail, self._turns.get(item.photo_id, 0))
+                    write_thumbnail(self._folder, item.photo_id, kept)
             if item.error is not None:  # of the photo that was looked for here, or of the one that was found here
                 failed = Failure(file.display, item.error.status, item.error.reason)
                 lost |= dict.fromkeys((wanted, item.photo_id), failed)
@@ -221,6 +223,7 @@ class Reembed:
         if self._settings.own_similarity is None:
             report.threshold = old.settings.own_similarity
         report.faces_after = int(catalog.counts()["faces"])
+        turn_thumbnails(self._folder, self._turns, catalog.turns())
         write_settings(self._folder, self._settings)
         catalog.staging.clear()
         catalog.index_caught_up()

@@ -9,6 +9,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from facekit.errors import FacekitError
+from facekit.orientation import turned_box
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +42,10 @@ def html_table(values: Mapping[str, Any]) -> str:
 
 def _render(template: str, hits: Hits, side: int, most: int) -> str:
     probes = [(probe, _small(probe.picture, side)) for probe in hits.probes]
-    cards = [(hit, _small(_thumbnail(hits.library, hit.photo_id), side)) for hit in hits.hits[:most]]
+    cards = [
+        (hit, turned_box(hit.box, hit.turn), _small(_thumbnail(hits.library, hit.photo_id), side))
+        for hit in hits.hits[:most]
+    ]
     values = {"hits": hits, "probes": probes, "cards": cards, "more": len(hits) - len(cards)}
     return _templates().get_template(template).render(values)
 

@@ -210,6 +210,7 @@ def find(
     chosen = list(best.items())[:top_k]
     places = catalog.places((photo_id for photo_id, _ in chosen), folder=where.folder, source=where.source)
     taken = catalog.taken_at(photo_id for photo_id, _ in chosen)
+    turns = catalog.turns(photo_id for photo_id, _ in chosen)
     whose = catalog.people.whose(row["face_id"] for _, (_, row) in chosen)
     return [
         Hit(
@@ -225,6 +226,7 @@ def find(
             person=whose.get(row["face_id"], (None, None))[1],
             person_id=whose.get(row["face_id"], (None, None))[0],
             copies=sum(place["missing_since"] is None for place in places[photo_id]) or 1,
+            turn=turns.get(photo_id, 0),
         )
         for rank, (photo_id, (similarity, row)) in enumerate(chosen, 1)
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - the service reads the annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -56,6 +56,8 @@ class Detections:
         of each pair the one that stands on the left in an upright frontal picture comes first.
     scores : ndarray, float32 (N,)
         Confidence, 0..1.
+    doubted : ndarray, bool (N,), optional
+        Whether a second look at the face did not show it again; by default of none.
 
     Raises
     ------
@@ -66,9 +68,12 @@ class Detections:
     boxes: FloatArray
     landmarks: FloatArray
     scores: FloatArray
+    doubted: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     def __post_init__(self) -> None:
         n = len(self.scores)
+        doubted = np.asarray(self.doubted, np.bool_)
+        object.__setattr__(self, "doubted", doubted if len(doubted) else np.zeros(n, np.bool_))
         for name, shape in (("boxes", (n, 4)), ("landmarks", (n, 5, 2)), ("scores", (n,))):
             array = np.asarray(getattr(self, name), dtype=np.float32)
             if array.shape != shape:
@@ -90,7 +95,7 @@ class Detections:
     def __getitem__(self, index: int | slice | npt.ArrayLike) -> Detections:
         """Select faces with an integer, a slice, a mask or a list of positions; always a `Detections`."""
         chosen = np.atleast_1d(np.arange(len(self))[index])  # type: ignore[index]
-        return Detections(self.boxes[chosen], self.landmarks[chosen], self.scores[chosen])
+        return Detections(self.boxes[chosen], self.landmarks[chosen], self.scores[chosen], self.doubted[chosen])
 
     def __iter__(self) -> Iterator[Detections]:
         return (self[i] for i in range(len(self)))
@@ -98,7 +103,7 @@ class Detections:
     def scaled(self, factor_x: float, factor_y: float | None = None) -> Detections:
         """The same faces after the image was resized by these factors (1 / width, 1 / height normalises)."""
         factors = np.array([factor_x, factor_x if factor_y is None else factor_y], np.float32)
-        return Detections(self.boxes * np.tile(factors, 2), self.landmarks * factors, self.scores)
+        return Detections(self.boxes * np.tile(factors, 2), self.landmarks * factors, self.scores, self.doubted)
 
     @property
     def areas(self) -> FloatArray:
@@ -201,6 +206,9 @@ class Photo:
     ``path`` is the first of ``paths``, where the photo lies: files that are there come first, then those in the folder
     that was asked for, then shorter and older ones; ``width`` and ``height`` are pixels of the upright photo,
     None where it could not be decoded, and then ``reason`` says why; ``copies`` counts the ``paths`` that are there.
+    ``turn`` is by how many degrees clockwise (0, 90, 180, 270) the photo must be turned, after its EXIF orientation is
+    applied, for the people in it to stand upright: thumbnails and pictures are turned so, boxes and sizes are not, see
+    `facekit.orientation.turned_box`.
     """
 
     photo_id: str
@@ -219,6 +227,7 @@ class Photo:
     longitude: float | None
     faces: tuple[Face, ...]
     copies: int = 1
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +289,7 @@ class Hit:
     ``box`` is ``x, y, width, height`` in 0..1 of the upright photo; ``similarity`` is the cosine, higher is better;
     ``person_id`` is whose face it is, ``person`` that person's name; None where nobody's, or where there is no name.
     ``copies`` counts the files that hold the photo, of which ``photo`` names one.
+    ``turn`` is the photo's, see `Photo`.
     """
 
     rank: int
@@ -294,3 +304,4 @@ class Hit:
     person: str | None = None
     person_id: str | None = None
     copies: int = 1
+    turn: int = 0

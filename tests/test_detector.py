@@ -79,12 +79,12 @@ def test_the_same_faces_as_opencv_finds_with_the_unfolded_file(
     detector: Detector, astronaut: Path, grace_hopper: Path
 ) -> None:
     images = [within(read(path), 640) for path in (astronaut, grace_hopper)]
-    assert [assert_same_as_opencv(image, detector.detect([image])[0]) for image in images] == [1, 1]
+    assert [assert_same_as_opencv(image, detector.upright([image])[0]) for image in images] == [1, 1]
 
 
 def test_the_same_faces_as_opencv_finds_on_ordinary_photos(detector: Detector, ordinary_photos: Path) -> None:
     images = [within(read(path), 640) for path in sorted(ordinary_photos.glob("*.jpg"))]
-    assert sum(itertools.starmap(assert_same_as_opencv, zip(images, detector.detect(images), strict=True))) >= 34
+    assert sum(itertools.starmap(assert_same_as_opencv, zip(images, detector.upright(images), strict=True))) >= 34
 
 
 def test_the_folded_graph_gives_what_onnx_defines(detector: Detector, astronaut: Path) -> None:

@@ -105,7 +105,7 @@ def test_retinaface_sees_what_the_package_sees(
     for name, photo in photos.items():
         task = "detect" if name == "large" else "detect-as-is"
         boxes, landmarks, scores = (answers[f"{task}/{name}/{key}"] for key in ("boxes", "landmarks", "scores"))
-        found = load_detector("retinaface", device="cpu", engine=engine, detail=2000).detect([photo])[0]
+        found = load_detector("retinaface", device="cpu", engine=engine, detail=2000).upright([photo])[0]
         assert len(found) == len(scores) > 0
         compared += len(scores)
         np.testing.assert_allclose(found.scores, scores, atol=1e-3)
@@ -149,7 +149,7 @@ def test_faces_are_cut_out_as_deepface_does_it(
 def test_engines_agree(engine: str, photos: dict[str, Image], crops: dict[int, np.ndarray], all_weights: Path) -> None:
     small = [photos["astronaut"], photos["grace hopper"]]
     one, other = (load_detector("retinaface", device="cpu", engine=name) for name in ("onnxruntime", engine))
-    for first, second in zip(one.detect(small), other.detect(small), strict=True):
+    for first, second in zip(one.upright(small), other.upright(small), strict=True):
         assert len(first) == len(second) > 3
         np.testing.assert_allclose(first.boxes, second.boxes, atol=0.05)
         np.testing.assert_allclose(first.landmarks, second.landmarks, atol=0.05)

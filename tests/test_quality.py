@@ -41,6 +41,10 @@ def read(path: Path) -> Image:
 
 
 def one_face(score: float = 0.9, size: float = 100, landmarks: np.ndarray = TEMPLATE) -> Detections:
+    middle = np.array([size / 2, size * 0.65])
+    landmarks = (landmarks - landmarks.mean(axis=0)) * (
+        0.5 * size / np.ptp(landmarks[:, 1])
+    ) + middle  # a face in its box
     return Detections(np.array([[0, 0, size, size * 1.3]]), landmarks[None], np.array([score]))
 
 

@@ -16,7 +16,7 @@ from facekit.catalog.places import compose_folders, move_files, move_roots, plac
 from facekit.catalog.records import Change, FileState, IndexRow, file_id, folder_of
 from facekit.catalog.rows import among, chunks, column, delete, face_row, insert, set_meta
 from facekit.catalog.staging import Staging
-from facekit.catalog.tables import SCHEMA_VERSION, faces, files, meta, metadata, photos, runs
+from facekit.catalog.tables import SCHEMA_VERSION, add_new_columns, faces, files, meta, metadata, photos, runs
 from facekit.errors import FacekitError, LibraryError
 from facekit.types import FloatArray, Status
 
@@ -55,11 +55,14 @@ class Catalog:
         self.people = PeopleTables(self._engine)
         self.staging = Staging(self._engine)
         metadata.create_all(self._engine)
+        add_new_columns(self._engine)
         with self._engine.begin() as connection:
             found = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema"))
             if found is not None and int(found) > SCHEMA_VERSION:
                 message = f"A newer facekit wrote the catalog (schema {found}; this one knows {SCHEMA_VERSION})."
                 raise LibraryError(message, "Upgrade facekit.")
+            if found is None:
+                set_meta(connection, "looks", "all")
             if found != str(SCHEMA_VERSION):  # a new catalog, or one to which tables were added just now
                 set_meta(connection, "schema", str(SCHEMA_VERSION))
             compose_folders(connection)
@@ -84,6 +87,12 @@ class Catalog:
     @staticmethod
     def _set_index_state(connection: sa.Connection, state: str) -> None:
         set_meta(connection, "index", state)
+
+    @property
+    def looked_all_ways(self) -> bool:
+        """Whether all photos were looked at in other orientations too, which older releases did not do."""
+        with self._engine.connect() as connection:
+            return connection.scalar(sa.select(meta.c.value).where(meta.c.key == "looks")) == "all"
 
     # -- ingest --------------------------------------------------------------------------------------------------
 
@@ -241,6 +250,14 @@ class Catalog:
         """When photos were taken, by photo id."""
         return {row["photo_id"]: row["taken_at"] for row in self.rows(photos, photo_ids)}
 
+    def turns(self, photo_ids: Iterable[str] | None = None) -> dict[str, int]:
+        """By how many degrees clockwise photos must be turned to stand upright, by photo id; the others stand so."""
+        query = sa.select(photos.c.photo_id, photos.c.turn).where(photos.c.turn != 0)
+        if photo_ids is not None:
+            query = query.where(among(photos.c.photo_id, photo_ids))
+        with self._engine.connect() as connection:
+            return {photo_id: int(turn) for photo_id, turn in connection.execute(query)}
+
     def index_rows(self, photo_ids: Iterable[str] | None = None, faces: sa.Table = faces) -> Iterator[IndexRow]:
         """What the vector index should hold of `faces` or `staged_faces`, for all photos or for those named."""
         wanted = None if photo_ids is None else sorted(set(photo_ids))
@@ -338,7 +355,11 @@ _NO_FACTS: dict[str, Any] = dict.fromkeys(
 def _photo_row(photo: PhotoRecord, run_id: str) -> dict[str, Any]:
     facts: PhotoFacts | None = photo.facts
     row = {"photo_id": photo.photo_id, "status": photo.status.value, "reason": photo.reason, "bytes": photo.size}
-    return row | (asdict(facts) if facts else _NO_FACTS) | {"faces": len(photo.faces), "run_id": run_id}
+    return (
+        row
+        | (asdict(facts) if facts else _NO_FACTS)
+        | {"turn": photo.turn, "faces": len(photo.faces), "run_id": run_id}
+    )
 
 
 def _file_row(record: FileRecord, key: str) -> dict[str, Any]:

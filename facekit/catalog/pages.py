@@ -188,6 +188,7 @@ def _photo(row: Mapping[str, Any], places: list[Mapping[str, Any]], inside: list
         status=Status(row["status"]) if first["missing_since"] is None else Status.MISSING,
         faces=tuple(inside),
         copies=sum(place["missing_since"] is None for place in places) or 1,
+        turn=row["turn"] or 0,
         **{name: row[name] for name in same},
     )
 

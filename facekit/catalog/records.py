@@ -79,7 +79,7 @@ class FaceRecord:
 
 @dataclass(frozen=True, slots=True)
 class PhotoRecord:
-    """A content to be kept, with its faces."""
+    """A content to be kept, with its faces; turned clockwise by ``turn`` degrees it stands upright."""
 
     photo_id: str
     status: Status
@@ -87,6 +87,7 @@ class PhotoRecord:
     size: int
     facts: PhotoFacts | None = None
     faces: tuple[FaceRecord, ...] = field(default=())
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)

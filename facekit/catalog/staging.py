@@ -61,7 +61,10 @@ class Staging:
 
     def save(self, records: Sequence[PhotoRecord], *, detector: str, embedder: str) -> None:
         """Collect photos with their faces, each photo once."""
-        rows = [{"photo_id": one.photo_id, "status": one.status.value, "faces": len(one.faces)} for one in records]
+        rows = [
+            {"photo_id": one.photo_id, "status": one.status.value, "turn": one.turn, "faces": len(one.faces)}
+            for one in records
+        ]
         with self._engine.begin() as connection:
             insert(connection, staged_photos, rows)
             inside = [face_row(photo.photo_id, face, detector, embedder) for photo in records for face in photo.faces]
@@ -104,12 +107,13 @@ class Staging:
         good = photos.c.status.in_([Status.OK, Status.NO_FACE])
         with self._engine.begin() as connection:
             set_meta(connection, "index", "behind")
+            set_meta(connection, "looks", "all")
             set_meta(connection, "bound", json.dumps(bound._asdict()))
             rename_faces(connection, sa.select(carried.c.old_face_id, carried.c.new_face_id))
             connection.execute(sa.delete(meta).where(meta.c.key == "staged"))
             connection.execute(sa.delete(faces))
             connection.execute(sa.insert(faces).from_select(faces.c.keys(), sa.select(staged_faces)))
-            made = {"status": staged_photos.c.status, "faces": staged_photos.c.faces}
+            made = {name: staged_photos.c[name] for name in ("status", "turn", "faces")}
             connection.execute(sa.update(photos).values(made).where(photos.c.photo_id == staged_photos.c.photo_id))
             for chunk in chunks(list(unread)):
                 reasons = sa.case({key: unread[key] for key in chunk}, value=photos.c.photo_id)

@@ -50,6 +50,7 @@ photos = sa.Table(
     sa.Column("camera", sa.String),
     sa.Column("latitude", sa.Double),
     sa.Column("longitude", sa.Double),
+    sa.Column("turn", sa.Integer, server_default="0"),  # degrees clockwise that bring it upright; boxes are not turned
     sa.Column("faces", sa.Integer, nullable=False),
     sa.Column("run_id", sa.String(32), nullable=False),
 )
@@ -97,6 +98,7 @@ staged_photos = sa.Table(
     metadata,
     sa.Column("photo_id", sa.String(32), nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("turn", sa.Integer, server_default="0"),
     sa.Column("faces", sa.Integer, nullable=False),
 )
 
@@ -113,3 +115,12 @@ carried = sa.Table(
     sa.Column("old_face_id", sa.String(32), nullable=False),
     sa.Column("new_face_id", sa.String(32), nullable=False),
 )
+
+
+def add_new_columns(engine: sa.Engine) -> None:
+    """Give the tables of an older catalog the columns that came since; an older facekit may still write to them."""
+    with engine.begin() as connection:
+        for table in (photos, staged_photos):
+            known = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+            if table.c.turn.name not in known:
+                connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN turn INTEGER DEFAULT 0"))

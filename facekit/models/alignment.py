@@ -99,7 +99,7 @@ def align(image: Image, landmarks: npt.ArrayLike, *, size: int = TEMPLATE_SIZE) 
         raise ValueError(message)
     faces = np.zeros((np.shape(landmarks)[0], size, size, 3), np.uint8)
     for face, matrix in zip(faces, similarity_transform(landmarks, size), strict=True):
-        _cut(image, matrix, face)
+        cut(image, matrix, face)
     return faces
 
 
@@ -123,18 +123,21 @@ def align_box(image: Image, faces: Detections, *, size: int) -> npt.NDArray[np.u
     crops = np.zeros((len(faces), size, size, 3), np.uint8)
     for crop, (x, y, width, height), points in zip(crops, faces.boxes, faces.landmarks, strict=True):
         scale = size / max(width, height, 1.0)
-        turn = scale * np.exp(-1j * np.angle(complex(*(points[1] - points[0]))))
+        tilt = np.angle(complex(*(points[1] - points[0])))
+        turn = scale * np.exp(-1j * tilt)
         middle = complex(x + width / 2 - 0.5, y + height / 2 - 0.5)  # it is centres of pixels that count
         shift = complex(size / 2 - 0.5, size / 2 - 0.5) - turn * middle
-        _cut(image, np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]]), crop)
+        cut(image, np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]]), crop)
         beside = [(size - round(float(side) * scale)) // 2 for side in (width, height)]
+        if abs(math.sin(tilt)) > abs(math.cos(tilt)):  # the face lies on its side
+            beside.reverse()
         for edge, axis in zip(beside, (crop.swapaxes(0, 1), crop), strict=True):
             axis[:edge] = axis[size - edge :] = 0
     return crops
 
 
-def _cut(image: Image, matrix: npt.NDArray[np.float64], face: npt.NDArray[np.uint8]) -> None:
-    """Draw one aligned face into `face`."""
+def cut(image: Image, matrix: npt.NDArray[np.float64], face: npt.NDArray[np.uint8]) -> None:
+    """Draw the part of an image that a matrix (2, 3) takes into a square picture into `face`, uint8 (S, S, 3)."""
     import cv2
 
     part, place = _part(image, matrix, len(face))

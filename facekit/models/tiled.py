@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -12,6 +14,8 @@ import numpy as np
 from facekit.errors import FacekitError
 from facekit.models.device import batch_size, side_by_side
 from facekit.models.passes import plan_levels
+from facekit.models.tilts import looked_again
+from facekit.models.turns import joined, seen_in_turns
 from facekit.types import SMALLEST_LOOK, Detections
 
 if TYPE_CHECKING:
@@ -45,6 +49,10 @@ class TiledDetector(ABC):
     working_side: int
     usual_closer_sides: tuple[int, ...] = ()
     small_face: float = 0
+    good_score: float
+    """A photo with a face of this score is not looked at in other orientations."""
+    sure_score: float
+    """The score from which on a face is believed that was seen in another orientation."""
     batch_pixels: int
     """Pixels given to the network in one run on a CPU; this bounds memory."""
 
@@ -56,6 +64,11 @@ class TiledDetector(ABC):
         self.engine, self.device, self.provider = network.engine, network.device, network.provider
         self.max_side = None if detail == "fine" else self.working_side if detail == "normal" else int(detail)
         self.closer_sides = self.usual_closer_sides if detail == "normal" else ()
+
+    @property
+    def _what(self) -> str:
+        """What is waited for while the network runs, in words."""
+        return f"the detector {self.name} ({self.engine})"
 
     @abstractmethod
     def _read(self, pictures: Sequence[Image]) -> list[Detections]:
@@ -71,7 +84,7 @@ class TiledDetector(ABC):
         Parameters
         ----------
         images : sequence of ndarray, uint8 (H, W, 3)
-            Upright RGB pictures.
+            RGB pictures; faces may lie in them in any way, see `facekit.models.turns`.
         closely : bool
             Look at all pixels at once, as in "fine" detail.
 
@@ -87,6 +100,13 @@ class TiledDetector(ABC):
         """
         for image in images:
             _check_image(image)
+        see = partial(self.upright, closely=closely)
+        found = see(images)
+        found = seen_in_turns(images, found, see, self._glance, good=self.good_score, sure=self.sure_score)
+        return looked_again(images, found, self._read_all, good=self.good_score, sure=self.sure_score)
+
+    def upright(self, images: Sequence[Image], *, closely: bool = False) -> list[Detections]:
+        """Find the faces that stand upright, as the network sees them at the first look; see `detect`."""
         side = math.inf if closely or self.max_side is None else self.max_side
         plans = [plan_levels(image.shape[1], image.shape[0], side, self.scales) for image in images]
         found = self._look(images, plans)
@@ -97,20 +117,32 @@ class TiledDetector(ABC):
             looks = self._look([images[i] for i in crowds], [plans[i][:-1] for i in crowds])
             for i, more in zip(crowds, looks, strict=True):
                 found[i] = [*more, found[i][-1]]
-        return [self._distinct(_joined(looks)) for looks in found]
+        return [self._distinct(joined(looks)) for looks in found]
+
+    def _glance(self, images: Sequence[Image]) -> list[Detections]:
+        """Find the upright faces of small pictures, which are not enlarged."""
+        scales = replace(self.scales, enlarged=1)
+        plans = [plan_levels(image.shape[1], image.shape[0], math.inf, scales) for image in images]
+        return [self._distinct(joined(looks)) for looks in self._look(images, plans)]
 
     def _look(self, images: Sequence[Image], plans: Sequence[Sequence[Level]]) -> list[list[Detections]]:
         """Run the network over all levels of all images; return the faces of each, in pixels of the image."""
         parts: list[list[list[Detections]]] = [[[] for _ in levels] for levels in plans]
-        what = f"the detector {self.name} ({self.engine})"
-        for batch, found in side_by_side(self._run, self._batches(images, plans), self.device, what):
+        for batch, found in side_by_side(self._run, self._batches(images, plans), self.device, self._what):
             for (i, k, column, row, _), faces in zip(batch, found, strict=True):
                 parts[i][k].append(_believed(faces, plans[i][k], column, row))
         return [
-            [_joined(tiles).scaled(image.shape[1] / level.width, image.shape[0] / level.height)
+            [joined(tiles).scaled(image.shape[1] / level.width, image.shape[0] / level.height)
              for tiles, level in zip(of_image, levels, strict=True)]
             for image, of_image, levels in zip(images, parts, plans, strict=True)
         ]  # fmt: skip
+
+    def _read_all(self, pictures: Sequence[Image]) -> list[Detections]:
+        """The faces in pictures of one size, in their pixels, best first."""
+        size = max(1, self.batch_pixels // max(1, pictures[0].size // 3)) if pictures else 1
+        batches = (pictures[start : start + size] for start in range(0, len(pictures), size))
+        found = side_by_side(self._read, batches, self.device, self._what)
+        return [self._distinct(faces) for batch in found for faces in batch]
 
     def _run(self, batch: list[_Work]) -> tuple[list[_Work], list[Detections]]:
         return batch, self._read([picture for *_, picture in batch])
@@ -167,14 +199,6 @@ def _believed(faces: Detections, level: Level, column: Span, row: Span) -> Detec
     keep = boxes[:, 2:].max(axis=1, initial=0) <= level.largest
     keep &= (column.low <= x) & (x < column.high) & (row.low <= y) & (y < row.high)
     return Detections(boxes, faces.landmarks + start, faces.scores)[keep]
-
-
-def _joined(parts: Sequence[Detections]) -> Detections:
-    return Detections(
-        np.concatenate([part.boxes for part in parts]),
-        np.concatenate([part.landmarks for part in parts]),
-        np.concatenate([part.scores for part in parts]),
-    )
 
 
 def _check_image(image: Image) -> None:

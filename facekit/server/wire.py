@@ -65,7 +65,10 @@ class ProbeDocument:
 
 @dataclass(frozen=True, slots=True)
 class HitDocument:
-    """A photo that was found. ``box`` is x, y, width, height in 0..1 of the upright photo."""
+    """A photo that was found. ``box`` is x, y, width, height in 0..1 of the upright photo.
+
+    Pictures of the photo are turned clockwise by ``turn`` degrees, the box is not.
+    """
 
     rank: int
     photo: str
@@ -80,6 +83,7 @@ class HitDocument:
     person: str | None = None
     person_id: str | None = None
     copies: int = 1
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,7 @@ def search_document(hits: Hits, shown: Callable[[str], str]) -> SearchDocument:
             person=hit.person,
             person_id=hit.person_id,
             copies=hit.copies,
+            turn=hit.turn,
         )
         for hit in hits
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
+from facekit.orientation import SIDEWAYS, turned_box
 from facekit.widgets.base import Widget, handler, script, style
 from facekit.widgets.still import still_gallery
 from facekit.widgets.thumbs import read_thumbnails
@@ -154,8 +155,9 @@ def _facts(photo: Photo, tile: Tile) -> dict[str, Any]:
     """What the large view says of a photo."""
     faces = [
         {
-            "box": face.box,
+            "box": turned_box(face.box, photo.turn),
             "person": face.person,
+            "poor": face.quality.reason or "",
             "similarity": tile.similarity if face.face_id == tile.face_id else None,
         }
         for face in photo.faces
@@ -165,8 +167,8 @@ def _facts(photo: Photo, tile: Tile) -> dict[str, Any]:
         "label": tile.label,
         "path": tile.title,  # of several files the one that the gallery shows
         "copies": photo.copies,
-        "width": photo.width,
-        "height": photo.height,
+        "width": photo.height if photo.turn in SIDEWAYS else photo.width,
+        "height": photo.width if photo.turn in SIDEWAYS else photo.height,
         "taken_at": photo.taken_at and photo.taken_at.isoformat(),
         "camera": photo.camera,
         "place": None if photo.latitude is None else [photo.latitude, photo.longitude],

@@ -174,7 +174,15 @@ class PeoplePanel(Panel):
 
     def _html(self) -> str:
         tiles: list[dict[str, Any]] = [
-            {"title": "", "label": one["name"] or "unnamed", "note": "", "person": "", "similarity": None, "boxes": []}
+            {
+                "title": "",
+                "label": one["name"] or "unnamed",
+                "note": "",
+                "person": "",
+                "similarity": None,
+                "boxes": [],
+                "poor": [],
+            }
             for one in self.cards.people
         ]
         return still_gallery(tiles, self.cards.thumbs, self.cards.total)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
+from facekit.orientation import turned_box
 from facekit.widgets.base import Widget, handler, script, style
 from facekit.widgets.peoplecards import document
 from facekit.widgets.thumbs import Reading, read_thumbnails
@@ -162,7 +163,7 @@ class ReviewQueue(Widget):
             "kind": asked.kind,
             "person": asked.person and document(asked.person),
             "photo": asked.photo.replace("\\", "/").rpartition("/")[2],
-            "box": asked.face and asked.face.box,
+            "box": asked.face and turned_box(asked.face.box, self._library.photo(asked.face.photo_id).turn),
             "pictures": mine,
             "candidates": [
                 document(one.person) | {"similarity": one.similarity, "pictures": [next(pictures) for _ in group]}

@@ -21,6 +21,7 @@ _STYLE = """\
 .fk-still img { display: block; max-width: 100%; margin: 0; }
 .fk-still svg { position: absolute; inset: 0; width: 100%; height: 100%; }
 .fk-still rect { fill: none; stroke: #ffd400; stroke-width: 2px; vector-effect: non-scaling-stroke; }
+.fk-still rect.fk-poor { stroke-dasharray: 4 3; stroke-opacity: 0.6; pointer-events: all; }
 """
 
 
@@ -32,13 +33,21 @@ def still_gallery(tiles: Sequence[Mapping[str, Any]], thumbs: Sequence[bytes], t
 
 
 def _card(tile: Mapping[str, Any], thumb: bytes) -> str:
-    rects = "".join(f'<rect x="{x}" y="{y}" width="{w}" height="{h}"/>' for x, y, w, h in tile["boxes"])
+    rects = "".join(
+        _rect(box, poor) for box, poor in zip(tile["boxes"], [*tile["poor"], *[""] * len(tile["boxes"])], strict=False)
+    )
     drawn = f'<svg viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">{rects}</svg>'
     uri = _small(thumb)
     picture = f'<div><img src="{uri}" alt="{escape(tile["label"])}">{drawn}</div>' if uri else "<p>no picture kept</p>"
     similarity = "" if tile["similarity"] is None else f"<b>{tile['similarity']:.3f}</b> "
     lines = "".join(f"<br>{escape(tile[name])}" for name in ("person", "note") if tile[name])
     return f'<li title="{escape(tile["title"])}">{picture}{similarity}{escape(tile["label"])}{lines}</li>'
+
+
+def _rect(box: Sequence[float], poor: str) -> str:
+    x, y, w, h = box
+    place = f'x="{x}" y="{y}" width="{w}" height="{h}"'
+    return f'<rect class="fk-poor" {place}><title>{escape(poor)}</title></rect>' if poor else f"<rect {place}/>"
 
 
 def _small(thumb: bytes) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from facekit.hits import Hits
 from facekit.library import Library
+from facekit.models.quality import NO_FACE
+from facekit.orientation import turned_box
 
 if TYPE_CHECKING:
     import os
@@ -25,8 +27,9 @@ class Tile:
     """One picture of a gallery.
 
     ``key`` names it in a selection, ``title`` says where the photo lies. ``boxes`` are in 0..1 of the thumbnail, and
-    ``names`` says whose they are, "" where that is not known; ``chosen`` is the one that matters, -1 where none does;
-    ``face_id`` is the face that the large view emphasises; ``copies`` counts the files that hold the photo.
+    ``names`` says whose they are, "" where that is not known, ``poor`` what is wrong with them, "" where nothing is;
+    ``chosen`` is the one that matters, -1 where none does; ``face_id`` is the face that the large view emphasises;
+    ``copies`` counts the files that hold the photo.
     ``note`` says why a photo could not be used, or why a face is poor; ``note_key`` is the short text for that, or "".
     """
 
@@ -36,6 +39,7 @@ class Tile:
     title: str
     boxes: tuple[Box, ...] = ()
     names: tuple[str, ...] = ()
+    poor: tuple[str, ...] = ()
     chosen: int = -1
     face_id: str = ""
     similarity: float | None = None
@@ -96,8 +100,9 @@ class HitTiles:
                 photo_id=hit.photo_id,
                 label=_name(hit.photo),
                 title=hit.photo,
-                boxes=(hit.box,),
+                boxes=(turned_box(hit.box, hit.turn),),
                 names=(hit.person or "",),
+                poor=(hit.quality.reason or "",),
                 chosen=0,
                 face_id=hit.face_id,
                 similarity=hit.similarity,
@@ -237,8 +242,9 @@ def _photo_tile(photo: Photo, person: str | None = None) -> Tile:
         photo_id=photo.photo_id,
         label=_name(photo.path),
         title=photo.path,
-        boxes=tuple(face.box for face in photo.faces),
+        boxes=tuple(turned_box(face.box, photo.turn) for face in photo.faces),
         names=tuple(face.person or "" for face in photo.faces),
+        poor=tuple(face.quality.reason or "" for face in photo.faces),
         chosen=theirs[0] if theirs else -1,
         face_id=photo.faces[theirs[0]].face_id if theirs else "",
         person=people or None,
@@ -266,6 +272,12 @@ def _name(path: str) -> str:
 
 def _note_key(reason: str | None) -> str:
     """The key of the text that says in short why a face is poor, or ""."""
-    words = {"too small": "small", "too blurred": "blurred", "turned away": "turned"}
+    words = {
+        "too small": "small",
+        "too blurred": "blurred",
+        "turned away": "turned",
+        "perhaps not": "no_face",
+        NO_FACE: "no_face",
+    }
     found = [key for said, key in words.items() if (reason or "").startswith(said)]
     return f"gallery.poor.{found[0]}" if found else ""

@@ -30,7 +30,7 @@ function thumbnail(model, tile, view, urls, name) {
     const longer = Math.max(image.naturalWidth, image.naturalHeight);
     picture.style.width = `${(100 * image.naturalWidth) / longer}%`;
     picture.style.height = `${(100 * image.naturalHeight) / longer}%`;
-    picture.append(boxes(tile.boxes, tile.chosen), ...tile.boxes.map((box, index) => nameTag(box, tile.names[index])).filter(Boolean));
+    picture.append(boxes(tile.boxes, tile.chosen, tile.poor.map((why) => why && say(model, "common.poor_face", { reason: why }))), ...tile.boxes.map((box, index) => nameTag(box, tile.names[index])).filter(Boolean));
   });
   image.addEventListener("error", missing);
   image.src = urls.url(view);

@@ -164,7 +164,10 @@ export function largeView(model, signal, closed) {
 
   function drawBoxes(large) {
     const faces = large.faces;
-    overlay.replaceChildren(boxes(faces.map((face) => face.box), large.chosen));
+    overlay.replaceChildren(boxes(
+      faces.map((face) => face.box), large.chosen,
+      faces.map((face) => face.poor && say(model, "common.poor_face", { reason: face.poor })),
+    ));
     for (const face of faces) {
       const words = [face.person, face.similarity === null ? null : decimals(model, face.similarity)].filter(Boolean);
       if (!words.length) continue;

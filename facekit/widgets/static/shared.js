@@ -42,12 +42,16 @@ export function el(name, attributes = {}, ...children) {
 }
 
 /** Box outlines over a picture, in 0..1 of it: a light line on a dark one, seen on any photo. */
-export function boxes(list, chosen = -1) {
+export function boxes(list, chosen = -1, poor = []) {
   const svg = el("svg:svg", { class: "fk-boxes", viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
   list.forEach(([x, y, width, height], index) => {
     for (const kind of ["fk-halo", "fk-box"]) {
       const rect = el("svg:rect", { class: kind, x, y, width, height });
       if (index === chosen) rect.classList.add("fk-chosen");
+      if (poor[index]) {
+        rect.classList.add("fk-poor");
+        rect.append(el("svg:title", {}, poor[index]));
+      }
       svg.append(rect);
     }
   });

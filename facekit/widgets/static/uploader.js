@@ -95,7 +95,8 @@ function render({ model, el: host, signal }) {
     const place = `left:${100 * x}%;top:${100 * y}%;width:${100 * width}%;height:${100 * height}%`;
     const label = say(model, "uploader.face", { number: index + 1, count: probe.faces.length });
     return el("button", {
-      type: "button", class: "fk-face", style: place, title: label, "aria-label": label,
+      type: "button", class: one.usable ? "fk-face" : "fk-face fk-poor", style: place, "aria-label": label,
+      title: one.usable ? label : `${label}: ${say(model, "common.poor_face", { reason: one.reason })}`,
       "aria-pressed": String(index === probe.chosen), "data-index": index,
       onclick: () => model.send({ kind: "choose", id: probe.id, face: index }),
     }, el("span", { "aria-hidden": "true" }, String(index + 1)));
