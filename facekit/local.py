@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -17,17 +18,19 @@ from facekit.derived import apply_change, reconcile
 from facekit.doctor import Doctor, examine
 from facekit.errors import FacekitError, LibraryBusyError, LibraryError
 from facekit.hits import Hits
+from facekit.images import display_name
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
 from facekit.ingest import Ingest, IngestReport, Progress
 from facekit.library import PICTURE_SIDE, Library
 from facekit.local_people import LocalPeople
 from facekit.lock import OwnerLock
-from facekit.logs import log_into, quiet_console
+from facekit.logs import forget_in_logs, log_into, quiet_console
 from facekit.models.engines import check_where
 from facekit.models.registry import load_detector
 from facekit.pictures import Pictures
 from facekit.reembed import REEMBEDDED, Reembed
+from facekit.repair import refuse_lost_catalog
 from facekit.search import ImageSource, find, find_faces, moment, probe_faces, read_probes, template
 from facekit.settings import FILE, check_models, check_versions, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
@@ -79,6 +82,7 @@ class LocalLibrary(Library):
             if not (folder / FILE).exists():
                 write_settings(folder, settings)
             opened.callback(_remove_sink, log_into(folder))
+            refuse_lost_catalog(folder, settings)
             self._catalog = open_catalog(folder)
             opened.callback(self._catalog.close)
             self._pictures = Pictures(self._catalog, folder)
@@ -86,6 +90,9 @@ class LocalLibrary(Library):
             self._catalog.staging.clear_used()
             if bound and bound.models != settings.models:
                 settings = settings.with_models(bound.models, REEMBEDDED)
+                write_settings(folder, settings)
+            if not settings.catalog:
+                settings = replace(settings, catalog=True)
                 write_settings(folder, settings)
             check_models(settings, folder, detector, embedder)
             vectors = bound.vectors if bound else VECTORS
@@ -96,6 +103,8 @@ class LocalLibrary(Library):
             self._finalizer = weakref.finalize(self, opened.pop_all().close)
         if not self._catalog.index_is_current or self._index.count() != self._catalog.counts()["indexable_faces"]:
             reconcile(self._catalog, self._index)
+        if self._catalog.erase_due:
+            self._erase()
         logger.info("Opened {} ({} + {})", folder, settings.detector, settings.embedder)
 
     # -- opening and closing -------------------------------------------------------------------------------------
@@ -223,8 +232,20 @@ class LocalLibrary(Library):
             raise FacekitError(message, "lib.photos() lists what it has.")
         apply_change(self._catalog.remove_files(source.name, paths), self._catalog, self._index, self.folder)
         self._catalog.index_caught_up()
-        logger.info("Removed {} ({} paths)", source.root, len(paths))
+        # What is in a folder that stays is named in full; a folder's own name stands where its photos stood.
+        forget_in_logs(self.folder, [source.root, *map(display_name, paths)])
+        self._erase()
+        logger.info("{} paths were removed", len(paths))
         return len(paths)
+
+    def _erase(self) -> None:
+        """See that no file of the library holds what was removed; where there is no room for it now, later."""
+        self._index.compact()
+        try:
+            if not self._catalog.erase():
+                logger.warning("What was removed is erased from the catalog's file at the next opening.")
+        except LibraryError as error:
+            logger.warning("What was removed is erased from the catalog's file at the next opening: {}", error)
 
     # -- search --------------------------------------------------------------------------------------------------
 

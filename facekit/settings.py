@@ -13,6 +13,7 @@ from loguru import logger
 
 from facekit.errors import FacekitError, LibraryError, ModelMismatchError
 from facekit.models.registry import default_models, model_for, model_info
+from facekit.room import remedy_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +45,7 @@ class Settings:
     reason: str = ""
     threshold: Threshold | None = None
     created: datetime | None = None
+    catalog: bool = False  # whether there was a catalog: one that is missing then is lost, and not new
 
     @property
     def models(self) -> dict[str, Any]:
@@ -120,10 +122,14 @@ def read_settings(folder: Path) -> Settings | None:
     """
     path = folder / FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        message = f"{path} can't be read: {error.strerror or error}."
+        raise LibraryError(message, "Check its permissions.") from error
     try:
+        text = content.decode("utf-8")
         document = tomllib.loads(text)
         version, models = int(document["format"]), document["models"]
         settings = Settings(
@@ -131,6 +137,7 @@ def read_settings(folder: Path) -> Settings | None:
             reason=str(models.get("reason", "")),
             threshold=_threshold(document.get("thresholds"), path),
             created=created if isinstance(created := document.get("created"), datetime) else None,
+            catalog=document.get("catalog") is True,
         )
     except (KeyError, TypeError, ValueError) as error:
         message = f"{path} is damaged: {error}."
@@ -160,6 +167,8 @@ def write_settings(folder: Path, settings: Settings) -> None:
     lines = ["# A facekit library. The models below made it; only the same models may add to it.", f"format = {FORMAT}"]
     if settings.created is not None:
         lines += [f"created = {settings.created.isoformat()}"]
+    if settings.catalog:
+        lines += ["catalog = true"]
     lines += ["", "[models]"]
     lines += [f'{name} = "{getattr(settings, name)}"' for name in _FIELDS if name != "dimension"]
     lines += [f"dimension = {settings.dimension}", f"reason = {json.dumps(settings.reason)}", ""]
@@ -169,8 +178,12 @@ def write_settings(folder: Path, settings: Settings) -> None:
         lines += [f'embedder = "{settings.threshold.embedder}"']
         lines += [f'embedder_version = "{settings.threshold.embedder_version}"', ""]
     part = folder / (FILE + ".part")
-    part.write_text("\n".join(lines), encoding="utf-8")
-    os.replace(part, folder / FILE)  # noqa: PTH105 - atomic
+    try:
+        part.write_text("\n".join(lines), encoding="utf-8")
+        os.replace(part, folder / FILE)  # noqa: PTH105 - atomic
+    except OSError as error:
+        message = f"{folder / FILE} can't be written: {error.strerror or error}."
+        raise LibraryError(message, remedy_for(error)) from error
 
 
 def settings_of(detector: str, embedder: str, reason: str = _BY_NAME) -> Settings:

@@ -14,6 +14,8 @@ from facekit.types import Face, FacePage, Folder, Photo, PhotoPage, Quality, Sta
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from facekit.catalog.database import Database
+
 MAX_PAGE = 200
 
 _rank = sa.func.row_number().over(
@@ -37,7 +39,7 @@ _faces = (
 class Pages:
     """Reads pages from a catalog."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: Database) -> None:
         self._engine = engine
 
     def photos(

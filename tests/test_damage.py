@@ -1,0 +1,100 @@
+"""Full disks, lost and damaged catalogs, and removal that leaves nothing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import facekit as fk
+from facekit.errors import LibraryError
+
+if TYPE_CHECKING:
+    from facekit.demo_photos import DemoPhotos
+
+
+def _all_bytes(folder: Path) -> bytes:
+    return b"\0".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def test_what_was_removed_stands_in_no_file(demo_photos: DemoPhotos, tmp_path: Path) -> None:
+    photos = Path(shutil.copytree(demo_photos.folder, tmp_path / "photos"))
+    broken = photos / "unreadable-name.jpg"
+    broken.write_bytes(b"\xff\xd8 no photo")
+    folder = tmp_path / "faces"
+    with fk.open(folder) as library:
+        library.ingest(photos, progress=False)
+        frame = library.photos("ok")
+        gone = Path(frame["path"].iloc[0])
+        photo_id = frame["photo_id"].iloc[0]
+        faces = library.faces()
+        face_ids = list(faces[faces["photo_id"] == photo_id]["face_id"])
+        ids, vectors = library.embeddings(include_poor=True)
+        secrets = [vectors[ids.index(key)].astype(np.float32).tobytes() for key in face_ids if key in ids]
+        secrets += [text.encode() for text in (photo_id, *face_ids, gone.name, broken.name)]
+        assert len(secrets) > 4
+    before = _all_bytes(folder)
+    # The index compresses what it holds, so the vectors are looked for where they stand verbatim.
+    assert all(secret in before for secret in secrets)
+    with fk.open(folder) as library:
+        library.remove(gone)
+        library.remove(broken)
+        assert len(library.photos()) == len(frame) + len(library.photos("no_face")) - 1
+    assert [secret for secret in secrets if secret in _all_bytes(folder)] == []
+    with fk.open(folder) as library:
+        library.search(demo_photos.probe)
+    assert [secret for secret in secrets if secret in _all_bytes(folder)] == []
+
+
+def test_an_erasure_that_was_cut_off_is_done_at_the_next_opening(
+    demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(demo_folder, tmp_path / "faces"))
+    with monkeypatch.context() as patch, fk.open(folder) as library:
+        frame = library.photos("ok")
+        patch.setattr("facekit.catalog.Catalog.erase", lambda _: False)  # as if somebody were reading all the time
+        library.remove(frame["path"].iloc[0])
+    photo_id = frame["photo_id"].iloc[0].encode()
+    assert photo_id in (folder / "catalog.duckdb").read_bytes()
+    with fk.open(folder) as library:
+        assert len(library.photos("ok")) == len(frame) - 1
+    assert photo_id not in _all_bytes(folder)
+
+
+def test_a_library_without_its_catalog_is_refused_and_keeps_its_index(demo_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(demo_folder, tmp_path / "faces"))
+    (folder / "catalog.duckdb").unlink()
+    before = {path: path.read_bytes() for path in (folder / "vectors.db").rglob("*.parquet")}
+    assert before
+    for _ in range(2):
+        with pytest.raises(LibraryError, match=r"catalog\.duckdb is gone"):
+            fk.open(folder)
+    assert {path: path.read_bytes() for path in (folder / "vectors.db").rglob("*.parquet")} == before
+    shutil.rmtree(folder / "vectors.db")  # library.toml knows it, too
+    with pytest.raises(LibraryError, match=r"catalog\.duckdb is gone"):
+        fk.open(folder)
+
+
+def test_a_library_of_before_without_its_catalog_is_refused_too(demo_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(demo_folder, tmp_path / "faces"))
+    (folder / "catalog.duckdb").unlink()
+    settings = folder / "library.toml"
+    settings.write_text(settings.read_text().replace("catalog = true\n", ""))
+    with pytest.raises(LibraryError, match=r"catalog\.duckdb is gone"):
+        fk.open(folder)
+
+
+def test_settings_that_are_no_text_and_logs_that_are_a_file_are_one_line(demo_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(demo_folder, tmp_path / "faces"))
+    settings = (folder / "library.toml").read_bytes()
+    (folder / "library.toml").write_bytes(b"\xff\xfe\x00binary")
+    with pytest.raises(LibraryError, match=r"library\.toml is damaged"):
+        fk.open(folder)
+    (folder / "library.toml").write_bytes(settings)
+    shutil.rmtree(folder / "logs")
+    (folder / "logs").write_text("a file")
+    with pytest.raises(LibraryError, match="logs"):
+        fk.open(folder)
