@@ -283,9 +283,19 @@ def stats(context: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command()
 def doctor(
-    context: typer.Context, device: Device = "auto", engine: EngineName = "auto", as_json: AsJson = False
+    context: typer.Context,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Rescue what can be read of a damaged catalog; for a lost one, begin anew.")
+    ] = False,
+    device: Device = "auto",
+    engine: EngineName = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Check versions, weights, the device and, where there is one, the library."""
+    if repair:
+        from facekit.repair import repair as rescue
+
+        note.print(repr(rescue(context.obj)), markup=False, soft_wrap=True)
     from facekit.doctor import Doctor, examine_machine
     from facekit.models.registry import default_models
 

@@ -31,6 +31,7 @@ from facekit.models.registry import load_detector
 from facekit.pictures import Pictures
 from facekit.reembed import REEMBEDDED, Reembed
 from facekit.repair import refuse_lost_catalog
+from facekit.room import check_room
 from facekit.search import ImageSource, find, find_faces, moment, probe_faces, read_probes, template
 from facekit.settings import FILE, check_models, check_versions, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from facekit.catalog import Catalog
     from facekit.images import Limits
     from facekit.index import MilvusIndex
     from facekit.models.protocols import Detector, Embedder
@@ -85,6 +87,7 @@ class LocalLibrary(Library):
             refuse_lost_catalog(folder, settings)
             self._catalog = open_catalog(folder)
             opened.callback(self._catalog.close)
+            opened.callback(_keep_people, self._catalog, folder)
             self._pictures = Pictures(self._catalog, folder)
             bound = self._catalog.staging.bound  # by a change of models: it may have been cut off right after this
             self._catalog.staging.clear_used()
@@ -206,6 +209,7 @@ class LocalLibrary(Library):
             message = f"{what} can't start: another change of the library is going on."
             raise LibraryBusyError(message, "Wait until it is done, or stop it.")
         try:
+            check_room(self.folder)
             yield
         finally:
             self._busy.release()
@@ -457,6 +461,13 @@ class LocalLibrary(Library):
     def place(self) -> str:
         """The library's folder."""
         return str(self.folder)
+
+
+def _keep_people(catalog: Catalog, folder: Path) -> None:
+    try:
+        catalog.keep_people(folder)
+    except Exception as error:  # noqa: BLE001 - the library is being closed, and the copy before is there
+        logger.warning("No copy was made of people and names: {}", error)
 
 
 def _remove_sink(sink: int) -> None:

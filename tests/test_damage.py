@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import facekit as fk
-from facekit.errors import LibraryError
+from facekit.errors import FacekitError, LibraryError
+from facekit.repair import repair
 
 if TYPE_CHECKING:
     from facekit.demo_photos import DemoPhotos
@@ -98,3 +99,61 @@ def test_settings_that_are_no_text_and_logs_that_are_a_file_are_one_line(demo_fo
     (folder / "logs").write_text("a file")
     with pytest.raises(LibraryError, match="logs"):
         fk.open(folder)
+
+
+def _damage(path: Path, offset: int) -> None:
+    with path.open("r+b") as stream:
+        stream.seek(offset)
+        byte = stream.read(1)
+        stream.seek(offset)
+        stream.write(bytes([byte[0] ^ 0xFF]))
+
+
+def test_whatever_byte_is_damaged_is_one_line_and_what_can_be_read_is_rescued(
+    crowd_folder: Path, tmp_path: Path
+) -> None:
+    good = Path(shutil.copytree(crowd_folder, tmp_path / "good"))
+    with fk.open(good) as library:
+        library.people.cluster()
+        person = library.people.page().people[0]
+        library.people.name(person, "Ada")
+        wanted = len(library.photos())
+        roots = sorted({str(Path(path).parent) for path in library.photos()["path"]})
+    size = (good / "catalog.duckdb").stat().st_size
+    repaired = 0
+    said: list[str] = []
+    for number, share in enumerate((0.0, 0.02, 0.3, 0.5, 0.7, 0.9)):
+        folder = Path(shutil.copytree(good, tmp_path / f"damaged-{number}"))
+        _damage(folder / "catalog.duckdb", int(size * share) + 100)
+        try:
+            with fk.open(folder) as library:
+                library.stats()
+                library.photos()
+                library.embeddings()
+        except FacekitError as error:
+            said.append(str(error))
+        done = repair(folder)
+        repaired += done.aside is not None
+        with fk.open(folder) as library:
+            library.ingest(*roots, progress=False)
+            assert len(library.photos()) == wanted
+            assert "Ada" in {one.name for one in library.people.page(named=True).people}
+    assert repaired
+    assert not any("\n" in one for one in said)
+
+
+def test_a_lost_catalog_begins_anew_on_request_and_keeps_the_names(crowd_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(crowd_folder, tmp_path / "faces"))
+    with fk.open(folder) as library:
+        library.people.cluster()
+        person = library.people.page().people[0]
+        library.people.name(person, "Ada")
+        roots = sorted({str(Path(path).parent) for path in library.photos()["path"]})
+    (folder / "catalog.duckdb").unlink()
+    done = repair(folder)
+    assert done.from_copy
+    assert done.aside is None
+    with fk.open(folder) as library:
+        assert len(library.photos()) == 0
+        library.ingest(*roots, progress=False)
+        assert library.people.get("Ada").faces == person.faces

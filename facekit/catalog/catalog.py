@@ -14,11 +14,13 @@ import sqlalchemy as sa
 from facekit.catalog.database import Database
 from facekit.catalog.pages import Pages
 from facekit.catalog.people import PeopleTables
+from facekit.catalog.people_copy import COPY, copy_people, state_of_people
 from facekit.catalog.records import Change, FileState, IndexRow, file_id, folder_of
 from facekit.catalog.rows import among, chunks, column, delete, face_row, insert, set_meta
 from facekit.catalog.staging import Staging
 from facekit.catalog.tables import SCHEMA_VERSION, faces, files, meta, metadata, photos, runs
 from facekit.errors import FacekitError, LibraryError
+from facekit.room import check_room
 from facekit.types import FloatArray, Status
 
 if TYPE_CHECKING:
@@ -66,6 +68,14 @@ class Catalog:
                 raise LibraryError(message, "Upgrade facekit.")
             if found != str(SCHEMA_VERSION):  # a new catalog, or one to which tables were added just now
                 set_meta(connection, "schema", str(SCHEMA_VERSION))
+        self._people_at_first = state_of_people(self._engine)
+
+    def keep_people(self, folder: Path) -> None:
+        """Copy what is known about people beside the catalog, where it was changed since the catalog was opened."""
+        state = state_of_people(self._engine)
+        if any(state) and (state != self._people_at_first or not (folder / COPY).exists()):
+            check_room(folder)
+            copy_people(self._engine, folder)
 
     def close(self) -> None:
         """Give the database back."""
