@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from conftest import need
 
 import facekit as fk
 from facekit.errors import FacekitError, LibraryError
 from facekit.repair import repair
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from facekit.demo_photos import DemoPhotos
 
 
@@ -157,3 +162,94 @@ def test_a_lost_catalog_begins_anew_on_request_and_keeps_the_names(crowd_folder:
         assert len(library.photos()) == 0
         library.ingest(*roots, progress=False)
         assert library.people.get("Ada").faces == person.faces
+
+
+_ON_A_FULL_DISK = """
+import os, shutil, sys
+from pathlib import Path
+import facekit as fk
+from facekit.server.store import ServiceStore
+disk = Path(sys.argv[1])
+library = fk.open(disk / "faces")
+photo = library.photos("ok")["path"].iloc[0]
+library.people.cluster()
+person = library.people.page().people[0]
+store = ServiceStore(disk / "faces")
+(disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free - int(sys.argv[2])))
+verbs = {
+    "remove": lambda: library.remove(photo),
+    "ingest": lambda: library.ingest(Path(photo).parent, progress=False),
+    "cluster": lambda: library.people.cluster(),
+    "name": lambda: library.people.name(person, "Ada"),
+    "settings": lambda: library.set_search_similarity(0.4),
+    "accounts": store.secret,
+}
+for name, verb in verbs.items():
+    try:
+        verb()
+    except fk.FacekitError as error:
+        print("refused", name, error.remedy)
+(disk / "filler").unlink()
+for verb in verbs.values():
+    verb()
+library.close()
+print("went on")
+"""
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", disk], capture_output=True, check=False)
+    need(made.returncode == 0, "a disk of a limited size can't be mounted: that takes root")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.parametrize("left", [0, 100_000])
+def test_a_full_disk_refuses_every_verb_and_ends_nothing(crowd_folder: Path, small_disk: Path, left: int) -> None:
+    shutil.copytree(crowd_folder, small_disk / "faces")
+    command = [sys.executable, "-c", _ON_A_FULL_DISK, str(small_disk), str(left)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in ("remove", "ingest", "cluster", "name", "settings", "accounts"):
+        assert f"refused {name} Make room" in done.stdout
+    assert "went on" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+_FILLED_BEFORE_THE_COMMIT = """
+import shutil, sys
+from pathlib import Path
+import facekit as fk
+from facekit import local
+from facekit.catalog import database
+disk = Path(sys.argv[1])
+library = fk.open(disk / "faces")
+photo = library.photos("ok")["path"].iloc[0]
+before = len(library.photos())
+(disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free))
+looks = local.check_room, database.check_room
+local.check_room = database.check_room = lambda *_, **__: None
+try:
+    library.remove(photo)
+except fk.FacekitError as error:
+    print("refused", error.message)
+(disk / "filler").unlink()
+local.check_room, database.check_room = looks
+assert len(library.photos()) == before
+library.remove(photo)
+assert len(library.photos()) == before - 1
+library.close()
+print("went on")
+"""
+
+
+def test_a_disk_that_fills_before_the_commit_ends_nothing(demo_folder: Path, small_disk: Path) -> None:
+    shutil.copytree(demo_folder, small_disk / "faces")
+    command = [sys.executable, "-c", _FILLED_BEFORE_THE_COMMIT, str(small_disk)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "refused" in done.stdout
+    assert "went on" in done.stdout
