@@ -316,6 +316,28 @@ def doctor(
 
 
 @app.command()
+def backup(
+    context: typer.Context, target: Annotated[Path, typer.Argument(metavar="DIR", help="The backup's folder.")]
+) -> None:
+    """Bring a backup of the library up to date; close the library first. It holds faces, and no photos."""
+    from facekit.backup import backup as bring
+
+    count = bring(context.obj, target)
+    note.print(f"{target} is up to date ({count} new thumbnails).", markup=False, soft_wrap=True)
+
+
+@app.command()
+def restore(
+    context: typer.Context, target: Annotated[Path, typer.Argument(metavar="DIR", help="The backup's folder.")]
+) -> None:
+    """Make a library of a backup, in a folder that is empty or not there."""
+    from facekit.backup import restore as bring_back
+
+    bring_back(target, context.obj)
+    note.print(f"{context.obj} is restored.", markup=False, soft_wrap=True)
+
+
+@app.command()
 def serve(
     context: typer.Context,
     host: Annotated[str, typer.Option(help="Where to listen; other machines reach 0.0.0.0, which needs accounts.")] = (
