@@ -312,9 +312,19 @@ def stats(context: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command()
 def doctor(
-    context: typer.Context, device: Device = "auto", engine: EngineName = "auto", as_json: AsJson = False
+    context: typer.Context,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Rescue what can be read of a damaged catalog; for a lost one, begin anew.")
+    ] = False,
+    device: Device = "auto",
+    engine: EngineName = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Check versions, weights, the device and, where there is one, the library."""
+    if repair:
+        from facekit.repair import repair as rescue
+
+        note.print(repr(rescue(context.obj)), markup=False, soft_wrap=True)
     from facekit.doctor import Doctor, examine_machine
     from facekit.models.registry import default_models
 
@@ -332,6 +342,28 @@ def doctor(
         out.print(repr(result), markup=False, soft_wrap=True)
     if not result:
         raise typer.Exit(1)
+
+
+@app.command()
+def backup(
+    context: typer.Context, target: Annotated[Path, typer.Argument(metavar="DIR", help="The backup's folder.")]
+) -> None:
+    """Bring a backup of the library up to date; close the library first. It holds faces, and no photos."""
+    from facekit.backup import backup as bring
+
+    count = bring(context.obj, target)
+    note.print(f"{target} is up to date ({count} new thumbnails).", markup=False, soft_wrap=True)
+
+
+@app.command()
+def restore(
+    context: typer.Context, target: Annotated[Path, typer.Argument(metavar="DIR", help="The backup's folder.")]
+) -> None:
+    """Make a library of a backup, in a folder that is empty or not there."""
+    from facekit.backup import restore as bring_back
+
+    bring_back(target, context.obj)
+    note.print(f"{context.obj} is restored.", markup=False, soft_wrap=True)
 
 
 @app.command()

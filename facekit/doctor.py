@@ -23,6 +23,7 @@ from facekit.texts import one_line
 from facekit.types import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from facekit.bound import InUse
@@ -105,8 +106,19 @@ def examine(folder: Path, catalog: Catalog, in_use: InUse) -> Doctor:
     """All checks of an open library."""
     models = in_use.now
     checks = examine_machine(models.settings.detector, models.settings.embedder, **models.where)
-    checks += [_made_with(models.settings, catalog), _catalog(catalog), _index(catalog, in_use)]
-    checks += [_thumbnails(folder, catalog), _files(catalog), _disk(folder)]
+    looks: dict[str, Callable[[], Check]] = {
+        "library": lambda: _made_with(models.settings, catalog),
+        "catalog": lambda: _catalog(catalog),
+        "vector index": lambda: _index(catalog, in_use),
+        "thumbnails": lambda: _thumbnails(folder, catalog),
+        "files": lambda: _files(catalog),
+        "disk": lambda: _disk(folder),
+    }
+    for name, look in looks.items():
+        try:
+            checks.append(look())
+        except FacekitError as error:  # a damaged catalog is what this is asked about
+            checks.append(Check(name, str(error), ok=False))
     return Doctor(tuple(checks))
 
 

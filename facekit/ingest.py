@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, contextmanager
@@ -18,9 +17,9 @@ from loguru import logger
 from facekit.catalog import FileRecord
 from facekit.derived import apply_change, reconcile, write_thumbnail
 from facekit.edited import Thumbnails, carry_edited
-from facekit.errors import LibraryError
 from facekit.images import Limits, display_name
 from facekit.pipeline import STAGES, Pipeline
+from facekit.room import check_room
 from facekit.sources.left_out import LIBRARY
 from facekit.texts import one_line
 from facekit.types import FoundFile, Status
@@ -226,7 +225,9 @@ class Ingest:
             reconcile(self._catalog, self._index)  # it may have been stopped between the catalog and the index
         finally:
             self.report.seconds = perf_counter() - start
-            self._catalog.finish_run(self._run_id, self.report.to_dict() | {"stopped": self.report.stopped})
+            failed = Counter(one.status.value for one in self.report.failed)  # by number: names go with their photos
+            kept = self.report.to_dict() | {"failed": dict(failed), "stopped": self.report.stopped}
+            self._catalog.finish_run(self._run_id, kept)
         logger.info("Ingest: {}", "; ".join(self.report._lines()))  # noqa: SLF001 - our own report
         return self.report
 
@@ -235,8 +236,6 @@ class Ingest:
         with waiting_for(f"the disk: listing {source.root}"):
             found = [file for file in source.scan() if (file.source, file.path) not in self._listed]
         self._listed |= {(file.source, file.path) for file in found}
-        for file in found:
-            logger.debug("found {} ({} bytes)", file.display, file.size)
         logger.info("{} files found in {}", len(found), source.root)
         self.report.found += len(found)
         self.report.warnings += [f"{path}: {reason}" for path, reason in source.problems]
@@ -438,10 +437,7 @@ def store_batches(batches: Iterable[list[Item]], store: Callable[[Sequence[Item]
 
 def check_disk(folder: Path) -> None:
     """Refuse to store more on a disk that is nearly full."""
-    free = shutil.disk_usage(folder).free
-    if free < _FREE_BYTES:
-        message = f"Only {free // 2**20} MB are free on the disk of {folder}; nothing more was stored."
-        raise LibraryError(message, "Make room and run it again: what is done is kept.")
+    check_room(folder, _FREE_BYTES)
 
 
 def _what_ran_where(detector: Detector, embedder: Embedder) -> str:

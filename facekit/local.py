@@ -19,6 +19,7 @@ from facekit.doctor import Doctor, examine
 from facekit.errors import FacekitError, LibraryBusyError, LibraryError, NoFolderError
 from facekit.forks import in_forks, never_destroy, refuse_fork
 from facekit.hits import Hits
+from facekit.images import display_name
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
 from facekit.ingest import Ingest, IngestReport, Progress
@@ -26,7 +27,7 @@ from facekit.known import known_probe
 from facekit.library import PICTURE_SIDE, Library
 from facekit.local_people import LocalPeople
 from facekit.lock import OwnerLock
-from facekit.logs import log_into, quiet_console
+from facekit.logs import forget_in_logs, log_into, quiet_console
 from facekit.models.engines import check_where
 from facekit.models.registry import load_detector
 from facekit.open_files import allow_files
@@ -34,6 +35,8 @@ from facekit.pictures import Pictures
 from facekit.private import protect
 from facekit.reembed import REEMBEDDED, Reembed
 from facekit.relocation import Relocation, relocate
+from facekit.repair import refuse_lost_catalog
+from facekit.room import check_room
 from facekit.search import check_search, find, find_faces, given_probes, moment, probe_faces, read_probes, template
 from facekit.settings import FILE, check_models, check_versions, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from facekit.catalog import Catalog
     from facekit.given import ImageSource
     from facekit.images import Limits
     from facekit.index import MilvusIndex
@@ -108,14 +112,19 @@ class LocalLibrary(Library):
             if not (folder / FILE).exists():
                 write_settings(folder, settings)
             opened.callback(_remove_sink, log_into(folder))
+            refuse_lost_catalog(folder, settings)
             self._catalog = open_catalog(folder)
             opened.callback(self._catalog.close)
+            opened.callback(_keep_people, self._catalog, folder)
             self._pictures = Pictures(self._catalog, folder)
             opened.callback(self._pictures.close)
             bound = self._catalog.staging.bound  # by a change of models: it may have been cut off right after this
             self._catalog.staging.clear_used()
             if bound and bound.models != settings.models:
                 settings = settings.with_models(bound.models, REEMBEDDED)
+                write_settings(folder, settings)
+            if not settings.catalog:
+                settings = replace(settings, catalog=True)
                 write_settings(folder, settings)
             check_models(settings, folder, detector, embedder)
             vectors = bound.vectors if bound else VECTORS
@@ -128,6 +137,8 @@ class LocalLibrary(Library):
         _libraries.add(self)
         if not self._catalog.index_is_current or self._index.count() != self._catalog.counts()["indexable_faces"]:
             reconcile(self._catalog, self._index)
+        if self._catalog.erase_due:
+            self._erase()
         protect(folder, THUMBNAILS)
         logger.info("Opened {} ({} + {})", folder, settings.detector, settings.embedder)
 
@@ -250,6 +261,7 @@ class LocalLibrary(Library):
             message = f"{what} can't start: another change of the library is going on."
             raise LibraryBusyError(message, "Wait until it is done, or stop it.")
         try:
+            check_room(self.folder)
             yield
         finally:
             protect(self.folder, THUMBNAILS)  # what databases wrote
@@ -283,7 +295,10 @@ class LocalLibrary(Library):
             raise FacekitError(message, "lib.photos() lists what it has.")
         apply_change(self._catalog.remove_files(source.name, paths), self._catalog, self._index, self.folder)
         self._catalog.index_caught_up()
-        logger.info("Removed {} ({} paths)", source.root, len(paths))
+        # What is in a folder that stays is named in full; a folder's own name stands where its photos stood.
+        forget_in_logs(self.folder, [source.root, *map(display_name, paths)])
+        self._erase()
+        logger.info("{} paths were removed", len(paths))
         return len(paths)
 
     def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
@@ -291,6 +306,15 @@ class LocalLibrary(Library):
         self._alive()
         with self._changing("Moving photos"):
             return relocate(self._catalog, self._index, self.folder, old, new)
+
+    def _erase(self) -> None:
+        """See that no file of the library holds what was removed; where there is no room for it now, later."""
+        self._index.compact()
+        try:
+            if not self._catalog.erase():
+                logger.warning("What was removed is erased from the catalog's file at the next opening.")
+        except LibraryError as error:
+            logger.warning("What was removed is erased from the catalog's file at the next opening: {}", error)
 
     # -- search --------------------------------------------------------------------------------------------------
 
@@ -532,6 +556,13 @@ def _leave_libraries_alone() -> None:
     """In a fork they count as closed, and nothing of them is closed: the lock and the database are the parent's."""
     for library in list(_libraries):
         never_destroy(library._finalizer.detach())  # noqa: SLF001 - a part of it
+
+
+def _keep_people(catalog: Catalog, folder: Path) -> None:
+    try:
+        catalog.keep_people(folder)
+    except Exception as error:  # noqa: BLE001 - the library is being closed, and the copy before is there
+        logger.warning("No copy was made of people and names: {}", error)
 
 
 def _remove_sink(sink: int) -> None:

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from facekit.errors import LibraryError, LibraryLockedError, ServiceAddress
 from facekit.private import PRIVATE_FILE, private_opener
+from facekit.room import remedy_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,7 @@ class OwnerLock:
             raise self._locked(folder) from error
         except OSError as error:
             message = f"The library {folder} can't be written: {error.strerror or error}."
-            raise LibraryError(message, "Check its permissions, or copy it to where you may write.") from error
+            raise LibraryError(message, remedy_for(error)) from error
 
     def _locked(self, folder: Path) -> LibraryLockedError:
         try:

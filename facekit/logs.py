@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from facekit.errors import LibraryError
 from facekit.private import make_private_folder, private_opener
 from facekit.texts import one_line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from loguru import Record
 
+_LOG_ROOM = 2**20  # bytes free, below which nothing is logged
 _state = {"quiet": False}
 _WHERE = "{time:YYYY-MM-DD HH:mm:ss.SSS} | {level: <8} | {name}:{function}:{line}"
 _TAG = re.compile(r"\\?</?(?:[fb]g\s)?[^<>\s]*>")  # what loguru takes for a colour
@@ -84,18 +88,41 @@ def log_only_into(path: Path) -> None:
     logger.add(path, filter="facekit", format=_file_line, level="INFO", diagnose=False, **how)
 
 
+def forget_in_logs(folder: Path, names: Sequence[str]) -> None:
+    """Take the lines out of a library's logs that name something."""
+    wanted = [name.encode("utf-8", "backslashreplace") for name in names]
+    for path in (folder / "logs").glob("*.log"):
+        with path.open("r+b") as stream:  # in place: loguru has it open, and appends
+            lines = stream.readlines()
+            kept = [line for line in lines if not any(name in line for name in wanted)]
+            if len(kept) < len(lines):
+                stream.seek(0)
+                stream.writelines(kept)
+                stream.truncate()
+
+
 def log_into(folder: Path) -> int:
     """Log facekit's doings into ``logs/facekit.log`` (10 MB a file, five kept). Returns the sink's number."""
-    make_private_folder(folder / "logs")
-    return logger.add(
-        folder / "logs" / "facekit.log",
-        filter="facekit",
-        format=_file_line,
-        level="DEBUG",
-        rotation="10 MB",
-        retention=5,
-        encoding="utf-8",
-        errors="backslashreplace",
-        opener=private_opener,
-        diagnose=False,  # the values of variables may be passwords
-    )
+    path = folder / "logs" / "facekit.log"
+
+    def wanted(record: Record) -> bool:
+        # On a full disk loguru would print a traceback for each line that it can't write.
+        return (record["name"] or "").startswith("facekit") and shutil.disk_usage(folder).free > _LOG_ROOM
+
+    try:
+        make_private_folder(path.parent)
+        return logger.add(
+            path,
+            filter=wanted,
+            format=_file_line,
+            level="DEBUG",
+            rotation="10 MB",
+            retention=5,
+            encoding="utf-8",
+            errors="backslashreplace",
+            opener=private_opener,
+            diagnose=False,  # the values of variables may be passwords
+        )
+    except OSError as error:
+        message = f"The library's log {path} can't be written: {error.strerror or error}."
+        raise LibraryError(message, f"See that {path.parent} is a folder that you may write, or remove it.") from error

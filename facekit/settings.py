@@ -15,6 +15,7 @@ from loguru import logger
 from facekit.errors import FacekitError, LibraryError, ModelMismatchError
 from facekit.models.registry import default_models, model_for, model_info
 from facekit.private import make_private_folder, private_opener
+from facekit.room import remedy_for
 from facekit.sources.left_out import checked
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Settings:
     threshold: Threshold | None = None
     created: datetime | None = None
     exclude: tuple[str, ...] = ()
+    catalog: bool = False  # whether there was a catalog: one that is missing then is lost, and not new
 
     @property
     def models(self) -> dict[str, Any]:
@@ -124,10 +126,14 @@ def read_settings(folder: Path) -> Settings | None:
     """
     path = folder / FILE
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        message = f"{path} can't be read: {error.strerror or error}."
+        raise LibraryError(message, "Check its permissions.") from error
     try:
+        text = content.decode("utf-8")
         document = tomllib.loads(text)
         version, models = int(document["format"]), document["models"]
         settings = Settings(
@@ -136,6 +142,7 @@ def read_settings(folder: Path) -> Settings | None:
             threshold=_threshold(document.get("thresholds"), path),
             created=created if isinstance(created := document.get("created"), datetime) else None,
             exclude=_exclude(document.get("ingest"), path),
+            catalog=document.get("catalog") is True,
         )
     except (KeyError, TypeError, ValueError) as error:
         message = f"{path} is damaged: {error}."
@@ -173,6 +180,8 @@ def write_settings(folder: Path, settings: Settings) -> None:
     lines = ["# A facekit library. The models below made it; only the same models may add to it.", f"format = {FORMAT}"]
     if settings.created is not None:
         lines += [f"created = {settings.created.isoformat()}"]
+    if settings.catalog:
+        lines += ["catalog = true"]
     lines += ["", "[models]"]
     lines += [f'{name} = "{getattr(settings, name)}"' for name in _FIELDS if name != "dimension"]
     lines += [f"dimension = {settings.dimension}", f"reason = {json.dumps(settings.reason)}", ""]
@@ -185,9 +194,13 @@ def write_settings(folder: Path, settings: Settings) -> None:
         lines += ["[ingest]", "# Globs of files and folders that no ingest looks at."]
         lines += [f"exclude = {json.dumps(settings.exclude, ensure_ascii=False)}", ""]
     part = folder / (FILE + ".part")
-    with open(part, "w", encoding="utf-8", opener=private_opener) as stream:
-        stream.write("\n".join(lines))
-    os.replace(part, folder / FILE)  # noqa: PTH105 - atomic
+    try:
+        with open(part, "w", encoding="utf-8", opener=private_opener) as stream:
+            stream.write("\n".join(lines))
+        os.replace(part, folder / FILE)  # noqa: PTH105 - atomic
+    except OSError as error:
+        message = f"{folder / FILE} can't be written: {error.strerror or error}."
+        raise LibraryError(message, remedy_for(error)) from error
 
 
 def settings_of(detector: str, embedder: str, reason: str = _BY_NAME) -> Settings:

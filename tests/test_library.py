@@ -192,9 +192,9 @@ def test_an_index_that_is_behind_the_catalog_catches_up(demo_folder: Path, tmp_p
 def test_a_damaged_catalog_is_an_error_that_names_it(demo_folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(demo_folder, tmp_path / "faces")
     (folder / "catalog.duckdb").write_bytes(b"not a database" * 1000)
-    with pytest.raises(fk.LibraryError, match=r"catalog\.duckdb can't be opened"):
+    with pytest.raises(fk.LibraryError, match=r"catalog\.duckdb can't be read"):
         fk.open(folder)
-    with pytest.raises(fk.LibraryError, match=r"catalog\.duckdb can't be opened"):
+    with pytest.raises(fk.LibraryError, match=r"catalog\.duckdb can't be read"):
         fk.open(folder)  # and not "open in another process": the lock was given back
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,17 @@ from uuid import uuid4
 import numpy as np
 import sqlalchemy as sa
 
+from facekit.catalog.database import Database
 from facekit.catalog.pages import Pages
 from facekit.catalog.people import PeopleTables
+from facekit.catalog.people_copy import COPY, copy_people, state_of_people
 from facekit.catalog.places import compose_folders, move_files, move_roots, place_key
 from facekit.catalog.records import Change, FileState, IndexRow, file_id, folder_of
 from facekit.catalog.rows import among, chunks, column, delete, face_row, insert, set_meta
 from facekit.catalog.staging import Staging
 from facekit.catalog.tables import SCHEMA_VERSION, add_new_columns, faces, files, meta, metadata, photos, runs
 from facekit.errors import FacekitError, LibraryError
+from facekit.room import check_room
 from facekit.types import FloatArray, Status
 
 if TYPE_CHECKING:
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
     from facekit.types import PhotoFacts
 
 
+FILE = "catalog.duckdb"
+
+
 def open_catalog(folder: Path) -> Catalog:
     """The catalog of a library in a folder; it is made where there is none.
 
@@ -36,27 +43,26 @@ def open_catalog(folder: Path) -> Catalog:
     LibraryError
         If it can't be opened.
     """
-    path = folder / "catalog.duckdb"
+    path = folder / FILE
     try:
-        return Catalog(f"duckdb:///{path}")
+        return Catalog(f"duckdb:///{path}", path)
     except FacekitError:
         raise
     except Exception as error:
         message = f"The catalog {path} can't be opened: {str(error).splitlines()[0]}."
-        raise LibraryError(message, "Restore it from a backup, or make a new library from the photos.") from error
+        raise LibraryError(message, "To rescue what can be read: facekit doctor --repair.") from error
 
 
 class Catalog:
     """Photos, faces, files and runs behind a SQLAlchemy URL (``duckdb:///...`` or ``postgresql://...``)."""
 
-    def __init__(self, url: str) -> None:
-        self._engine = sa.create_engine(url)
+    def __init__(self, url: str, path: Path | None = None) -> None:
+        self._engine = Database(url, path)
         self.pages = Pages(self._engine)
         self.people = PeopleTables(self._engine)
         self.staging = Staging(self._engine)
-        metadata.create_all(self._engine)
-        add_new_columns(self._engine)
         with self._engine.begin() as connection:
+            metadata.create_all(connection)
             found = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema"))
             if found is not None and int(found) > SCHEMA_VERSION:
                 message = f"A newer facekit wrote the catalog (schema {found}; this one knows {SCHEMA_VERSION})."
@@ -65,11 +71,20 @@ class Catalog:
                 set_meta(connection, "looks", "all")
             if found != str(SCHEMA_VERSION):  # a new catalog, or one to which tables were added just now
                 set_meta(connection, "schema", str(SCHEMA_VERSION))
+            add_new_columns(connection)
             compose_folders(connection)
+        self._people_at_first = state_of_people(self._engine)
+
+    def keep_people(self, folder: Path) -> None:
+        """Copy what is known about people beside the catalog, where it was changed since the catalog was opened."""
+        state = state_of_people(self._engine)
+        if any(state) and (state != self._people_at_first or not (folder / COPY).exists()):
+            check_room(folder)
+            copy_people(self._engine, folder)
 
     def close(self) -> None:
         """Give the database back."""
-        self._engine.dispose()
+        self._engine.close()
 
     # -- whether the vector index is known to hold just what the catalog holds -----------------------------------
 
@@ -93,6 +108,16 @@ class Catalog:
         """Whether all photos were looked at in other orientations too, which older releases did not do."""
         with self._engine.connect() as connection:
             return connection.scalar(sa.select(meta.c.value).where(meta.c.key == "looks")) == "all"
+
+    @property
+    def erase_due(self) -> bool:
+        """True from a removal until what was removed stands in no file any more: `erase` may have been cut off."""
+        with self._engine.connect() as connection:
+            return connection.scalar(sa.select(meta.c.value).where(meta.c.key == "erase")) == "due"
+
+    def erase(self) -> bool:
+        """See that the catalog's file holds nothing but what is live. False where it was read all the time."""
+        return self._engine.rewrite(sa.update(meta).where(meta.c.key == "erase").values(value="done"))
 
     # -- ingest --------------------------------------------------------------------------------------------------
 
@@ -175,6 +200,8 @@ class Catalog:
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             delete(connection, files.c.file_id, file_ids)
             orphans = self._forget_photos_without_files(connection, before)
+            _forget_in_runs(connection)
+            set_meta(connection, "erase", "due")
         return replace(orphans, touched=sorted(set(before) - set(orphans.photos)))
 
     @staticmethod
@@ -336,6 +363,23 @@ class Catalog:
 
 def _now() -> datetime:
     return datetime.now().replace(microsecond=0)  # noqa: DTZ005 - local time without a zone, as photos have it
+
+
+def _forget_in_runs(connection: sa.Connection) -> None:
+    """Runs name files: those that failed, and those that were asked for; what the library has no more goes."""
+    left = list(connection.scalars(sa.select(files.c.display)))
+    for run_id, roots, report in connection.execute(sa.select(runs.c.run_id, runs.c.roots, runs.c.report)).all():
+        kept = [root for root in roots if any(_at(path, root) for path in left)]
+        values: dict[str, Any] = {} if kept == roots else {"roots": kept}
+        if report and isinstance(report.get("failed"), list):
+            counts = Counter(one["status"] for one in report["failed"])
+            values["report"] = report | {"failed": dict(counts)}
+        if values:
+            connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(values))
+
+
+def _at(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip("/") + "/")
 
 
 def _place_conditions(source: str | None, folder: str | None) -> list[sa.ColumnElement[bool]]:

@@ -16,6 +16,8 @@ from facekit.types import Face, FacePage, Folder, Photo, PhotoPage, Quality, Sta
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from facekit.catalog.database import Database
+
 MAX_PAGE = 200
 _ID = re.compile("[0-9a-f]{32}")
 
@@ -41,7 +43,7 @@ _faces = (
 class Pages:
     """Reads pages from a catalog."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: Database) -> None:
         self._engine = engine
 
     def photos(

@@ -34,6 +34,7 @@ from facekit.people.records import SHORT_ID, Person, faces_in_words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from facekit.catalog.database import Database
     from facekit.people.records import Verb
     from facekit.types import FloatArray
 
@@ -77,7 +78,7 @@ _to_be_seen = sa.or_(_count > 0, persons.c.name.is_not(None))  # all that is lef
 class PeopleTables:
     """Reads and changes what the catalog knows about people."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: Database) -> None:
         self._engine = engine
         self._lock = RLock()
         self._working = local()

@@ -51,8 +51,13 @@ def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, 
 
 def set_meta(connection: sa.Connection, key: str, value: str) -> None:
     """Write down a fact about the catalog as a whole."""
-    connection.execute(sa.delete(meta).where(meta.c.key == key))
-    connection.execute(sa.insert(meta), {"key": key, "value": value})
+    here = meta.c.key == key
+    found = connection.scalar(sa.select(meta.c.value).where(here))
+    # In place: DuckDB can't undo the exchange of a keyed row when its commit fails, and ends the process.
+    if found is None:
+        connection.execute(sa.insert(meta), {"key": key, "value": value})
+    elif found != value:
+        connection.execute(sa.update(meta).where(here).values(value=value))
 
 
 def face_row(photo_id: str, face: FaceRecord, detector: str, embedder: str) -> dict[str, Any]:

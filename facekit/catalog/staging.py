@@ -15,6 +15,7 @@ from facekit.types import Status
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from facekit.catalog.database import Database
     from facekit.catalog.records import PhotoRecord
 
 Box = tuple[float, float, float, float]
@@ -33,7 +34,7 @@ class Bound(NamedTuple):
 class Staging:
     """Collects the faces of other models, and puts them in the place of the library's in one transaction."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: Database) -> None:
         self._engine = engine
 
     @property

@@ -117,10 +117,9 @@ carried = sa.Table(
 )
 
 
-def add_new_columns(engine: sa.Engine) -> None:
+def add_new_columns(connection: sa.Connection) -> None:
     """Give the tables of an older catalog the columns that came since; an older facekit may still write to them."""
-    with engine.begin() as connection:
-        for table in (photos, staged_photos):
-            known = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
-            if table.c.turn.name not in known:
-                connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN turn INTEGER DEFAULT 0"))
+    for table in (photos, staged_photos):
+        known = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+        if table.c.turn.name not in known:
+            connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN turn INTEGER DEFAULT 0"))

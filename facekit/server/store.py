@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from facekit.errors import LibraryError
+from facekit.room import check_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +83,7 @@ class ServiceStore:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         path = folder / "service.db"
         try:  # it holds what tokens are signed with; SQLite gives its other files the same mode
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -103,8 +105,15 @@ class ServiceStore:
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction; nobody else writes between what it reads and what it writes."""
-        with self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
-            yield connection
+        check_room(self._folder)
+        try:
+            with self.engine.connect().execution_options(immediate=True) as connection, connection.begin():
+                yield connection
+        except (sa.exc.OperationalError, sa.exc.DatabaseError) as error:
+            if isinstance(error, sa.exc.IntegrityError | sa.exc.ProgrammingError):
+                raise
+            message = f"The accounts in {self._folder / 'service.db'} can't be written: {error.orig}."
+            raise LibraryError(message, "See that the disk has room, or restore the file from a backup.") from error
 
     def secret(self) -> bytes:
         """What access tokens are signed with, made at its first use."""

@@ -1,0 +1,162 @@
+"""The one door to the catalog's file: room is seen to before a change, failures become errors that say what to do."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from threading import Condition
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import sqlalchemy as sa
+
+from facekit.errors import FacekitError, LibraryError
+from facekit.room import check_room
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_WAIT_SECONDS = 30.0  # for those who read, before a rewrite is left to the next opening
+_NEW = ".new"
+
+
+class Database:
+    """Connections to a catalog, as SQLAlchemy's engine gives them.
+
+    Parameters
+    ----------
+    url : str
+        ``duckdb:///...`` or ``postgresql://...``.
+    path : Path, optional
+        The catalog's file, where it is one: its disk must have room for a change, and it can be rewritten.
+    """
+
+    def __init__(self, url: str, path: Path | None = None) -> None:
+        self._path = path
+        self._engine = sa.create_engine(url)
+        self._state = Condition()
+        self._used = 0
+        self._rewriting = False
+        if path is not None:
+            path.with_name(path.name + _NEW).unlink(missing_ok=True)  # of a rewrite that was cut off
+
+    @contextmanager
+    def connect(self) -> Iterator[sa.Connection]:
+        """A connection for reading."""
+        with self._use(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def begin(self) -> Iterator[sa.Connection]:
+        """A transaction: all of it, or nothing.
+
+        Raises
+        ------
+        LibraryError
+            If the disk has no room for it: DuckDB ends the whole process when a commit fails whose undoing fails, too.
+        """
+        if self._path is not None:
+            check_room(self._path.parent)
+        with self._use(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _use(self) -> Iterator[None]:
+        with self._state:
+            self._state.wait_for(lambda: not self._rewriting)
+            self._used += 1
+        try:
+            yield
+        except (sa.exc.IntegrityError, sa.exc.ProgrammingError):  # a fault of facekit's own
+            raise
+        except sa.exc.DBAPIError as error:
+            self._fail(error)
+        except Exception as error:
+            if not type(error).__module__.startswith(("duckdb", "_duckdb")):
+                raise
+            self._fail(error)
+        finally:
+            with self._state:
+                self._used -= 1
+                self._state.notify_all()
+
+    def _fail(self, error: Exception) -> NoReturn:
+        text = str(getattr(error, "orig", None) or error)
+        if "FATAL" in text or "invalidated" in text:  # DuckDB refuses all that comes after it, until it is opened anew
+            self._engine.dispose()
+        raise translated(error, self._path) from error
+
+    def close(self) -> None:
+        """Give the database back."""
+        self._engine.dispose()
+
+    def rewrite(self, done: sa.Update) -> bool:
+        """Copy all that is there into a new file, which takes the place of the old one: DuckDB keeps what was deleted.
+
+        ``done`` is executed in the copy. Returns False where others were reading all the time: do it again later.
+        """
+        if self._path is None:
+            return True
+        check_room(self._path.parent, extra=self._path.stat().st_size)
+        with self._state:
+            if self._rewriting or not self._state.wait_for(lambda: self._used == 0, _WAIT_SECONDS):
+                return False
+            self._rewriting = True
+        new = self._path.with_name(self._path.name + _NEW)
+        try:
+            self._engine.dispose()
+            copy_database(self._path, new)
+            fresh = sa.create_engine(f"duckdb:///{new}")
+            with fresh.begin() as connection:
+                connection.execute(done)
+            with fresh.connect() as connection:
+                connection.exec_driver_sql("CHECKPOINT")
+            fresh.dispose()
+            sync(new)
+            os.replace(new, self._path)  # noqa: PTH105 - atomic
+        except Exception as error:
+            new.unlink(missing_ok=True)
+            raise translated(error, self._path) from error
+        finally:
+            with self._state:
+                self._rewriting = False
+                self._state.notify_all()
+        return True
+
+
+def copy_database(old: Path, new: Path) -> None:
+    """A DuckDB file with all that is live in another, which no process may be writing."""
+    import duckdb
+
+    new.unlink(missing_ok=True)
+    with duckdb.connect(":memory:") as connection:
+        for name, path, how in (("old", old, ""), ("new", new, "")):
+            quoted = str(path).replace("'", "''")
+            connection.execute(f"ATTACH '{quoted}' AS {name} {how}")
+        connection.execute("COPY FROM DATABASE old TO new")
+        connection.execute("DETACH new")
+        connection.execute("DETACH old")
+
+
+def sync(path: Path) -> None:
+    """See that a file is on the disk before it takes another one's place."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def translated(error: Exception, path: Path | None) -> FacekitError:
+    """What a database's failure means to a user, in one line."""
+    if isinstance(error, FacekitError):
+        return error
+    cause: Any = getattr(error, "orig", None) or error
+    text = (str(cause).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:300]
+    where = f"The catalog {path}" if path else "The catalog"
+    low = str(cause).lower()
+    if "no space" in low or "disk is full" in low or "file too large" in low:
+        message = f"{where} can't be written: the disk is full."
+        return LibraryError(message, "Make room and do it again: what was done before is kept.")
+    message = f"{where} can't be read or written: {text}."
+    return LibraryError(message, "Run facekit doctor; where the file is damaged: facekit doctor --repair.")

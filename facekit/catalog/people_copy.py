@@ -1,0 +1,53 @@
+"""A copy of what the catalog knows about people, beside it: photos can be read again, and names can't be."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from facekit.catalog.people_tables import (
+    allowed_twice,
+    cluster_runs,
+    differences,
+    face_aliases,
+    journal,
+    members,
+    persons,
+    rejections,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from facekit.catalog.database import Database
+
+COPY = "people.duckdb"
+COPIED = (persons, members, rejections, differences, allowed_twice, cluster_runs, journal, face_aliases)
+
+
+def state_of_people(database: Database) -> tuple[int, ...]:
+    """Numbers of which one changes when something is changed of people."""
+    with database.connect() as connection:
+        counts = [int(connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0) for table in COPIED]
+        return (*counts, int(connection.scalar(sa.select(sa.func.coalesce(sa.func.max(journal.c.number), 0))) or 0))
+
+
+def copy_people(database: Database, folder: Path) -> None:
+    """Write the copy, in one step; the one before stays where something can't be read."""
+    part = folder / f"{COPY}.part"
+    part.unlink(missing_ok=True)
+    quoted = str(part).replace("'", "''")
+    with database.connect() as connection:
+        run = connection.exec_driver_sql
+        run(f"ATTACH '{quoted}' AS people_copy")
+        try:
+            for table in COPIED:
+                run(f"CREATE TABLE people_copy.{table.name} AS SELECT * FROM {table.name}")  # noqa: S608 - our own names
+            connection.commit()
+        finally:
+            connection.rollback()
+            run("DETACH people_copy")
+            connection.commit()
+    os.replace(part, folder / COPY)  # noqa: PTH105 - atomic

@@ -1,0 +1,214 @@
+"""What can be rescued of a library whose catalog is damaged or lost."""
+
+# ruff: noqa: S608 - the names in the statements are those of facekit's own tables
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from facekit.catalog.catalog import FILE, Catalog
+from facekit.catalog.database import sync
+from facekit.catalog.people_copy import COPIED, COPY
+from facekit.catalog.tables import metadata
+from facekit.errors import LibraryError
+from facekit.lock import OwnerLock
+from facekit.room import check_room
+from facekit.settings import read_settings
+
+if TYPE_CHECKING:
+    import os
+
+    from facekit.settings import Settings
+
+_ROWS = 2048  # DuckDB reads and writes so many together (its STANDARD_VECTOR_SIZE)
+_DERIVED = {"staged_photos", "staged_faces"}
+
+
+def refuse_lost_catalog(folder: Path, settings: Settings) -> None:
+    """Refuse to take a library whose catalog is gone for a new one: its index would be emptied after it.
+
+    Raises
+    ------
+    LibraryError
+        If there is no catalog, and there was one.
+    """
+    if (folder / FILE).exists():
+        return
+    # An older facekit did not write down that it made a catalog; the index was made after it.
+    if settings.catalog or any(folder.glob("vectors*.db")):
+        message = f"The catalog {folder / FILE} is gone: all that the library knew of photos and people was in it."
+        raise LibraryError(message, "Put it back from a backup; for a new, empty one: facekit doctor --repair.")
+
+
+@dataclass(slots=True)
+class Repair:
+    """What was done: ``kept`` and ``lost`` count rows by table; None where it can't be known how many were lost."""
+
+    kept: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int | None] = field(default_factory=dict)
+    again: int = 0
+    """Photos that lost something, and are read again at the next ingest."""
+    from_copy: bool = False
+    """Whether people and names come from the copy that is made when the library is closed."""
+    aside: Path | None = None
+    """Where the damaged catalog is kept; None where nothing was wrong, or there was none."""
+
+    def __repr__(self) -> str:
+        if self.aside is None and not self.lost:
+            return "The catalog can be read as a whole; nothing was changed."
+        kept = ", ".join(f"{count} {name}" for name, count in self.kept.items() if count) or "nothing"
+        lines = [f"Kept: {kept}"]
+        lost = [f"{'all' if count is None else count} rows of {name}" for name, count in self.lost.items()]
+        lines.append(f"Lost: {', '.join(lost) or 'nothing'}")
+        if self.from_copy:
+            lines.append("People and names are as they were when the library was last closed after a change of them.")
+        if self.again:
+            lines.append(f"{self.again} photos lost something.")
+        lines.append("Ingest the folders again: what is missing is made anew from the photos.")
+        if self.aside:
+            lines.append(f"The damaged catalog is kept as {self.aside.name}; delete it when all is well.")
+        return "\n".join(lines)
+
+
+def repair(folder: str | os.PathLike[str]) -> Repair:
+    """Rescue what can be read of a library's catalog into a new one. The library must not be open.
+
+    Raises
+    ------
+    LibraryLockedError
+        If a process has the library open.
+    LibraryError
+        If there is no library, or no room.
+    """
+    folder = Path(folder)
+    if read_settings(folder) is None:
+        message = f"There is no library in {folder}."
+        raise LibraryError(message, "Name the folder that holds library.toml.")
+    lock = OwnerLock(folder)
+    try:
+        return _repair(folder)
+    finally:
+        lock.release()
+
+
+def _repair(folder: Path) -> Repair:
+    old, new = folder / FILE, folder / f"{FILE}.repaired"
+    there = old.exists()
+    check_room(folder, extra=old.stat().st_size if there else 0)
+    for path in (new, _wal(new)):
+        path.unlink(missing_ok=True)
+    Catalog(f"duckdb:///{new}").close()
+    done = Repair()
+    for table in metadata.sorted_tables:
+        if table.name not in _DERIVED:
+            done.kept[table.name], lost = _rescue(old, new, table) if there else (0, None)
+            if lost != 0:
+                done.lost[table.name] = lost
+    if there and not done.lost:
+        new.unlink()
+        return done
+    if (folder / COPY).exists() and {table.name for table in COPIED} & done.lost.keys():
+        done.from_copy = _people_of_copy(folder / COPY, new, done)
+    done.again = _settle(new)
+    sync(new)
+    if there:
+        stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+        done.aside = old.with_name(f"{FILE}.damaged-{stamp}")
+        if _wal(old).exists():
+            _wal(old).rename(_wal(done.aside))
+        old.rename(done.aside)
+    new.rename(old)
+    return done
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(f"{path.name}.wal")
+
+
+def _rescue(old: Path, new: Path, table: sa.Table) -> tuple[int, int | None]:
+    """Copy a table's rows that can be read: how many those are, and how many were lost (None: all of them)."""
+    with suppress(Exception):  # whatever damage brings about; then in parts
+        return _copy(old, new, table, ""), 0
+    try:
+        total = _number(old, f"SELECT count(*) FROM old.{table.name}")
+        last = _number(old, f"SELECT coalesce(max(rowid), -1) FROM old.{table.name}")
+    except Exception:  # noqa: BLE001
+        return 0, None
+    kept = 0
+    for start in range(0, last + 1, _ROWS):
+        with suppress(Exception):
+            kept += _copy(old, new, table, f"WHERE rowid >= {start} AND rowid < {start + _ROWS}")
+    return kept, total - kept
+
+
+def _copy(old: Path, new: Path, table: sa.Table, where: str) -> int:
+    # A connection of its own: DuckDB refuses all that comes after it has met damage.
+    import duckdb
+
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(f"ATTACH '{_quoted(old)}' AS old (READ_ONLY)")
+        connection.execute(f"ATTACH '{_quoted(new)}' AS new")
+        there = {row[0] for row in connection.execute(f"DESCRIBE old.{table.name}").fetchall()}
+        names = ", ".join(f'"{column.name}"' for column in table.c if column.name in there)
+        put = "INSERT OR REPLACE" if table.name == "meta" else "INSERT"
+        connection.execute(f"{put} INTO new.{table.name} ({names}) SELECT {names} FROM old.{table.name} {where}")
+        row = connection.fetchone()
+        return int(row[0]) if row else 0
+
+
+def _number(old: Path, query: str) -> int:
+    import duckdb
+
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(f"ATTACH '{_quoted(old)}' AS old (READ_ONLY)")
+        row = connection.execute(query).fetchone()
+        return int(row[0]) if row else 0
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _people_of_copy(copy: Path, new: Path, done: Repair) -> bool:
+    """Take the people's tables as a whole from the last good copy."""
+    engine = sa.create_engine(f"duckdb:///{new}")
+    try:
+        with engine.begin() as connection:
+            for table in COPIED:
+                connection.execute(sa.delete(table))
+    finally:
+        engine.dispose()
+    for table in COPIED:
+        kept, lost = _rescue(copy, new, table)
+        done.kept[table.name] = kept
+        if lost == 0:
+            done.lost.pop(table.name, None)
+        else:
+            done.lost[table.name] = lost
+    return True
+
+
+def _settle(new: Path) -> int:
+    """Take out what is there in part, so that the next ingest makes it anew. Returns the number of such photos."""
+    engine = sa.create_engine(f"duckdb:///{new}")
+    try:
+        with engine.begin() as connection:
+            found = connection.exec_driver_sql(
+                "SELECT photo_id FROM photos WHERE photo_id NOT IN (SELECT photo_id FROM files)"
+                " OR faces != (SELECT count(*) FROM faces f WHERE f.photo_id = photos.photo_id)"
+            )
+            partly = [row[0] for row in found.all()]
+            for photo_id in partly:
+                connection.exec_driver_sql("DELETE FROM photos WHERE photo_id = ?", (photo_id,))
+            for name in ("faces", "files"):
+                connection.exec_driver_sql(f"DELETE FROM {name} WHERE photo_id NOT IN (SELECT photo_id FROM photos)")
+            connection.exec_driver_sql("DELETE FROM meta WHERE key IN ('index', 'staged')")
+        return len(partly)
+    finally:
+        engine.dispose()

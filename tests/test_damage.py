@@ -1,0 +1,255 @@
+"""Full disks, lost and damaged catalogs, and removal that leaves nothing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from conftest import need
+
+import facekit as fk
+from facekit.errors import FacekitError, LibraryError
+from facekit.repair import repair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from facekit.demo_photos import DemoPhotos
+
+
+def _all_bytes(folder: Path) -> bytes:
+    return b"\0".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+def test_what_was_removed_stands_in_no_file(demo_photos: DemoPhotos, tmp_path: Path) -> None:
+    photos = Path(shutil.copytree(demo_photos.folder, tmp_path / "photos"))
+    broken = photos / "unreadable-name.jpg"
+    broken.write_bytes(b"\xff\xd8 no photo")
+    folder = tmp_path / "faces"
+    with fk.open(folder) as library:
+        library.ingest(photos, progress=False)
+        frame = library.photos("ok")
+        gone = Path(frame["path"].iloc[0])
+        photo_id = frame["photo_id"].iloc[0]
+        faces = library.faces()
+        face_ids = list(faces[faces["photo_id"] == photo_id]["face_id"])
+        ids, vectors = library.embeddings(include_poor=True)
+        secrets = [vectors[ids.index(key)].astype(np.float32).tobytes() for key in face_ids if key in ids]
+        secrets += [text.encode() for text in (photo_id, *face_ids, gone.name, broken.name)]
+        assert len(secrets) > 4
+    before = _all_bytes(folder)
+    # The index compresses what it holds, so the vectors are looked for where they stand verbatim.
+    assert all(secret in before for secret in secrets)
+    with fk.open(folder) as library:
+        library.remove(gone)
+        library.remove(broken)
+        assert len(library.photos()) == len(frame) + len(library.photos("no_face")) - 1
+    assert [secret for secret in secrets if secret in _all_bytes(folder)] == []
+    with fk.open(folder) as library:
+        library.search(demo_photos.probe)
+    assert [secret for secret in secrets if secret in _all_bytes(folder)] == []
+
+
+def test_an_erasure_that_was_cut_off_is_done_at_the_next_opening(
+    demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(demo_folder, tmp_path / "faces"))
+    with monkeypatch.context() as patch, fk.open(folder) as library:
+        frame = library.photos("ok")
+        patch.setattr("facekit.catalog.Catalog.erase", lambda _: False)  # as if somebody were reading all the time
+        library.remove(frame["path"].iloc[0])
+    photo_id = frame["photo_id"].iloc[0].encode()
+    assert photo_id in (folder / "catalog.duckdb").read_bytes()
+    with fk.open(folder) as library:
+        assert len(library.photos("ok")) == len(frame) - 1
+    assert photo_id not in _all_bytes(folder)
+
+
+def test_a_library_without_its_catalog_is_refused_and_keeps_its_index(demo_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(demo_folder, tmp_path / "faces"))
+    (folder / "catalog.duckdb").unlink()
+    before = {path: path.read_bytes() for path in (folder / "vectors.db").rglob("*.parquet")}
+    assert before
+    for _ in range(2):
+        with pytest.raises(LibraryError, match=r"catalog\.duckdb is gone"):
+            fk.open(folder)
+    assert {path: path.read_bytes() for path in (folder / "vectors.db").rglob("*.parquet")} == before
+    shutil.rmtree(folder / "vectors.db")  # library.toml knows it, too
+    with pytest.raises(LibraryError, match=r"catalog\.duckdb is gone"):
+        fk.open(folder)
+
+
+def test_a_library_of_before_without_its_catalog_is_refused_too(demo_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(demo_folder, tmp_path / "faces"))
+    (folder / "catalog.duckdb").unlink()
+    settings = folder / "library.toml"
+    settings.write_text(settings.read_text().replace("catalog = true\n", ""))
+    with pytest.raises(LibraryError, match=r"catalog\.duckdb is gone"):
+        fk.open(folder)
+
+
+def test_settings_that_are_no_text_and_logs_that_are_a_file_are_one_line(demo_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(demo_folder, tmp_path / "faces"))
+    settings = (folder / "library.toml").read_bytes()
+    (folder / "library.toml").write_bytes(b"\xff\xfe\x00binary")
+    with pytest.raises(LibraryError, match=r"library\.toml is damaged"):
+        fk.open(folder)
+    (folder / "library.toml").write_bytes(settings)
+    shutil.rmtree(folder / "logs")
+    (folder / "logs").write_text("a file")
+    with pytest.raises(LibraryError, match="logs"):
+        fk.open(folder)
+
+
+def _damage(path: Path, offset: int) -> None:
+    with path.open("r+b") as stream:
+        stream.seek(offset)
+        byte = stream.read(1)
+        stream.seek(offset)
+        stream.write(bytes([byte[0] ^ 0xFF]))
+
+
+def test_whatever_byte_is_damaged_is_one_line_and_what_can_be_read_is_rescued(
+    crowd_folder: Path, tmp_path: Path
+) -> None:
+    good = Path(shutil.copytree(crowd_folder, tmp_path / "good"))
+    with fk.open(good) as library:
+        library.people.cluster()
+        person = library.people.page().people[0]
+        library.people.name(person, "Ada")
+        wanted = len(library.photos())
+        roots = sorted({str(Path(path).parent) for path in library.photos()["path"]})
+    size = (good / "catalog.duckdb").stat().st_size
+    repaired = 0
+    said: list[str] = []
+    for number, share in enumerate((0.0, 0.02, 0.3, 0.5, 0.7, 0.9)):
+        folder = Path(shutil.copytree(good, tmp_path / f"damaged-{number}"))
+        _damage(folder / "catalog.duckdb", int(size * share) + 100)
+        try:
+            with fk.open(folder) as library:
+                library.stats()
+                library.photos()
+                library.embeddings()
+        except FacekitError as error:
+            said.append(str(error))
+        done = repair(folder)
+        repaired += done.aside is not None
+        with fk.open(folder) as library:
+            library.ingest(*roots, progress=False)
+            assert len(library.photos()) == wanted
+            assert "Ada" in {one.name for one in library.people.page(named=True).people}
+    assert repaired
+    assert not any("\n" in one for one in said)
+
+
+def test_a_lost_catalog_begins_anew_on_request_and_keeps_the_names(crowd_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(crowd_folder, tmp_path / "faces"))
+    with fk.open(folder) as library:
+        library.people.cluster()
+        person = library.people.page().people[0]
+        library.people.name(person, "Ada")
+        roots = sorted({str(Path(path).parent) for path in library.photos()["path"]})
+    (folder / "catalog.duckdb").unlink()
+    done = repair(folder)
+    assert done.from_copy
+    assert done.aside is None
+    with fk.open(folder) as library:
+        assert len(library.photos()) == 0
+        library.ingest(*roots, progress=False)
+        assert library.people.get("Ada").faces == person.faces
+
+
+_ON_A_FULL_DISK = """
+import os, shutil, sys
+from pathlib import Path
+import facekit as fk
+from facekit.server.store import ServiceStore
+disk = Path(sys.argv[1])
+library = fk.open(disk / "faces")
+photo = library.photos("ok")["path"].iloc[0]
+library.people.cluster()
+person = library.people.page().people[0]
+store = ServiceStore(disk / "faces")
+(disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free - int(sys.argv[2])))
+verbs = {
+    "remove": lambda: library.remove(photo),
+    "ingest": lambda: library.ingest(Path(photo).parent, progress=False),
+    "cluster": lambda: library.people.cluster(),
+    "name": lambda: library.people.name(person, "Ada"),
+    "settings": lambda: library.set_search_similarity(0.4),
+    "accounts": store.secret,
+}
+for name, verb in verbs.items():
+    try:
+        verb()
+    except fk.FacekitError as error:
+        print("refused", name, error.remedy)
+(disk / "filler").unlink()
+for verb in verbs.values():
+    verb()
+library.close()
+print("went on")
+"""
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=400m", "tmpfs", disk], capture_output=True, check=False)
+    need(made.returncode == 0, "a disk of a limited size can't be mounted: that takes root")
+    yield disk
+    subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.parametrize("left", [0, 100_000])
+def test_a_full_disk_refuses_every_verb_and_ends_nothing(crowd_folder: Path, small_disk: Path, left: int) -> None:
+    shutil.copytree(crowd_folder, small_disk / "faces")
+    command = [sys.executable, "-c", _ON_A_FULL_DISK, str(small_disk), str(left)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in ("remove", "ingest", "cluster", "name", "settings", "accounts"):
+        assert f"refused {name} Make room" in done.stdout
+    assert "went on" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+_FILLED_BEFORE_THE_COMMIT = """
+import shutil, sys
+from pathlib import Path
+import facekit as fk
+from facekit import local
+from facekit.catalog import database
+disk = Path(sys.argv[1])
+library = fk.open(disk / "faces")
+photo = library.photos("ok")["path"].iloc[0]
+before = len(library.photos())
+(disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free))
+looks = local.check_room, database.check_room
+local.check_room = database.check_room = lambda *_, **__: None
+try:
+    library.remove(photo)
+except fk.FacekitError as error:
+    print("refused", error.message)
+(disk / "filler").unlink()
+local.check_room, database.check_room = looks
+assert len(library.photos()) == before
+library.remove(photo)
+assert len(library.photos()) == before - 1
+library.close()
+print("went on")
+"""
+
+
+def test_a_disk_that_fills_before_the_commit_ends_nothing(demo_folder: Path, small_disk: Path) -> None:
+    shutil.copytree(demo_folder, small_disk / "faces")
+    command = [sys.executable, "-c", _FILLED_BEFORE_THE_COMMIT, str(small_disk)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "refused" in done.stdout
+    assert "went on" in done.stdout
