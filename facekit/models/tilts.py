@@ -29,7 +29,7 @@ TILTED = 12.0
 CUT_SIDE = 224
 """Pixels of a cut-out."""
 
-# The share of a cut-out that the longer side of the face takes, 146 pixels. In larger cut-outs landmarks are read a little
+# The share of a cut-out that the longer side of the face takes, 146 pixels. In larger cut-outs landmarks are read
 # more exactly: of 200 faces of LFW tilted by 45 degrees 195 were known again with 160 pixels of 320, 192 with 146 of
 # 224, 187 with 80 of 160.
 _SHARE = 0.65
