@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 LONGEST_MESSAGE = 500
 """Characters of an error with its remedy: what somebody reads, also where a path or a value is long."""
-_LONGEST_REMEDY = 300
+_REMEDY_SHARE = 0.6
 
 
 class FacekitError(Exception):
@@ -27,9 +27,11 @@ class FacekitError(Exception):
         What to do next.
     """
 
+    longest = LONGEST_MESSAGE
+
     def __init__(self, message: str, remedy: str = "") -> None:
-        remedy = shortened(one_line(remedy), _LONGEST_REMEDY)
-        message = shortened(one_line(message), LONGEST_MESSAGE - len(remedy) - 1)
+        remedy = shortened(one_line(remedy), int(self.longest * _REMEDY_SHARE))
+        message = shortened(one_line(message), self.longest - len(remedy) - 1)
         super().__init__(f"{message} {remedy}".strip())
         self.message = message
         self.remedy = remedy
@@ -72,7 +74,9 @@ class EmbeddingError(FacekitError):
 
 
 class WeightsError(FacekitError):
-    """A model file is not at hand, or is not the file it should be."""
+    """A model file is not at hand, or is not the file it should be. Its addresses and hashes are of use whole only."""
+
+    longest = 3000
 
 
 class DeviceError(FacekitError):

@@ -468,9 +468,7 @@ def test_the_command_line_measures_stores_and_draws(people_library: Path, tmp_pa
     assert f"{said['threshold']:.3f}; searches take it from now on" in done.stdout
     assert "plotly" in page.read_text(encoding="utf-8").lower()
     assert read_settings(folder).search_similarity == pytest.approx(said["threshold"])
-    nowhere = facekit(
-        *("--library", folder, "calibrate", "--far", "0.1", "--store", "--html", tmp_path / "missing" / "page.html")
-    )
+    nowhere = facekit(*("--library", folder, "calibrate", "--far", "0.1", "--store", "--html", page / "page.html"))
     assert (nowhere.returncode, len(nowhere.stderr.strip().splitlines())) == (1, 1)
     assert "can't be written" in nowhere.stderr
     assert read_settings(folder).search_similarity == pytest.approx(said["threshold"])

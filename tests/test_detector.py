@@ -261,7 +261,7 @@ def test_unknown_names_and_options_are_errors_that_say_what_there_is() -> None:
         load_detector("sface")
     with pytest.raises(TypeError, match="colour"):
         load_detector("yunet", device="cpu", colour="blue")
-    with pytest.raises(ValueError, match="'fine'"):
+    with pytest.raises(FacekitError, match="'fine'"):
         load_detector("yunet", device="cpu", detail="coarse")
 
 
