@@ -542,7 +542,7 @@ def test_where_no_links_can_be_made_copies_are_offered(
 def test_a_folder_that_cant_be_made_is_said(album: Library, tmp_path: Path) -> None:
     name_all(album)
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(fk.FacekitError, match="can.t be written: Not a directory"):
+    with pytest.raises(fk.FacekitError, match=r"can.t be written: Not a directory"):
         album.people.links(tmp_path / "file")
 
 

@@ -102,11 +102,13 @@ def crash_to_draw(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def crash_to_draw_from_the_file(box: Any, small: bytes | None, size: Any, path: Path | None) -> bytes | None:
+def crash_to_draw_from_the_file(
+    box: Any, small: bytes | None, size: Any, path: Path | None, turns: Any
+) -> bytes | None:
     """A face that is drawn from its thumbnail alone is drawn."""
     if path is not None:
         crash_to_draw()
-    return drawing._face(box, small, size, path)
+    return drawing._face(box, small, size, path, turns)
 
 
 def reserve(size: int) -> int:

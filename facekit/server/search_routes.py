@@ -61,8 +61,10 @@ async def search(
     pictures = file or []
     _check(pictures)
     kept = [Known(face_id=key) for key in face_id or ()] + [Known(person_id=key) for key in person_id or ()]
-    if not 1 <= len(pictures) + len(kept) <= MAX_PROBES:
-        raise ServiceRefusal(422, "There is nobody to search for, or too many.", f"Send 1 to {MAX_PROBES} probes.")
+    if not pictures and not kept:
+        raise ServiceRefusal(422, "The request lacks file.", "Or face_id, or person_id, of somebody in the library.")
+    if len(pictures) + len(kept) > MAX_PROBES:
+        raise ServiceRefusal(422, "These are too many to search for at once.", f"Send 1 to {MAX_PROBES}.")
     where = service.paths.decide(folder, me, "narrow")
 
     def work() -> SearchDocument:
