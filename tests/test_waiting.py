@@ -22,7 +22,7 @@ from facekit.models.registry import load_detector
 from facekit.sources import LocalSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -52,6 +52,29 @@ def said() -> Iterator[list[str]]:
     logger.remove(sink)
 
 
+def count_batches(detector: Any, patch: pytest.MonkeyPatch) -> list[int]:
+    """Sizes of the batches that a detector was given, one for each."""
+    detect, sizes = detector.detect, []
+
+    def counted(images: Any, **how: Any) -> Any:
+        sizes.append(len(images))
+        return detect(images, **how)
+
+    patch.setattr(detector, "detect", counted)
+    return sizes
+
+
+def stuck_when(stuck: Callable[[], bool], function: Any, never: Event) -> Any:
+    """The function, which never comes back while it is stuck."""
+
+    def in_a_native_call(*arguments: Any) -> Any:
+        if stuck():
+            never.wait()
+        return function(*arguments)
+
+    return in_a_native_call
+
+
 def stuck_after(calls: int, function: Any, never: Event) -> Any:
     """The function, which never comes back from then on."""
     left = iter(range(calls))
@@ -71,7 +94,8 @@ def test_stuck_detector_is_named_and_given_up_and_the_next_run_does_the_rest(
     network = library.detector._network
     with monkeypatch.context() as patch:
         patch.setenv("FACEKIT_GIVE_UP_AFTER", "3")
-        patch.setattr(network, "run", stuck_after(6, network.run, never))
+        batches = count_batches(library.detector, patch)
+        patch.setattr(network, "run", stuck_when(lambda: len(batches) > 1, network.run, never))
         with pytest.raises(StalledError, match=r"waiting for the detector yunet \(onnxruntime\).*engine='onnxruntime'"):
             library.ingest(people, progress=False)
     assert any("No photo was finished for" in line and "waiting for the " in line for line in said)
@@ -136,7 +160,8 @@ def test_stop_ends_a_run_that_is_stuck(
     network, stop = library.detector._network, Event()
     monkeypatch.setattr("facekit.waiting._STOP_AFTER", 1.0)
     with monkeypatch.context() as patch:
-        patch.setattr(network, "run", stuck_after(6, network.run, never))
+        batches = count_batches(library.detector, patch)
+        patch.setattr(network, "run", stuck_when(lambda: len(batches) > 1, network.run, never))
         Timer(2.0, stop.set).start()
         report = library.ingest(people, progress=False, stop=stop)
     assert report.stopped
@@ -154,7 +179,8 @@ def test_job_of_a_service_that_is_stuck_fails_and_the_next_is_done(
         network = owned.detector._network
         with monkeypatch.context() as patch:
             patch.setenv("FACEKIT_GIVE_UP_AFTER", "3")
-            patch.setattr(network, "run", stuck_after(6, network.run, never))
+            batches = count_batches(owned.detector, patch)
+            patch.setattr(network, "run", stuck_when(lambda: len(batches) > 1, network.run, never))
             with pytest.raises(ServiceError, match=r"Gave up waiting for the .* yunet"):
                 library.ingest(people, progress=False)
         report = library.ingest(people, progress=False)
@@ -193,12 +219,16 @@ import facekit as fk
 how, folder, photos = sys.argv[1:]
 library = fk.open(folder, detector="yunet", embedder="sface", device="cpu", engine="onnxruntime")
 network = library.detector._network
-run, calls = network.run, []
+run, detect, batches, held = network.run, library.detector.detect, [], []
+def counted(images, **how):
+    batches.append(len(images))
+    return detect(images, **how)
+library.detector.detect = counted
 def in_a_native_call(batch):
-    calls.append(1)
-    if len(calls) > 6:
+    if len(batches) > 1:
         print("stuck", flush=True)
-        if how == "gil" and len(calls) == 7:
+        if how == "gil" and not held:
+            held.append(1)
             ctypes.PyDLL(None).sleep(5)
         if how == "wait":
             threading.Event().wait()
