@@ -80,7 +80,15 @@ class Catalog:
         state = state_of_people(self._engine)
         if any(state) and (state != self._people_at_first or not (folder / COPY).exists()):
             check_room(folder)
-            copy_people(self._engine, folder)
+            copy_people(self._engine, folder / COPY)
+
+    def copy_to(self, path: Path) -> None:
+        """Write the catalog as it is now into a new file, while it is used."""
+        self._engine.copy_to(path)
+
+    def copy_people_to(self, path: Path) -> None:
+        """Write what is known about people into a file."""
+        copy_people(self._engine, path)
 
     def close(self) -> None:
         """Give the database back."""
