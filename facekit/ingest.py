@@ -368,6 +368,8 @@ class Ingest:
                     write_thumbnail(self._folder, item.photo_id, item.thumbnail)
             records = {item.photo_id: item.record for item in items if item.record}
             edited, leaving = self._edited(items, records)
+            if edited:  # what waits for a photo that comes back counts before what its file held
+                self._catalog.people.reveal(face.face_id for _, record in edited for face in record.faces)
             paths = self._leaving(leaving)
             named = self._named(paths)
             kept = carry_edited(self._catalog, edited, leaving, Thumbnails(self._folder, self._catalog, items))

@@ -15,6 +15,7 @@ from facekit import tables
 from facekit.backup import write_backup
 from facekit.bound import VECTORS, InUse, ModelSet, forget_other_vectors
 from facekit.catalog import open_catalog
+from facekit.catalog.people_copy import COPY
 from facekit.derived import THUMBNAILS, apply_change, reconcile
 from facekit.doctor import Doctor, examine
 from facekit.errors import FacekitError, LibraryBusyError, LibraryError, NoFolderError
@@ -221,9 +222,11 @@ class LocalLibrary(Library):
                 report = run.run(sources, [source.root for source in sources], progress)
                 if self._catalog.people.assign_due and self._catalog.people.person_ids():
                     report.assigned = self.people.assign().assigned
-                return report
             finally:
                 self.current = None
+            if self._catalog.erase_due:  # files hold other photos now
+                self._erase()
+            return report
 
     def _source(self, root: str | bytes | os.PathLike[str], patterns: Sequence[str]) -> LocalSource:
         try:
@@ -319,6 +322,8 @@ class LocalLibrary(Library):
         """See that no file of the library holds what was removed; where there is no room for it now, later."""
         self._index.compact()
         try:
+            if (self.folder / COPY).exists():
+                self._catalog.copy_people_beside(self.folder)
             if not self._catalog.erase():
                 logger.warning("What was removed is erased from the catalog's file at the next opening.")
         except LibraryError as error:

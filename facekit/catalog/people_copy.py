@@ -12,6 +12,8 @@ from facekit.catalog.people_tables import (
     cluster_runs,
     differences,
     face_aliases,
+    hidden_ids,
+    hidden_ids_secret,
     journal,
     members,
     persons,
@@ -24,7 +26,18 @@ if TYPE_CHECKING:
     from facekit.catalog.database import Database
 
 COPY = "people.duckdb"
-COPIED = (persons, members, rejections, differences, allowed_twice, cluster_runs, journal, face_aliases)
+COPIED = (
+    persons,
+    members,
+    rejections,
+    differences,
+    allowed_twice,
+    cluster_runs,
+    journal,
+    face_aliases,
+    hidden_ids,
+    hidden_ids_secret,
+)
 
 
 def state_of_people(database: Database) -> tuple[int, ...]:
