@@ -243,7 +243,7 @@ def test_a_full_disk_refuses_what_a_service_is_asked_for_and_does_not_end_it(
             "name": lambda: library.people.name(person, "Ada"),
             "cluster": library.people.cluster,
             "settings": lambda: library.set_search_similarity(0.4),
-            "users": lambda: library._send("POST", "/api/v1/users", json=user),
+            "users": lambda: library._send("POST", "/api/v1/auth/users", json=user),
         }
         filler = small_disk / "filler"
         for left in (100_000, 0):
