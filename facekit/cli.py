@@ -348,21 +348,25 @@ def doctor(
 def backup(
     context: typer.Context, target: Annotated[Path, typer.Argument(metavar="DIR", help="The backup's folder.")]
 ) -> None:
-    """Bring a backup of the library up to date; close the library first. It holds faces, and no photos."""
-    from facekit.backup import backup as bring
-
-    count = bring(context.obj, target)
+    """Bring a backup of the library up to date, also while a service has it. It holds faces, and no photos."""
+    with open_existing(context) as library:
+        count = library.backup(target)
     note.print(f"{target} is up to date ({count} new thumbnails).", markup=False, soft_wrap=True)
 
 
 @app.command()
 def restore(
-    context: typer.Context, target: Annotated[Path, typer.Argument(metavar="DIR", help="The backup's folder.")]
+    context: typer.Context,
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="The backup's folder.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of the library that is there; it is kept beside it.")
+    ] = False,
 ) -> None:
     """Make a library of a backup, in a folder that is empty or not there."""
     from facekit.backup import restore as bring_back
 
-    bring_back(target, context.obj)
+    if aside := bring_back(target, context.obj, replace=replace):
+        note.print(f"The library that was there is {aside} now.", markup=False, soft_wrap=True)
     note.print(f"{context.obj} is restored.", markup=False, soft_wrap=True)
 
 

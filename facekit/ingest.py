@@ -18,6 +18,7 @@ from facekit.catalog import FileRecord
 from facekit.derived import apply_change, reconcile, write_thumbnail
 from facekit.edited import Thumbnails, carry_edited
 from facekit.images import Limits, display_name
+from facekit.logs import short_id
 from facekit.pipeline import STAGES, Pipeline
 from facekit.room import check_room
 from facekit.sources.left_out import LIBRARY
@@ -114,7 +115,8 @@ class IngestReport:
         counts = {name: getattr(self, name) for name in _COUNTS}
         return counts | {"failed": failed, "seconds": round(self.seconds, 3)} | left_out
 
-    def _lines(self) -> list[str]:
+    def _numbers(self) -> list[str]:
+        """Of photos and people, without their names."""
         rate = f", {self.ingested / self.seconds:.1f} photos/s" if self.ingested and self.seconds else ""
         lines = [
             f"{'Stopped after' if self.stopped else 'Done in'} {self.seconds:.1f} s{rate} ({self.models})",
@@ -128,6 +130,10 @@ class IngestReport:
             lines.append("left out: " + ", ".join(f"{count} {kind}" for kind, count in sorted(self.skipped.items())))
         if self.kept_out:
             lines.append(f"{self.kept_out} files in there are known from before and stay; facekit remove forgets them")
+        return lines
+
+    def _lines(self) -> list[str]:
+        lines = self._numbers()
         lines += [f"names lost: {_lost_words(one)}" for one in self.names_lost[:_MOST_LOST]]
         if len(self.names_lost) > _MOST_LOST:
             lines.append(f"names lost: ... and {len(self.names_lost) - _MOST_LOST} more in .names_lost")
@@ -228,7 +234,7 @@ class Ingest:
             failed = Counter(one.status.value for one in self.report.failed)  # by number: names go with their photos
             kept = self.report.to_dict() | {"failed": dict(failed), "stopped": self.report.stopped}
             self._catalog.finish_run(self._run_id, kept)
-        logger.info("Ingest: {}", "; ".join(self.report._lines()))  # noqa: SLF001 - our own report
+        logger.info("Ingest: {}", "; ".join(self.report._numbers()))  # noqa: SLF001 - our own report
         return self.report
 
     def _changed(self, source: Source) -> list[tuple[Source, FoundFile]]:
@@ -236,7 +242,7 @@ class Ingest:
         with waiting_for(f"the disk: listing {source.root}"):
             found = [file for file in source.scan() if (file.source, file.path) not in self._listed]
         self._listed |= {(file.source, file.path) for file in found}
-        logger.info("{} files found in {}", len(found), source.root)
+        logger.info("{} files found", len(found))
         self.report.found += len(found)
         self.report.warnings += [f"{path}: {reason}" for path, reason in source.problems]
         for kind in source.skipped.values():
@@ -275,7 +281,7 @@ class Ingest:
         kinds = {path: source.left_out(path) for path in states if (source.name, path) not in self._listed}
         own = [path for path, kind in kinds.items() if kind == LIBRARY]
         if own:
-            logger.info("{} files of a facekit library in {} are forgotten", len(own), source.root)
+            logger.info("{} files of a facekit library are forgotten", len(own))
             gone = self._only_at(own, states)
             self._note_lost(self._named(gone), gone)
             change = self._catalog.remove_files(source.name, own)
@@ -305,7 +311,8 @@ class Ingest:
         for (photo_id, name), faces in sorted(Counter(named.values()).items()):
             lost = LostName(name, faces, paths[photo_id])
             self.report.names_lost.append(lost)
-            logger.warning("names lost: {}", _lost_words(lost))
+            said = logger.bind(console=f"names lost: {_lost_words(lost)}")
+            said.warning("photo {}: the names of {} faces are lost", short_id(photo_id), faces)
 
     def _mark_moved(self, source: Source) -> None:
         """Of photos that this run saw, mark the other files that are certainly not there as missing.
@@ -361,6 +368,8 @@ class Ingest:
                     write_thumbnail(self._folder, item.photo_id, item.thumbnail)
             records = {item.photo_id: item.record for item in items if item.record}
             edited, leaving = self._edited(items, records)
+            if edited:  # what waits for a photo that comes back counts before what its file held
+                self._catalog.people.reveal(face.face_id for _, record in edited for face in record.faces)
             paths = self._leaving(leaving)
             named = self._named(paths)
             kept = carry_edited(self._catalog, edited, leaving, Thumbnails(self._folder, self._catalog, items))
@@ -405,7 +414,8 @@ class Ingest:
                 if item.record is None:
                     reason = f"{item.file.display} has the same content as a file refused before: {reason}"
                 report.failed.append(Failure(item.file.display, status, reason or ""))
-                logger.warning("{}: {}", status, reason)
+                said = logger.bind(console=f"{status}: {reason}")
+                said.warning("photo {}: {}", short_id(item.photo_id), status)
             elif item.record is None:
                 report.duplicates += 1
             else:

@@ -306,6 +306,25 @@ class Library(KeywordsChecked, ABC):
     def doctor(self) -> Doctor:
         """Check models, catalog, vector index, thumbnails, files and disk; what is wrong comes with its remedy."""
 
+    @abstractmethod
+    def backup(self, folder: str | os.PathLike[str]) -> int:
+        """Bring a backup of the library up to date, while it is used. Returns the thumbnails that were copied.
+
+        It holds the catalog, people and names, settings, accounts and small pictures, and no photos; the vectors are
+        made again from the catalog. Treat it as you treat the photos: it shows faces, and what was removed from the
+        library stands in it until the next backup into the same folder. ``facekit restore`` makes a library of it.
+
+        Parameters
+        ----------
+        folder : path
+            A new or empty folder, or one that holds a backup. Through a service it is a folder of its machine.
+
+        Raises
+        ------
+        LibraryError
+            If the folder holds something else, can't be written, or has no room; the backup before is kept.
+        """
+
     # -- what galleries are made of ------------------------------------------------------------------------------
 
     @abstractmethod

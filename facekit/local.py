@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from facekit import tables
+from facekit.backup import write_backup
 from facekit.bound import VECTORS, InUse, ModelSet, forget_other_vectors
 from facekit.catalog import open_catalog
+from facekit.catalog.people_copy import COPY
 from facekit.derived import THUMBNAILS, apply_change, reconcile
 from facekit.doctor import Doctor, examine
 from facekit.errors import FacekitError, LibraryBusyError, LibraryError, NoFolderError
+from facekit.files import user_path
 from facekit.forks import in_forks, never_destroy, refuse_fork
 from facekit.hits import Hits
 from facekit.images import display_name
@@ -96,7 +99,7 @@ class LocalLibrary(Library):
         self.folder = folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""
-        self._busy = Lock()
+        self._busy, self._backing_up = Lock(), Lock()
         settings = read_settings(folder)
         if settings is None:
             settings = new_settings(folder, detector, embedder)
@@ -219,9 +222,11 @@ class LocalLibrary(Library):
                 report = run.run(sources, [source.root for source in sources], progress)
                 if self._catalog.people.assign_due and self._catalog.people.person_ids():
                     report.assigned = self.people.assign().assigned
-                return report
             finally:
                 self.current = None
+            if self._catalog.erase_due:  # files hold other photos now
+                self._erase()
+            return report
 
     def _source(self, root: str | bytes | os.PathLike[str], patterns: Sequence[str]) -> LocalSource:
         try:
@@ -307,10 +312,18 @@ class LocalLibrary(Library):
         with self._changing("Moving photos"):
             return relocate(self._catalog, self._index, self.folder, old, new)
 
+    def backup(self, folder: str | os.PathLike[str]) -> int:
+        """See `Library.backup`."""
+        self._alive()
+        with self._backing_up:
+            return write_backup(self._catalog, self.folder, user_path(folder).absolute())
+
     def _erase(self) -> None:
         """See that no file of the library holds what was removed; where there is no room for it now, later."""
         self._index.compact()
         try:
+            if (self.folder / COPY).exists():
+                self._catalog.copy_people_beside(self.folder)
             if not self._catalog.erase():
                 logger.warning("What was removed is erased from the catalog's file at the next opening.")
         except LibraryError as error:

@@ -1,4 +1,8 @@
-"""Logging: everything into a rotating file of the library, warnings only onto the console."""
+"""Logging: everything into a rotating file of the library, warnings only onto the console.
+
+Files that are kept name photos by id, so that what is removed from a library is named nowhere; a console shows names:
+``logger.bind(console="a.jpg is damaged").warning("photo 0a1b2c3d4e5f: corrupt")``.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 _LOG_ROOM = 2**20  # bytes free, below which nothing is logged
 _state = {"quiet": False}
 _WHERE = "{time:YYYY-MM-DD HH:mm:ss.SSS} | {level: <8} | {name}:{function}:{line}"
+_SHORT = 12  # letters of a photo's id, as many as stand for one photo among millions
 _TAG = re.compile(r"\\?</?(?:[fb]g\s)?[^<>\s]*>")  # what loguru takes for a colour
 
 
@@ -63,21 +68,28 @@ def _for_stderr_of_notebook(record: Record) -> bool:
 
 
 def _console_line(record: Record) -> str:
-    return f"<level>{{level: <8}}</level> {_message(record)}\n{{exception}}"
+    return f"<level>{{level: <8}}</level> {_message(record, names=True)}\n{{exception}}"
 
 
 def _notice_line(record: Record) -> str:
-    return f"{_message(record)}\n{{exception}}"
+    return f"{_message(record, names=True)}\n{{exception}}"
 
 
 def _file_line(record: Record) -> str:
     return f"{_WHERE} - {_message(record)}\n{{exception}}"
 
 
-def _message(record: Record) -> str:
+def _message(record: Record, *, names: bool = False) -> str:
     """The message on one line, for loguru's format: a name in it can't begin a line of its own, nor colour one."""
-    text = one_line(record["message"]).replace("{", "{{").replace("}", "}}")
+    text = (
+        one_line((names and record["extra"].get("console")) or record["message"]).replace("{", "{{").replace("}", "}}")
+    )
     return _TAG.sub(r"\\\g<0>", text)
+
+
+def short_id(photo_id: str) -> str:
+    """What a photo is called in a log."""
+    return photo_id[:_SHORT]
 
 
 def log_only_into(path: Path) -> None:
@@ -89,8 +101,9 @@ def log_only_into(path: Path) -> None:
 
 
 def forget_in_logs(folder: Path, names: Sequence[str]) -> None:
-    """Take the lines out of a library's logs that name something."""
-    wanted = [name.encode("utf-8", "backslashreplace") for name in names]
+    """Take the lines out of a library's logs that name something: facekit's own don't, what a failure said may."""
+    spelt = {form for name in names for form in (name, one_line(name), repr(name)[1:-1])}
+    wanted = [form.encode("utf-8", "backslashreplace") for form in spelt]
     for path in (folder / "logs").glob("*.log"):
         with path.open("r+b") as stream:  # in place: loguru has it open, and appends
             lines = stream.readlines()

@@ -160,7 +160,9 @@ def _report(failed: Sequence[tuple[str, Exception]], where: Path, done: int) -> 
     message = f"{number} of {number + done} photos have no link in {where}, the first {path}: {_words(error)}"
     if not done:
         raise FacekitError(message.rstrip(".") + ".", getattr(error, "remedy", "")) from error
-    logger.warning("{}", message)
+    logger.bind(console=message).warning(
+        "{} of {} photos have no link: {}", number, number + done, type(error).__name__
+    )
 
 
 # -- what there is -------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ def relocate(
     change = catalog.relocate(was.name, moves, (was.root.rstrip(os.sep), target.root.rstrip(os.sep)))
     apply_change(change, catalog, index, folder)
     catalog.index_caught_up()
-    logger.info("{} lies at {} now ({} files, {} not found)", was.root, target.root, len(moves), not_found)
+    logger.info("{} files lie elsewhere now, {} of them are not found there", len(moves), not_found)
     return Relocation(len(moves), not_found)
 
 

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 
 from facekit.catalog.catalog import FILE, Catalog
 from facekit.catalog.database import sync
+from facekit.catalog.hidden import reveal
 from facekit.catalog.people_copy import COPIED, COPY
-from facekit.catalog.tables import metadata
+from facekit.catalog.tables import faces, metadata, photos
 from facekit.errors import LibraryError
 from facekit.lock import OwnerLock
 from facekit.room import check_room
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from facekit.settings import Settings
 
 _ROWS = 2048  # DuckDB reads and writes so many together (its STANDARD_VECTOR_SIZE)
+_OF_OLD = "WHERE database_name = 'old'"
 _DERIVED = {"staged_photos", "staged_faces"}
 
 
@@ -110,7 +112,7 @@ def _repair(folder: Path) -> Repair:
             done.kept[table.name], lost = _rescue(old, new, table) if there else (0, None)
             if lost != 0:
                 done.lost[table.name] = lost
-    if there and not done.lost:
+    if there and not done.lost and not _is_cut(old):
         new.unlink()
         return done
     if (folder / COPY).exists() and {table.name for table in COPIED} & done.lost.keys():
@@ -127,12 +129,24 @@ def _repair(folder: Path) -> Repair:
     return done
 
 
+def _is_cut(path: Path) -> bool:
+    """Whether a DuckDB file (three headers of 4096 bytes, then blocks) was cut: all rows may be there, an index not."""
+    try:
+        blocks = _number(path, f"SELECT 3 * 4096 + block_size * total_blocks FROM pragma_database_size() {_OF_OLD}")
+    except Exception:  # noqa: BLE001
+        return True
+    return path.stat().st_size < blocks
+
+
 def _wal(path: Path) -> Path:
     return path.with_name(f"{path.name}.wal")
 
 
 def _rescue(old: Path, new: Path, table: sa.Table) -> tuple[int, int | None]:
     """Copy a table's rows that can be read: how many those are, and how many were lost (None: all of them)."""
+    with suppress(Exception):
+        if not _number(old, f"SELECT count(*) FROM duckdb_tables() {_OF_OLD} AND table_name = '{table.name}'"):
+            return 0, 0  # an older facekit's
     with suppress(Exception):  # whatever damage brings about; then in parts
         return _copy(old, new, table, ""), 0
     try:
@@ -209,6 +223,8 @@ def _settle(new: Path) -> int:
             for name in ("faces", "files"):
                 connection.exec_driver_sql(f"DELETE FROM {name} WHERE photo_id NOT IN (SELECT photo_id FROM photos)")
             connection.exec_driver_sql("DELETE FROM meta WHERE key IN ('index', 'staged')")
+            for column in (faces.c.face_id, photos.c.photo_id):  # the copy may be older than they are
+                reveal(connection, connection.scalars(sa.select(column)).all())
         return len(partly)
     finally:
         engine.dispose()

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
 import numpy as np
 import pytest
 from conftest import need
+from family import state
+from PIL import Image
+from service import PASSWORD, process
 
 import facekit as fk
 from facekit.errors import FacekitError, LibraryError
 from facekit.repair import repair
+from facekit.server.client import RemoteLibrary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from family import Family
 
     from facekit.demo_photos import DemoPhotos
 
@@ -219,6 +228,37 @@ def test_a_full_disk_refuses_every_verb_and_ends_nothing(crowd_folder: Path, sma
     assert "Traceback" not in done.stderr
 
 
+def test_a_full_disk_refuses_what_a_service_is_asked_for_and_does_not_end_it(
+    crowd_folder: Path, small_disk: Path
+) -> None:
+    folder = Path(shutil.copytree(crowd_folder, small_disk / "faces"))
+    user = {"name": "ada", "password": PASSWORD, "role": "admin"}
+    with process(folder) as service, fk.open(folder) as library:
+        assert isinstance(library, RemoteLibrary)
+        library.people.cluster()
+        photo = library.photos("ok")["path"].iloc[0]
+        person = library.people.page().people[0]
+        verbs = {
+            "remove": lambda: library.remove(photo),
+            "name": lambda: library.people.name(person, "Ada"),
+            "cluster": library.people.cluster,
+            "settings": lambda: library.set_search_similarity(0.4),
+            "users": lambda: library._send("POST", "/api/v1/auth/users", json=user),
+        }
+        filler = small_disk / "filler"
+        for left in (100_000, 0):
+            filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - left))
+            for verb in verbs.values():
+                with pytest.raises(FacekitError):  # no path is told, and so not which disk
+                    verb()
+            assert len(library.photos()) > 1
+            filler.unlink()
+        for verb in verbs.values():
+            verb()
+        assert service.popen.poll() is None
+    assert b"Traceback" not in (folder / "logs" / "facekit.log").read_bytes()
+
+
 _FILLED_BEFORE_THE_COMMIT = """
 import shutil, sys
 from pathlib import Path
@@ -253,3 +293,112 @@ def test_a_disk_that_fills_before_the_commit_ends_nothing(demo_folder: Path, sma
     assert done.returncode == 0, done.stderr
     assert "refused" in done.stdout
     assert "went on" in done.stdout
+
+
+def _said_of(folder: Path) -> bytes:
+    """What the catalog and its copy say about people, also what is compressed in them."""
+    parts = []
+    for name in ("catalog.duckdb", "people.duckdb"):
+        with duckdb.connect(str(folder / name), read_only=True) as connection:
+            for query in ("SELECT changes FROM people_journal", "SELECT labels FROM cluster_runs"):
+                parts += [zlib.decompress(row[0]) for row in connection.sql(query).fetchall()]
+    return b"\0".join(parts)
+
+
+def test_decisions_about_removed_faces_name_none_and_wait_for_the_photo(family: Family, tmp_path: Path) -> None:
+    folder = tmp_path / "faces"
+    with family.opened(folder, grouped=True) as library:
+        ann, other = library.people.page().people[:2]
+        library.people.name(ann, "Ann")
+        library.people.name(other, "Other")
+        frame = library.people.to_frame()
+        face_id, path = frame[frame["person"] == "Ann"][["face_id", "photo"]].iloc[0]
+        (photo_id,) = library.photos()[library.photos()["path"] == path]["photo_id"]
+        gone = Path(path)
+        ids = [one.face_id for one in library.photo(photo_id).faces]
+        library.people.cover("Ann", face_id)
+        library.people.allow_twice(photo_id)
+        library.people.not_this_person([face_id], "Other")
+        before = state(library)
+    secrets = [text.encode() for text in (photo_id, *ids)]
+    assert all(secret in _all_bytes(folder) and secret in _said_of(folder) for secret in secrets)
+    kept = gone.read_bytes()
+    with fk.open(folder) as library:
+        library.remove(gone)
+        assert library.people.get("Ann").faces == ann.faces - 1
+    assert [secret for secret in secrets if secret in _all_bytes(folder)] == []
+    assert [secret for secret in secrets if secret in _said_of(folder)] == []
+    gone.write_bytes(kept)
+    with fk.open(folder) as library:
+        library.ingest(family.photos, progress=False)
+        assert state(library) == before
+        for _ in range(5):
+            library.people.undo()
+        assert not library.people.page(named=True).people
+        assert library.people.get(ann.person_id).faces == ann.faces
+
+
+def test_the_copy_of_before_a_photo_came_back_is_of_use(family: Family, tmp_path: Path) -> None:
+    folder = tmp_path / "faces"
+    with family.opened(folder, grouped=True) as library:
+        library.people.name(library.people.page().people[0], "Ann")
+        before = state(library)
+        frame = library.people.to_frame()
+        library.remove(frame[frame["person"] == "Ann"]["photo"].iloc[0])
+    copy = (folder / "people.duckdb").read_bytes()
+    with fk.open(folder) as library:
+        library.ingest(family.photos, progress=False)
+    (folder / "people.duckdb").write_bytes(copy)
+    with duckdb.connect(str(folder / "catalog.duckdb")) as connection:
+        connection.sql("ALTER TABLE members DROP COLUMN origin")  # the table can't be taken over
+    done = repair(folder)
+    assert done.from_copy
+    with fk.open(folder) as library:
+        assert state(library)[0] == before[0]
+
+
+def test_a_photo_that_another_took_the_place_of_is_gone_too(demo_photos: DemoPhotos, tmp_path: Path) -> None:
+    photos = Path(shutil.copytree(demo_photos.folder, tmp_path / "photos"))
+    folder = tmp_path / "faces"
+    with fk.open(folder) as library:
+        library.ingest(photos, progress=False)
+        frame = library.photos("ok")
+        several = frame[frame["paths"].map(len) == 1]
+        path, photo_id = Path(several["path"].iloc[0]), several["photo_id"].iloc[0]
+        ids = [face.face_id for face in library.photo(photo_id).faces]
+        found, vectors = library.embeddings(include_poor=True)
+        secrets = [vectors[found.index(one)].astype(np.float32).tobytes() for one in ids if one in found]
+        secrets += [text.encode() for text in (photo_id, *ids)]
+    assert all(secret in _all_bytes(folder) for secret in secrets)
+    Image.new("RGB", (300, 200), "green").save(path, "JPEG")
+    with fk.open(folder) as library:
+        assert library.ingest(photos, progress=False).ingested == 1
+    assert [secret for secret in secrets if secret in _all_bytes(folder)] == []
+
+
+def test_a_catalog_that_is_cut_short_is_one_line_and_what_can_be_read_is_rescued(
+    crowd_folder: Path, tmp_path: Path
+) -> None:
+    with fk.open(Path(shutil.copytree(crowd_folder, tmp_path / "good"))) as library:
+        library.people.cluster()
+        library.people.name(library.people.page().people[0], "Ada")
+        wanted = len(library.photos())
+        roots = sorted({str(Path(path).parent) for path in library.photos()["path"]})
+    size = (tmp_path / "good" / "catalog.duckdb").stat().st_size
+    said = []
+    for length in (0, 100, size // 2, size - 5000):
+        folder = Path(shutil.copytree(tmp_path / "good", tmp_path / f"cut-{length}"))
+        os.truncate(folder / "catalog.duckdb", length)
+        try:
+            with fk.open(folder) as library:
+                library.photos()
+                library.embeddings()
+        except FacekitError as error:
+            said.append(str(error))
+        assert repair(folder).aside
+        with fk.open(folder) as library:
+            library.ingest(*roots, progress=False)
+            assert len(library.photos()) == wanted
+            assert "Ada" in {one.name for one in library.people.page(named=True).people}
+    assert said
+    assert not any("\n" in one for one in said)

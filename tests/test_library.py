@@ -296,9 +296,3 @@ def test_everything_prints_well(demo_library: Library) -> None:
     stats = demo_library.stats()
     assert stats["detector"] == "yunet"
     assert stats["faces"] == len(demo_library.faces())
-
-
-def test_the_log_lists_the_files_that_were_found(demo_folder: Path, demo_photos: DemoPhotos) -> None:
-    log = (demo_folder / "logs" / "facekit.log").read_text(encoding="utf-8")
-    for path in demo_photos.folder.rglob("*.jpg"):
-        assert path.name in log

@@ -84,6 +84,7 @@ def test_every_route_that_takes_a_path_has_it_decided(
         "/api/v1/upload/local",
         "/api/v1/people/xmp/write",
         "/api/v1/people/xmp/read",
+        "/api/v1/library/backup",
     }
     for role in ("ed", "vi", "ada"):
         headers = sign_in(elsewhere, role)
@@ -95,7 +96,7 @@ def test_every_route_that_takes_a_path_has_it_decided(
             asked.clear()
             answer = elsewhere.request(method.upper(), path, headers=headers, **options)
             assert asked == [value] or answer.status_code == 403, (role, method, path, name, answer.text)
-            if role != "vi":
+            if role == "ada" or (role == "ed" and path != "/api/v1/library/backup"):
                 assert asked == [value], (role, method, path, name, answer.text)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from facekit.catalog.database import Database
+from facekit.catalog.hidden import hide, reveal
 from facekit.catalog.pages import Pages
 from facekit.catalog.people import PeopleTables
 from facekit.catalog.people_copy import COPY, copy_people, state_of_people
@@ -79,8 +80,20 @@ class Catalog:
         """Copy what is known about people beside the catalog, where it was changed since the catalog was opened."""
         state = state_of_people(self._engine)
         if any(state) and (state != self._people_at_first or not (folder / COPY).exists()):
-            check_room(folder)
-            copy_people(self._engine, folder)
+            self.copy_people_beside(folder)
+
+    def copy_people_beside(self, folder: Path) -> None:
+        """Make the copy of what is known about people anew, or the first one."""
+        check_room(folder)
+        copy_people(self._engine, folder / COPY)
+
+    def copy_to(self, path: Path) -> None:
+        """Write the catalog as it is now into a new file, while it is used."""
+        self._engine.copy_to(path)
+
+    def copy_people_to(self, path: Path) -> None:
+        """Write what is known about people into a file."""
+        copy_people(self._engine, path)
 
     def close(self) -> None:
         """Give the database back."""
@@ -176,6 +189,7 @@ class Catalog:
             self._set_index_state(connection, "behind")
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             replaced = column(connection, sa.select(faces.c.face_id), faces.c.photo_id, photo_ids)
+            reveal(connection, [*photo_ids, *(face.face_id for photo in new_photos for face in photo.faces)])
             delete(connection, files.c.file_id, file_ids)
             delete(connection, faces.c.photo_id, photo_ids)
             delete(connection, photos.c.photo_id, photo_ids)
@@ -188,6 +202,8 @@ class Catalog:
                 set_meta(connection, "assign", "due")
             insert(connection, files, [_file_row(*pair) for pair in zip(new_files, file_ids, strict=True)])
             orphans = self._forget_photos_without_files(connection, before)
+            if orphans.photos:
+                set_meta(connection, "erase", "due")
         kept = {row["face_id"] for row in face_rows}
         touched = {*photo_ids, *(record.photo_id for record in new_files), *before} - set(orphans.photos)
         return Change(sorted(touched), sorted((set(replaced) - kept) | set(orphans.faces)), orphans.photos)
@@ -211,6 +227,7 @@ class Catalog:
         face_ids = column(connection, sa.select(faces.c.face_id), faces.c.photo_id, orphans)
         delete(connection, faces.c.photo_id, orphans)
         delete(connection, photos.c.photo_id, orphans)
+        hide(connection, [*face_ids, *orphans])
         return Change([], face_ids, orphans)
 
     def mark_missing(self, source: str, paths: Iterable[bytes], *, missing: bool) -> Change:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from threading import Condition
+from threading import Condition, Lock
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import sqlalchemy as sa
@@ -37,6 +37,7 @@ class Database:
         self._state = Condition()
         self._used = 0
         self._rewriting = False
+        self._copying = Lock()
         if path is not None:
             path.with_name(path.name + _NEW).unlink(missing_ok=True)  # of a rewrite that was cut off
 
@@ -90,6 +91,11 @@ class Database:
         """Give the database back."""
         self._engine.dispose()
 
+    def copy_to(self, new: Path) -> None:
+        """Write all that is live now into a new file; others may go on reading and writing."""
+        with self._use(), self._copying:
+            _copy(self._engine, new)
+
     def rewrite(self, done: sa.Update) -> bool:
         """Copy all that is there into a new file, which takes the place of the old one: DuckDB keeps what was deleted.
 
@@ -104,8 +110,8 @@ class Database:
             self._rewriting = True
         new = self._path.with_name(self._path.name + _NEW)
         try:
+            _copy(self._engine, new)
             self._engine.dispose()
-            copy_database(self._path, new)
             fresh = sa.create_engine(f"duckdb:///{new}")
             with fresh.begin() as connection:
                 connection.execute(done)
@@ -124,18 +130,23 @@ class Database:
         return True
 
 
-def copy_database(old: Path, new: Path) -> None:
-    """A DuckDB file with all that is live in another, which no process may be writing."""
-    import duckdb
-
-    new.unlink(missing_ok=True)
-    with duckdb.connect(":memory:") as connection:
-        for name, path, how in (("old", old, ""), ("new", new, "")):
-            quoted = str(path).replace("'", "''")
-            connection.execute(f"ATTACH '{quoted}' AS {name} {how}")
-        connection.execute("COPY FROM DATABASE old TO new")
-        connection.execute("DETACH new")
-        connection.execute("DETACH old")
+def _copy(engine: sa.Engine, new: Path) -> None:
+    """A DuckDB file with all that is live in a database, as it is at one moment."""
+    for path in (new, new.with_name(f"{new.name}.wal")):
+        path.unlink(missing_ok=True)
+    quoted = str(new).replace("'", "''")
+    with engine.connect() as connection:
+        run = connection.exec_driver_sql
+        name = str(run("SELECT current_database()").scalar()).replace('"', '""')
+        run(f"ATTACH '{quoted}' AS facekit_copy")
+        connection.commit()
+        try:
+            run(f'COPY FROM DATABASE "{name}" TO facekit_copy')
+            connection.commit()
+        finally:
+            connection.rollback()
+            run("DETACH facekit_copy")
+            connection.commit()
 
 
 def sync(path: Path) -> None:

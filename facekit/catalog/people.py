@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sqlalchemy as sa
 
+from facekit.catalog.hidden import reveal
 from facekit.catalog.journal import Row, Work, aliases_of, take_back
 from facekit.catalog.pages import MAX_PAGE
 from facekit.catalog.people_tables import (
@@ -346,6 +347,11 @@ class PeopleTables:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     # -- faces that are called otherwise now ---------------------------------------------------------------------
+
+    def reveal(self, ids: Iterable[str]) -> None:
+        """Photos and faces are about to come in; see `facekit.catalog.hidden`."""
+        with self._lock, self._engine.begin() as connection:
+            reveal(connection, ids)
 
     def rename(self, pairs: Mapping[str, str]) -> None:
         """Faces have another id from now on; all that was said of them stays."""

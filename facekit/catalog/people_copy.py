@@ -12,6 +12,8 @@ from facekit.catalog.people_tables import (
     cluster_runs,
     differences,
     face_aliases,
+    hidden_ids,
+    hidden_ids_secret,
     journal,
     members,
     persons,
@@ -24,7 +26,18 @@ if TYPE_CHECKING:
     from facekit.catalog.database import Database
 
 COPY = "people.duckdb"
-COPIED = (persons, members, rejections, differences, allowed_twice, cluster_runs, journal, face_aliases)
+COPIED = (
+    persons,
+    members,
+    rejections,
+    differences,
+    allowed_twice,
+    cluster_runs,
+    journal,
+    face_aliases,
+    hidden_ids,
+    hidden_ids_secret,
+)
 
 
 def state_of_people(database: Database) -> tuple[int, ...]:
@@ -34,9 +47,9 @@ def state_of_people(database: Database) -> tuple[int, ...]:
         return (*counts, int(connection.scalar(sa.select(sa.func.coalesce(sa.func.max(journal.c.number), 0))) or 0))
 
 
-def copy_people(database: Database, folder: Path) -> None:
+def copy_people(database: Database, path: Path) -> None:
     """Write the copy, in one step; the one before stays where something can't be read."""
-    part = folder / f"{COPY}.part"
+    part = path.with_name(f"{path.name}.new")
     part.unlink(missing_ok=True)
     quoted = str(part).replace("'", "''")
     with database.connect() as connection:
@@ -50,4 +63,4 @@ def copy_people(database: Database, folder: Path) -> None:
             connection.rollback()
             run("DETACH people_copy")
             connection.commit()
-    os.replace(part, folder / COPY)  # noqa: PTH105 - atomic
+    os.replace(part, path)  # noqa: PTH105 - atomic

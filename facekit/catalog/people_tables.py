@@ -1,7 +1,8 @@
 """The catalog's tables about people: who there is, whose the faces are, what the user said, and what was done.
 
 They are keyed by face ids, which come from the photo's content and the box: a photo that is removed and brought back
-finds its people again. A change of models, and an edited file, write down in `face_aliases` which face became which.
+finds its people again (`facekit.catalog.hidden` says how they wait). A change of models, and an edited file, write down
+in `face_aliases` which face became which.
 """
 
 from __future__ import annotations
@@ -92,4 +93,17 @@ face_aliases = sa.Table(
     sa.Column("old_face_id", sa.String(32), nullable=False),
     sa.Column("new_face_id", sa.String(32), nullable=False),
     sa.Column("since", sa.Integer, nullable=False),  # the journal's last entry when the face was renamed
+)
+
+# What stands in the tables above for faces and photos that were removed, and what it was made with: see `hidden`.
+hidden_ids = sa.Table(
+    "hidden_ids",
+    metadata,
+    sa.Column("hidden", sa.String(32), primary_key=True),
+)
+
+hidden_ids_secret = sa.Table(
+    "hidden_ids_secret",
+    metadata,
+    sa.Column("secret", sa.String(64), nullable=False),
 )

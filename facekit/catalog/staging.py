@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
+from facekit.catalog.hidden import reveal
 from facekit.catalog.people import rename_faces
 from facekit.catalog.rows import chunks, face_row, insert, set_meta
 from facekit.catalog.tables import carried, faces, meta, photos, staged_faces, staged_photos
@@ -110,6 +111,7 @@ class Staging:
             set_meta(connection, "index", "behind")
             set_meta(connection, "looks", "all")
             set_meta(connection, "bound", json.dumps(bound._asdict()))
+            reveal(connection, connection.scalars(sa.select(staged_faces.c.face_id)).all())
             rename_faces(connection, sa.select(carried.c.old_face_id, carried.c.new_face_id))
             connection.execute(sa.delete(meta).where(meta.c.key == "staged"))
             connection.execute(sa.delete(faces))

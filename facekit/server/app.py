@@ -188,7 +188,7 @@ def _refusal(error: Exception) -> tuple[str, int, dict[str, Any]]:
 async def _failed(request: Request, error: Exception) -> JSONResponse:
     """What facekit says of a failure, without any path."""
     metrics = request.app.state.service.metrics
-    logger.info("{}: {}", type(error).__name__, error)
+    logger.bind(console=f"{type(error).__name__}: {error}").info("{}", type(error).__name__)  # it may name photos
     if isinstance(error, UnknownIdError):
         return _answer(request, 404, {"message": error.message, "remedy": error.remedy})
     refusal, status, said = _refusal(error)

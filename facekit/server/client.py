@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 # A search may wait behind many others; connecting to a service of one's own takes no time.
 _TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
+_BACKUP_TIMEOUT = httpx2.Timeout(3600.0, connect=5.0)  # a first one copies all thumbnails
 _UNAUTHORISED = 401
 
 
@@ -383,6 +384,13 @@ class RemoteLibrary(Library):
     def stats(self) -> dict[str, Any]:
         """See `Library.stats`."""
         return dict(self._get("/api/v1/stats"))
+
+    def backup(self, folder: str | os.PathLike[str]) -> int:
+        """See `Library.backup`. The folder is the service's machine's."""
+        body = {"folder": str(user_path(folder).absolute())}
+        return int(
+            self._send("POST", "/api/v1/library/backup", json=body, timeout=_BACKUP_TIMEOUT).json()["thumbnails"]
+        )
 
     def doctor(self) -> Doctor:
         """See `Library.doctor`."""

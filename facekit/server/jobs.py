@@ -325,7 +325,8 @@ class Jobs:
             if job.clustering is not None and stop.is_set():  # it has nothing to report
                 self._stopped(job)
             else:
-                logger.error("Job {} failed: {}", job.job_id, error)
+                said = logger.bind(console=f"Job {job.job_id} failed: {error}")  # it may name photos
+                said.error("Job {} failed: {}", job.job_id, type(error).__name__)
                 self._end(replace(job, problem=str(error)), JobState.FAILED)
         except Exception:  # noqa: BLE001 - the next job must run all the same
             logger.exception("Job {} failed", job.job_id)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from facekit.local import LocalLibrary
     from facekit.server.accounts import Identity
 
-Use: TypeAlias = Literal["ingest", "write", "read", "narrow"]
-"""What a path is for: to bring its photos in; to write files beside its photos; to read those, or forget them; to name
-some of the library's photos, of which nothing but what the library has is told."""
+Use: TypeAlias = Literal["ingest", "keep", "write", "read", "narrow"]
+"""What a path is for: to bring its photos in; to write a backup there; to write files beside its photos; to read those,
+or forget them; to name some of the library's photos, of which nothing but what the library has is told."""
 
 _FOLDERS_SECONDS = 5.0  # how long the ingested folders are remembered
 _SEES_PATHS = frozenset({"export", "ingest"})  # tables name the photos' paths, and so do jobs
@@ -52,8 +52,8 @@ class Paths:
         """
         if use == "narrow":
             return self._known_by(given, identity)
-        if use == "ingest":
-            return self._ingestible(given or "", identity)
+        if use in {"ingest", "keep"}:
+            return self._named(given or "", identity, there=use == "ingest")
         if given is not None and ("\0" in given or not self._library.holds(given)):
             # Nobody learns from here what else there is on the service's machine.
             message = "The library has no photo there."
@@ -72,21 +72,21 @@ class Paths:
         real = Path(os.path.realpath(os.fsdecode(path)))
         return any(real.is_relative_to(root) for root in self.roots)
 
-    def _ingestible(self, given: str, identity: Identity) -> str:
-        """The service's own user could read any folder anyway; for all others it lies under one of the roots."""
+    def _named(self, given: str, identity: Identity, *, there: bool) -> str:
+        """The service's own user could use any folder anyway; for all others it lies under one of the roots."""
         path = Path(given)
         try:
             if given.startswith("~"):
                 path = path.expanduser()
             real = Path(os.path.realpath(path, strict=False))
             allowed = path.is_absolute() and (identity.kind == "owner" or self.below_roots(str(real)))
-            there = allowed and real.exists()
+            missing = allowed and there and not real.exists()
         except (OSError, RuntimeError, ValueError):  # no such user, a name that is too long, a zero byte
-            allowed = there = False
+            allowed = missing = False
         if not allowed:
-            message = "Photos may not come from this folder."
+            message = "Photos may not come from this folder." if there else "No backup may be written there."
             raise ServiceRefusal(403, message, "Whoever runs the service allows folders.", kind="folder")
-        if not there:
+        if missing:
             raise ServiceRefusal(404, "There is no such folder.", "Check how it is written.", kind="no_folder")
         return str(real)
 

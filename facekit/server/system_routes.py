@@ -7,16 +7,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel, Field
 
 from facekit import __version__
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
+from facekit.server.limits import StrictRoute
 from facekit.server.refusal import ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.server.wire import ServiceInfo
 
-router = APIRouter()
+router = APIRouter(route_class=StrictRoute)
 Reader = Annotated[Identity, Depends(needs("read"))]
+Admin = Annotated[Identity, Depends(needs("admin"))]
 
 
 @router.head("/healthz", include_in_schema=False)
@@ -66,8 +69,28 @@ def stats(service: ServiceOf, me: Reader) -> dict[str, Any]:
     return numbers
 
 
+class BackupFolder(BaseModel):
+    """Where a backup is kept."""
+
+    folder: str = Field(
+        min_length=1, max_length=4096, description="Absolute, and under a root that the service allows."
+    )
+
+
+class BackedUp(BaseModel):
+    """What was copied."""
+
+    thumbnails: int = Field(description="Thumbnails that the backup did not have.")
+
+
+@router.post("/api/v1/library/backup", tags=["library"])
+def backup(service: ServiceOf, me: Admin, body: BackupFolder) -> BackedUp:
+    """Bring a backup of the library up to date in a folder of the service's machine, while the service goes on."""
+    return BackedUp(thumbnails=service.library.backup(service.paths.decide(body.folder, me, "keep") or ""))
+
+
 @router.get("/api/v1/doctor", tags=["library"])
-def doctor(service: ServiceOf, me: Annotated[Identity, Depends(needs("admin"))]) -> dict[str, Any]:
+def doctor(service: ServiceOf, me: Admin) -> dict[str, Any]:
     """Check everything. Only the service's own user is told where files lie."""
     document = service.library.doctor().to_dict()
     if me.kind not in {"owner", "local"}:

@@ -180,7 +180,7 @@ class LocalSource:
             kind = None if folder == self._path else kind_of(folder, {entry.name for entry in entries})
             if kind is not None:
                 self.skipped[folder] = kind
-                logger.debug("{} is left out: {}", display_name(folder), kind)
+                logger.debug("A folder is left out: {}", kind)
                 return []
             kinds = [(entry.path, self._is_folder(entry)) for entry in entries]
         except OSError as error:
@@ -234,8 +234,9 @@ class LocalSource:
         return FoundFile(self.name, path, display_name(path), status.st_size, status.st_mtime_ns)
 
     def _problem(self, path: bytes, error: OSError) -> None:
-        self.problems.append((display_name(path), _words(error)))
-        logger.warning("{} is skipped: {}", *self.problems[-1])
+        name, reason = display_name(path), _words(error)
+        self.problems.append((name, reason))
+        logger.bind(console=f"{name} is skipped: {reason}").warning("A file or folder is skipped: {}", reason)
 
 
 def as_stored(path: bytes) -> bytes:

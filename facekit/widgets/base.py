@@ -116,7 +116,9 @@ def handler(method: Callable[Concatenate[W, P], None]) -> Callable[Concatenate[W
         except Exception as error:  # noqa: BLE001 - a front end would swallow it
             reference = uuid4().hex[:8]
             expected = isinstance(error, FacekitError)
-            logger.opt(exception=not expected).error("{} [{}] {}", type(self).__name__, reference, error)
+            where = f"{type(self).__name__} [{reference}]"
+            said = logger.bind(console=f"{where} {error}")  # it may name photos
+            said.opt(exception=not expected).error("{} {}", where, type(error).__name__)
             self.problem = problem_of(error, reference)
 
     return run

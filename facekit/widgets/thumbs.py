@@ -17,7 +17,7 @@ _NOT_ABOUT_ONE = {0, 401, 429}  # no answer, not signed in any more, too often: 
 _READING_FAILED = (FacekitError, OSError)  # a thumbnail that can't be had leaves its place empty
 
 Reading: TypeAlias = "tuple[str, Callable[[], bytes | None]]"
-"""What a picture is called in the log, and what reads it."""
+"""What a picture is called on the console, and what reads it."""
 
 
 def read_thumbnails(wanted: Sequence[Reading]) -> list[bytes]:
@@ -41,5 +41,6 @@ def _read(one: Reading) -> bytes:
     except _READING_FAILED as error:
         if isinstance(error, ServiceError) and error.status in _NOT_ABOUT_ONE:
             raise
-        logger.warning("No thumbnail of {}: {}", name, error)
+        said = logger.bind(console=f"No thumbnail of {name}: {error}")
+        said.warning("A thumbnail can't be read: {}", type(error).__name__)
         return b""
