@@ -128,7 +128,7 @@ def test_a_tilted_head_is_known_again(people: list[tuple[Path, Path]]) -> None:
             matrix = cv2.getRotationMatrix2D((float(x + w / 2), float(y + h / 2)), -degrees, 1)
             tilted = cv2.warpAffine(image, matrix, (250, 250), borderMode=cv2.BORDER_REFLECT_101)
             face = head(detector.detect([tilted])[0], tilted)
-            assert abs((pose(face.landmarks[0])[2] - degrees + 180) % 360 - 180) < 30
+            assert abs((pose(face.landmarks[0])[2] - degrees + 180) % 360 - 180) < 45  # no other orientation
             known.append(float((embedder.embed(embedder.align(tilted, face)) @ vector)[0]) >= SAME_PERSON)
     assert np.mean(known) >= 0.9
 

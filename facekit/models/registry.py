@@ -122,8 +122,8 @@ _ALL = (
             "strangers are many in a library. Fitted on half of all people, four draws, both ways, average linkage "
             "takes 0.52 to 0.55, and is nowhere better than 0.53 on the other half (BCubed and pairwise F; mean 0.993 "
             "and 0.983, at 0.56 0.991 and 0.980). Assignment, a fifth of these people's photos held out, everybody "
-            "with one photo a stranger: at 0.48 with a margin of 0.05, 97.1 % of the photos go to their person, 0.3 % of "
-            "the strangers' to somebody, and 98.7 % of what goes is right: the best F of all pairs tried."
+            "with one photo a stranger: at 0.48 with a margin of 0.05, 97.1 % of the photos go to their person, 0.3 % "
+            "of the strangers' to somebody, and 98.7 % of what goes is right: the best F of all pairs tried."
         ),
     ),
     ModelInfo(
