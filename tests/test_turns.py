@@ -128,9 +128,33 @@ def test_a_tilted_head_is_known_again(people: list[tuple[Path, Path]]) -> None:
             matrix = cv2.getRotationMatrix2D((float(x + w / 2), float(y + h / 2)), -degrees, 1)
             tilted = cv2.warpAffine(image, matrix, (250, 250), borderMode=cv2.BORDER_REFLECT_101)
             face = head(detector.detect([tilted])[0], tilted)
-            assert abs((pose(face.landmarks[0])[2] - degrees + 180) % 360 - 180) < 30
+            assert abs((pose(face.landmarks[0])[2] - degrees + 180) % 360 - 180) < 45  # no other orientation
             known.append(float((embedder.embed(embedder.align(tilted, face)) @ vector)[0]) >= SAME_PERSON)
     assert np.mean(known) >= 0.9
+
+
+@pytest.mark.parametrize("name", ["Bernard_Law_0001.jpg", "Hal_Gehman_0001.jpg", "Paul_ONeill_0008.jpg"])
+def test_between_two_orientations_a_face_is_read_in_its_own(lfw: Path, name: str) -> None:
+    """Seen with a low score, and as well in the photo on its side, where the landmarks are wrong by 100 degrees."""
+    image = read_image(lfw / name.rsplit("_", 1)[0] / name)
+    detector = load_detector("yunet")
+    x, y, w, h = head(detector.upright([image])[0], image).boxes[0]
+    matrix = cv2.getRotationMatrix2D((float(x + w / 2 + 250), float(y + h / 2 + 250)), 45, 1)
+    wide = cv2.copyMakeBorder(image, 250, 250, 250, 250, cv2.BORDER_REFLECT_101)
+    tilted = cv2.warpAffine(wide, matrix, (750, 750), borderMode=cv2.BORDER_REFLECT_101)
+    left, top = int(x + w / 2 + 250) - 125, int(y + h / 2 + 250) - 125
+    tilted = np.ascontiguousarray(tilted[top : top + 250, left : left + 250])
+    roll = pose(head(detector.detect([tilted])[0], tilted).landmarks[0])[2]
+    assert abs((roll + 45 + 180) % 360 - 180) < 30
+
+
+@pytest.mark.parametrize("name", ["Luis_Horna_0005.jpg", "Luis_Horna_0002.jpg", "Bob_Riley_0001.jpg"])
+def test_a_second_look_leaves_the_landmarks_of_a_face_that_stands_upright(lfw: Path, name: str) -> None:
+    """They were read in more pixels, or as well: with others LFW's pairs are told apart less well."""
+    image = read_image(lfw / name.rsplit("_", 1)[0] / name)
+    detector = load_detector("yunet")
+    seen, first = (head(look([image])[0], image) for look in (detector.detect, detector.upright))
+    np.testing.assert_array_equal(seen.landmarks, first.landmarks)
 
 
 def test_what_a_second_look_does_not_show_is_poor() -> None:

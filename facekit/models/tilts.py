@@ -23,11 +23,17 @@ if TYPE_CHECKING:
 
     from facekit.types import FloatArray, Image
 
-# Degrees of roll from which on a face is looked at again.
-TILTED = 12.0
+# Degrees of roll from which on a face is looked at again, and from which on landmarks are read anew where the score is
+# not good. Nearer to upright one look reads them as well: on LFW's photos mean average precision is 98.45 % with
+# 18 degrees for good scores, 98.46 % with 12, and the true accept rate at 0.1 % false accepts 98.6 and 97.6 %.
+TILTED = 18.0
+_LEANING = 12.0
 
 CUT_SIDE = 224
-"""Pixels of a cut-out."""
+"""Pixels of a cut-out in which landmarks are read."""
+
+GLANCE_SIDE = 128
+"""Pixels of a cut-out that only has to show whether there is a face: a third of the work."""
 
 # The share of a cut-out that the longer side of the face takes, 146 pixels. In larger cut-outs landmarks are read
 # more exactly: of 200 faces of LFW tilted by 45 degrees 195 were known again with 160 pixels of 320, 192 with 146 of
@@ -72,7 +78,7 @@ def looked_again(
     good: float,
     sure: float,
 ) -> list[Detections]:
-    """Look again at the faces that are tilted, or whose score is not good, unless they are too small to be of use.
+    """Look again at the faces that are tilted, or whose score is not good, unless they are poor anyhow.
 
     Parameters
     ----------
@@ -81,7 +87,7 @@ def looked_again(
     found : sequence of Detections
         The faces in them.
     read : callable
-        From square pictures of `CUT_SIDE` pixels to the faces in them.
+        From square pictures of one size, `CUT_SIDE` or `GLANCE_SIDE` pixels, to the faces in them.
     good : float
         Faces of a lower score are looked at again.
     sure : float
@@ -90,44 +96,68 @@ def looked_again(
     Returns
     -------
     list of Detections
-        The same faces, best first, with the landmarks and the score of the last look. A box changes only where the
-        face lies in another orientation than was thought.
+        The same faces, best first. Those that are tilted have the landmarks and the score of the last look; those that
+        a glance shows again as they were stay so. A box changes only where the face lies in another orientation than
+        was thought.
     """
     faces = [
         _Face(i, k, box, points, float(score))
         for i, one in enumerate(found)
         for k, (box, points, score) in enumerate(zip(one.boxes, one.landmarks, one.scores, strict=True))
-        if min(box[2:]) >= MINIMUM.size and (score < good or abs((_roll(points) + 45) % 90 - 45) >= TILTED)
+        if min(box[2:]) >= MINIMUM.size and _worth_a_look(points, score, good)
     ]
-    best: dict[int, tuple[_Seen, float]] = {}
+    best: dict[int, tuple[_Seen, float, int]] = {}
 
-    def look(jobs: Sequence[tuple[_Face, float]]) -> None:
-        for (face, angle), seen in zip(jobs, _looks(images, jobs, read), strict=True):
+    def look(jobs: Sequence[tuple[_Face, float]], side: int) -> None:
+        for (face, angle), seen in zip(jobs, _looks(images, jobs, side, read), strict=True):
             here = not _apart(_roll(face.landmarks), angle)  # elsewhere it must be seen better than it was
             if (
                 seen
                 and (here or seen.score > face.score)
                 and (id(face) not in best or seen.score > best[id(face)][0].score)
             ):
-                best[id(face)] = seen, angle
+                best[id(face)] = seen, angle, side
 
-    look([(face, _roll(face.landmarks)) for face in faces])
+    for side in (CUT_SIDE, GLANCE_SIDE):
+        leaning = side == CUT_SIDE
+        look([(f, _roll(f.landmarks)) for f in faces if (_tilt(f.landmarks) >= _LEANING) == leaning], side)
     lost = [face for face in faces if id(face) not in best]
-    look([(face, _roll(face.landmarks) + turn) for face in lost for turn in TURNS[1:]])
-    for face in faces:
-        face.doubted = face.score < sure
-        if id(face) in best:
-            _take(face, best[id(face)][0])
-    tilted = [face for face in faces if id(face) in best and _apart(_roll(face.landmarks), best[id(face)][1])]
-    jobs = [(face, _roll(face.landmarks)) for face in tilted]
-    for (face, _), seen in zip(jobs, _looks(images, jobs, read), strict=True):
-        if seen:
-            _take(face, seen)
+    look([(face, _roll(face.landmarks) + turn) for face in lost for turn in TURNS[1:]], GLANCE_SIDE)
+    unsettled = [face for face in faces if _unsettled(face, best.get(id(face)), sure)]
+    jobs = [(face, _roll(face.landmarks)) for face in unsettled]
+    for (face, _), again in zip(jobs, _looks(images, jobs, CUT_SIDE, read), strict=True):
+        if again:
+            _take(face, again)
     return [_with(one, [face for face in faces if face.image == i]) for i, one in enumerate(found)]
+
+
+def _worth_a_look(landmarks: FloatArray, score: float, good: float) -> bool:
+    tilt = _tilt(landmarks)
+    if score >= good:
+        return tilt >= TILTED
+    # Upright and of a low score it is a poor face, whatever another look shows.
+    return tilt >= _LEANING or score >= MINIMUM.detection_score
+
+
+def _unsettled(face: _Face, best: tuple[_Seen, float, int] | None, sure: float) -> bool:
+    """Take over what was seen best, turned by which angle and in how many pixels; whether one more look is needed."""
+    face.doubted = best is None and face.score < sure
+    if best is None:
+        return False
+    seen, angle, side = best
+    if side == GLANCE_SIDE and not _apart(_roll(seen.landmarks), _roll(face.landmarks)):
+        return False  # it is where it was; its landmarks were read in more pixels
+    _take(face, seen)
+    return side == GLANCE_SIDE or _apart(_roll(face.landmarks), angle)
 
 
 def _roll(landmarks: npt.ArrayLike) -> float:
     return pose(landmarks)[2]
+
+
+def _tilt(landmarks: npt.ArrayLike) -> float:
+    """By how many degrees a face is tilted from the quarter turn that is nearest, 0..45."""
+    return abs((_roll(landmarks) + 45) % 90 - 45)
 
 
 def _apart(roll: float, angle: float) -> bool:
@@ -137,30 +167,33 @@ def _apart(roll: float, angle: float) -> bool:
 def _looks(
     images: Sequence[Image],
     jobs: Sequence[tuple[_Face, float]],
+    side: int,
     read: Callable[[Sequence[Image]], list[Detections]],
 ) -> list[_Seen | None]:
     """What is seen of each face in a cut-out that is turned back by an angle; degrees, clockwise."""
-    cuts = np.zeros((len(jobs), CUT_SIDE, CUT_SIDE, 3), np.uint8)
-    matrices = [_matrix(face.box, angle) for face, angle in jobs]
+    if not jobs:
+        return []
+    cuts = np.zeros((len(jobs), side, side, 3), np.uint8)
+    matrices = [_matrix(face.box, angle, side) for face, angle in jobs]
     for (face, _), matrix, picture in zip(jobs, matrices, cuts, strict=True):
         cut(images[face.image], matrix, picture)
-    return [_same(faces, matrix) for faces, matrix in zip(read(list(cuts)), matrices, strict=True)]
+    return [_same(faces, matrix, side) for faces, matrix in zip(read(list(cuts)), matrices, strict=True)]
 
 
-def _matrix(box: FloatArray, angle: float) -> npt.NDArray[np.float64]:
+def _matrix(box: FloatArray, angle: float, side: int) -> npt.NDArray[np.float64]:
     """The matrix (2, 3) from the photo to a cut-out around a box."""
     x, y, width, height = (float(value) for value in box)
-    turn = _SHARE * CUT_SIDE / max(width, height, 1.0) * np.exp(-1j * np.radians(angle))
-    shift = complex(CUT_SIDE / 2, CUT_SIDE / 2) - turn * complex(x + width / 2, y + height / 2)
+    turn = _SHARE * side / max(width, height, 1.0) * np.exp(-1j * np.radians(angle))
+    shift = complex(side / 2, side / 2) - turn * complex(x + width / 2, y + height / 2)
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
-def _same(faces: Detections, matrix: npt.NDArray[np.float64]) -> _Seen | None:
+def _same(faces: Detections, matrix: npt.NDArray[np.float64], side: int) -> _Seen | None:
     """The best of the faces in a cut-out that can be the one that was cut out, in pixels of the photo."""
-    side = _SHARE * CUT_SIDE
+    usual = _SHARE * side
     middles = faces.boxes[:, :2] + faces.boxes[:, 2:] / 2
-    size = faces.boxes[:, 2:].max(axis=1, initial=0) / side
-    near = np.hypot(*(middles - CUT_SIDE / 2).T) < _NEAR * side
+    size = faces.boxes[:, 2:].max(axis=1, initial=0) / usual
+    near = np.hypot(*(middles - side / 2).T) < _NEAR * usual
     fitting = np.flatnonzero(near & (size > _SIZES[0]) & (size < _SIZES[1]))
     if not len(fitting):
         return None

@@ -98,6 +98,7 @@ def joined(parts: Sequence[Detections]) -> Detections:
         np.concatenate([part.boxes for part in parts]),
         np.concatenate([part.landmarks for part in parts]),
         np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.doubted for part in parts]),
     )
 
 

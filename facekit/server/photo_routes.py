@@ -84,7 +84,8 @@ def get_photo(service: ServiceOf, me: Reader, photo_id: Id) -> Photo:
 async def get_thumbnail(service: ServiceOf, me: Reader, request: Request, photo_id: Id) -> Response:
     """A photo as a JPEG of at most 512 pixels, upright."""
     path = thumbnail_path(service.library.folder, photo_id)
-    return await _picture(service, request, f"t-{photo_id}", path.exists, lambda: path)
+    turn = await run_in_threadpool(lambda: service.library.photo(photo_id).turn)
+    return await _picture(service, request, f"t-{photo_id}-{turn}", path.exists, lambda: path)
 
 
 @router.get("/photos/{photo_id}/picture", responses=_NOT_FOUND | _JPEG, response_class=Response)
@@ -92,7 +93,8 @@ async def get_picture(service: ServiceOf, me: Reader, request: Request, photo_id
     """A photo as a JPEG for the screen, upright, at most 2048 pixels."""
     library = service.library
     there, read = (lambda: library.file(photo_id)), (lambda: library.picture(photo_id))
-    return await _picture(service, request, f"p-{photo_id}", there, read)
+    turn = await run_in_threadpool(lambda: library.photo(photo_id).turn)
+    return await _picture(service, request, f"p-{photo_id}-{turn}", there, read)
 
 
 @router.get("/photos/{photo_id}/file", responses=_NOT_FOUND, response_class=FileResponse)
