@@ -227,3 +227,11 @@ def test_no_path_never_means_the_folder_one_is_in(
                 with pytest.raises(fk.FacekitError, match="is no path"):
                     library.relocate(*arguments)
         assert len(library.photos()) == before > 0
+
+
+def test_table_that_is_none_is_refused_before_a_file_is_made(family: Family, tmp_path: Path) -> None:
+    with family.opened(tmp_path / "L") as library:
+        table: Any = "nope"
+        with pytest.raises(fk.FacekitError, match=r"no table 'nope'\. Take one of faces, photos"):
+            library.export(table, tmp_path / "x.csv")
+    assert not (tmp_path / "x.csv").exists()
