@@ -9,7 +9,7 @@ import shutil
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from facekit.errors import FacekitError
 
@@ -88,8 +88,11 @@ def named_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         raise not_written(path, error) from error
 
 
-def user_path(path: str | os.PathLike[str]) -> Path:
+def user_path(path: str | bytes | os.PathLike[Any]) -> Path:
     """A path as a user writes it, ``~`` being the home folder. Raises FacekitError."""
+    if not isinstance(path, str | bytes | os.PathLike):
+        message = f"{type(path).__name__} is no path."
+        raise FacekitError(message, "Write the path of one file or folder.")
     if not path or "\0" in os.fsdecode(path):
         message = f"{os.fsdecode(path)!r} is no path."
         raise FacekitError(message, "Write the path of a file or a folder.")

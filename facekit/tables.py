@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, get_args
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from facekit.catalog import tables
 from facekit.errors import FacekitError
 from facekit.files import named_file, user_path
 from facekit.spreadsheets import csv_bytes
-from facekit.types import Status
+from facekit.types import Status, TableName
 
 if TYPE_CHECKING:
     import os
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facekit.catalog import Catalog
-    from facekit.types import TableName
 
 _PHOTO_COLUMNS = ["photo_id", "path", "status", "reason", "faces", "width", "height", "bytes", "format", "taken_at"]
 _PHOTO_COLUMNS += ["camera", "latitude", "longitude", "source", "paths"]
@@ -149,9 +148,12 @@ def export(
     Raises
     ------
     FacekitError
-        If the extension is none of these, or the file can't be written.
+        If there is no such table, the extension is none of these, or the file can't be written.
     """
     path = user_path(path)
+    if table not in get_args(TableName):
+        message = f"There is no table {table!r}."
+        raise FacekitError(message, f"Take one of {', '.join(get_args(TableName))}.")
     kind = path.suffix.lower()
     allowed = {".npz"} if table == "embeddings" else {".csv", ".json", ".parquet"}
     if kind not in allowed:

@@ -87,6 +87,7 @@ class Threads:
     def _start_one(self) -> None:
         thread = Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
         self._threads.add(thread)
+        _started.add(thread)
         thread.start()
 
     def _work(self) -> None:
@@ -112,9 +113,13 @@ class Threads:
 
 
 _all: WeakSet[Threads] = WeakSet()
+_started: WeakSet[Thread] = WeakSet()  # also those that were left, as Ctrl-C leaves a model's
 
 
 @atexit.register
 def _end_all() -> None:
     for threads in list(_all):
-        threads.close(_SECONDS_AT_EXIT)
+        threads.close()
+    deadline = monotonic() + _SECONDS_AT_EXIT
+    for thread in list(_started):
+        thread.join(max(0.0, deadline - monotonic()))

@@ -209,3 +209,29 @@ def test_nonsense_never_ends_in_a_raw_error(family: Family, tmp_path: Path) -> N
             given = [one for one in inspect.signature(verb).parameters.values() if one.default is one.empty]
             attempt(name, verb, *[junk] * sum(one.kind is not one.VAR_KEYWORD for one in given))
     assert not raw, "\n".join(raw)
+
+
+def test_no_path_never_means_the_folder_one_is_in(
+    family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty path, as of a variable that is not set, removed all photos below the current folder."""
+    with family.opened(tmp_path / "L") as library:
+        monkeypatch.chdir(family.photos)
+        before = len(library.photos())
+        for path in ("", None, 3, [str(family.photos)]):
+            given: Any = path
+            for verb in (library.remove, library.ingest, fk.scan, fk.open):
+                with pytest.raises(fk.FacekitError, match="is no path"):
+                    verb(given)
+            for arguments in ((given, family.photos), (family.photos, given)):
+                with pytest.raises(fk.FacekitError, match="is no path"):
+                    library.relocate(*arguments)
+        assert len(library.photos()) == before > 0
+
+
+def test_table_that_is_none_is_refused_before_a_file_is_made(family: Family, tmp_path: Path) -> None:
+    with family.opened(tmp_path / "L") as library:
+        table: Any = "nope"
+        with pytest.raises(fk.FacekitError, match=r"no table 'nope'\. Take one of faces, photos"):
+            library.export(table, tmp_path / "x.csv")
+    assert not (tmp_path / "x.csv").exists()

@@ -286,3 +286,15 @@ def test_stacks_are_written_down_where_no_thread_of_pythons_can_run(people: Path
     stacks = (tmp_path / "faces" / "logs" / "stalled.txt").read_text(encoding="utf-8")
     assert "in_a_native_call" in stacks
     assert "Current thread" in stacks or "Thread 0x" in stacks
+
+
+def test_process_ends_after_a_call_that_was_left_has_come_back() -> None:
+    """Ctrl-C leaves calls of models: one that came back after Python was gone aborted the process (SIGABRT)."""
+    code = (
+        "import time; from facekit.threads import Threads\n"
+        "threads = Threads(1, 'model')\n"
+        "call = threads.submit(lambda: (time.sleep(1), print('came back')))\n"
+        "time.sleep(0.2); threads.leave([call]); threads.close()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "came back\n", "")

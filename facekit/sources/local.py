@@ -1,7 +1,7 @@
 """Photos in a folder of this machine."""
 
 # Paths are bytes here, because a name need not be valid UTF-8, and pathlib takes no bytes.
-# ruff: noqa: PTH100, PTH118, PTH120, PTH208, PTH111, PTH116, PTH122
+# ruff: noqa: PTH100, PTH118, PTH120, PTH208, PTH116, PTH122
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from facekit.errors import FacekitError
+from facekit.files import user_path
 from facekit.formats import PICTURE_EXTENSIONS, SNIFF_BYTES, sniff
 from facekit.images import READ_FLAGS, display_name, read_bytes
 from facekit.sources.left_out import EXCLUDED, Exclusion, is_library, kind_of
@@ -61,7 +62,7 @@ class LocalSource:
     Raises
     ------
     FacekitError
-        If there is no such file or folder, or it is a facekit library.
+        If there is no such file or folder, the path is empty or none at all, or it is a facekit library.
     """
 
     name = "local"
@@ -74,7 +75,7 @@ class LocalSource:
         must_exist: bool = True,
         exclude: Iterable[str] = (),
     ) -> None:
-        self._path = as_stored(os.path.abspath(os.path.expanduser(os.fsencode(root))))
+        self._path = as_stored(os.path.abspath(os.fsencode(user_path(root))))
         self._exclusion = Exclusion(exclude)
         self._follow_links = follow_links
         self.problems: list[tuple[str, str]] = []
