@@ -446,7 +446,14 @@ class LocalLibrary(Library):
     def export(self, table: TableName, path: str | os.PathLike[str], *, include_poor: bool = False) -> Path:
         """See `Library.export`."""
         self._alive()
+        self.outside(path)
         return tables.export(self._catalog, table, path, include_poor=include_poor)
+
+    def outside(self, path: str | os.PathLike[str]) -> None:
+        """Refuse to write into the library's own folder. Raises FacekitError."""
+        if user_path(path).resolve().is_relative_to(self.folder.resolve()):
+            message = f"{path} lies in the library's own folder."
+            raise FacekitError(message, "Choose another folder: what lies here is the library's.")
 
     def export_all(self, table: TableName, path: Path) -> Path:
         """Write a table with every column that there is."""

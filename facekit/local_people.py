@@ -435,6 +435,7 @@ class LocalPeople(People):
         """See `People.links`."""
         from facekit.people_files import links
 
+        self.library.outside(folder)
         return links(self, self._catalog, folder, copy=copy)
 
     def write_xmp(

@@ -59,11 +59,9 @@ class Repair:
     from_copy: bool = False
     """Whether people and names come from the copy that is made when the library is closed."""
     aside: Path | None = None
-    """Where the damaged catalog is kept; None where nothing was wrong, or there was none."""
+    """Where the catalog of before is kept; None where there was none."""
 
     def __repr__(self) -> str:
-        if self.aside is None and not self.lost:
-            return "The catalog can be read as a whole; nothing was changed."
         kept = ", ".join(f"{count} {name}" for name, count in self.kept.items() if count) or "nothing"
         lines = [f"Kept: {kept}"]
         lost = [f"{'all' if count is None else count} rows of {name}" for name, count in self.lost.items()]
@@ -72,9 +70,10 @@ class Repair:
             lines.append("People and names are as they were when the library was last closed after a change of them.")
         if self.again:
             lines.append(f"{self.again} photos lost something.")
-        lines.append("Ingest the folders again: what is missing is made anew from the photos.")
+        if self.lost:
+            lines.append("Ingest the folders again: what is missing is made anew from the photos.")
         if self.aside:
-            lines.append(f"The damaged catalog is kept as {self.aside.name}; delete it when all is well.")
+            lines.append(f"The catalog of before is kept as {self.aside.name}; delete it when all is well.")
         return "\n".join(lines)
 
 
@@ -112,9 +111,7 @@ def _repair(folder: Path) -> Repair:
             done.kept[table.name], lost = _rescue(old, new, table) if there else (0, None)
             if lost != 0:
                 done.lost[table.name] = lost
-    if there and not done.lost and not _is_cut(old):
-        new.unlink()
-        return done
+    # Also where no row is lost: an index may be damaged, which is only seen when it is used.
     if (folder / COPY).exists() and {table.name for table in COPIED} & done.lost.keys():
         done.from_copy = _people_of_copy(folder / COPY, new, done)
     done.again = _settle(new)
@@ -127,15 +124,6 @@ def _repair(folder: Path) -> Repair:
         old.rename(done.aside)
     new.rename(old)
     return done
-
-
-def _is_cut(path: Path) -> bool:
-    """Whether a DuckDB file (three headers of 4096 bytes, then blocks) was cut: all rows may be there, an index not."""
-    try:
-        blocks = _number(path, f"SELECT 3 * 4096 + block_size * total_blocks FROM pragma_database_size() {_OF_OLD}")
-    except Exception:  # noqa: BLE001
-        return True
-    return path.stat().st_size < blocks
 
 
 def _wal(path: Path) -> Path:

@@ -131,10 +131,14 @@ def given_probes(
     if not given:
         message = "No probe image was given."
         raise NoFaceError(message, "Give a picture of the person.")
-    chosen = list(face) if isinstance(face, Sequence) else [face] * len(given)
+    chosen = list(face) if isinstance(face, Sequence) and not isinstance(face, str) else [face] * len(given)
     if len(chosen) != len(given):
         message = f"{len(given)} probe images were given, and faces for {len(chosen)}."
         raise FacekitError(message, "Give one number a probe image, or one for all.")
+    for which in chosen:
+        if which is not None and not isinstance(which, int | np.integer):
+            message = f"face={which!r} is no number of a face."
+            raise FacekitError(message, "Faces of a picture are counted from 0, largest first.")
     return [(known(one) or one, which) for one, which in zip(given, chosen, strict=True)]
 
 

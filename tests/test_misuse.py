@@ -235,3 +235,17 @@ def test_table_that_is_none_is_refused_before_a_file_is_made(family: Family, tmp
         with pytest.raises(fk.FacekitError, match=r"no table 'nope'\. Take one of faces, photos"):
             library.export(table, tmp_path / "x.csv")
     assert not (tmp_path / "x.csv").exists()
+
+
+def test_nothing_is_written_into_the_library_itself(family: Family, tmp_path: Path) -> None:
+    with family.opened(tmp_path / "family", grouped=True) as library:
+        for write in (
+            lambda: library.export("faces", library.folder / "x.csv"),
+            lambda: library.people.links(library.folder / "people"),
+        ):
+            with pytest.raises(fk.FacekitError, match="the library's own folder"):
+                write()
+        with pytest.raises(fk.FacekitError, match="no number of a face"):
+            library.search(next(family.photos.glob("*.jpg")), face="a")
+        with pytest.raises(fk.FacekitError, match="no list of patterns"):
+            library.ingest(family.photos, exclude=3, progress=False)

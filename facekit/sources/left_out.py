@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections.abc import Iterable
 from fnmatch import fnmatchcase, translate
 from typing import TYPE_CHECKING, NamedTuple
 
 from facekit.errors import FacekitError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
 LIBRARY = "facekit library"
@@ -137,6 +138,9 @@ class Exclusion:
 
 def checked(patterns: Iterable[str]) -> tuple[str, ...]:
     """Patterns as they are kept: each once. Raises `FacekitError`, see `Exclusion`."""
+    if not isinstance(patterns, Iterable):
+        message = f"exclude={patterns!r} is no list of patterns."
+        raise FacekitError(message, "Give globs such as Screenshots, *.png or */Exports/*.")
     given = [patterns] if isinstance(patterns, str) else list(patterns)
     bad = next((one for one in given if not _is_good(one)), None)
     if bad is not None or len(given) > _MOST_PATTERNS:
