@@ -54,6 +54,9 @@ def write_backup(catalog: Catalog, folder: Path, target: Path) -> int:
     if here.is_relative_to(there) or there.is_relative_to(here):
         message = f"The backup can't lie in the library, nor the library in the backup: {target}."
         raise LibraryError(message, "Choose another folder, best on another disk.")
+    if not target.name.isprintable():
+        message = f"{str(target)!r} is no name for a backup."  # DuckDB writes into folders whose names are text only
+        raise LibraryError(message, "Choose a folder whose name is text.")
     try:
         if target.exists() and any(target.iterdir()) and not (target / MANIFEST).exists():
             message = f"{target} is no backup of a library, and not empty."

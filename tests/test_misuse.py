@@ -168,7 +168,7 @@ def test_the_service_says_it_in_words(family: Family, tmp_path: Path) -> None:
     with served(tmp_path / "L") as client:
         key = {"X-API-Key": "a key that is new at every start"}
         nobody = client.post("/api/v1/search/upload", headers=key, files={"top_k": (None, "1")})
-        assert (nobody.status_code, "nobody to search for" in nobody.json()["detail"]["message"]) == (422, True)
+        assert (nobody.status_code, "lacks file" in nobody.json()["detail"]["message"]) == (422, True)
         nowhere = client.get("/api/v1/photos", headers=key, params={"folder": "/nope"})
         assert (nowhere.status_code, "no photo" in nowhere.json()["detail"]["message"]) == (422, True)
 

@@ -57,6 +57,17 @@ class Me:
     scopes: tuple[str, ...]
 
 
+def _place(path: str | bytes | os.PathLike[Any]) -> str:
+    """A path as a service is told it. Raises FacekitError."""
+    place = str(user_path(path).absolute())
+    try:
+        place.encode()
+    except UnicodeEncodeError as error:  # bytes that are no text can't stand in JSON
+        message = f"{place!r} can't be named to a service: it is no text."
+        raise FacekitError(message, "Name the folder above it, or open the library in its folder.") from error
+    return place
+
+
 class RemoteLibrary(Library):
     """A library behind a service. Made by `facekit.open`.
 
@@ -223,7 +234,7 @@ class RemoteLibrary(Library):
         if limits is not None:
             message = "A service has limits of its own."
             raise FacekitError(message, "Leave limits out.")
-        paths = [str(Path(os.fsdecode(root)).expanduser().absolute()) for root in roots]
+        paths = [_place(root) for root in roots]
         if not paths:
             message = "No folder was named."
             raise FacekitError(message, "Call ingest with the folders that hold the photos.")
@@ -272,12 +283,12 @@ class RemoteLibrary(Library):
 
     def remove(self, path: str | os.PathLike[str]) -> int:
         """See `Library.remove`."""
-        body = {"path": str(Path(path).expanduser().absolute())}
+        body = {"path": _place(path)}
         return int(self._send("POST", "/api/v1/photos/remove", json=body).json()["paths"])
 
     def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
         """See `Library.relocate`. Both are the service's machine's."""
-        body = {"old": str(Path(old).expanduser().absolute()), "new": str(Path(new).expanduser().absolute())}
+        body = {"old": _place(old), "new": _place(new)}
         return parse(Relocation, self._send("POST", "/api/v1/photos/relocate", json=body).json())
 
     def search(  # noqa: PLR0913 - see Library.search
@@ -387,7 +398,7 @@ class RemoteLibrary(Library):
 
     def backup(self, folder: str | os.PathLike[str]) -> int:
         """See `Library.backup`. The folder is the service's machine's."""
-        body = {"folder": str(user_path(folder).absolute())}
+        body = {"folder": _place(folder)}
         return int(
             self._send("POST", "/api/v1/library/backup", json=body, timeout=_BACKUP_TIMEOUT).json()["thumbnails"]
         )
