@@ -84,7 +84,7 @@ class YuNet(TiledDetector):
 
     A tilted head is found, but its landmarks are drawn too upright; they are read again in a cut-out that is turned
     upright (`facekit.models.tilts`), and photos without a good face are looked at in the other orientations
-    (`facekit.models.turns`). Of 100 people of LFW, none of whom this was tuned on, one photo tilted around the face and
+    (`facekit.models.turns`). Of 100 people of LFW, one photo tilted around the face and
     compared with another one at 0.363, SFace knew so many again, tilted to the right and to the left:
 
     =======  ==  ======  ======  ======  ==  ======  ===  ===
