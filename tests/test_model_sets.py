@@ -79,6 +79,6 @@ def test_the_working_size_is_a_choice(all_weights: Path, astronaut: Path, tmp_pa
     assert found == {128: 1, "normal": 1}
     with (
         fk.open(tmp_path / "none", detector="yunet", embedder="sface") as library,
-        pytest.raises(ValueError, match="number of pixels"),
+        pytest.raises(FacekitError, match="number of pixels"),
     ):
         library.ingest(astronaut, progress=False, detail=7)
