@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import facekit as fk
-from facekit.errors import ModelMismatchError
+from facekit.errors import FacekitError, ModelMismatchError
 
 if TYPE_CHECKING:
     from facekit.demo_photos import DemoPhotos
