@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from facekit.library import Library
 
-JUNK = [None, "", 0, -1, 3.5, "/nope", b"\xff", "a" * 5000, [], {}, object(), "\0", [1], "\udcff"]
+JUNK = [None, "", 0, -1, 3.5, "/dev/null/nope", b"\xff", "a" * 5000, [], {}, object(), "\0", [1], "\udcff"]
 
 
 @contextmanager

@@ -297,7 +297,7 @@ def test_guessing_is_slowed_down_whatever_address_it_claims_to_come_from(folder:
 
 def test_a_root_or_a_proxy_that_is_none_is_said_at_once(folder: Path) -> None:
     for options, words in (
-        (["--root", "/nope"], "The root /nope is no folder that is there."),
+        (["--root", str(folder / "nope")], "nope is no folder that is there."),
         (["--root", str(folder / "library.toml")], "library.toml is no folder that is there."),
         (["--forwarded-allow-ips", "10.0.0.2,*"], "* is no address of a proxy, and no network."),
     ):
