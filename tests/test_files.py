@@ -128,9 +128,10 @@ def test_one_photo_that_can_not_be_copied_is_told_and_the_rest_is_done(
     said: list[str] = []
     from loguru import logger
 
-    sink = logger.add(lambda text: said.append(str(text)), level="WARNING")
+    sink = logger.add(lambda text: said.append(f"{text} {text.record['extra'].get('console')}"), level="WARNING")
     made = named.people.links(tmp_path / "out", copy=True)
     logger.remove(sink)
     assert made > 5
     assert not list((tmp_path / "out").rglob("lagos1.jpg"))
-    assert "PermissionError" in "".join(said)  # the log names no file; the console does
+    assert "PermissionError" in said[0]
+    assert "lagos1.jpg: Permission denied" in said[0]  # on the console; the log names no file
