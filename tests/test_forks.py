@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import need
 from service import remote
 
 if TYPE_CHECKING:
@@ -144,7 +146,8 @@ def test_network_of_openvino_from_before_a_fork_is_refused() -> None:
 
 
 def test_tensorflow_in_a_fork_is_refused() -> None:
-    pytest.importorskip("tensorflow")
+    # Imported into this process, it would take the new Keras.
+    need(find_spec("tensorflow"), "the package tensorflow is not installed")
     script = """
     import facekit as fk
     from facekit.models.engines.keras import prepare_tensorflow
