@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from facekit._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from facekit import models
     from facekit.calibration import Calibration, calibrate
@@ -46,8 +48,6 @@ if TYPE_CHECKING:
     from facekit.server.publish import publish
     from facekit.sources import scan
     from facekit.types import Detections, Face, Hit, Photo, Probe, Quality, Status
-
-__version__ = "0.1.0"
 
 # Where each public name lives. They are imported at first use, so that `import facekit` costs next to nothing.
 _HOMES = {

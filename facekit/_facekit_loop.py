@@ -15,8 +15,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-import facekit
 from facekit.models import load_detector, load_embedder
+from facekit.opening import open_library
 from facekit.types import Status
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run(folder: Path, *, detector: str, embedder: str, device: str, engine: str)
     """
     with (
         tempfile.TemporaryDirectory(prefix="facekit-bench-") as place,
-        facekit.open(
+        open_library(
             Path(place) / "library", detector=detector, embedder=embedder, device=device, engine=engine
         ) as library,
     ):

@@ -98,7 +98,7 @@ def main() -> None:
 
 def _version(asked: bool) -> None:
     if asked:
-        from facekit import __version__
+        from facekit._version import __version__
 
         typer.echo(__version__)
         raise typer.Exit

@@ -11,7 +11,7 @@ from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from facekit import __version__
+from facekit._version import __version__
 from facekit.catalog import tables
 from facekit.derived import thumbnail_path
 from facekit.errors import FacekitError

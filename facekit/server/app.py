@@ -13,7 +13,7 @@ from fastapi_offline import FastAPIOffline
 from loguru import logger
 from starlette.exceptions import HTTPException
 
-from facekit import __version__
+from facekit._version import __version__
 from facekit.errors import (
     FacekitError,
     LibraryBusyError,

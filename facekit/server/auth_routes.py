@@ -19,9 +19,9 @@ from facekit.server.accounts import (
     Identity,
     canonical,
 )
-from facekit.server.limits import StrictRoute
 from facekit.server.refusal import REFUSALS, Refusal, ServiceRefusal
 from facekit.server.roles import SCOPES, Role, Scope
+from facekit.server.strict import StrictRoute
 from facekit.server.tokens import ACCESS_SECONDS
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from facekit.errors import FacekitError
 from facekit.server.access import access_of, credential_of, needs
 from facekit.server.accounts import Identity
 from facekit.server.jobs import Job, Look, ModelChange
-from facekit.server.limits import StrictRoute
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
+from facekit.server.strict import StrictRoute
 from facekit.settings import settings_of
 from facekit.sources.left_out import checked
 

@@ -1,27 +1,21 @@
-"""How much the service takes: requests a minute, the size of a body, and its type."""
+"""How much the service takes: requests a minute, and the size of a body."""
 
 from __future__ import annotations
 
 import math
 import time
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from fastapi import params
-from fastapi.routing import APIRoute
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from loguru import logger
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
 from facekit.server.refusal import ServiceRefusal, send_refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from fastapi import Request, Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Wrong passwords in a row before the next has to wait: those of one address, or of one device that the account is
@@ -139,7 +133,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        most = UPLOAD_BYTES if _type_of(headers) == "multipart/form-data" else BODY_BYTES
+        most = UPLOAD_BYTES if media_type(headers) == "multipart/form-data" else BODY_BYTES
         message = f"The body is larger than {most // 2**20} MiB."
         refusal = ServiceRefusal(413, message, "Send less at a time, or smaller pictures.")
         said = headers.get("content-length", "")
@@ -159,41 +153,6 @@ class BodyLimit:
         await self._app(scope, receive_at_most, send)
 
 
-class StrictRoute(APIRoute):
-    """A route that takes a body of one type only: ``APIRouter(route_class=StrictRoute)``.
-
-    A form with a file comes as multipart/form-data, one without as application/x-www-form-urlencoded, and all else as
-    application/json. Web pages of other sites can't send the last without being asked.
-
-    FastAPI reads a body before it asks any dependency. Here a stranger is refused first, but on routes that are open.
-    """
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler, once the type is right and somebody known has sent it."""
-        from facekit.server.access import anybody, refuse_strangers
-
-        handle = super().get_route_handler()
-        is_open = any(dependency.dependency is anybody for dependency in self.dependencies)
-        field = None if self.body_field is None else self.body_field.field_info
-        if field is None:
-            return handle
-        wanted = "application/json"
-        if isinstance(field, params.File):
-            wanted = "multipart/form-data"
-        elif isinstance(field, params.Form):
-            wanted = "application/x-www-form-urlencoded"
-
-        async def handle_one_type(request: Request) -> Response:
-            has_body = "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
-            if has_body and _type_of(request.headers) != wanted:
-                message = "The body is of a type that is not taken here."
-                raise ServiceRefusal(415, message, f"Send it as {wanted}.")
-            if has_body and not is_open:
-                await run_in_threadpool(refuse_strangers, request)
-            return await handle(request)
-
-        return handle_one_type
-
-
-def _type_of(headers: Headers) -> str:
+def media_type(headers: Headers) -> str:
+    """The type of a body, without what may follow it, in small letters."""
     return headers.get("content-type", "").partition(";")[0].strip().lower()

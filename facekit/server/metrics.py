@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
-from facekit import __version__
+from facekit._version import __version__
 from facekit.pipeline import STAGES
 from facekit.types import Status
 

@@ -31,9 +31,9 @@ from facekit.people.records import (
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
 from facekit.server.jobs import Clustering, Job
-from facekit.server.limits import StrictRoute
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
+from facekit.server.strict import StrictRoute
 from facekit.server.wire import Constraint, XmpDocument, photo_for, sent_time, xmp_document
 
 _MAX_FACES = 20_000  # ids in one body, which is at most a megabyte

@@ -21,9 +21,9 @@ from facekit.images import display_name
 from facekit.relocation import Relocation
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
-from facekit.server.limits import StrictRoute
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import Service, ServiceOf
+from facekit.server.strict import StrictRoute
 from facekit.server.wire import photo_for
 from facekit.tables import write_frame
 from facekit.types import FacePage, Folder, Photo, PhotoPage, Status, TableName

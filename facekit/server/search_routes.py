@@ -13,9 +13,9 @@ from pydantic import BaseModel, Field
 from facekit.known import Known
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
-from facekit.server.limits import StrictRoute
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
+from facekit.server.strict import StrictRoute
 from facekit.server.wire import SearchDocument, search_document
 from facekit.types import ProbeFace
 
