@@ -116,11 +116,3 @@ class FaceArrays:
                 on_photo.setdefault(int(photo), set()).add(int(number))
         said += [(at, who) for at, face in enumerate(faces) for who in on_photo.get(int(self.photo[face]), ())]
         return np.array(sorted(set(said)), np.int64).reshape(-1, 2)
-
-
-def similarities_to_centre(vectors: FloatArray) -> FloatArray:
-    """Cosine similarity of each face of a person to the middle of all of them, float32 (N,)."""
-    middle = vectors.mean(axis=0)
-    norm = float(np.linalg.norm(middle))
-    found: FloatArray = (vectors @ (middle / norm if norm > 0 else middle)).astype(np.float32)
-    return found

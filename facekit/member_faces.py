@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facekit.face_arrays import similarities_to_centre
+from facekit.people.assignment import similarities_to_centre
 from facekit.people.records import Member
 
 if TYPE_CHECKING:

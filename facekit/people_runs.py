@@ -12,9 +12,9 @@ from facekit.catalog.people import now
 from facekit.catalog.people_tables import cluster_runs, members, persons
 from facekit.errors import FacekitError, UnknownIdError
 from facekit.face_arrays import FaceArrays
-from facekit.people.acceptance import Proposal, Standing, plan
+from facekit.people.acceptance import Standing, plan
 from facekit.people.comparison import matched_groups, moved_faces, split_and_joined
-from facekit.people.records import SHORT_ID, AssignReport, ClusterRun, Comparison, Move, faces_in_words
+from facekit.people.records import SHORT_ID, AssignReport, ClusterRun, Comparison, Move, Proposal, faces_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping

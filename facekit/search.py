@@ -19,8 +19,7 @@ from facekit.index.protocol import MAX_LIMIT, IndexFilter
 from facekit.known import Known, KnownSource, known
 from facekit.models.alignment import align
 from facekit.models.quality import assess
-from facekit.models.vectors import good_embeddings
-from facekit.settings import checked_similarity
+from facekit.models.vectors import checked_similarity, good_embeddings
 from facekit.types import Detections, FloatArray, Hit, Image, Probe, ProbeFace
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from loguru import logger
 
 from facekit.errors import FacekitError, LibraryError, ModelMismatchError
 from facekit.models.registry import default_models, model_for, model_info
+from facekit.models.vectors import checked_similarity
 from facekit.private import make_private_folder, private_opener
 from facekit.room import remedy_for
 from facekit.sources.left_out import checked
@@ -100,20 +100,6 @@ class Settings:
         if value is None:
             return replace(self, threshold=None)
         return replace(self, threshold=Threshold(checked_similarity(value), self.embedder, self.embedder_version))
-
-
-def checked_similarity(value: float) -> float:
-    """A cosine similarity, as a plain float.
-
-    Raises
-    ------
-    FacekitError
-        If it is not from -1 to 1.
-    """
-    if not (isinstance(value, int | float | np.number) and -1 <= value <= 1):
-        message = f"{value!r} is no similarity to search from."
-        raise FacekitError(message, "Cosine similarities go from -1 to 1; facekit calibrate suggests some.")
-    return float(value)
 
 
 def read_settings(folder: Path) -> Settings | None:

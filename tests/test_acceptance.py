@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import hypothesis.strategies as st
 from hypothesis import example, given, settings
 
-from facekit.people.acceptance import Plan, Proposal, Standing, plan
+from facekit.people.acceptance import Plan, Standing, plan
 from facekit.people.comparison import matched_groups, moved_faces, split_and_joined
+from facekit.people.records import Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

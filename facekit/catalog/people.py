@@ -28,9 +28,8 @@ from facekit.catalog.people_tables import (
 from facekit.catalog.rows import among, chunks, set_meta
 from facekit.catalog.tables import faces, meta
 from facekit.errors import FacekitError, UnknownIdError
-from facekit.people.acceptance import Proposal
 from facekit.people.names import composed
-from facekit.people.records import SHORT_ID, Person, faces_in_words
+from facekit.people.records import SHORT_ID, Person, Proposal, faces_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -12,7 +12,7 @@ from facekit.models.device import batch_size, side_by_side
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from facekit.models.engines import Network
+    from facekit.models.engines.network import Network
     from facekit.types import Detections, FloatArray, Image
 
 # Measured on 2 cores with SFace: two runs of 4 faces side by side take 20 ms a face where one run of 16 takes 21 ms,

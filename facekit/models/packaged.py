@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from facekit.models.engines import Network
+    from facekit.models.engines.network import Network
 
 # As in the packages' own modules; a test compares.
 _ADDRESSES = (

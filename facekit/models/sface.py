@@ -19,7 +19,7 @@ from facekit.models.weights import UrlSource, WeightFile, WheelSource
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from facekit.models.engines import Network
+    from facekit.models.engines.network import Network
     from facekit.types import Detections, FloatArray, Image
 
 _FILE = "face_recognition_sface_2021dec_int8bq.onnx"

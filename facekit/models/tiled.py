@@ -21,7 +21,7 @@ from facekit.types import SMALLEST_LOOK, Detections
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from facekit.models.engines import Network
+    from facekit.models.engines.network import Network
     from facekit.models.passes import Level, Scales, Span
     from facekit.types import Detail, Image
 

@@ -10,6 +10,8 @@ from uuid import uuid4
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from facekit.people.records import Proposal
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -54,22 +56,6 @@ class Standing:
     rejected: Collection[tuple[str, str]]
     photo: Mapping[str, str]
     allowed_twice: Collection[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """What a run proposes.
-
-    Parameters
-    ----------
-    labels : mapping of str to int
-        Clusters by face id, -1 for none.
-    settled : mapping of str to str
-        Whose faces were when the run began, of people whom the user had touched.
-    """
-
-    labels: Mapping[str, int]
-    settled: Mapping[str, str]
 
 
 def plan(proposal: Proposal, now: Standing) -> Plan:

@@ -216,3 +216,11 @@ def _one_each(person: IntArray, similarity: FloatArray, photo: IntArray) -> IntA
     result = person.copy()
     result[ranked[repeated]] = -1
     return result
+
+
+def similarities_to_centre(vectors: FloatArray) -> FloatArray:
+    """Cosine similarity of each face of a person to the middle of all of them, float32 (N,)."""
+    middle = vectors.mean(axis=0)
+    norm = float(np.linalg.norm(middle))
+    found: FloatArray = (vectors @ (middle / norm if norm > 0 else middle)).astype(np.float32)
+    return found

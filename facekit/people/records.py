@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - the service reads the annotations
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from facekit.texts import one_line
 from facekit.types import Face, Photo  # noqa: TC001 - the same
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Origin: TypeAlias = Literal["user", "run", "assigned"]
 """Who put a face with a person: the user, a clustering run, or the assignment of new photos."""
@@ -341,3 +344,19 @@ class XmpReport:
         lines += [f"  no face at the place of {name!r} in {one_line(path)}" for path, name in self.unmatched[:10]]
         lines += [f"  {one_line(path)}: {one_line(reason)}" for path, reason in self.failed[:10]]
         return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a run proposes.
+
+    Parameters
+    ----------
+    labels : mapping of str to int
+        Clusters by face id, -1 for none.
+    settled : mapping of str to str
+        Whose faces were when the run began, of people whom the user had touched.
+    """
+
+    labels: Mapping[str, int]
+    settled: Mapping[str, str]

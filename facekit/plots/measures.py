@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -12,12 +12,43 @@ from facekit.plots.look import BLUE, COLOURS, GREEN, GREY, GRID, ORANGE, on_any_
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
     import plotly.graph_objects as go
 
-    from facekit.calibration import Calibration
     from facekit.metrics import RocCurve
+    from facekit.types import FloatArray
 
 _FEWEST_BINS, _MOST_BINS = 10, 80
+
+
+class MeasuredThresholds(Protocol):
+    """What a figure shows of a `facekit.Calibration`."""
+
+    @property
+    def same(self) -> FloatArray:
+        """Similarities of pairs of the same person."""
+
+    @property
+    def different(self) -> FloatArray:
+        """Those of different people."""
+
+    @property
+    def current(self) -> float | None:
+        """The threshold so far."""
+
+    @property
+    def curve(self) -> pd.DataFrame:
+        """Columns threshold, false_accept_rate, false_reject_rate."""
+
+    @property
+    def eer_threshold(self) -> float:
+        """Where both rates are the same."""
+
+    def supports(self, far: float) -> bool:
+        """Whether there are pairs enough for a false accept rate."""
+
+    def threshold(self, far: float) -> float:
+        """The threshold of a false accept rate."""
 
 
 def roc_figure(curve: RocCurve, title: str = "") -> go.Figure:
@@ -58,7 +89,7 @@ def roc_figure(curve: RocCurve, title: str = "") -> go.Figure:
     return figure
 
 
-def calibration_figure(calibration: Calibration, far: float = 1e-3) -> go.Figure:
+def calibration_figure(calibration: MeasuredThresholds, far: float = 1e-3) -> go.Figure:
     """How alike the same and different people are, and how often each threshold errs.
 
     Parameters

@@ -17,12 +17,12 @@ from facekit.errors import FacekitError, ServiceError, UnknownIdError
 from facekit.files import named_file, user_path
 from facekit.known import Known
 from facekit.library import Library
+from facekit.models.vectors import checked_similarity
 from facekit.people.people import person_meant
 from facekit.relocation import Relocation
 from facekit.search import check_search, given_probes
 from facekit.server.people_client import RemotePeople
 from facekit.server.wire import SearchDocument, ServiceInfo, error_of, hits_from, parse
-from facekit.settings import checked_similarity
 from facekit.sources.left_out import checked
 from facekit.types import FacePage, Folder, Photo, PhotoPage, ProbeFace, Status
 

@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from facekit.errors import DeviceError
 from facekit.models.device import PROVIDERS, check_device, choose_providers
 
 if TYPE_CHECKING:
-    from facekit.types import FloatArray
+    from facekit.models.engines.network import Network
 
 ENGINES = ("auto", "onnxruntime", "openvino", "openvino-bf16", "tensorflow")
 """What can be asked for. "openvino-bf16" computes in bfloat16, on processors that can."""
-
-
-class Network(Protocol):
-    """An open network, whichever engine runs it.
-
-    Attributes
-    ----------
-    engine : str
-        One of `ENGINES`, never "auto".
-    device : str
-        What it really runs on: one of `facekit.models.device.DEVICES`, never "auto".
-    provider : str
-        The engine's own words for that, with the engine's name.
-    """
-
-    engine: str
-    device: str
-    provider: str
-
-    def run(self, batch: FloatArray) -> list[FloatArray]:
-        """Give a batch to the network; return the outputs in their order. Safe to call from several threads."""
-        ...
 
 
 def check_engine(engine: str) -> None:

@@ -22,7 +22,7 @@ from facekit.models.weights import cache_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facekit.models.engines import Network
+    from facekit.models.engines.network import Network
     from facekit.types import FloatArray
 
 _ROUNDS = 3  # the best of them counts: other programs only ever make a round slower
