@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, overload
 
+from facekit.errors import FacekitError
 from facekit.files import named_file, user_path
-from facekit.report import hits_page, hits_summary
+from facekit.orientation import turned_box
 from facekit.texts import one_line
+from facekit.views import view
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
     from pathlib import Path
 
+    import jinja2
     import pandas as pd
 
-    from facekit.library import Library
-    from facekit.types import Hit, Probe
-    from facekit.widgets import Gallery
+    from facekit.types import Hit, PictureSource, Probe
+
+
+_PAGE_SIDE = 384  # pixels: sharp on a card of 190 CSS pixels, and fifty of them stay under 2 MB
+_CELL_SIDE = 160  # pixels: a notebook keeps its outputs, so they stay small
+_CELL_HITS = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +43,7 @@ class Hits:
     top_k: int
     min_similarity: float
     searched: int
-    library: Library
+    library: PictureSource
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -97,11 +106,9 @@ class Hits:
             ],
         }
 
-    def show(self) -> Gallery:
+    def show(self) -> Any:  # noqa: ANN401 - a widget; ipywidgets has no types
         """The photos as a gallery for a notebook, the faces framed."""
-        from facekit.widgets import Gallery
-
-        return Gallery(self)
+        return view("Gallery", self)
 
     def save_html(self, path: str | os.PathLike[str]) -> Path:
         """Write a page that needs nothing else: the probes and the hits with their faces framed.
@@ -112,7 +119,7 @@ class Hits:
             If the file can't be written.
         """
         with named_file(path) as file:
-            file.write(hits_page(self).encode())
+            file.write(_render("page.html", self, _PAGE_SIDE, len(self)).encode())
         return user_path(path)
 
     def __repr__(self) -> str:
@@ -122,4 +129,51 @@ class Hits:
         return "\n".join([head, *rows, *more, *(f"Note: {one_line(note)}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
-        return hits_summary(self)
+        return _render("cell.html", self, _CELL_SIDE, _CELL_HITS)
+
+
+def _render(template: str, hits: Hits, side: int, most: int) -> str:
+    probes = [(probe, _small(probe.picture, side)) for probe in hits.probes]
+    cards = [
+        (hit, turned_box(hit.box, hit.turn), _small(_thumbnail(hits.library, hit.photo_id), side))
+        for hit in hits.hits[:most]
+    ]
+    values = {"hits": hits, "probes": probes, "cards": cards, "more": len(hits) - len(cards)}
+    return _templates().get_template(template).render(values)
+
+
+def _thumbnail(library: PictureSource, photo_id: str) -> bytes | None:
+    try:
+        return library.thumbnail(photo_id)
+    except FacekitError:  # the library is closed, or gone: the rest of the result is still worth seeing
+        return None
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("facekit", "templates")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
+def _small(picture: bytes | None, side: int) -> str | None:
+    """A picture as the address of a small JPEG; None where there is none, or it can't be read."""
+    if picture is None:
+        return None
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(BytesIO(picture)) as opened:
+            opened.draft("RGB", (side, side))
+            upright = ImageOps.exif_transpose(opened).convert("RGB")
+            upright.thumbnail((side, side))
+            buffer = BytesIO()
+            upright.save(buffer, "JPEG", quality=80)
+    except OSError:
+        return None
+    return _data_uri(buffer.getvalue())
+
+
+def _data_uri(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

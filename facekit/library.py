@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from facekit.keywords import KeywordsChecked
-from facekit.report import html_table
+from facekit.views import view
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import date
     from pathlib import Path
     from threading import Event
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from facekit.relocation import Relocation
     from facekit.search import ProbeSource
     from facekit.types import Detail, FacePage, FloatArray, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
-    from facekit.widgets import LibraryPanel
 
 PICTURE_SIDE = 2048
 """Longest side of `Library.picture` in pixels: sharp on a large screen, and well under a megabyte."""
@@ -419,11 +419,9 @@ class Library(KeywordsChecked, ABC):
             If another change of the library is going on.
         """
 
-    def show(self) -> LibraryPanel:
+    def show(self) -> Any:  # noqa: ANN401 - a widget; ipywidgets has no types
         """All photos, search and ingest as a widget for a notebook."""
-        from facekit.widgets import LibraryPanel
-
-        return LibraryPanel(self)
+        return view("LibraryPanel", self)
 
     # -- in words ------------------------------------------------------------------------------------------------
 
@@ -441,4 +439,10 @@ class Library(KeywordsChecked, ABC):
         )
 
     def _repr_html_(self) -> str:
-        return html_table({"closed library": self.place} if self.closed else self.stats())
+        return _html_table({"closed library": self.place} if self.closed else self.stats())
+
+
+def _html_table(values: Mapping[str, Any]) -> str:
+    """Names and values as a small table."""
+    rows = (f"<tr><th>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>" for name, value in values.items())
+    return f"<table>{''.join(rows)}</table>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime  # noqa: TC003 - the service reads the annotations
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -305,3 +305,19 @@ class Hit:
     person_id: str | None = None
     copies: int = 1
     turn: int = 0
+
+
+class PictureSource(Protocol):
+    """What shows the photos of a result, such as a `facekit.Library`."""
+
+    def photo(self, photo_id: str) -> Photo:
+        """One photo with its faces."""
+
+    def picture(self, photo_id: str) -> bytes:
+        """A photo as a JPEG for the screen, upright."""
+
+    def thumbnail(self, photo_id: str) -> bytes | None:
+        """A photo as a small JPEG, upright; None where none is kept."""
+
+    def face_thumbnail(self, face_id: str) -> bytes | None:
+        """A face as a small square JPEG; None where no picture is kept."""

@@ -12,7 +12,8 @@ import pytest
 
 from facekit.errors import FacekitError, ServiceError
 from facekit.widgets import IngestPanel, LibraryPanel, SearchApp, SearchPanel
-from facekit.widgets.panels import BrowsePanel, parts
+from facekit.widgets.panel import parts
+from facekit.widgets.panels import BrowsePanel
 from facekit.widgets.sessions import Sessions
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from facekit.errors import FacekitError, UnknownIdError
 from facekit.keywords import KeywordsChecked
 from facekit.people.records import Person
 from facekit.texts import one_line
+from facekit.views import view
 
 if TYPE_CHECKING:
     import os
@@ -376,9 +377,7 @@ class People(KeywordsChecked, ABC):
 
     def show(self) -> Any:  # noqa: ANN401 - a widget; ipywidgets has no types
         """People as cards, their faces, and the review queue, as a widget for a notebook."""
-        from facekit.widgets import PeoplePanel
-
-        return PeoplePanel(self.library)
+        return view("PeoplePanel", self.library)
 
     library: Any
     """The library whose people these are."""

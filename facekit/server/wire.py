@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import httpx2
 
-    from facekit.library import Library
+    from facekit.types import PictureSource
 
 _NOT_FOUND = 404
 _ERRORS = {
@@ -135,7 +135,7 @@ def search_document(hits: Hits, shown: Callable[[str], str]) -> SearchDocument:
 
 
 def hits_from(
-    document: SearchDocument, pictures: Sequence[tuple[str, bytes]], order: Sequence[int], library: Library
+    document: SearchDocument, pictures: Sequence[tuple[str, bytes]], order: Sequence[int], library: PictureSource
 ) -> Hits:
     """The result again, with the names of pictures and the pictures, which only the client knows.
 

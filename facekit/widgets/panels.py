@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import traitlets
 from ipywidgets import Layout, VBox
@@ -12,42 +12,20 @@ from facekit.widgets.appbar import Choice
 from facekit.widgets.base import Widget, handler
 from facekit.widgets.gallery import Gallery
 from facekit.widgets.ingestform import IngestForm
+from facekit.widgets.panel import GAP, Panel, close_all, parts
+from facekit.widgets.people import PeoplePanel
 from facekit.widgets.searchform import SearchForm
 from facekit.widgets.tiles import ChainedTiles, FaceTiles, PhotoTiles
 from facekit.widgets.uploader import Uploader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from ipywidgets import DOMWidget
+    from collections.abc import Callable, Sequence
 
     from facekit.hits import Hits
     from facekit.library import Library
-    from facekit.widgets.people import PeoplePanel
     from facekit.widgets.tiles import Tiles
 
 _FAILED = (Status.CORRUPT, Status.UNSUPPORTED, Status.TOO_LARGE, Status.IO_ERROR)
-_GAP = "8px"
-
-
-class Panel(VBox):  # type: ignore[misc]  # ipywidgets has no types
-    """Widgets one below the other; without a front end, the library in words."""
-
-    children: tuple[DOMWidget, ...]
-
-    def __init__(self, library: Library, parts: Sequence[DOMWidget]) -> None:
-        super().__init__(children=tuple(parts), layout=Layout(grid_gap=_GAP))
-        self.library = library
-
-    def _repr_mimebundle_(self, **options: Any) -> dict[str, Any] | None:  # noqa: ANN401 - Jupyter's own
-        bundle: dict[str, Any] | None = super()._repr_mimebundle_(**options)
-        return bundle and {**bundle, "text/html": self._html()}
-
-    def refresh(self) -> None:
-        """Take in what changed in the library."""
-
-    def _html(self) -> str:
-        return self.library._repr_html_()
 
 
 class SearchPanel(Panel):
@@ -76,7 +54,7 @@ class SearchPanel(Panel):
         # Beside each other where there is room, so that the hits are on the first screen.
         self.uploader.layout = Layout(flex="1 1 320px", min_width="0")
         self.form.layout = Layout(flex="2 1 420px", min_width="0")
-        asking = VBox((self.uploader, self.form), layout=Layout(flex_flow="row wrap", grid_gap=_GAP))
+        asking = VBox((self.uploader, self.form), layout=Layout(flex_flow="row wrap", grid_gap=GAP))
         super().__init__(library, [asking, self.gallery])
         self.form.on_search(self.search)
         self.uploader.observe(self._pictures_changed, "version")
@@ -263,7 +241,7 @@ class LibraryPanel(Panel):
             link.unlink()
         for part in parts(self):
             part.unobserve_all("problem")  # what still runs in a thread has nobody left to tell
-        _close(self)
+        close_all(self)
 
     def _turned(self, _change: traitlets.Bunch) -> None:
         _turn(self.bar, self)
@@ -301,32 +279,10 @@ def _turn(bar: Choice, panel: LibraryPanel) -> None:
         raise
 
 
-def parts(box: DOMWidget) -> Iterator[Widget]:
-    """The widgets of facekit in a box, however deep."""
-    for child in getattr(box, "children", ()):
-        if isinstance(child, Widget):
-            yield child
-        yield from parts(child)
-
-
-def _close(box: DOMWidget) -> None:
-    """Close a widget and all in it."""
-    for child in getattr(box, "children", ()):
-        _close(child)
-    box.layout.close()
-    box.close()
-
-
-def _people_panel(library: Library) -> Panel:
-    from facekit.widgets.people import PeoplePanel  # which needs this module
-
-    return PeoplePanel(library)
-
-
 # One entry a page; its name is what the bar shows.
 _PAGES: dict[str, Callable[[Library], Panel]] = {
     "gallery": BrowsePanel,
     "search": SearchPanel,
-    "people": _people_panel,
+    "people": PeoplePanel,
     "ingest": IngestPanel,
 }

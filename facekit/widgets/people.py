@@ -9,7 +9,7 @@ from ipywidgets import Layout, VBox
 from facekit.widgets.appbar import Choice
 from facekit.widgets.base import Widget, handler
 from facekit.widgets.gallery import Gallery
-from facekit.widgets.panels import Panel
+from facekit.widgets.panel import Panel
 from facekit.widgets.peoplecards import PeopleCards
 from facekit.widgets.peoplejournal import Deeds, PeopleJournal, may_change
 from facekit.widgets.peopleperson import PersonHead

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from facekit.people.people import Who
     from facekit.people.records import Member
-    from facekit.types import Face, Photo, PhotoPage, Status
+    from facekit.types import Face, Photo, PhotoPage, PictureSource, Status
 
 Box: TypeAlias = tuple[float, float, float, float]
 Kind: TypeAlias = Literal["photos", "faces"]
@@ -53,7 +53,7 @@ class Tiles(Protocol):
     """A list of tiles, however long, that is read a page at a time."""
 
     @property
-    def library(self) -> Library:
+    def library(self) -> PictureSource:
         """Where the photos are, for the large view."""
 
     @property
@@ -85,7 +85,7 @@ class HitTiles:
     kind: Kind = "photos"
 
     def __init__(self, hits: Hits) -> None:
-        self.library: Library = hits.library
+        self.library = hits.library
         self._hits = hits
 
     def total(self) -> int:
