@@ -184,7 +184,7 @@ def test_a_backup_through_the_service_is_the_admins_and_below_a_root(folder: Pat
 
 def test_the_services_own_user_may_keep_a_backup_anywhere(folder: Path, tmp_path: Path) -> None:
     with remote(folder) as library:
-        library._token = OWNER_KEY
+        library.session._token = OWNER_KEY
         assert library.backup(tmp_path / "own") > 1
         with pytest.raises(FacekitError):
             library.backup(folder / "backup")

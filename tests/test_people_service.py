@@ -204,7 +204,7 @@ def test_a_clustering_is_a_job_and_a_proposal_changes_nothing(folder: Path) -> N
         states = {one.run_id: one.state for one in people.runs()}
         assert states == {first.run_id: "accepted", run.run_id: "accepted", other.run_id: "discarded"}
         assert [people["Eileen"].name, people["Grace"].name] == ["Eileen", "Grace"]
-        job = library.job(library._get("/api/v1/jobs")[0]["job_id"])
+        job = library.session.job(library._get("/api/v1/jobs")[0]["job_id"])
         assert (job["kind"], job["state"], job["user"]) == ("cluster", "done", "local")
         assert list(job["report"]) == ["run", "method", "faces", "people", "unassigned", "conflicts", "seconds"]
 
@@ -221,7 +221,7 @@ def test_a_clustering_that_is_cancelled_changes_nothing(folder: Path, lfw: Path)
         assert jobs[ingest]["state"] == "running"
         assert [job["state"] for job in jobs.values() if job["kind"] == "cluster"] == ["cancelled"]
         assert len(library.people.runs()) == 1
-        library.cancel(ingest)
+        library.session.cancel(ingest)
 
 
 def test_a_clustering_that_a_killed_service_left_is_taken_up_again(folder: Path) -> None:
@@ -372,7 +372,7 @@ def test_a_client_waits_for_names_as_long_as_it_takes(folder: Path, monkeypatch:
     monkeypatch.setattr(LocalPeople, "write_xmp", slowly)
     monkeypatch.setattr(LocalPeople, "read_xmp", slowly)
     with remote(folder) as library:
-        library._client.timeout = 0.3
+        library.session._client.timeout = 0.3
         assert (library.people.write_xmp(), library.people.read_xmp()) == (XmpReport(), XmpReport())
 
 

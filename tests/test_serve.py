@@ -234,7 +234,7 @@ def test_other_machines_are_let_in_only_with_accounts(folder: Path) -> None:
     with process(folder, "--host", "0.0.0.0") as service:
         assert httpx2.get(f"{service.url}/api/v1/stats").status_code == 401
         stranger = RemoteLibrary(service.url)
-        assert stranger.accounts
+        assert stranger.session.accounts
         with pytest.raises(fk.ServiceError, match="signed in") as error:
             stranger.stats()
         assert error.value.status == 401
@@ -245,7 +245,7 @@ def test_other_machines_are_let_in_only_with_accounts(folder: Path) -> None:
         assert stranger.stats()["files"] == 26
         assert "library" not in stranger.stats()
         other = RemoteLibrary(service.url)
-        renewed = other.resume(token)
+        renewed = other.session.resume(token)
         assert renewed != token
         other.sign_out()
         with pytest.raises(fk.ServiceError):

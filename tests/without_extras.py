@@ -26,5 +26,4 @@ if len(names) < 100:
 for name in facekit.__all__:
     if name != "publish":
         getattr(facekit, name)
-print(f"{len(names)} modules; {'; '.join(failed) or 'all that need no extra can be imported'}")
-sys.exit(bool(failed))
+sys.exit("\n".join(failed))

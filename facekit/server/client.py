@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-from dataclasses import dataclass
-from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from threading import Event, Lock
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from facekit.errors import FacekitError, ServiceError, UnknownIdError
+from facekit.errors import FacekitError
 from facekit.files import named_file, user_path
 from facekit.known import Known
 from facekit.library import Library
@@ -21,13 +18,15 @@ from facekit.models.vectors import checked_similarity
 from facekit.people.people import person_meant
 from facekit.relocation import Relocation
 from facekit.search import check_search, given_probes
+from facekit.server.follow import follow, follow_reembed
 from facekit.server.people_client import RemotePeople
-from facekit.server.wire import SearchDocument, ServiceInfo, error_of, hits_from, parse
+from facekit.server.session import Session
+from facekit.server.wire import SearchDocument, ServiceInfo, hits_from, parse
 from facekit.sources.left_out import checked
 from facekit.types import FacePage, Folder, Photo, PhotoPage, ProbeFace, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import date
 
     import pandas as pd
@@ -40,21 +39,10 @@ if TYPE_CHECKING:
     from facekit.people.people import Who
     from facekit.reembed_report import ReembedReport
     from facekit.search import ProbeSource
+    from facekit.server.session import Me
     from facekit.types import Detail, FloatArray, TableName
 
-# A search may wait behind many others; connecting to a service of one's own takes no time.
-_TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
 _BACKUP_TIMEOUT = httpx2.Timeout(3600.0, connect=5.0)  # a first one copies all thumbnails
-_UNAUTHORISED = 401
-
-
-@dataclass(frozen=True, slots=True)
-class Me:
-    """Who the service takes this client for."""
-
-    name: str
-    role: str
-    scopes: tuple[str, ...]
 
 
 def _place(path: str | bytes | os.PathLike[Any]) -> str:
@@ -86,102 +74,30 @@ class RemoteLibrary(Library):
 
     def __init__(self, url: str, *, api_key: str | None = None) -> None:
         self.url = url.rstrip("/")
-        self._connect()
-        self._token = api_key or os.environ.get("FACEKIT_API_KEY") or ""
-        self._refresh = ""
-        self.device_token = ""
-        """After a sign-in, what shows `sign_in` the next time that this device was let in before; it opens nothing."""
-        self._refreshing = Lock()
-        self.on_refresh: Callable[[str], None] = lambda _token: None
-        """Called with the newest token for `resume`, whenever there is one."""
-        self.accounts = bool(self._get("/api/v1/auth/status").get("accounts"))
-        """Whether the service has accounts, so that one has to sign in."""
-        if not self.accounts or self._token:
+        self.session = Session(self.url, api_key or os.environ.get("FACEKIT_API_KEY") or "")
+        """Who one is, and the requests."""
+        self._send, self._get = self.session.send, self.session.get
+        if not self.session.accounts or self.session.has_token:
             _ = self._info  # a wrong address or key is known at once
 
-    def _connect(self) -> None:
-        self._client = httpx2.Client(base_url=self.url, timeout=_TIMEOUT, trust_env=False)
-        self._process = os.getpid()
-
-    # -- who one is ----------------------------------------------------------------------------------------------
-
-    def sign_in(self, name: str, password: str, device: str = "") -> str:
-        """Sign in, and return the token with which `resume` goes on without the password.
-
-        ``device`` is the `device_token` of an earlier sign-in; with it, nobody's wrong guesses hold this one up.
+    def sign_in(self, name: str, password: str) -> str:
+        """Sign in, and return the token with which `Session.resume` goes on without the password.
 
         Raises
         ------
         ServiceError
             With status 401 if the name or the password is wrong, 429 after too many tries.
         """
-        form = {"grant_type": "password", "username": name, "password": password, "device": device}
-        return self._signed_in(self._send("POST", "/api/v1/auth/token", data=form, anonymous=True))
-
-    def resume(self, refresh_token: str) -> str:
-        """Go on with a session, and return the token for the next time; the one given is used up."""
-        body = {"refresh_token": refresh_token}
-        return self._signed_in(self._send("POST", "/api/v1/auth/refresh", json=body, anonymous=True))
+        return self.session.sign_in(name, password)
 
     def sign_out(self) -> None:
         """End the session."""
-        try:
-            if self._refresh:
-                self._send("POST", "/api/v1/auth/logout")
-        finally:
-            self._token = self._refresh = ""
-            self.__dict__.pop("identity", None)
+        self.session.sign_out()
 
-    def _signed_in(self, response: httpx2.Response) -> str:
-        pair = response.json()
-        self._token, self._refresh = pair["access_token"], pair["refresh_token"]
-        self.device_token = str(pair.get("device_token", ""))
-        self.__dict__.pop("identity", None)
-        self.on_refresh(self._refresh)
-        return self._refresh
-
-    @cached_property
+    @property
     def identity(self) -> Me:
         """Who the service takes this client for."""
-        said = self._get("/api/v1/auth/me")
-        return Me(said["name"], said["role"], tuple(said["scopes"]))
-
-    # -- requests ------------------------------------------------------------------------------------------------
-
-    def _send(self, method: str, path: str, *, anonymous: bool = False, **options: Any) -> httpx2.Response:  # noqa: ANN401
-        token = "" if anonymous else self._token
-        response = self._once(method, path, token, options)
-        if response.status_code == _UNAUTHORISED and self._refresh and not anonymous:
-            with self._refreshing:  # several threads may learn at once that the token is too old
-                if self._token == token:
-                    self.resume(self._refresh)
-            response = self._once(method, path, self._token, options)
-        if response.is_error:
-            raise error_of(response)
-        return response
-
-    def _once(self, method: str, path: str, token: str, options: dict[str, Any]) -> httpx2.Response:
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        try:
-            if self._process != os.getpid():  # a fork: it can't share the parent's connections
-                self._connect()
-            return self._client.request(method, path, headers=headers, **options)
-        except (httpx2.HTTPError, RuntimeError) as error:  # a closed client is a RuntimeError
-            message = f"The service at {self.url} does not answer ({error or type(error).__name__})."
-            raise ServiceError(message, "Check that it runs: facekit serve. Then try again.") from error
-
-    def _get(self, path: str, **options: Any) -> Any:  # noqa: ANN401 - JSON
-        try:
-            return self._send("GET", path, **options).json()
-        except json.JSONDecodeError as error:
-            message = f"What answers at {self.url} is not a facekit service."
-            raise ServiceError(message, "Check the address and the port.") from error
-
-    def _bytes(self, path: str) -> bytes | None:
-        try:
-            return self._send("GET", path).content
-        except UnknownIdError:
-            return None
+        return self.session.identity
 
     # -- the library's verbs -------------------------------------------------------------------------------------
 
@@ -192,11 +108,11 @@ class RemoteLibrary(Library):
     @property
     def closed(self) -> bool:
         """Whether the library was closed."""
-        return self._client.is_closed
+        return self.session.closed
 
     def close(self) -> None:
         """Let go of the service; it goes on."""
-        self._client.close()
+        self.session.close()
 
     @property
     def place(self) -> str:
@@ -229,8 +145,6 @@ class RemoteLibrary(Library):
         exclude: Iterable[str] | None = None,
     ) -> IngestReport:
         """See `Library.ingest`. The folders are the service's machine's; the service goes on when this is cut off."""
-        from facekit.server.follow import follow
-
         if limits is not None:
             message = "A service has limits of its own."
             raise FacekitError(message, "Leave limits out.")
@@ -240,7 +154,7 @@ class RemoteLibrary(Library):
             raise FacekitError(message, "Call ingest with the folders that hold the photos.")
         what = {"detail": detail, "exclude": None if exclude is None else list(checked(exclude))}
         jobs = [self._send("POST", "/api/v1/upload/local", json={"path": path, **what}) for path in paths]
-        return follow(self, [response.json()["job_id"] for response in jobs], progress, stop or Event())
+        return follow(self.session, [response.json()["job_id"] for response in jobs], progress, stop or Event())
 
     def reembed(
         self,
@@ -253,11 +167,9 @@ class RemoteLibrary(Library):
         skip_unreadable: bool = False,
     ) -> ReembedReport:
         """See `Library.reembed`. The service goes on when this is cut off."""
-        from facekit.server.follow import follow_reembed
-
         body = {"detector": detector, "embedder": embedder, "detail": detail, "skip_unreadable": skip_unreadable}
         job = self._send("POST", "/api/v1/library/reembed", json=body).json()
-        return follow_reembed(self, job["job_id"], progress, stop or Event())
+        return follow_reembed(self.session, job["job_id"], progress, stop or Event())
 
     def running_ingest(self) -> str | None:
         """The id of the ingest that the service works on or will next, or None."""
@@ -269,17 +181,7 @@ class RemoteLibrary(Library):
 
     def follow_ingest(self, job_id: str, progress: Progress, stop: Event) -> IngestReport:
         """Watch a job of the service until it ends; ``stop`` cancels it."""
-        from facekit.server.follow import follow
-
-        return follow(self, [job_id], progress, stop)
-
-    def job(self, job_id: str) -> dict[str, Any]:
-        """A job of the service as it is now."""
-        return dict(self._get(f"/api/v1/jobs/{job_id}"))
-
-    def cancel(self, job_id: str) -> None:
-        """Stop a job of the service."""
-        self._send("POST", f"/api/v1/jobs/{job_id}/cancel")
+        return follow(self.session, [job_id], progress, stop)
 
     def remove(self, path: str | os.PathLike[str]) -> int:
         """See `Library.remove`."""
@@ -335,7 +237,7 @@ class RemoteLibrary(Library):
     @property
     def people(self) -> RemotePeople:
         """See `Library.people`."""
-        return RemotePeople(self, self._send)
+        return RemotePeople(self, self.session)
 
     def faces_in(self, picture: ImageSource) -> tuple[ProbeFace, ...]:
         """See `Library.faces_in`."""
@@ -357,23 +259,11 @@ class RemoteLibrary(Library):
             raise FacekitError(message, f"Take one of {', '.join(Status)}.")
         others: list[Who | None] = list(together_with) if isinstance(together_with, list | tuple) else [together_with]  # type: ignore[list-item]
         chosen = {"person": _who(person), "together_with": [_who(other) for other in others if other is not None]}
-        return self.table("photos", **chosen, status=status, year=year, source=source)
+        return self.session.table("photos", **chosen, status=status, year=year, source=source)
 
     def faces(self) -> pd.DataFrame:
         """See `Library.faces`."""
-        return self.table("faces")
-
-    def table(self, table: TableName, **chosen: Any) -> pd.DataFrame:  # noqa: ANN401 - what the service can choose by
-        """A table of the service with all its columns."""
-        import pandas as pd
-
-        options = {name: value for name, value in chosen.items() if value is not None}
-        options |= {"format": "parquet", "all_columns": True}
-        content = self._send("GET", f"/api/v1/export/{table}", params=options).content
-        frame = pd.read_parquet(BytesIO(content))
-        if "paths" in frame:
-            frame["paths"] = [list(paths) for paths in frame["paths"]]
-        return frame
+        return self.session.table("faces")
 
     def embeddings(self, *, include_poor: bool = False) -> tuple[list[str], FloatArray]:
         """See `Library.embeddings`."""
@@ -440,11 +330,11 @@ class RemoteLibrary(Library):
 
     def thumbnail(self, photo_id: str) -> bytes | None:
         """See `Library.thumbnail`."""
-        return self._bytes(f"/api/v1/photos/{photo_id}/thumbnail")
+        return self.session.content(f"/api/v1/photos/{photo_id}/thumbnail")
 
     def face_thumbnail(self, face_id: str) -> bytes | None:
         """See `Library.face_thumbnail`."""
-        return self._bytes(f"/api/v1/faces/{face_id}/thumbnail")
+        return self.session.content(f"/api/v1/faces/{face_id}/thumbnail")
 
     def picture(self, photo_id: str) -> bytes:
         """See `Library.picture`."""

@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from threading import Event
 
     from facekit.ingest import Progress
-    from facekit.server.client import RemoteLibrary
+    from facekit.server.session import Session
 
 _SECONDS = 0.3  # between two looks at a job
 _PATIENCE = 30.0  # seconds that a service may be silent: one that is started again takes some ten
 
 
-def follow(library: RemoteLibrary, job_ids: Sequence[str], progress: Progress, stop: Event) -> IngestReport:
+def follow(session: Session, job_ids: Sequence[str], progress: Progress, stop: Event) -> IngestReport:
     """Wait for jobs, and add their reports up. Ctrl-C, and ``stop``, cancel those that have not ended."""
     reports: list[IngestReport] = []
     for number, job_id in enumerate(job_ids):
-        reports.append(_report(_until_ended(library, job_id, progress, stop, "ingest")))
+        reports.append(_report(_until_ended(session, job_id, progress, stop, "ingest")))
         if stop.is_set():
             for waiting in job_ids[number + 1 :]:
-                library.cancel(waiting)
+                session.cancel(waiting)
             break
     total = reports[0]
     for other in reports[1:]:
@@ -36,40 +36,40 @@ def follow(library: RemoteLibrary, job_ids: Sequence[str], progress: Progress, s
     return total
 
 
-def follow_reembed(library: RemoteLibrary, job_id: str, progress: Progress, stop: Event) -> ReembedReport:
+def follow_reembed(session: Session, job_id: str, progress: Progress, stop: Event) -> ReembedReport:
     """Wait for a change of models. Ctrl-C, and ``stop``, cancel it."""
-    job = _until_ended(library, job_id, progress, stop, "reembed")
+    job = _until_ended(session, job_id, progress, stop, "reembed")
     if job["report"] is None:  # it was cancelled before it began
-        now = library.stats()
+        now = session.get("/api/v1/stats")
         models = f"{now['detector']} + {now['embedder']}"
         return ReembedReport(models, models, stopped=True)
     return ReembedReport.from_dict(job["report"])
 
 
-def follow_clustering(library: RemoteLibrary, job_id: str, stop: Event) -> str:
+def follow_clustering(session: Session, job_id: str, stop: Event) -> str:
     """Wait for a clustering, and return its run's id. Ctrl-C, and ``stop``, cancel it: nothing is changed then."""
-    job = _until_ended(library, job_id, False, stop, "cluster")  # noqa: FBT003 - a job of one step
+    job = _until_ended(session, job_id, False, stop, "cluster")  # noqa: FBT003 - a job of one step
     if job["state"] == "cancelled":
         message = "The clustering was stopped."
         raise FacekitError(message, "Nothing was changed; start it again when you like.")
     return str(job["report"]["run"])
 
 
-def _until_ended(library: RemoteLibrary, job_id: str, progress: Progress, stop: Event, what: str) -> dict[str, Any]:
+def _until_ended(session: Session, job_id: str, progress: Progress, stop: Event, what: str) -> dict[str, Any]:
     try:
-        return _follow(library, job_id, progress, stop, what)
+        return _follow(session, job_id, progress, stop, what)
     except KeyboardInterrupt:
         stop.set()
-        return _follow(library, job_id, progress, stop, what)
+        return _follow(session, job_id, progress, stop, what)
 
 
-def _follow(library: RemoteLibrary, job_id: str, progress: Progress, stop: Event, what: str) -> dict[str, Any]:
+def _follow(session: Session, job_id: str, progress: Progress, stop: Event, what: str) -> dict[str, Any]:
     """A job that has ended."""
-    job = library.job(job_id)
+    job = session.job(job_id)
     cancelled = False
     while job["total"] is None and job["state"] in {"queued", "running"} and not stop.is_set():
         time.sleep(_SECONDS)
-        job = _look(library, job_id)
+        job = _look(session, job_id)
     with show_progress(job["total"] or 0, progress if job["total"] else False, what) as advance:
         done = 0
         while True:
@@ -78,22 +78,22 @@ def _follow(library: RemoteLibrary, job_id: str, progress: Progress, stop: Event
             if job["state"] not in {"queued", "running"}:
                 break
             if stop.is_set() and not cancelled:
-                library.cancel(job_id)
+                session.cancel(job_id)
                 cancelled = True
             time.sleep(_SECONDS)
-            job = _look(library, job_id)
+            job = _look(session, job_id)
     if job["state"] == "failed":
         remedy = "" if what == "cluster" else "What is done is kept: run it again to go on."
         raise ServiceError(job["problem"] or f"The {what} failed.", remedy)
     return job
 
 
-def _look(library: RemoteLibrary, job_id: str) -> dict[str, Any]:
+def _look(session: Session, job_id: str) -> dict[str, Any]:
     """A job as it is; a service that does not answer is given some time: the job goes on, or is taken up again."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         try:
-            return library.job(job_id)
+            return session.job(job_id)
         except ServiceError as error:
             if error.status or time.monotonic() > deadline:
                 raise

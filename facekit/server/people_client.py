@@ -25,16 +25,17 @@ from facekit.people.records import (
     Suggestion,
     XmpReport,
 )
+from facekit.server.follow import follow_clustering
 from facekit.server.wire import Constraint, XmpDocument, local_time, parse, xmp_report
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
     from typing import NoReturn
 
     import pandas as pd
 
-    from facekit.server.client import RemoteLibrary
+    from facekit.library import Library
+    from facekit.server.session import Session
 
 # All files are read or written before the service answers, which may take hours.
 _PATIENT = httpx2.Timeout(6 * 3600.0, connect=5.0)
@@ -45,15 +46,15 @@ class RemotePeople(People):
 
     Parameters
     ----------
-    library : RemoteLibrary
+    library : Library
         The library whose people these are.
-    send : callable
-        Sends a request, as `httpx2.Client.request` does, and raises what the service refuses.
+    session : Session
+        With its service.
     """
 
-    def __init__(self, library: RemoteLibrary, send: Callable[..., httpx2.Response]) -> None:
-        self.library: RemoteLibrary = library
-        self._send = send
+    def __init__(self, library: Library, session: Session) -> None:
+        self.library: Library = library
+        self._session, self._send = session, session.send
 
     def _get(self, path: str, **asked: Any) -> Any:  # noqa: ANN401 - JSON
         params = {name: str(value) for name, value in asked.items() if value is not None}
@@ -97,7 +98,7 @@ class RemotePeople(People):
 
     def to_frame(self) -> pd.DataFrame:
         """See `People.to_frame`."""
-        return self.library.table("people")
+        return self._session.table("people")
 
     # -- corrections ---------------------------------------------------------------------------------------------
 
@@ -168,10 +169,8 @@ class RemotePeople(People):
         stop: Event | None = None,
     ) -> ClusterRun:
         """See `People.cluster`. It is a job of the service; Ctrl-C cancels it."""
-        from facekit.server.follow import follow_clustering
-
         job = self._post("clusters/runs", method=method, eps=eps, min_faces=min_faces, people=people, accept=accept)
-        run_id = follow_clustering(self.library, job["job_id"], stop or Event())
+        run_id = follow_clustering(self._session, job["job_id"], stop or Event())
         return next(run for run in self.runs() if run.run_id == run_id)
 
     def runs(self) -> tuple[ClusterRun, ...]:

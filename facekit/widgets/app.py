@@ -130,12 +130,13 @@ class SearchApp(VBox):  # type: ignore[misc]  # ipywidgets has no types
 @handler
 def _begin(bar: AppBar, app: SearchApp, library: Any) -> None:  # noqa: ANN401 - only a service's has accounts
     app.library = library
-    if not getattr(library, "accounts", False):
+    session = getattr(library, "session", None)
+    if session is None or not session.accounts:
         app.enter()
         return
-    app.signin = SignIn(library, Sessions.of_app())
+    app.signin = SignIn(session, Sessions.of_app())
     app.signin.on_signed_in(app.enter)
-    library.on_refresh = app.signin.keep  # a session goes on with new tokens: a reload has to find the newest
+    session.on_refresh = app.signin.keep  # a session goes on with new tokens: a reload has to find the newest
     traitlets.link((bar, "language"), (app.signin, "language"))
     bar.on_sign_out(app.sign_out)
     app.children = (bar, app.signin)
