@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from facekit.bound import InUse
     from facekit.catalog import Catalog
     from facekit.settings import Settings
+    from facekit.storage import Storage
 
 _PACKAGES = ("onnxruntime", "opencv-contrib-python-headless", "pillow", "pymilvus", "milvus-lite", "duckdb")
 _LOW_DISK = 2 * 2**30
@@ -102,8 +103,9 @@ def _version(package: str) -> str:
     return "not installed"
 
 
-def examine(folder: Path, catalog: Catalog, in_use: InUse) -> Doctor:
+def examine(storage: Storage) -> Doctor:
     """All checks of an open library."""
+    folder, catalog, in_use = storage.folder, storage.catalog, storage.models
     models = in_use.now
     checks = examine_machine(models.settings.detector, models.settings.embedder, **models.where)
     looks: dict[str, Callable[[], Check]] = {

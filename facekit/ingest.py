@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from facekit.catalog import Catalog, FileState
+    from facekit.catalog import FileState
     from facekit.catalog.records import PhotoRecord
-    from facekit.index import VectorIndex
     from facekit.models.protocols import Detector, Embedder
     from facekit.pipeline import Item
     from facekit.sources import Source
+    from facekit.storage import Storage
 
 Progress: TypeAlias = bool | Callable[[int, int], None]
 """True for a progress bar, False for none, or a function called with (files done, files to do)."""
@@ -170,10 +170,8 @@ class Ingest:
 
     Parameters
     ----------
-    catalog, index : Catalog, VectorIndex
-        Where photos, faces and vectors go.
-    folder : Path
-        The library's folder, for thumbnails and to watch the free disk space.
+    storage : Storage
+        Where photos, faces, vectors and thumbnails go.
     detector, embedder : Detector, Embedder
         The models.
     limits : Limits, optional
@@ -184,9 +182,7 @@ class Ingest:
 
     def __init__(
         self,
-        catalog: Catalog,
-        index: VectorIndex,
-        folder: Path,
+        storage: Storage,
         detector: Detector,
         embedder: Embedder,
         *,
@@ -194,12 +190,10 @@ class Ingest:
         stop: Event | None = None,
     ) -> None:
         self._stop = stop or Event()
-        self._catalog = catalog
-        self._index = index
-        self._folder = folder
+        self._catalog, self._index, self._folder = storage.catalog, storage.index, storage.folder
         self._models = (detector, embedder)
         again = {Status.IO_ERROR} | ({Status.TOO_LARGE} if limits else set())
-        known = {key: found for key, found in catalog.photo_statuses().items() if found[0] not in again}
+        known = {key: found for key, found in storage.catalog.photo_statuses().items() if found[0] not in again}
         self._pipeline = Pipeline(detector, embedder, limits or Limits(), known)
         self._again = again
         self._listed: set[tuple[str, bytes]] = set()

@@ -41,18 +41,16 @@ from facekit.tables import constraints_frame, people_frame
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
     from threading import Event
 
     import pandas as pd
 
-    from facekit.bound import InUse
     from facekit.catalog import Catalog
     from facekit.catalog.journal import Row, Work
     from facekit.catalog.people import PeopleTables
-    from facekit.local import LocalLibrary
     from facekit.people.people import Faces
     from facekit.people.records import Verb
+    from facekit.storage import Storage
 
 _MOST_CONFLICTS = 1000
 _VERBS: dict[str, Verb] = {"name": "name", "cover": "cover", "hidden": "hide"}  # by what they change
@@ -63,37 +61,24 @@ class LocalPeople(People):
 
     Parameters
     ----------
-    library : LocalLibrary
+    library : Library
         Whose people these are.
-    catalog : Catalog
-        Where they are kept.
-    in_use : InUse
-        The models in use: a change of models waits until a verb is done.
-    changing : callable
-        Gives a context in which nobody else changes the library's photos.
+    storage : Storage
+        What is open of it.
     user : str
         Who the journal says did it.
     """
 
-    def __init__(
-        self,
-        library: LocalLibrary,
-        catalog: Catalog,
-        in_use: InUse,
-        changing: Callable[[str], AbstractContextManager[None]],
-        user: str = "",
-    ) -> None:
-        self.library: LocalLibrary = library
-        self._kept = catalog
-        self._in_use = in_use
-        self._changing = changing
+    def __init__(self, library: Any, storage: Storage, user: str = "") -> None:  # noqa: ANN401 - it stands above
+        self.library = library
+        self._storage = storage
         self._user = user
 
     @property
     def _catalog(self) -> Catalog:
         """The catalog of a library that is open: that of a closed one would be opened again, beside its new owner."""
-        self.library._alive()  # noqa: SLF001 - a part of it
-        return self._kept
+        self._storage.alive()
+        return self._storage.catalog
 
     @property
     def _tables(self) -> PeopleTables:
@@ -282,7 +267,7 @@ class LocalPeople(People):
     @contextmanager
     def _work(self, verb: Verb) -> Iterator[Work]:
         """One verb's changes, while the models in use stay the same."""
-        with self._in_use.shared(), self._tables.work(verb, self._user) as work:
+        with self._storage.models.shared(), self._tables.work(verb, self._user) as work:
             yield work
         if work.changes:
             logger.info("People: {}", work.words)
@@ -327,7 +312,7 @@ class LocalPeople(People):
         if not isinstance(number, int | None):
             message = f"{number!r} is no number of an entry."
             raise UnknownIdError(message, "lib.people.journal() lists what was done.")
-        with self._in_use.shared():
+        with self._storage.models.shared():
             done = self._tables.undo(number, self._user)
         entry = next(one for one in self.journal(1000) if one.number == done)
         logger.info("People: {}", entry.words)
@@ -346,10 +331,10 @@ class LocalPeople(People):
         stop: Event | None = None,
     ) -> ClusterRun:
         """See `People.cluster`."""
-        with self._changing("A clustering"):
+        with self._storage.changing("A clustering"):
             run = people_runs.propose(
                 self._catalog,
-                self.library.settings,
+                self._storage.settings,
                 method=method,
                 eps=eps,
                 min_faces=min_faces,
@@ -368,7 +353,7 @@ class LocalPeople(People):
         """See `People.accept`."""
         key = people_runs.find_run(self._catalog, run).run_id
         with self._work("accept") as work:
-            people_runs.accept(self._catalog, self.library.settings, key, work)
+            people_runs.accept(self._catalog, self._storage.settings, key, work)
         return people_runs.find_run(self._catalog, key)
 
     def discard(self, run: ClusterRun | str) -> None:
@@ -391,12 +376,12 @@ class LocalPeople(People):
     def assign(self) -> AssignReport:
         """See `People.assign`."""
         with self._work("assign") as work:
-            return people_runs.assign(self._catalog, self.library.settings, work)
+            return people_runs.assign(self._catalog, self._storage.settings, work)
 
     def review(self, limit: int = 20) -> tuple[Suggestion, ...]:
         """See `People.review`."""
-        with self._in_use.shared(), self._tables.reading():
-            return questions(self._catalog, self.library.settings, FaceArrays.of(self._tables), limit)
+        with self._storage.models.shared(), self._tables.reading():
+            return questions(self._catalog, self._storage.settings, FaceArrays.of(self._tables), limit)
 
     # -- quality -------------------------------------------------------------------------------------------------
 
@@ -411,7 +396,7 @@ class LocalPeople(People):
             person = self.get(who)
             ranked = [(row, value) for row, value in ranked_faces(self._tables, person.person_id) if value is not None]
             pairs = duplicates_of(
-                self._catalog, self.library.settings, FaceArrays.of(self._tables), person.person_id, 10
+                self._catalog, self._storage.settings, FaceArrays.of(self._tables), person.person_id, 10
             )
         values = np.array([value for _, value in ranked])
         far = [ranked[at] for at in outliers(values)]
@@ -422,7 +407,7 @@ class LocalPeople(People):
     def duplicates(self, limit: int = 20) -> tuple[Duplicate, ...]:
         """See `People.duplicates`."""
         with self._tables.reading():
-            return duplicates_of(self._catalog, self.library.settings, FaceArrays.of(self._tables), None, limit)
+            return duplicates_of(self._catalog, self._storage.settings, FaceArrays.of(self._tables), None, limit)
 
     def constraints(self) -> pd.DataFrame:
         """See `People.constraints`."""
@@ -435,7 +420,7 @@ class LocalPeople(People):
         """See `People.links`."""
         from facekit.people_files import links
 
-        self.library.outside(folder)
+        self._storage.outside(folder)
         return links(self, self._catalog, folder, copy=copy)
 
     def write_xmp(
@@ -444,14 +429,14 @@ class LocalPeople(People):
         """See `People.write_xmp`. ``writable`` says into which folders files may be written."""
         from facekit.people_files import write_xmp
 
-        with self._changing("Writing names"):
+        with self._storage.changing("Writing names"):
             return write_xmp(self, self._catalog, folder, writable)
 
     def read_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
         """See `People.read_xmp`."""
         from facekit.people_files import read_xmp
 
-        with self._changing("Reading names"):
+        with self._storage.changing("Reading names"):
             return read_xmp(self, self._catalog, folder)
 
 

@@ -23,24 +23,21 @@ from facekit.matching import match_faces
 from facekit.models.registry import load_detector, load_embedder
 from facekit.pipeline import Pipeline
 from facekit.reembed_report import Alone, ReembedReport
-from facekit.settings import settings_of, write_settings
+from facekit.settings import REEMBEDDED, settings_of, write_settings
 from facekit.sources import LocalSource
 from facekit.types import FoundFile, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
-    from facekit.bound import InUse
-    from facekit.catalog import Catalog, IndexRow
+    from facekit.catalog import IndexRow
     from facekit.catalog.records import PhotoRecord
     from facekit.catalog.staging import Box
     from facekit.ingest import Progress
     from facekit.pipeline import Item
     from facekit.settings import Settings
+    from facekit.storage import Storage
     from facekit.types import Detail
-
-REEMBEDDED = "the library was re-embedded with them"
 
 
 class Reembed:
@@ -48,12 +45,8 @@ class Reembed:
 
     Parameters
     ----------
-    catalog : Catalog
-        Where the photos stand, and the new faces beside the old ones.
-    folder : Path
-        The library's folder.
-    in_use : InUse
-        The models that the library uses, which the switch replaces.
+    storage : Storage
+        The library: its photos, its new faces beside the old ones, and the models in use, which the switch replaces.
     detector, embedder : str, optional
         The models to change to; by default those that it has, in the version that this facekit has.
     detail : {"normal", "fine"} or int
@@ -71,9 +64,7 @@ class Reembed:
 
     def __init__(
         self,
-        catalog: Catalog,
-        folder: Path,
-        in_use: InUse,
+        storage: Storage,
         detector: str | None,
         embedder: str | None,
         *,
@@ -81,10 +72,9 @@ class Reembed:
         stop: Event | None = None,
         skip: bool = False,
     ) -> None:
-        self._catalog = catalog
-        self._folder = folder
-        self._in_use = in_use
-        old, self._where = in_use.now.settings, in_use.now.where
+        self._catalog, self._folder, self._in_use = storage.catalog, storage.folder, storage.models
+        now = storage.models.now
+        old, self._where = now.settings, now.where
         wanted = settings_of(detector or old.detector, embedder or old.embedder)
         self._settings = old.with_models(wanted.models, REEMBEDDED)
         look: dict[str, Any] = {} if detail == "normal" else {"detail": detail}
@@ -96,7 +86,7 @@ class Reembed:
         self._stop = stop or Event()
         self._skip = skip
         self._left: set[str] = set()
-        self._turns = catalog.turns()
+        self._turns = storage.catalog.turns()
         self._lost: dict[str, Failure] = {}
         self.report = ReembedReport(old.words, self._settings.words, again=_again(wanted, detail))
 

@@ -25,6 +25,7 @@ FORMAT = 1
 FILE = "library.toml"
 
 _BY_NAME = "asked for by name"
+REEMBEDDED = "the library was re-embedded with them"
 
 
 @dataclass(frozen=True, slots=True)

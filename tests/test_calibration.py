@@ -428,7 +428,7 @@ def test_a_threshold_of_another_embedder_is_not_stored(library: Library, monkeyp
     compare = calibration.compare_photos
 
     def change_meanwhile(*arguments: object) -> object:
-        library._models.now.settings = replace(library.settings, embedder_version="2")
+        library._storage.models.now.settings = replace(library.settings, embedder_version="2")
         return compare(*arguments)
 
     monkeypatch.setattr(calibration, "compare_photos", change_meanwhile)
@@ -437,7 +437,7 @@ def test_a_threshold_of_another_embedder_is_not_stored(library: Library, monkeyp
 
 
 def test_it_is_not_set_while_the_library_is_being_changed(library: Library) -> None:
-    with library._changing("A test"), pytest.raises(LibraryBusyError):
+    with library._storage.changing("A test"), pytest.raises(LibraryBusyError):
         library.set_search_similarity(0.3)
 
 
@@ -512,7 +512,7 @@ def test_a_viewer_may_not_set_it_and_an_editor_leaves_a_line_in_the_log(people_l
         assert client.put(address, json={"value": 0.3}, headers=headers["ed"]).json() == {"value": 0.3}
         assert client.get("/api/v1/service", headers=headers["vi"]).json()["search_similarity"] == 0.3
         assert client.put(address, json={"value": None}, headers=headers["ed"]).json() == {"value": 0.42}
-        with client.app.state.service.library._changing("A test"):
+        with client.app.state.service.library._storage.changing("A test"):
             assert client.put(address, json={"value": 0.3}, headers=headers["ed"]).status_code == 409
     log = "".join(file.read_text(encoding="utf-8") for file in (folder / "logs").iterdir())
     assert "ed set the similarity of searches to 0.3" in log

@@ -39,7 +39,7 @@ def numbers(report: fk.IngestReport) -> dict[str, int]:
 
 
 def index_ids(library: Library) -> set[str]:
-    return set(library._index.rows())
+    return set(library._storage.index.rows())
 
 
 def check_consistent(library: Library) -> None:
@@ -242,7 +242,7 @@ def test_every_odd_image_gets_its_status_and_none_stops_the_run(library: Library
     expected = write_corpus(folder)
     assert len(expected) >= 40
     report = library.ingest(folder, progress=False)
-    known = {state_path: state.status for state_path, state in library._catalog.file_states("local").items()}
+    known = {state_path: state.status for state_path, state in library._storage.catalog.file_states("local").items()}
     for path, status in expected.items():
         found = known[os.fsencode(path)]
         if status == "ok":

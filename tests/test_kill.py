@@ -68,7 +68,7 @@ def test_twenty_kills_lose_nothing_that_was_reported_done(lfw: Path, tmp_path: P
 
 def check(library: fk.Library, at_least: int) -> None:
     frame = library.faces()
-    held = library._index.rows()
+    held = library._storage.index.rows()
     assert set(held) == set(library.embeddings(include_poor=True)[0])
     assert frame["face_id"].is_unique
     photos = library.photos()
@@ -78,10 +78,10 @@ def check(library: fk.Library, at_least: int) -> None:
     if len(frame):
         ids, vectors = library.embeddings()
         for position in (0, len(ids) // 2, len(ids) - 1):
-            nearest = library._index.search(vectors[position], 1, IndexFilter())
+            nearest = library._storage.index.search(vectors[position], 1, IndexFilter())
             assert nearest[0][1] == pytest.approx(1, abs=1e-4)
 
 
 def facts(library: fk.Library) -> tuple[set[str], dict[str, str]]:
     photos = library.photos()
-    return set(library._index.rows()), dict(zip(photos["path"], photos["status"], strict=True))
+    return set(library._storage.index.rows()), dict(zip(photos["path"], photos["status"], strict=True))

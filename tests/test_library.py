@@ -173,7 +173,7 @@ def test_a_damaged_vector_index_is_rebuilt_from_the_catalog(
     damage(folder)  # type: ignore[operator]
     with fk.open(folder) as library:
         after = [(hit.face_id, round(hit.similarity, 5)) for hit in library.search(demo_photos.probe)]
-        assert set(library._index.rows()) == set(library.embeddings(include_poor=True)[0])
+        assert set(library._storage.index.rows()) == set(library.embeddings(include_poor=True)[0])
     assert sorted(after) == sorted(before)
 
 
@@ -181,12 +181,12 @@ def test_an_index_that_is_behind_the_catalog_catches_up(demo_folder: Path, tmp_p
     folder = shutil.copytree(demo_folder, tmp_path / "faces")
     with fk.open(folder) as library:
         ids, _ = library.embeddings(include_poor=True)
-        library._index.delete(ids[:3])  # a kill between the catalog and the index...
-        with library._catalog._engine.begin() as connection:
-            library._catalog._set_index_state(connection, "behind")
+        library._storage.index.delete(ids[:3])  # a kill between the catalog and the index...
+        with library._storage.catalog._engine.begin() as connection:
+            library._storage.catalog._set_index_state(connection, "behind")
     with fk.open(folder) as library:
-        assert set(library._index.rows()) == set(ids)
-        assert library._catalog.index_is_current
+        assert set(library._storage.index.rows()) == set(ids)
+        assert library._storage.catalog.index_is_current
 
 
 def test_a_damaged_catalog_is_an_error_that_names_it(demo_folder: Path, tmp_path: Path) -> None:
@@ -261,7 +261,7 @@ def test_export_of_embeddings(demo_library: Library, tmp_path: Path) -> None:
 def test_doctor_finds_what_is_wrong(demo_library: Library) -> None:
     assert demo_library.doctor()
     ids, _ = demo_library.embeddings(include_poor=True)
-    demo_library._index.delete(ids[:1])
+    demo_library._storage.index.delete(ids[:1])
     next(demo_library.folder.glob("thumbnails/*/*.jpg")).unlink()
     wrong = {check.name for check in demo_library.doctor().checks if not check.ok}
     assert wrong == {"vector index", "thumbnails"}
@@ -276,7 +276,7 @@ def test_doctor_holds_up_a_change_of_models_for_the_index_only(
 
     def watched(check: Callable[..., object]) -> Callable[..., object]:
         def look(*arguments: object, **named: object) -> object:
-            users.append(demo_library._models._users)
+            users.append(demo_library._storage.models._users)
             return check(*arguments, **named)
 
         return look

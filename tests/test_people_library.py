@@ -39,7 +39,7 @@ ALL_LATER = ("lagos6.jpg", "lagos7.jpg", "wolf6.jpg", "lopez4.jpg")
 def library(grouped_library: LocalLibrary) -> LocalLibrary:
     """Ricardo, Paul and Jennifer have their names."""
     for name, photo in (("Ricardo", "lagos1.jpg"), ("Paul", "wolf1.jpg"), ("Jennifer", "lopez1.jpg")):
-        tables = grouped_library._catalog.people
+        tables = grouped_library._storage.catalog.people
         grouped_library.people.name(tables.owners()[face(grouped_library, photo)], name)
     return grouped_library
 
@@ -352,7 +352,7 @@ def test_faces_that_other_models_do_not_find_wait_for_those_that_do(library: Loc
 
 
 def test_a_library_made_before_there_were_people_is_opened(family: Family, tmp_path: Path) -> None:
-    with family.opened(tmp_path / "old") as library, library._catalog._engine.begin() as connection:
+    with family.opened(tmp_path / "old") as library, library._storage.catalog._engine.begin() as connection:
         for table in metadata.sorted_tables:
             if table.name in {*NEW_TABLES}:
                 table.drop(connection)
@@ -361,7 +361,7 @@ def test_a_library_made_before_there_were_people_is_opened(family: Family, tmp_p
         assert isinstance(library, LocalLibrary)
         assert len(library.people) == 0
         assert library.people.cluster().people == 3
-        with library._catalog._engine.connect() as connection:
+        with library._storage.catalog._engine.connect() as connection:
             assert connection.scalar(sa.text("SELECT value FROM meta WHERE key = 'schema'")) == str(SCHEMA_VERSION)
     assert SCHEMA_VERSION > 1  # a facekit of before refuses it: it would change models without carrying people over
 
@@ -444,7 +444,7 @@ def test_many_at_once_see_and_leave_whole_people(library: LocalLibrary, people: 
     assert {one.name for one in people._tables.all().values() if one.name} == {"Ricardo", "Paul", "Jennifer"}
     numbers = [one.number for one in people.journal(1000)]
     assert numbers == list(range(len(numbers), 0, -1))
-    with library._catalog._engine.connect() as connection:
+    with library._storage.catalog._engine.connect() as connection:
         owners = connection.execute(sa.select(members.c.person_id)).scalars().all()
     assert set(owners) <= people._tables.person_ids()
     assert len(people.cluster().to_dict()) == 7

@@ -359,7 +359,7 @@ def test_a_clustering_that_makes_no_sense_is_refused_at_once(client: TestClient,
 def test_names_are_neither_written_nor_read_while_photos_come_in(client: TestClient) -> None:
     library = client.app.state.service.library
     for verb in ("write", "read"):
-        with library._changing("An ingest"):
+        with library._storage.changing("An ingest"):
             busy = client.post(f"{PEOPLE}/xmp/{verb}", json={})
         assert (busy.status_code, busy.json()["detail"]["kind"]) == (409, "busy")
 

@@ -86,7 +86,7 @@ class Decisions(RuleBasedStateMachine):
         return {one.person_id: one for hidden in (False, True) for one in everybody(self.library, hidden=hidden)}
 
     def face(self, number: int) -> str | None:
-        known = sorted(self.library._catalog.people.photo_of())
+        known = sorted(self.library._storage.catalog.people.photo_of())
         return known[number % len(known)] if known else None
 
     def owned(self, person: str, number: int) -> str | None:
@@ -122,7 +122,7 @@ class Decisions(RuleBasedStateMachine):
         first, second = self.person(one), self.person(other)
         if first is None or second is None or first == second:
             return
-        owners = self.library._catalog.people.owners([first, second])
+        owners = self.library._storage.catalog.people.owners([first, second])
         named = self.people.get(first).name or self.people.get(second).name
         merged = self.people.merge(first, second)
         assert merged.name == named
@@ -198,19 +198,19 @@ class Decisions(RuleBasedStateMachine):
     @rule(which=st.integers(0, 20), allowed=st.booleans())
     def allow_twice(self, *, which: int, allowed: bool) -> None:
         if face := self.face(which):
-            self.people.allow_twice(self.library._catalog.people.photo_of([face])[face], allowed)
+            self.people.allow_twice(self.library._storage.catalog.people.photo_of([face])[face], allowed)
 
     # -- what facekit does -------------------------------------------------------------------------------------
 
     def unharmed(self, action: Callable[[], object]) -> None:
         """People whom the user touched lose no face, and two of them never become one."""
         before = {key: one for key, one in self.everybody().items() if one.settled}
-        faces = {key: set(self.library._catalog.people.owners([key])) for key in before}
+        faces = {key: set(self.library._storage.catalog.people.owners([key])) for key in before}
         action()
         for key, one in before.items():
             now = self.people.get(key)
             assert (now.name, now.hidden) == (one.name, one.hidden)
-            assert faces[key] <= set(self.library._catalog.people.owners([key]))
+            assert faces[key] <= set(self.library._storage.catalog.people.owners([key]))
 
     @rule(method=st.sampled_from(METHODS), people=st.integers(1, 4), accept=st.booleans())
     def cluster(self, *, method: str, people: int, accept: bool) -> None:
@@ -297,7 +297,7 @@ class Decisions(RuleBasedStateMachine):
         if not path.exists() or not self.library.holds(path):
             return
         self.slow += 1
-        before = self.library._catalog.people.photo_of()
+        before = self.library._storage.catalog.people.photo_of()
         with PIL.Image.open(path) as image:
             box = (10, 10, image.width - 5, image.height - 5)
             changed = (image.crop(box) if crop else image).convert("RGB")
@@ -319,14 +319,14 @@ class Decisions(RuleBasedStateMachine):
     @rule(embedder=st.sampled_from(["sface", "turned"]), detector=st.sampled_from(["yunet", "fine"]))
     def other_models(self, embedder: str, detector: str) -> None:
         self.slow += 1
-        before = self.library._catalog.people.photo_of()
+        before = self.library._storage.catalog.people.photo_of()
         report = self.library.reembed(detector, embedder, progress=False, skip_unreadable=True)
         assert report.switched
         self.renamed(before)
 
     def renamed(self, before: dict[str, str]) -> None:
         """Follow faces that have another id now."""
-        with self.library._catalog._engine.connect() as connection:
+        with self.library._storage.catalog._engine.connect() as connection:
             rows = connection.execute(face_aliases.select()).all()
         now = {old: new for old, new, _ in sorted(rows, key=lambda row: row[2]) if old in before}
         self.mine = {now.get(face, face): owner for face, owner in self.mine.items()}
@@ -345,7 +345,7 @@ class Decisions(RuleBasedStateMachine):
 
     @invariant()
     def decisions_hold(self) -> None:
-        tables = self.library._catalog.people
+        tables = self.library._storage.catalog.people
         with tables.reading():
             owners, here, known = tables.owners(), tables.photo_of(), self.everybody()
             for person, name in self.names.items():
@@ -363,14 +363,14 @@ class Decisions(RuleBasedStateMachine):
 
     def called(self, face: str) -> str:
         """A face's id, or what stands for it while its photo is removed."""
-        with self.library._catalog._engine.connect() as connection:
+        with self.library._storage.catalog._engine.connect() as connection:
             kept = set(connection.scalars(hidden_ids.select()))
             stand_in = hidden._hashed(hidden._secret(connection), face) if kept else ""
         return stand_in if stand_in in kept else face
 
     @invariant()
     def nothing_dangles(self) -> None:
-        with self.library._catalog._engine.connect() as connection:
+        with self.library._storage.catalog._engine.connect() as connection:
             there = set(connection.scalars(persons.select().with_only_columns(persons.c.person_id)))
             for column in (
                 members.c.person_id,

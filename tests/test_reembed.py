@@ -89,11 +89,11 @@ def check_whole(library: LocalLibrary) -> None:
     assert library.photos()["faces"].sum() == len(faces)
     ids, vectors = library.embeddings(include_poor=True)
     assert vectors.shape[1] == settings.dimension
-    assert set(library._index.rows()) == set(ids)
+    assert set(library._storage.index.rows()) == set(ids)
     for key, vector in zip(ids, vectors, strict=True):
-        (nearest,) = library._index.search(vector, 1, IndexFilter(usable_only=False))
+        (nearest,) = library._storage.index.search(vector, 1, IndexFilter(usable_only=False))
         assert nearest == (key, pytest.approx(1, abs=1e-4))
-    assert [path.name for path in library.folder.glob("vectors*")] == [library._models.now.path.name]
+    assert [path.name for path in library.folder.glob("vectors*")] == [library._storage.models.now.path.name]
 
 
 def test_there_and_back_again_loses_no_photo_and_no_face(library: LocalLibrary) -> None:
@@ -305,7 +305,7 @@ def test_a_photo_that_is_first_met_under_another_name_and_can_not_be_read_is_nam
     broken = photos / "zz broken.jpg"
     broken.write_bytes(b"\xff\xd8\xff\xe0 not much of a picture")
     own.ingest(photos, progress=False)
-    with own._catalog._engine.begin() as connection:  # as if it had been readable then
+    with own._storage.catalog._engine.begin() as connection:  # as if it had been readable then
         values = {"status": "no_face", "reason": None, "width": 10, "height": 10}
         connection.execute(sa.update(tables.photos).values(values).where(tables.photos.c.status == "corrupt"))
     once = [paths[0] for paths in own.photos("ok")["paths"] if len(paths) == 1]
@@ -339,7 +339,7 @@ def test_faces_that_only_one_detector_finds_are_listed(library: LocalLibrary) ->
     assert set(frame["which"]) == {"old"}
     assert frame.groupby("photo").size().to_dict() == (several[several > 1] - 1).to_dict()
     assert set(frame["face_id"]) < set(before["face_id"])
-    with library._catalog._engine.connect() as connection:
+    with library._storage.catalog._engine.connect() as connection:
         pairs = dict(connection.execute(carried.select()).all())
     assert set(pairs) | set(frame["face_id"]) == set(before["face_id"])
     assert set(pairs.values()) == set(library.faces()["face_id"])
@@ -533,7 +533,7 @@ def test_a_kill_leaves_all_old_or_all_new(
     with fk.open(folder) as library:
         check_whole(library)
         assert library.settings.embedder == ("sface" if point in BEFORE else "turned")
-        assert library._catalog.index_is_current
+        assert library._storage.catalog.index_is_current
         assert len(found(library, demo_photos.probe)) == len(expected)
         report = library.reembed("fine", "turned", progress=False)
         assert report.switched
@@ -628,7 +628,7 @@ def test_a_database_of_jobs_from_before_there_were_kinds_opens(library: LocalLib
 def test_a_change_that_is_cancelled_while_it_waits_has_a_report(library: LocalLibrary) -> None:
     library.close()
     with served(library.folder) as client:
-        with client.app.state.service.library._changing("A test"):
+        with client.app.state.service.library._storage.changing("A test"):
             job_id = client.post("/api/v1/library/reembed", json={"embedder": "short"}).json()["job_id"]
             while client.get(f"/api/v1/jobs/{job_id}").json()["state"] == "queued":
                 time.sleep(0.1)

@@ -105,7 +105,7 @@ def test_relocate_and_back(library: LocalLibrary, astronaut: Path, grace_hopper:
     put(astronaut, old / "deep" / "a.png")
     put(grace_hopper, old / "g.jpg", tmp_path / "other" / "g.jpg")
     library.ingest(old, tmp_path / "other", progress=False)
-    before = (library.faces(), library.roots(), library._index.rows())
+    before = (library.faces(), library.roots(), library._storage.index.rows())
     old.rename(new)
     assert library.relocate(old, new) == Relocation(2, 0)
     assert library.search(astronaut, folder=new / "deep")[0].photo == str(new / "deep" / "a.png")
@@ -116,7 +116,7 @@ def test_relocate_and_back(library: LocalLibrary, astronaut: Path, grace_hopper:
     assert library.stats()["missing_files"] == 0
     new.rename(old)
     library.relocate(new, old)
-    after = (library.faces(), library.roots(), library._index.rows())
+    after = (library.faces(), library.roots(), library._storage.index.rows())
     assert before[0].equals(after[0])
     assert before[1:] == after[1:]
 

@@ -465,7 +465,7 @@ def test_a_job_that_can_not_be_written_down_ends_and_the_next_one_runs(
 ) -> None:
     service = client.app.state.service
     body = {"path": str(demo_photos.folder)}
-    with service.library._changing("A test"):
+    with service.library._storage.changing("A test"):
         first = client.post("/api/v1/upload/local", json=body).json()["job_id"]
         with service.store.write() as connection:
             connection.exec_driver_sql("ALTER TABLE jobs RENAME TO elsewhere")

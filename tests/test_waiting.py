@@ -192,7 +192,7 @@ def test_change_of_models_waits_for_searches_and_they_for_it_but_not_for_ever(
     demo_library: LocalLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACEKIT_GIVE_UP_AFTER", "0.5")
-    in_use = demo_library._models
+    in_use = demo_library._storage.models
     with in_use.shared(), pytest.raises(StalledError, match="searches"), in_use.alone():
         pytest.fail("a search was still going on")
     with in_use.alone(), pytest.raises(StalledError, match="change of the library's models"):
