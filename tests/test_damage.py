@@ -249,8 +249,9 @@ def test_a_full_disk_refuses_what_a_service_is_asked_for_and_does_not_end_it(
         for left in (100_000, 0):
             filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - left))
             for verb in verbs.values():
-                with pytest.raises(FacekitError):  # no path is told, and so not which disk
+                with pytest.raises(fk.DiskFullError, match="Make room") as refused:
                     verb()
+                assert str(small_disk) not in str(refused.value)  # no path is told, and so not which disk
             assert len(library.photos()) > 1
             filler.unlink()
         for verb in verbs.values():
