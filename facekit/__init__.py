@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from facekit.calibration import Calibration, calibrate
     from facekit.errors import (
         DeviceError,
+        DiskFullError,
         EmbeddingError,
         FacekitError,
         ForkError,
@@ -54,6 +55,7 @@ _HOMES = {
     "facekit.calibration": ["Calibration", "calibrate"],
     "facekit.errors": [
         "DeviceError",
+        "DiskFullError",
         "EmbeddingError",
         "FacekitError",
         "ForkError",
@@ -92,6 +94,7 @@ __all__ = [
     "Constraints",
     "Detections",
     "DeviceError",
+    "DiskFullError",
     "EmbeddingError",
     "Face",
     "FacekitError",

@@ -87,6 +87,10 @@ class LibraryError(FacekitError):
     """A library can't be opened or used."""
 
 
+class DiskFullError(LibraryError):
+    """The disk has no room for what is going to be written; what was done before is kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceAddress:
     """Where a service on this machine is, and the key that lets its own user in."""

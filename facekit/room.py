@@ -6,7 +6,7 @@ import errno
 import shutil
 from typing import TYPE_CHECKING
 
-from facekit.errors import LibraryError
+from facekit.errors import DiskFullError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,13 +20,13 @@ def check_room(folder: Path, need: int = RESERVE, *, extra: int = 0) -> None:
 
     Raises
     ------
-    LibraryError
+    DiskFullError
         If less than ``need`` bytes would be left after ``extra`` ones.
     """
     free = shutil.disk_usage(folder).free
     if free < need + extra:
         message = f"Only {free // 2**20} MB are free on the disk of {folder}; nothing more was stored."
-        raise LibraryError(message, "Make room and run it again: what is done is kept.")
+        raise DiskFullError(message, "Make room and run it again: what is done is kept.")
 
 
 def remedy_for(error: OSError) -> str:

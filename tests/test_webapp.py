@@ -411,6 +411,30 @@ def test_no_visitor_takes_all_kernels(tmp_path: Path, monkeypatch: pytest.Monkey
         app.stop()
 
 
+def test_a_page_that_was_left_makes_room_for_the_same_visitors_next(
+    visit: Callable[..., Page], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "COMMAND", changed("handlers.VISITOR_KERNELS = 2"))
+    page = write_notebook(tmp_path / "counter.ipynb", COUNTER)
+    app = launch.start("http://127.0.0.1:1", tmp_path / "app.log", port=free_port(), page=page)
+    try:
+        shown = [visit(app.url) for _ in range(2)]
+        for one in shown:
+            expect(button(one)).to_be_visible()
+        assert ask(app.url)[0] == 503
+        # As a browser that is ended by its phone: nothing is said to the app.
+        shown[0].route("**/shutdown/**", lambda route: route.abort())
+        asleep = psutil.Process(int(button(shown[0]).inner_text().split()[0]))
+        shown[0].context.close()
+        third = visit(app.url)
+        expect(button(third)).to_be_visible()
+        assert gone([asleep])
+        button(shown[1]).click()
+        expect(button(shown[1])).to_contain_text(re.compile(r" 2$"))
+    finally:
+        app.stop()
+
+
 def test_half_sent_requests_to_the_app_end_and_are_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     changes = ("handlers.CONNECTIONS = 10", "pages.REQUEST_SECONDS = 3")
     monkeypatch.setattr(launch, "COMMAND", changed(*changes))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import sqlalchemy as sa
 
-from facekit.errors import FacekitError, LibraryError
+from facekit.errors import DiskFullError, FacekitError, LibraryError
 from facekit.room import check_room
 
 if TYPE_CHECKING:
@@ -168,6 +168,6 @@ def translated(error: Exception, path: Path | None) -> FacekitError:
     low = str(cause).lower()
     if "no space" in low or "disk is full" in low or "file too large" in low:
         message = f"{where} can't be written: the disk is full."
-        return LibraryError(message, "Make room and do it again: what was done before is kept.")
+        return DiskFullError(message, "Make room and do it again: what was done before is kept.")
     message = f"{where} can't be read or written: {text}."
     return LibraryError(message, "Run facekit doctor; where the file is damaged: facekit doctor --repair.")

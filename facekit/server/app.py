@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from facekit._version import __version__
 from facekit.errors import (
+    DiskFullError,
     FacekitError,
     LibraryBusyError,
     ModelMismatchError,
@@ -182,6 +183,9 @@ def _refusal(error: Exception) -> tuple[str, int, dict[str, Any]]:
     if isinstance(error, NoFolderError):
         said = {"message": "The library holds no photo in this folder.", "kind": "refused"}
         return "refused", 422, said | {"remedy": "lib.folders() or GET /api/v1/folders lists the folders."}
+    if isinstance(error, DiskFullError):
+        said = {"message": "The disk of the service is full; nothing more was stored.", "kind": "disk_full"}
+        return "disk_full", 507, said | {"remedy": "Make room there and do it again: what is done is kept."}
     return "refused", 400, {}
 
 

@@ -7,6 +7,7 @@ from datetime import datetime  # noqa: TC003 - the shapes are read at run time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from facekit.errors import (
+    DiskFullError,
     FacekitError,
     LibraryBusyError,
     ModelMismatchError,
@@ -32,6 +33,7 @@ _ERRORS = {
     "no_face": NoFaceError,
     "busy": LibraryBusyError,
     "models": ModelMismatchError,
+    "disk_full": DiskFullError,
     "refused": FacekitError,
 }
 

@@ -94,13 +94,17 @@ class AppPage(TornadoVoilaHandler):  # type: ignore[misc]
         """The page, with the cookie without which its last request, to end its kernel, is refused."""
         said = ",".join(self.request.headers.get_list("X-Forwarded-For"))
         visitor = client_of(visitor_of(self.request.remote_ip or "", said, self.proxies))
-        if len(self.kernel_manager) + AppPage.opening >= KERNELS:
+        if len(self.kernel_manager) + AppPage.opening >= KERNELS and not await self._made_room(visitor):
             raise HTTPError(503)
         with self.kernel_manager.visited_by(visitor) as kernels:
-            if kernels >= VISITOR_KERNELS:
+            if kernels >= VISITOR_KERNELS and not await self._made_room(visitor):
                 raise HTTPError(503)
             _ = self.xsrf_token
             await super().get(path)
+
+    async def _made_room(self, visitor: str) -> bool:
+        """Whether a kernel of this visitor's was ended that had no page any more, which may still come back to it."""
+        return bool(await self.kernel_manager.end_one_left_by(visitor))
 
     async def get_generator(self, path: str | None = None) -> AsyncIterator[str]:
         """The page's parts; until the first one comes, its kernel is not among those that run."""

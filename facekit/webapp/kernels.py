@@ -38,6 +38,7 @@ class Kernels(VoilaConfiguration().multi_kernel_manager_class):  # type: ignore[
         self._met: WeakSet[Any] = WeakSet()
         self._missed: WeakSet[Any] = WeakSet()
         self._visitors: dict[str, str] = {}  # by kernel
+        self._left: dict[str, None] = {}  # kernels that have no page any more, in the order in which they lost it
         self._visits: list[_Visit] = []
         # Voila makes a subclass of this one, with a method of its own that hands out the kernels that wait.
         self._hand_out = self.get_rendered_notebook  # type: ignore[has-type]
@@ -78,8 +79,26 @@ class Kernels(VoilaConfiguration().multi_kernel_manager_class):  # type: ignore[
     def notify_connect(self, kernel_id: str) -> None:
         """Remember that the kernel's page was there."""
         super().notify_connect(kernel_id)
+        self._left.pop(kernel_id, None)
         if kernel_id in self:
             self._met.add(self.get_kernel(kernel_id))
+
+    def notify_disconnect(self, kernel_id: str) -> None:
+        """Remember that the kernel's page is gone: it was closed, or its phone sleeps."""
+        super().notify_disconnect(kernel_id)
+        if not self._kernel_connections.get(kernel_id):
+            self._left[kernel_id] = None
+
+    async def end_one_left_by(self, visitor: str) -> bool:
+        """End the kernel whose page left first, of those that a visitor has; whether there was one."""
+        for kernel in list(self._left):
+            if kernel not in self:
+                del self._left[kernel]
+            elif self._visitors.get(kernel) == visitor:
+                del self._left[kernel]
+                await self.shutdown_kernel(kernel)
+                return True
+        return False
 
     async def cull_kernel_if_idle(self, kernel_id: str) -> None:
         """End a kernel without a page: one that never had any at the second check, else Jupyter decides.
