@@ -264,21 +264,21 @@ _FILLED_BEFORE_THE_COMMIT = """
 import shutil, sys
 from pathlib import Path
 import facekit as fk
-from facekit import local
+from facekit import storage
 from facekit.catalog import database
 disk = Path(sys.argv[1])
 library = fk.open(disk / "faces")
 photo = library.photos("ok")["path"].iloc[0]
 before = len(library.photos())
 (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free))
-looks = local.check_room, database.check_room
-local.check_room = database.check_room = lambda *_, **__: None
+looks = storage.check_room, database.check_room
+storage.check_room = database.check_room = lambda *_, **__: None
 try:
     library.remove(photo)
 except fk.FacekitError as error:
     print("refused", error.message)
 (disk / "filler").unlink()
-local.check_room, database.check_room = looks
+storage.check_room, database.check_room = looks
 assert len(library.photos()) == before
 library.remove(photo)
 assert len(library.photos()) == before - 1
