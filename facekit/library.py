@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from facekit.people.people import People, Who
     from facekit.reembed_report import ReembedReport
     from facekit.relocation import Relocation
+    from facekit.removal import Removable
     from facekit.search import ProbeSource
     from facekit.types import Detail, FacePage, FloatArray, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
     from facekit.widgets import LibraryPanel
@@ -113,10 +114,32 @@ class Library(KeywordsChecked, ABC):
         """
 
     @abstractmethod
-    def remove(self, path: str | os.PathLike[str]) -> int:
-        """Forget a photo, or all photos below a folder, with their faces. The files stay as they are.
+    def remove(self, path: Removable | Iterable[Removable]) -> int:
+        """Forget photos with their faces. The files stay as they are.
 
-        Returns the number of paths that were forgotten. A later ingest of the folder brings them back.
+        What held them is written anew, so that nothing is left of them. That takes about as long for a thousand photos
+        as for one, in proportion to the faces of the library: 4.3 seconds of CPU with 20,480 faces of 128
+        numbers. So name all in one call. A later ingest of the folder brings them back.
+
+        Parameters
+        ----------
+        path : path, str, Photo, Hit, or an iterable of these
+            The path of a photo, or of a folder with all below it; or the id of a photo, a `Photo` or a `Hit`, which
+            mean all files that hold this photo. ``lib.remove(lib.search("probe.jpg"))`` forgets all that was found.
+
+        Returns
+        -------
+        int
+            The number of paths that were forgotten.
+
+        Raises
+        ------
+        FacekitError
+            If the library has no photo at one of the paths. Nothing is removed then.
+        UnknownIdError
+            If it has no photo of one of the ids. Nothing is removed then.
+        LibraryBusyError
+            If another change of the library is going on.
         """
 
     @abstractmethod

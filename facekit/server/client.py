@@ -19,6 +19,7 @@ from facekit.known import Known
 from facekit.library import Library
 from facekit.people.people import person_meant
 from facekit.relocation import Relocation
+from facekit.removal import named_photos
 from facekit.search import check_search, given_probes
 from facekit.server.people_client import RemotePeople
 from facekit.server.wire import SearchDocument, ServiceInfo, error_of, hits_from, parse
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from facekit.ingest import IngestReport, Progress
     from facekit.people.people import Who
     from facekit.reembed_report import ReembedReport
+    from facekit.removal import Removable
     from facekit.search import ProbeSource
     from facekit.types import Detail, FloatArray, TableName
 
@@ -281,9 +283,12 @@ class RemoteLibrary(Library):
         """Stop a job of the service."""
         self._send("POST", f"/api/v1/jobs/{job_id}/cancel")
 
-    def remove(self, path: str | os.PathLike[str]) -> int:
-        """See `Library.remove`."""
-        body = {"path": _place(path)}
+    def remove(self, path: Removable | Iterable[Removable]) -> int:
+        """See `Library.remove`. Paths are the service's machine's."""
+        paths, ids = named_photos(path)
+        if not paths and not ids:
+            return 0
+        body = {"path": [_place(one) for one in paths], "photo_ids": ids}
         return int(self._send("POST", "/api/v1/photos/remove", json=body).json()["paths"])
 
     def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
