@@ -158,7 +158,8 @@ class Library(KeywordsChecked, ABC):
         Raises
         ------
         FacekitError
-            If the library has no photo at ``old``, or none of them is found at ``new``; nothing is changed then.
+            If the library has no photo at ``old``, none of them is found at ``new``, or both are the same place;
+            nothing is changed then.
         LibraryBusyError
             If another change of the library is going on.
         """

@@ -25,7 +25,7 @@ from facekit.hits import Hits
 from facekit.images import display_name
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
-from facekit.ingest import Ingest, IngestReport, Progress
+from facekit.ingest import Ingest, IngestReport, Progress, check_progress
 from facekit.known import known_probe
 from facekit.library import PICTURE_SIDE, Library
 from facekit.local_people import LocalPeople
@@ -41,7 +41,17 @@ from facekit.relocation import Relocation, relocate
 from facekit.removal import KnownFiles, named_photos
 from facekit.repair import refuse_lost_catalog
 from facekit.room import check_room
-from facekit.search import check_search, find, find_faces, given_probes, moment, probe_faces, read_probes, template
+from facekit.search import (
+    check_search,
+    find,
+    find_faces,
+    given_probes,
+    moment,
+    people_pointed_at,
+    probe_faces,
+    read_probes,
+    template,
+)
 from facekit.settings import FILE, check_models, check_versions, new_settings, read_settings, write_settings
 from facekit.sources import LocalSource
 from facekit.sources.left_out import checked
@@ -203,6 +213,7 @@ class LocalLibrary(Library):
     ) -> IngestReport:
         """See `Library.ingest`."""
         self._alive()
+        check_progress(progress)
         patterns = self.settings.exclude if exclude is None else checked(exclude)
         sources = [self._source(root, patterns) for root in roots]
         if not sources:
@@ -255,6 +266,7 @@ class LocalLibrary(Library):
     ) -> ReembedReport:
         """See `Library.reembed`."""
         self._alive()
+        check_progress(progress)
         with self._changing("A change of models"), watching(self.folder, stop):
             made = (self._catalog, self.folder, self._models)
             run = Reembed(*made, detector, embedder, detail=detail, stop=stop, skip=skip_unreadable)
@@ -345,7 +357,7 @@ class LocalLibrary(Library):
         self._alive()
         check_search(top_k, min_similarity, after, before)
         given = given_probes(probe, face)
-        with self._models.shared() as models:
+        with people_pointed_at(given, lambda: self.people), self._models.shared() as models:
             check_versions(models.settings)
             probes = read_probes(given, models.detector, models.embedder, self._kept_probe)
             threshold = models.search_similarity if min_similarity is None else min_similarity

@@ -167,6 +167,10 @@ def test_a_lost_catalog_begins_anew_on_request_and_keeps_the_names(crowd_folder:
     done = repair(folder)
     assert done.from_copy
     assert done.aside is None
+    kept, lost = repr(done).splitlines()[:2]
+    assert "entries of the journal" in kept
+    assert lost == "Lost: all photos, all paths, all faces, all ingests, all notes of facekit's own"
+    assert not [table for table in done.kept if "_" in table and table in repr(done)]
     with fk.open(folder) as library:
         assert len(library.photos()) == 0
         library.ingest(*roots, progress=False)

@@ -20,7 +20,7 @@ from facekit.library import Library
 from facekit.people.people import person_meant
 from facekit.relocation import Relocation
 from facekit.removal import named_photos
-from facekit.search import check_search, given_probes
+from facekit.search import check_search, given_probes, people_pointed_at
 from facekit.server.people_client import RemotePeople
 from facekit.server.wire import SearchDocument, ServiceInfo, error_of, hits_from, parse
 from facekit.settings import checked_similarity
@@ -231,8 +231,10 @@ class RemoteLibrary(Library):
         exclude: Iterable[str] | None = None,
     ) -> IngestReport:
         """See `Library.ingest`. The folders are the service's machine's; the service goes on when this is cut off."""
+        from facekit.ingest import check_progress
         from facekit.server.follow import follow
 
+        check_progress(progress)
         if limits is not None:
             message = "A service has limits of its own."
             raise FacekitError(message, "Leave limits out.")
@@ -255,8 +257,10 @@ class RemoteLibrary(Library):
         skip_unreadable: bool = False,
     ) -> ReembedReport:
         """See `Library.reembed`. The service goes on when this is cut off."""
+        from facekit.ingest import check_progress
         from facekit.server.follow import follow_reembed
 
+        check_progress(progress)
         body = {"detector": detector, "embedder": embedder, "detail": detail, "skip_unreadable": skip_unreadable}
         job = self._send("POST", "/api/v1/library/reembed", json=body).json()
         return follow_reembed(self, job["job_id"], progress, stop or Event())
@@ -312,11 +316,13 @@ class RemoteLibrary(Library):
     ) -> Hits:
         """See `Library.search`."""
         check_search(top_k, min_similarity, after, before)
-        given = list(enumerate(given_probes(probe, face), 1))
+        probes = given_probes(probe, face)
+        given = list(enumerate(probes, 1))
         pictures = [(one, which, at) for at, (one, which) in given if not isinstance(one, Known)]
         kept = [(one, at) for at, (one, _) in given if isinstance(one, Known)]
         kept.sort(key=lambda pair: bool(pair[0].person_id))  # as the service has them: pictures, faces, people
-        contents = [_picture(one, f"probe {at}") for one, _, at in pictures]
+        with people_pointed_at(probes, lambda: self.people):
+            contents = [_picture(one, f"probe {at}") for one, _, at in pictures]
         chosen = [which for _, which, _ in pictures if which is not None]
         form = {
             "face_id": [one.face_id for one, _ in kept if one.face_id],
