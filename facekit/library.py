@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from facekit.closing import Closing
 from facekit.keywords import KeywordsChecked
 from facekit.report import html_table
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
     from threading import Event
-    from types import TracebackType
-    from typing import Self
 
     import pandas as pd
 
@@ -36,7 +35,7 @@ PICTURE_SIDE = 2048
 """Longest side of `Library.picture` in pixels: sharp on a large screen, and well under a megabyte."""
 
 
-class Library(KeywordsChecked, ABC):
+class Library(KeywordsChecked, Closing):
     """Photos, faces and their vectors. Made by `facekit.open`; a context manager."""
 
     # -- opening and closing -------------------------------------------------------------------------------------
@@ -49,17 +48,6 @@ class Library(KeywordsChecked, ABC):
     @abstractmethod
     def close(self) -> None:
         """Write what is pending and let go of the library; what a service owns stays open there."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # -- photos in -----------------------------------------------------------------------------------------------
 

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from facekit.catalog.catalog import FILE, Catalog
 from facekit.catalog.database import sync
 from facekit.catalog.hidden import reveal
-from facekit.catalog.people_copy import COPIED, COPY
+from facekit.catalog.people_copy import COPY
+from facekit.catalog.people_tables import PEOPLE_TABLES
 from facekit.catalog.tables import faces, metadata, photos
 from facekit.errors import LibraryError
 from facekit.lock import OwnerLock
@@ -141,7 +142,7 @@ def _repair(folder: Path) -> Repair:
             if lost != 0:
                 done.lost[table.name] = lost
     # Also where no row is lost: an index may be damaged, which is only seen when it is used.
-    if (folder / COPY).exists() and {table.name for table in COPIED} & done.lost.keys():
+    if (folder / COPY).exists() and {table.name for table in PEOPLE_TABLES} & done.lost.keys():
         done.from_copy = _people_of_copy(folder / COPY, new, done)
     done.again = _settle(new)
     sync(new)
@@ -211,11 +212,11 @@ def _people_of_copy(copy: Path, new: Path, done: Repair) -> bool:
     engine = sa.create_engine(f"duckdb:///{new}")
     try:
         with engine.begin() as connection:
-            for table in COPIED:
+            for table in PEOPLE_TABLES:
                 connection.execute(sa.delete(table))
     finally:
         engine.dispose()
-    for table in COPIED:
+    for table in PEOPLE_TABLES:
         kept, lost = _rescue(copy, new, table)
         done.kept[table.name] = kept
         if lost == 0:
