@@ -106,7 +106,7 @@ class Library(KeywordsChecked, Closing):
         """Forget photos with their faces. The files stay as they are.
 
         What held them is written anew, so that nothing is left of them. That takes about as long for a thousand photos
-        as for one, in proportion to the faces of the library: 4.3 seconds of CPU with 20,480 faces of 128
+        as for one, in proportion to the faces of the library: 4.5 seconds of CPU with 20,480 faces of 128
         numbers. So name all in one call. A later ingest of the folder brings them back.
 
         Parameters

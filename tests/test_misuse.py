@@ -271,10 +271,13 @@ def test_no_path_never_means_the_folder_one_is_in(
             given: Any = path
             for verb in (library.remove, library.ingest, fk.scan, fk.open):
                 with pytest.raises(fk.FacekitError, match="is no path"):
-                    verb(given)
+                    verb([given] if verb == library.remove else given)  # which takes several, too
             for arguments in ((given, family.photos), (family.photos, given)):
                 with pytest.raises(fk.FacekitError, match="is no path"):
                     library.relocate(*arguments)
+        for nothing in ("", None, 3):
+            with pytest.raises(fk.FacekitError, match="is no path"):
+                library.remove(nothing)  # type: ignore[arg-type]
         assert len(library.photos()) == before > 0
 
 
