@@ -37,7 +37,10 @@ from facekit.terminal import (
 from facekit.types import TableName  # noqa: TC001 - typer reads it
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from facekit.hits import Hits
+    from facekit.library import Library
     from facekit.types import Detail
 
 
@@ -171,6 +174,28 @@ def ingest(
         out.print(repr(report), markup=False, soft_wrap=True)
     if report.stopped:
         raise typer.Exit(1)
+
+
+@app.command()
+def remove(
+    context: typer.Context,
+    photos: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Photos, folders with all below them, or ids of photos.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forget photos with their faces: all that are named, or none. The files themselves stay as they are."""
+    with open_existing(context) as library:
+        if not yes and not _agreed(library, photos):
+            message = "Nothing was removed."
+            raise FacekitError(message)
+        paths = library.remove(photos)
+    if as_json:
+        print_json({"paths": paths})
+    else:
+        named = "1 path is" if paths == 1 else f"{paths} paths are"
+        out.print(f"{named} forgotten; what lies there stays.", markup=False)
 
 
 @app.command()
@@ -418,6 +443,22 @@ def serve(
         stop_at_eof=stop_at_eof,
         tell=lambda line: out.print(line, markup=False, soft_wrap=True),
     )
+
+
+def _agreed(library: Library, photos: Sequence[str]) -> bool:
+    count = sum(_photos_at(library, one) for one in photos)
+    named = "1 photo" if count == 1 else f"{count} photos"
+    with suppress(EOFError):  # nobody is there to answer
+        asked = f"Forget {named} with their faces? The files stay. (y/N) "
+        return note.input(asked).strip().lower() in {"y", "yes"}
+    return False
+
+
+def _photos_at(library: Library, place: str) -> int:
+    try:
+        return library.photo_page(folder=place, limit=1).total
+    except FacekitError:  # no folder, or none that there is
+        return 1
 
 
 def _print_hits(hits: Hits) -> None:

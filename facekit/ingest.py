@@ -17,6 +17,7 @@ from loguru import logger
 from facekit.catalog import FileRecord
 from facekit.derived import apply_change, reconcile, write_thumbnail
 from facekit.edited import Thumbnails, carry_edited
+from facekit.errors import FacekitError
 from facekit.images import Limits, display_name
 from facekit.logs import short_id
 from facekit.pipeline import STAGES, Pipeline
@@ -453,6 +454,13 @@ def _what_ran_where(detector: Detector, embedder: Embedder) -> str:
 
 def _is_in(path: str, folders: Sequence[str]) -> bool:
     return any(path == folder or path.startswith(folder.rstrip(os.sep) + os.sep) for folder in folders)
+
+
+def check_progress(progress: object) -> None:
+    """Refuse what is no `Progress`. Raises FacekitError."""
+    if not (callable(progress) or progress is None or isinstance(progress, bool)):
+        message = f"progress={progress!r} is neither True, False nor a function."
+        raise FacekitError(message, "A function is called with (done, to do): progress=print.")
 
 
 @contextmanager

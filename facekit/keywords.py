@@ -33,9 +33,13 @@ def keywords_checked(function: Callable[P, T]) -> Callable[P, T]:
 
 def unknown_keyword(function: str, name: str, known: list[str]) -> str:
     """What to say of a keyword that there is not."""
+    return f"{function}() has no keyword argument {name[:100]!r}. {meant(name, known)}"
+
+
+def meant(name: str, known: list[str]) -> str:
+    """The name that is most like one that there is not, or else all names, in a sentence."""
     like = get_close_matches(name, known, 1)
-    meant = f"Did you mean {like[0]!r}?" if like else f"It takes {', '.join(known) or 'none'}."
-    return f"{function}() has no keyword argument {name[:100]!r}. {meant}"
+    return f"Did you mean {like[0]!r}?" if like else f"It takes {', '.join(known) or 'none'}."
 
 
 class KeywordsChecked:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from facekit.closing import Closing
 from facekit.keywords import KeywordsChecked
 from facekit.views import view
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
     from threading import Event
-    from types import TracebackType
-    from typing import Self
 
     import pandas as pd
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from facekit.people.people import People, Who
     from facekit.reembed_report import ReembedReport
     from facekit.relocation import Relocation
+    from facekit.removal import Removable
     from facekit.search import ProbeSource
     from facekit.types import Detail, FacePage, FloatArray, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
 
@@ -35,7 +35,7 @@ PICTURE_SIDE = 2048
 """Longest side of `Library.picture` in pixels: sharp on a large screen, and well under a megabyte."""
 
 
-class Library(KeywordsChecked, ABC):
+class Library(KeywordsChecked, Closing):
     """Photos, faces and their vectors. Made by `facekit.open`; a context manager."""
 
     # -- opening and closing -------------------------------------------------------------------------------------
@@ -48,17 +48,6 @@ class Library(KeywordsChecked, ABC):
     @abstractmethod
     def close(self) -> None:
         """Write what is pending and let go of the library; what a service owns stays open there."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # -- photos in -----------------------------------------------------------------------------------------------
 
@@ -113,10 +102,32 @@ class Library(KeywordsChecked, ABC):
         """
 
     @abstractmethod
-    def remove(self, path: str | os.PathLike[str]) -> int:
-        """Forget a photo, or all photos below a folder, with their faces. The files stay as they are.
+    def remove(self, path: Removable | Iterable[Removable]) -> int:
+        """Forget photos with their faces. The files stay as they are.
 
-        Returns the number of paths that were forgotten. A later ingest of the folder brings them back.
+        What held them is written anew, so that nothing is left of them. That takes about as long for a thousand photos
+        as for one, in proportion to the faces of the library: 4.5 seconds of CPU with 20,480 faces of 128
+        numbers. So name all in one call. A later ingest of the folder brings them back.
+
+        Parameters
+        ----------
+        path : path, str, Photo, Hit, or an iterable of these
+            The path of a photo, or of a folder with all below it; or the id of a photo, a `Photo` or a `Hit`, which
+            mean all files that hold this photo. ``lib.remove(lib.search("probe.jpg"))`` forgets all that was found.
+
+        Returns
+        -------
+        int
+            The number of paths that were forgotten.
+
+        Raises
+        ------
+        FacekitError
+            If the library has no photo at one of the paths. Nothing is removed then.
+        UnknownIdError
+            If it has no photo of one of the ids. Nothing is removed then.
+        LibraryBusyError
+            If another change of the library is going on.
         """
 
     @abstractmethod
@@ -135,7 +146,8 @@ class Library(KeywordsChecked, ABC):
         Raises
         ------
         FacekitError
-            If the library has no photo at ``old``, or none of them is found at ``new``; nothing is changed then.
+            If the library has no photo at ``old``, none of them is found at ``new``, or both are the same place;
+            nothing is changed then.
         LibraryBusyError
             If another change of the library is going on.
         """

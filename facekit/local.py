@@ -18,7 +18,7 @@ from facekit.hits import Hits
 from facekit.images import display_name
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
-from facekit.ingest import Ingest, IngestReport, Progress
+from facekit.ingest import Ingest, IngestReport, Progress, check_progress
 from facekit.known import known_probe
 from facekit.library import PICTURE_SIDE, Library
 from facekit.local_people import LocalPeople
@@ -26,7 +26,18 @@ from facekit.logs import forget_in_logs
 from facekit.models.registry import load_detector
 from facekit.reembed import Reembed
 from facekit.relocation import Relocation, relocate
-from facekit.search import check_search, find, find_faces, given_probes, moment, probe_faces, read_probes, template
+from facekit.removal import KnownFiles, named_photos
+from facekit.search import (
+    check_search,
+    find,
+    find_faces,
+    given_probes,
+    moment,
+    people_pointed_at,
+    probe_faces,
+    read_probes,
+    template,
+)
 from facekit.settings import check_versions
 from facekit.sources import LocalSource
 from facekit.sources.left_out import checked
@@ -48,6 +59,7 @@ if TYPE_CHECKING:
     from facekit.models.protocols import Detector, Embedder
     from facekit.people.people import People, Who
     from facekit.reembed_report import ReembedReport
+    from facekit.removal import Removable
     from facekit.search import ProbeSource
     from facekit.settings import Settings
     from facekit.types import (
@@ -126,6 +138,7 @@ class LocalLibrary(Library):
     ) -> IngestReport:
         """See `Library.ingest`."""
         self._storage.alive()
+        check_progress(progress)
         patterns = self.settings.exclude if exclude is None else checked(exclude)
         sources = [self._source(root, patterns) for root in roots]
         if not sources:
@@ -157,7 +170,7 @@ class LocalLibrary(Library):
             return LocalSource(root, exclude=patterns)
         except FacekitError as error:
             gone = LocalSource(root, must_exist=False)
-            if gone.gone(gone.path) and self._storage.paths_at(gone):
+            if gone.gone(gone.path) and self._known_files().at(gone):
                 remedy = "If its photos lie elsewhere now: lib.relocate(old, new) or facekit relocate OLD NEW."
                 raise type(error)(error.message, f"{error.remedy} {remedy}") from error
             raise
@@ -174,6 +187,7 @@ class LocalLibrary(Library):
     ) -> ReembedReport:
         """See `Library.reembed`."""
         self._storage.alive()
+        check_progress(progress)
         with self._storage.changing("A change of models"), watching(self.folder, stop):
             run = Reembed(self._storage, detector, embedder, detail=detail, stop=stop, skip=skip_unreadable)
             return run.run(progress)
@@ -181,28 +195,31 @@ class LocalLibrary(Library):
     def holds(self, path: str | os.PathLike[str]) -> bool:
         """Whether the library has a photo at a path or below it."""
         self._storage.alive()
-        return bool(self._storage.paths_at(LocalSource(path, must_exist=False)))
+        source = LocalSource(path, must_exist=False)
+        return self._storage.catalog.has_file(source.name, source.path) or bool(self._known_files().at(source))
 
-    def remove(self, path: str | os.PathLike[str]) -> int:
+    def _known_files(self) -> KnownFiles:
+        return KnownFiles(self._storage.catalog.file_states(LocalSource.name))
+
+    def remove(self, path: Removable | Iterable[Removable]) -> int:
         """See `Library.remove`."""
         self._storage.alive()
+        paths, ids = named_photos(path)
+        if not paths and not ids:
+            return 0
         with self._storage.changing("Removing photos"):
-            return self._remove(path)
+            return self._remove(paths, ids)
 
-    def _remove(self, path: str | os.PathLike[str]) -> int:
-        source = LocalSource(path, must_exist=False)
-        paths = self._storage.paths_at(source)
-        if not paths:
-            message = f"The library has no photo at {source.root}."
-            raise FacekitError(message, "lib.photos() lists what it has.")
-        catalog = self._storage.catalog
-        apply_change(catalog.remove_files(source.name, paths), catalog, self._storage.index, self.folder)
-        catalog.index_caught_up()
+    def _remove(self, paths: Sequence[Path], ids: Sequence[str]) -> int:
+        files, roots = self._known_files().to_remove(paths, ids)
+        change = self._storage.catalog.remove_files(LocalSource.name, files)
+        apply_change(change, self._storage.catalog, self._storage.index, self.folder)
+        self._storage.catalog.index_caught_up()
         # What is in a folder that stays is named in full; a folder's own name stands where its photos stood.
-        forget_in_logs(self.folder, [source.root, *map(display_name, paths)])
+        forget_in_logs(self.folder, [*roots, *map(display_name, files)])
         self._storage.erase()
-        logger.info("{} paths were removed", len(paths))
-        return len(paths)
+        logger.info("{} paths were removed", len(files))
+        return len(files)
 
     def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
         """See `Library.relocate`."""
@@ -236,7 +253,7 @@ class LocalLibrary(Library):
         self._storage.alive()
         check_search(top_k, min_similarity, after, before)
         given = given_probes(probe, face)
-        with self._storage.models.shared() as models:
+        with people_pointed_at(given, lambda: self.people), self._storage.models.shared() as models:
             check_versions(models.settings)
             probes = read_probes(given, models.detector, models.embedder, self._kept_probe)
             threshold = models.search_similarity if min_similarity is None else min_similarity

@@ -6,6 +6,7 @@ Files that are kept name photos by id, so that what is removed from a library is
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -19,7 +20,7 @@ from facekit.private import make_private_folder, private_opener
 from facekit.texts import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from loguru import Record
@@ -103,15 +104,25 @@ def log_only_into(path: Path) -> None:
 def forget_in_logs(folder: Path, names: Sequence[str]) -> None:
     """Take the lines out of a library's logs that name something: facekit's own don't, what a failure said may."""
     spelt = {form for name in names for form in (name, one_line(name), repr(name)[1:-1])}
-    wanted = [form.encode("utf-8", "backslashreplace") for form in spelt]
+    # Of many names few folders: a line that names none of these names none of them.
+    wanted: dict[bytes, list[bytes]] = {}
+    for form in spelt:
+        name = form.encode("utf-8", "backslashreplace")
+        wanted.setdefault(os.path.dirname(name), []).append(name)  # noqa: PTH120 - bytes
     for path in (folder / "logs").glob("*.log"):
         with path.open("r+b") as stream:  # in place: loguru has it open, and appends
-            lines = stream.readlines()
-            kept = [line for line in lines if not any(name in line for name in wanted)]
+            content = stream.read()
+            near = {above: names_in for above, names_in in wanted.items() if above in content}
+            lines = content.split(b"\n") if near else []
+            kept = [line for line in lines if not _names_any(line, near)]
             if len(kept) < len(lines):
                 stream.seek(0)
-                stream.writelines(kept)
+                stream.write(b"\n".join(kept))
                 stream.truncate()
+
+
+def _names_any(line: bytes, wanted: Mapping[bytes, Sequence[bytes]]) -> bool:
+    return any(above in line and any(name in line for name in names) for above, names in wanted.items())
 
 
 def log_into(folder: Path) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import stat
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 PRIVATE_FOLDER = 0o700
@@ -12,26 +15,82 @@ PRIVATE_FILE = 0o600
 OTHERS = 0o077
 SOCKET_PATH_BYTES = 100
 """The longest path that a Unix socket may have: 104 bytes on macOS, 108 on Linux, with the zero at their end."""
+_RUNTIME = "facekit-run-"  # other temporary folders of facekit are called otherwise
 
 
-def runtime_folder(longest_name: int) -> Path:
-    """A new folder for sockets, which only this user may enter; the caller deletes it.
+class RuntimeFolder:
+    """A new folder for sockets, which only this user may enter.
+
+    What processes of this user left that were killed goes when the next folder is made: the system gives up a lock on
+    the folder when the process that made it ends, however it ends.
 
     Parameters
     ----------
     longest_name : int
-        Bytes of the longest name of a socket in it.
+        Bytes of the longest name of a socket in it. ``path`` is the folder.
 
     Raises
     ------
     OSError
         If no folder can be made.
     """
-    folder = Path(tempfile.mkdtemp(prefix="facekit-"))
-    if len(os.fsencode(folder)) + 1 + longest_name <= SOCKET_PATH_BYTES:
-        return folder
-    folder.rmdir()  # a TMPDIR deep inside something
-    return Path(tempfile.mkdtemp(prefix="facekit-", dir="/tmp"))
+
+    def __init__(self, longest_name: int) -> None:
+        beside = tempfile.gettempdir()
+        random_part = 8  # letters, see `tempfile`
+        if len(os.fsencode(beside)) + len(_RUNTIME) + random_part + 2 + longest_name > SOCKET_PATH_BYTES:
+            beside = "/tmp"  # noqa: S108 - a TMPDIR deep inside something
+        _remove_abandoned(Path(beside))
+        self._lock: int | None = None
+        while True:
+            self.path = Path(tempfile.mkdtemp(prefix=_RUNTIME, dir=beside))
+            try:
+                self._lock = _lock_folder(self.path)
+            except (BlockingIOError, FileNotFoundError):  # another process took it for an abandoned one
+                continue
+            except OSError:  # a file system without locks: nobody takes it for an abandoned one
+                pass
+            return
+
+    def close(self) -> None:
+        """Delete the folder with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _lock_folder(path: Path) -> int | None:
+    """A descriptor that locks a folder of this user's; None on Windows, which can't lock folders.
+
+    Raises
+    ------
+    OSError
+        BlockingIOError if another process has locked it, FileNotFoundError if it is gone.
+    """
+    if os.name == "nt":
+        return None
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        mine = os.fstat(descriptor)
+        if mine.st_uid != os.geteuid() or not os.path.samestat(mine, path.lstat()):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))  # noqa: TRY301 - as if not there
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _remove_abandoned(beside: Path) -> None:
+    for path in beside.glob(f"{_RUNTIME}*"):
+        with suppress(OSError):  # its process lives, or it is another user's
+            lock = _lock_folder(path)
+            if lock is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(lock)
 
 
 def private_opener(path: str | os.PathLike[str], flags: int) -> int:

@@ -44,6 +44,9 @@ def relocate(
 ) -> Relocation:
     """See `facekit.library.Library.relocate`; ``folder`` is the library's."""
     was, target = LocalSource(old, must_exist=False), LocalSource(new)
+    if was.path == target.path:
+        message = f"{target.root} was named as the old place and as the new one."
+        raise FacekitError(message, "Name where the library has the photos, and then where they are now.")
     known = catalog.file_states(was.name)
     paths = [path for path in known if was.holds(path)]
     if not paths and not was.path.isascii():

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from facekit.catalog.catalog import FILE, Catalog
 from facekit.catalog.database import sync
 from facekit.catalog.hidden import reveal
-from facekit.catalog.people_copy import COPIED, COPY
+from facekit.catalog.people_copy import COPY
+from facekit.catalog.people_tables import PEOPLE_TABLES
 from facekit.catalog.tables import faces, metadata, photos
 from facekit.errors import LibraryError
 from facekit.lock import OwnerLock
@@ -24,11 +25,27 @@ from facekit.settings import read_settings
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     from facekit.settings import Settings
 
 _ROWS = 2048  # DuckDB reads and writes so many together (its STANDARD_VECTOR_SIZE)
 _OF_OLD = "WHERE database_name = 'old'"
+_NOUNS = {
+    "photos": "photos",
+    "files": "paths",
+    "faces": "faces",
+    "persons": "people",
+    "members": "faces of people",
+    "rejections": "decisions",
+    "differences": "decisions",
+    "allowed_twice": "decisions",
+    "people_journal": "entries of the journal",
+    "cluster_runs": "groupings",
+    "runs": "ingests",
+}
+"""What users call the rows of the tables."""
+_OTHER = "notes of facekit's own"
 _DERIVED = {"staged_photos", "staged_faces"}
 
 
@@ -48,6 +65,17 @@ def refuse_lost_catalog(folder: Path, settings: Settings) -> None:
         raise LibraryError(message, "Put it back from a backup; for a new, empty one: facekit doctor --repair.")
 
 
+def _by_noun(rows: Mapping[str, int | None]) -> dict[str, int | None]:
+    """Numbers of rows by table, as numbers of what users call them; None where one is not known."""
+    found: dict[str, int | None] = {}
+    for noun in dict.fromkeys([*_NOUNS.values(), _OTHER]):
+        counts = [count for name, count in rows.items() if _NOUNS.get(name, _OTHER) == noun]
+        if counts:
+            known = [count for count in counts if count is not None]
+            found[noun] = sum(known) if len(known) == len(counts) else None
+    return found
+
+
 @dataclass(slots=True)
 class Repair:
     """What was done: ``kept`` and ``lost`` count rows by table; None where it can't be known how many were lost."""
@@ -62,10 +90,12 @@ class Repair:
     """Where the catalog of before is kept; None where there was none."""
 
     def __repr__(self) -> str:
-        kept = ", ".join(f"{count} {name}" for name, count in self.kept.items() if count) or "nothing"
-        lines = [f"Kept: {kept}"]
-        lost = [f"{'all' if count is None else count} rows of {name}" for name, count in self.lost.items()]
-        lines.append(f"Lost: {', '.join(lost) or 'nothing'}")
+        kept, lost = _by_noun(self.kept), _by_noun(self.lost)
+        there = [f"{count} {noun}" for noun, count in kept.items() if count]
+        gone = [
+            f"{count or ('some' if kept.get(noun) else 'all')} {noun}" for noun, count in lost.items() if count != 0
+        ]
+        lines = [f"Kept: {', '.join(there) or 'nothing'}", f"Lost: {', '.join(gone) or 'nothing'}"]
         if self.from_copy:
             lines.append("People and names are as they were when the library was last closed after a change of them.")
         if self.again:
@@ -112,7 +142,7 @@ def _repair(folder: Path) -> Repair:
             if lost != 0:
                 done.lost[table.name] = lost
     # Also where no row is lost: an index may be damaged, which is only seen when it is used.
-    if (folder / COPY).exists() and {table.name for table in COPIED} & done.lost.keys():
+    if (folder / COPY).exists() and {table.name for table in PEOPLE_TABLES} & done.lost.keys():
         done.from_copy = _people_of_copy(folder / COPY, new, done)
     done.again = _settle(new)
     sync(new)
@@ -182,11 +212,11 @@ def _people_of_copy(copy: Path, new: Path, done: Repair) -> bool:
     engine = sa.create_engine(f"duckdb:///{new}")
     try:
         with engine.begin() as connection:
-            for table in COPIED:
+            for table in PEOPLE_TABLES:
                 connection.execute(sa.delete(table))
     finally:
         engine.dispose()
-    for table in COPIED:
+    for table in PEOPLE_TABLES:
         kept, lost = _rescue(copy, new, table)
         done.kept[table.name] = kept
         if lost == 0:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -12,8 +14,9 @@ import numpy as np
 from loguru import logger
 
 from facekit.catalog.pages import quality_of
-from facekit.errors import FacekitError, NoFaceError
+from facekit.errors import FacekitError, NoFaceError, PhotoError
 from facekit.given import ImageSource, given_picture
+from facekit.hits import Hits
 from facekit.images import display_name, read_image, thumbnail
 from facekit.index.protocol import MAX_LIMIT, IndexFilter
 from facekit.known import Known, KnownSource, known
@@ -23,11 +26,12 @@ from facekit.models.vectors import checked_similarity, good_embeddings
 from facekit.types import Detections, FloatArray, Hit, Image, Probe, ProbeFace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from facekit.catalog import Catalog
     from facekit.index import VectorIndex
     from facekit.models.protocols import Detector, Embedder
+    from facekit.people.people import People
 
 ProbeSource: TypeAlias = "ImageSource | KnownSource"
 """A picture, or somebody whom the library has: a face, its id, a hit, or a person."""
@@ -134,11 +138,29 @@ def given_probes(
     if len(chosen) != len(given):
         message = f"{len(given)} probe images were given, and faces for {len(chosen)}."
         raise FacekitError(message, "Give one number a probe image, or one for all.")
+    if any(isinstance(one, Hits) for one in given):
+        message = "Hits are many faces, and it is not said which of them to search for."
+        raise FacekitError(message, "Give one of them, such as hits[0], or some, such as hits[:3].")
     for which in chosen:
         if which is not None and not isinstance(which, int | np.integer):
             message = f"face={which!r} is no number of a face."
             raise FacekitError(message, "Faces of a picture are counted from 0, largest first.")
     return [(known(one) or one, which) for one, which in zip(given, chosen, strict=True)]
+
+
+@contextmanager
+def people_pointed_at(
+    given: Sequence[tuple[Known | ImageSource, int | None]], people: Callable[[], People]
+) -> Iterator[None]:
+    """Say of a probe that is no file, but a person's name, how to search for that person."""
+    try:
+        yield
+    except PhotoError as error:
+        for one, _ in given:
+            if isinstance(one, str) and not os.path.lexists(one) and one in people():
+                hint = f'A person is called so: search for lib.people["{one}"].'
+                raise PhotoError(error.status, f"{error.message} {hint}") from error
+        raise
 
 
 def read_probes(

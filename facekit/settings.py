@@ -132,7 +132,7 @@ def read_settings(folder: Path) -> Settings | None:
             catalog=document.get("catalog") is True,
         )
     except (KeyError, TypeError, ValueError) as error:
-        message = f"{path} is damaged: {error}."
+        message = f"{path} is damaged: {_words(error) if content.strip() else 'it is empty'}."
         raise LibraryError(message, "Restore it from a backup, or make a new library from the photos.") from error
     if version > FORMAT:
         message = f"{folder} was made by a newer facekit (format {version}; this one knows {FORMAT})."
@@ -147,7 +147,7 @@ def _threshold(table: Any, path: Path) -> Threshold | None:  # noqa: ANN401 - wh
         value = checked_similarity(float(table["search_similarity"]))
         return Threshold(value, str(table["embedder"]), str(table["embedder_version"]))
     except (KeyError, TypeError, ValueError, FacekitError) as error:  # no reason not to open the library
-        logger.warning("[thresholds] in {} is ignored: {}. Searches take the embedder's own.", path, error)
+        logger.warning("[thresholds] in {} is ignored: {}. Searches take the embedder's own.", path, _words(error))
         return None
 
 
@@ -155,8 +155,21 @@ def _exclude(table: Any, path: Path) -> tuple[str, ...]:  # noqa: ANN401 - what 
     try:
         return () if table is None else checked(table["exclude"])
     except (KeyError, TypeError, FacekitError) as error:  # no reason not to open the library
-        logger.warning("[ingest] in {} is ignored: {}. Nothing is excluded.", path, error)
+        logger.warning("[ingest] in {} is ignored: {}. Nothing is excluded.", path, _words(error))
         return ()
+
+
+def _words(error: Exception) -> str:
+    """What is wrong with a file of settings."""
+    if isinstance(error, KeyError):
+        return f"it lacks {error.args[0]}"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text"
+    if isinstance(error, tomllib.TOMLDecodeError):
+        return str(error)
+    if isinstance(error, FacekitError):
+        return error.message.rstrip(".")
+    return "a value in it is none that facekit writes"
 
 
 _FIELDS = {"detector": str, "detector_version": str, "embedder": str, "embedder_version": str, "dimension": int}

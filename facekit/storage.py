@@ -27,8 +27,6 @@ from facekit.private import protect
 from facekit.repair import refuse_lost_catalog
 from facekit.room import check_room
 from facekit.settings import FILE, REEMBEDDED, check_models, new_settings, read_settings, write_settings
-from facekit.sources import LocalSource
-from facekit.sources.local import composed_path
 from facekit.workers import default_workers
 
 if TYPE_CHECKING:
@@ -180,16 +178,6 @@ class Storage:
         finally:
             protect(self.folder, THUMBNAILS)  # what databases wrote
             self._busy.release()
-
-    def paths_at(self, source: LocalSource) -> list[bytes]:
-        """The paths of photos that the library has where a source is, or below it."""
-        states = self.catalog.file_states(source.name)
-        exactly = [known for known in states if source.holds(known)]
-        if exactly or source.path.isascii():
-            return exactly
-        # Composed and decomposed letters mean the same: what was ingested from a Mac is typed differently here.
-        asked = LocalSource(composed_path(source.path), must_exist=False)
-        return [known for known in states if asked.holds(os.fsencode(composed_path(known)))]
 
     def outside(self, path: str | os.PathLike[str]) -> None:
         """Refuse to write into the library's own folder. Raises FacekitError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -93,8 +94,14 @@ _SHELL_WORDS = {
 }
 
 
+_BOTH = re.compile(r"lib\.\w+\([^()]*\) or:? (?=facekit )")
+_PERSON = re.compile(r'search for lib\.people\[".*?"\]')
+
+
 def in_shell_words(text: str) -> str:
     """An error or a note as it is said to somebody in a shell: the verbs and options of the command line."""
+    text = _BOTH.sub("", text)
+    text = _PERSON.sub("give the id of a face of theirs, which `facekit export people -o FILE` lists", text)
     for python, shell in _SHELL_WORDS.items():
         text = text.replace(python, shell)
     return text

@@ -11,17 +11,17 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
+from facekit.closing import Closing
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from types import TracebackType
-    from typing import Self
 
 R = TypeVar("R")
 
 _SECONDS_AT_EXIT = 5.0  # for native calls to end: a thread that comes back into a Python that is gone may crash it
 
 
-class Threads:
+class Threads(Closing):
     """Some threads that call functions in the order they are handed in.
 
     Unlike those of `concurrent.futures.ThreadPoolExecutor`, which Python waits for when it ends, they are daemons, and
@@ -43,14 +43,6 @@ class Threads:
         self._at_work: dict[Future[Any], Thread] = {}
         self._process = os.getpid()
         _all.add(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def submit(self, function: Callable[..., R], *arguments: Any) -> Future[R]:  # noqa: ANN401 - whatever it takes
         """Have a function called."""

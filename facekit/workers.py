@@ -23,6 +23,7 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
+from facekit.closing import Closing
 from facekit.errors import FacekitError, WorkerCrashError, WorkerTimeoutError
 from facekit.forks import refuse_fork
 from facekit.waiting import result_of
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
-    from types import TracebackType
-    from typing import Self
 
 T = TypeVar("T")
 Task: TypeAlias = tuple[Any, ...]
@@ -86,7 +85,7 @@ def _task(_item: Task) -> str:
     return "a worker process"
 
 
-class WorkerPool:
+class WorkerPool(Closing):
     """Some processes that call functions, started as they are needed.
 
     Parameters
@@ -110,14 +109,6 @@ class WorkerPool:
             self._idle.put(worker)
         self._alone = threading.Lock()
         self._process = os.getpid()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Kill the processes, whatever they are doing. Nothing can be run afterwards."""

@@ -24,7 +24,7 @@ from facekit.repair import repair
 from facekit.server.client import RemoteLibrary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from family import Family
 
@@ -123,37 +123,45 @@ def _damage(path: Path, offset: int) -> None:
         stream.write(bytes([byte[0] ^ 0xFF]))
 
 
-def test_whatever_byte_is_damaged_is_one_line_and_what_can_be_read_is_rescued(
-    crowd_folder: Path, tmp_path: Path
-) -> None:
-    good = Path(shutil.copytree(crowd_folder, tmp_path / "good"))
-    with fk.open(good) as library:
-        library.people.cluster()
-        person = library.people.page().people[0]
-        library.people.name(person, "Ada")
-        wanted = len(library.photos())
-        roots = sorted({str(Path(path).parent) for path in library.photos()["path"]})
-    size = (good / "catalog.duckdb").stat().st_size
-    repaired = 0
-    said: list[str] = []
-    for number, share in enumerate((0.0, 0.02, 0.3, 0.5, 0.7, 0.9)):
-        folder = Path(shutil.copytree(good, tmp_path / f"damaged-{number}"))
-        _damage(folder / "catalog.duckdb", int(size * share) + 100)
+class _Rescues:
+    """A library of people of whom one has a name, and what is said when copies of it are damaged and repaired."""
+
+    def __init__(self, crowd: Path, place: Path) -> None:
+        self._place, self._good = place, Path(shutil.copytree(crowd, place / "good"))
+        with fk.open(self._good) as library:
+            library.people.cluster()
+            library.people.name(library.people.page().people[0], "Ada")
+            self._wanted = len(library.photos())
+            self._roots = sorted({str(Path(path).parent) for path in library.photos()["path"]})
+        self.size = (self._good / "catalog.duckdb").stat().st_size
+        self.said: list[str] = []
+
+    def check(self, name: str, damage: Callable[[Path], None]) -> None:
+        """A copy is damaged: it opens, or one line says why not; repaired, it has all photos again, and the name."""
+        folder = Path(shutil.copytree(self._good, self._place / name))
+        damage(folder / "catalog.duckdb")
         try:
             with fk.open(folder) as library:
                 library.stats()
                 library.photos()
                 library.embeddings()
         except FacekitError as error:
-            said.append(str(error))
-        done = repair(folder)
-        repaired += done.aside is not None
+            self.said.append(str(error))
+        assert not any("\n" in one for one in self.said)
+        assert repair(folder).aside
         with fk.open(folder) as library:
-            library.ingest(*roots, progress=False)
-            assert len(library.photos()) == wanted
+            library.ingest(*self._roots, progress=False)
+            assert len(library.photos()) == self._wanted
             assert "Ada" in {one.name for one in library.people.page(named=True).people}
-    assert repaired
-    assert not any("\n" in one for one in said)
+
+
+def test_whatever_byte_is_damaged_is_one_line_and_what_can_be_read_is_rescued(
+    crowd_folder: Path, tmp_path: Path
+) -> None:
+    rescues = _Rescues(crowd_folder, tmp_path)
+    for number, share in enumerate((0.0, 0.02, 0.3, 0.5, 0.7, 0.9)):
+        offset = int(rescues.size * share) + 100
+        rescues.check(f"damaged-{number}", lambda path, offset=offset: _damage(path, offset))  # type: ignore[misc]
 
 
 def test_a_lost_catalog_begins_anew_on_request_and_keeps_the_names(crowd_folder: Path, tmp_path: Path) -> None:
@@ -167,6 +175,10 @@ def test_a_lost_catalog_begins_anew_on_request_and_keeps_the_names(crowd_folder:
     done = repair(folder)
     assert done.from_copy
     assert done.aside is None
+    kept, lost = repr(done).splitlines()[:2]
+    assert "entries of the journal" in kept
+    assert lost == "Lost: all photos, all paths, all faces, all ingests, all notes of facekit's own"
+    assert not [table for table in done.kept if "_" in table and table in repr(done)]
     with fk.open(folder) as library:
         assert len(library.photos()) == 0
         library.ingest(*roots, progress=False)
@@ -382,26 +394,7 @@ def test_a_photo_that_another_took_the_place_of_is_gone_too(demo_photos: DemoPho
 def test_a_catalog_that_is_cut_short_is_one_line_and_what_can_be_read_is_rescued(
     crowd_folder: Path, tmp_path: Path
 ) -> None:
-    with fk.open(Path(shutil.copytree(crowd_folder, tmp_path / "good"))) as library:
-        library.people.cluster()
-        library.people.name(library.people.page().people[0], "Ada")
-        wanted = len(library.photos())
-        roots = sorted({str(Path(path).parent) for path in library.photos()["path"]})
-    size = (tmp_path / "good" / "catalog.duckdb").stat().st_size
-    said = []
-    for length in (0, 100, size // 2, size - 5000):
-        folder = Path(shutil.copytree(tmp_path / "good", tmp_path / f"cut-{length}"))
-        os.truncate(folder / "catalog.duckdb", length)
-        try:
-            with fk.open(folder) as library:
-                library.photos()
-                library.embeddings()
-        except FacekitError as error:
-            said.append(str(error))
-        assert repair(folder).aside
-        with fk.open(folder) as library:
-            library.ingest(*roots, progress=False)
-            assert len(library.photos()) == wanted
-            assert "Ada" in {one.name for one in library.people.page(named=True).people}
-    assert said
-    assert not any("\n" in one for one in said)
+    rescues = _Rescues(crowd_folder, tmp_path)
+    for length in (0, 100, rescues.size // 2, rescues.size - 5000):
+        rescues.check(f"cut-{length}", lambda path, length=length: os.truncate(path, length))  # type: ignore[misc]
+    assert rescues.said

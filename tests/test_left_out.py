@@ -154,6 +154,20 @@ def test_patterns(tmp_path: Path, pattern: str, left: list[str]) -> None:
     assert listed(LocalSource(root, exclude=[whole])) == ["Screenshots/d.jpg", "c.jpg"]
 
 
+@pytest.mark.parametrize("pattern", ["[", "a[b", "[!]", "[]", "[a][b", "2019/[ab"])
+def test_a_bracket_that_is_never_closed_is_no_pattern(tmp_path: Path, pattern: str) -> None:
+    with pytest.raises(fk.FacekitError, match=r"is no pattern.*\[\[\]"):
+        LocalSource(tmp_path, exclude=["*.png", pattern])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"), [("[[]x", "[x"), ("[]a]", "]"), ("[!]]", "x"), ("a]", "a]"), ("[ab]", "b")]
+)
+def test_brackets_stand_for_sets(tmp_path: Path, pattern: str, name: str) -> None:
+    put(tmp_path / "photos", f"{name}/a.jpg", "kept.jpg")
+    assert listed(LocalSource(tmp_path / "photos", exclude=[pattern])) == ["kept.jpg"]
+
+
 @given(st.text(st.characters(exclude_characters="/\0*?[]", exclude_categories=["C"]), min_size=1, max_size=20))
 def test_a_name_means_itself_however_its_letters_are_written(name: str) -> None:
     if not name.strip() or name in {".", ".."}:

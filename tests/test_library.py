@@ -75,11 +75,22 @@ def test_other_models_are_refused_with_the_way_to_change_to_them(tmp_path: Path)
     assert "facekit reembed --detector retinaface --embedder facenet512" in caught.value.remedy
 
 
-@pytest.mark.parametrize("text", ["", "format = 1", "format = [", "format = 'x'\n[models]\n"])
-def test_a_damaged_settings_file_says_so(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", r"it is empty\."),
+        (" \n", r"it is empty\."),
+        ("format = 1", r"it lacks models\."),
+        ("format = 1\n[models]", r"it lacks detector\."),
+        ("format = [", r"Invalid value \(at end of document\)\."),
+        ("format = 'x'\n[models]\n", r"a value in it is none that facekit writes\."),
+        ("format = 1\nmodels = 3", r"a value in it is none that facekit writes\."),
+    ],
+)
+def test_a_damaged_settings_file_says_so(tmp_path: Path, text: str, words: str) -> None:
     fk.open(tmp_path / "faces").close()
     (tmp_path / "faces" / "library.toml").write_text(text)
-    with pytest.raises(fk.LibraryError, match=r"library\.toml is damaged"):
+    with pytest.raises(fk.LibraryError, match=rf"library\.toml is damaged: .*{words}"):
         fk.open(tmp_path / "faces")
 
 

@@ -15,6 +15,7 @@ from service import remote, served
 from test_cli import facekit
 
 import facekit as fk
+from facekit.terminal import in_shell_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,6 +115,54 @@ def test_what_no_search_can_mean_says_what_is_meant(family: Family, tmp_path: Pa
             library.people.page(hiden=True)  # type: ignore[call-arg]
         assert library.search(probe, folder=family.photos)
         assert "top_k" in inspect.signature(library.search).parameters
+
+
+@pytest.mark.parametrize("home", ["local", "remote"])
+def test_who_is_given_in_the_wrong_form_is_told_the_right_one(family: Family, tmp_path: Path, home: str) -> None:
+    with opened(family, tmp_path / "L", home) as library:
+        for probe in ("Anna", [family.photos / "lagos1.jpg", "Anna"]):
+            with pytest.raises(fk.PhotoError, match=r'A person is called so: search for lib\.people\["Anna"\]'):
+                library.search(probe)
+        with pytest.raises(fk.PhotoError) as nobody:
+            library.search("Nobody.jpg")
+        assert "people" not in str(nobody.value)
+        hits = library.search(library.people["Anna"])
+        for several in (hits, [hits]):
+            with pytest.raises(fk.FacekitError, match=r"hits\[0\]"):
+                library.search(several)  # type: ignore[arg-type]
+        assert library.search(hits[:2])
+
+
+@pytest.mark.parametrize("home", ["local", "remote"])
+@pytest.mark.parametrize("progress", [3, "yes", 0.5])
+def test_progress_that_is_none_is_refused_before_anything_is_done(
+    family: Family, tmp_path: Path, home: str, progress: Any
+) -> None:
+    with opened(family, tmp_path / "L", home) as library:
+        before = library.stats()["last_run"]
+        for verb in (
+            lambda: library.ingest(family.photos, progress=progress),
+            lambda: library.reembed(progress=progress),
+        ):
+            with pytest.raises(fk.FacekitError, match=r"progress=.*True, False nor a function"):
+                verb()
+        assert library.stats()["last_run"] == before
+
+
+def test_both_ways_to_say_it_are_one_in_a_shell() -> None:
+    said = {
+        'A person is called so: search for lib.people["Anna"].': (
+            "A person is called so: give the id of a face of theirs, which `facekit export people -o FILE` lists."
+        ),
+        "lib.reembed() or: facekit reembed": "facekit reembed",
+        'To change them: lib.reembed(detector="a", embedder="b") or: facekit reembed --detector a': (
+            "To change them: facekit reembed --detector a"
+        ),
+        "Elsewhere now: lib.relocate(old, new) or facekit relocate OLD NEW.": (
+            "Elsewhere now: facekit relocate OLD NEW."
+        ),
+    }
+    assert {python: in_shell_words(python) for python in said} == said
 
 
 @pytest.mark.parametrize("home", ["local", "remote"])
@@ -222,10 +271,13 @@ def test_no_path_never_means_the_folder_one_is_in(
             given: Any = path
             for verb in (library.remove, library.ingest, fk.scan, fk.open):
                 with pytest.raises(fk.FacekitError, match="is no path"):
-                    verb(given)
+                    verb([given] if verb == library.remove else given)  # which takes several, too
             for arguments in ((given, family.photos), (family.photos, given)):
                 with pytest.raises(fk.FacekitError, match="is no path"):
                     library.relocate(*arguments)
+        for nothing in ("", None, 3):
+            with pytest.raises(fk.FacekitError, match="is no path"):
+                library.remove(nothing)  # type: ignore[arg-type]
         assert len(library.photos()) == before > 0
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,8 @@ import facekit as fk
 from facekit import private
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from facekit.demo_photos import DemoPhotos
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
@@ -119,10 +123,99 @@ def test_a_folder_for_sockets_is_short_enough_and_private(tmp_path: Path, monkey
     deep = tmp_path / ("d" * 90)
     deep.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(deep))
-    folder = private.runtime_folder(20)
+    folder = private.RuntimeFolder(20)
     try:
-        assert len(os.fsencode(folder)) + 21 <= private.SOCKET_PATH_BYTES
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert len(os.fsencode(folder.path)) + 21 <= private.SOCKET_PATH_BYTES
+        assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
         assert list(deep.iterdir()) == []
     finally:
-        folder.rmdir()
+        folder.close()
+    assert not folder.path.exists()
+
+
+HOLD = """
+import sys
+from facekit.private import RuntimeFolder
+
+folder = RuntimeFolder(20)
+(folder.path / "socket").touch()
+print(folder.path, flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def short_tmpdir() -> Iterator[Path]:
+    """A folder for temporary ones, with a short name."""
+    with tempfile.TemporaryDirectory(prefix="fk-", dir="/tmp") as place:
+        yield Path(place)
+
+
+def test_what_a_killed_process_left_goes_when_the_next_folder_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    with short_tmpdir() as place:
+        held = [
+            subprocess.Popen(
+                [sys.executable, "-c", HOLD],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=os.environ | {"TMPDIR": str(place)},
+            )
+            for _ in range(2)
+        ]
+        try:
+            paths = [Path(one.stdout.readline().strip()) for one in held if one.stdout]
+            others = [place / "facekit-bench-1", place / "facekit-run-file", place / "facekit-run-link"]
+            others[0].mkdir()
+            others[1].touch()
+            others[2].symlink_to(others[0])
+            monkeypatch.setattr(tempfile, "tempdir", str(place))
+            private.RuntimeFolder(20).close()
+            assert all((path / "socket").exists() for path in paths)
+            held[0].kill()
+            held[0].wait()
+            folder = private.RuntimeFolder(20)
+            assert {*place.iterdir()} == {folder.path, paths[1], *others}
+            assert (paths[1] / "socket").exists()
+            folder.close()
+        finally:
+            for one in held:
+                one.kill()
+                one.communicate()
+        private.RuntimeFolder(20).close()
+        assert {*place.iterdir()} == {*others}
+
+
+def test_a_folder_that_was_taken_for_an_abandoned_one_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the moments when it is made and when it is locked, another process may look."""
+    with short_tmpdir() as place:
+        monkeypatch.setattr(tempfile, "tempdir", str(place))
+        lock, looked = private._lock_folder, []
+
+        def late(path: Path) -> int | None:
+            if len(looked) < 2:
+                looked.append(path)
+                if len(looked) == 1:
+                    private._remove_abandoned(place)  # which locks, too: the second look
+                    assert not path.exists()
+            return lock(path)
+
+        monkeypatch.setattr(private, "_lock_folder", late)
+        folder = private.RuntimeFolder(20)
+        assert looked[0] == looked[1] != folder.path
+        assert [*place.iterdir()] == [folder.path]
+        folder.close()
+
+
+def test_folders_are_made_where_none_can_be_locked(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with short_tmpdir() as place:
+        monkeypatch.setattr(tempfile, "tempdir", str(place))
+        monkeypatch.setattr("fcntl.flock", no_locks)
+        folders = [private.RuntimeFolder(20) for _ in range(2)]
+        assert {*place.iterdir()} == {one.path for one in folders}
+        for one in folders:
+            one.close()
+        assert [*place.iterdir()] == []

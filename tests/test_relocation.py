@@ -129,6 +129,8 @@ def test_what_is_not_found_there_is_missing_and_nothing_there_is_refused(
     put(grace_hopper, old / "g.jpg")
     library.ingest(old, progress=False)
     (tmp_path / "empty").mkdir()
+    with pytest.raises(fk.FacekitError, match="old place and as the new one"):
+        library.relocate(old, old / "deep" / "..")
     with pytest.raises(fk.FacekitError, match="None of the 2 photos"):
         library.relocate(old, tmp_path / "empty")
     with pytest.raises(fk.FacekitError, match="no photo at"):

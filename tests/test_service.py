@@ -175,10 +175,18 @@ def test_a_probe_that_will_not_do_is_refused_with_a_reason(client: TestClient, d
     assert "top_k" in refusal(files={"file": b"x"}, data={"top_k": 0})["message"]
     assert "after" in refusal(files={"file": b"x"}, data={"after": "yesterday"})["message"]
     assert "multipart" in refusal(json={"file": "x"})["remedy"]
-    assert refusal(files={"picture": b"x"})["message"] == "The request lacks file."
-    assert "top_k" in refusal(data={"top_k": 0}, files={"a": b"x"})["message"]
+    assert refusal(files={"top_k": (None, "5")})["message"] == "The request lacks file."
+    unknown = refusal(files={"picture": b"x"})
+    assert unknown["message"] == "There is no field 'picture'."
+    assert "It takes file, face_id" in unknown["remedy"]
+    misspelt = refusal(files={"file": picture}, data={"min_similarty": 0.5})
+    assert (misspelt["message"], misspelt["remedy"]) == (
+        "There is no field 'min_similarty'.",
+        "Did you mean 'min_similarity'?",
+    )
+    assert "top_n" in refusal(files={"file": picture}, params={"top_n": 5})["message"]
     lacking = client.post("/api/v1/search/faces", files={"picture": b"x"}).json()["detail"]
-    assert lacking["message"] == "The request lacks file."
+    assert (lacking["message"], lacking["remedy"]) == ("There is no field 'picture'.", "It takes file.")
 
 
 @pytest.mark.parametrize("said", ["text/html", "application/x-www-form-urlencoded", "nonsense", "image/png", None])

@@ -272,11 +272,16 @@ def test_what_vanishes_while_listing_is_left_out(tmp_path: Path) -> None:
     assert source.problems == [(str(tmp_path / "c"), "No such file or directory")]
 
 
-@pytest.mark.parametrize("root", ["missing", "n\x00l"])
-def test_a_root_that_does_not_exist_is_an_error_with_a_remedy(root: str, tmp_path: Path) -> None:
-    with pytest.raises(FacekitError, match="can't be opened") as caught:
+@pytest.mark.parametrize(
+    ("root", "said", "remedy"),
+    [("missing", "can't be opened", "disk"), ("n\x00l", "is no path", "path of a file or a folder")],
+)
+def test_a_root_that_does_not_exist_is_an_error_with_a_remedy(
+    root: str, said: str, remedy: str, tmp_path: Path
+) -> None:
+    with pytest.raises(FacekitError, match=said) as caught:
         LocalSource(tmp_path / root)
-    assert "disk" in caught.value.remedy
+    assert remedy in caught.value.remedy
     with pytest.raises(FacekitError):
         scan(tmp_path / root)
 

@@ -75,6 +75,12 @@ def stuck_when(stuck: Callable[[], bool], function: Any, never: Event) -> Any:
     return in_a_native_call
 
 
+def stick_at_second_batch(detector: Any, patch: pytest.MonkeyPatch, never: Event) -> None:
+    """Let a detector's network not come back once it has done a batch."""
+    batches, network = count_batches(detector, patch), detector._network
+    patch.setattr(network, "run", stuck_when(lambda: len(batches) > 1, network.run, never))
+
+
 def stuck_after(calls: int, function: Any, never: Event) -> Any:
     """The function, which never comes back from then on."""
     left = iter(range(calls))
@@ -91,11 +97,9 @@ def test_stuck_detector_is_named_and_given_up_and_the_next_run_does_the_rest(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, never: Event, said: list[str]
 ) -> None:
     library = fk.open(tmp_path / "faces", detector="yunet", embedder="sface", device="cpu", engine="onnxruntime")
-    network = library.detector._network
     with monkeypatch.context() as patch:
         patch.setenv("FACEKIT_GIVE_UP_AFTER", "3")
-        batches = count_batches(library.detector, patch)
-        patch.setattr(network, "run", stuck_when(lambda: len(batches) > 1, network.run, never))
+        stick_at_second_batch(library.detector, patch, never)
         with pytest.raises(StalledError, match=r"waiting for the detector yunet \(onnxruntime\).*engine='onnxruntime'"):
             library.ingest(people, progress=False)
     assert any("No photo was finished for" in line and "waiting for the " in line for line in said)
@@ -157,11 +161,10 @@ def test_stop_ends_a_run_that_is_stuck(
     people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, never: Event
 ) -> None:
     library = fk.open(tmp_path / "faces", detector="yunet", embedder="sface", device="cpu", engine="onnxruntime")
-    network, stop = library.detector._network, Event()
+    stop = Event()
     monkeypatch.setattr("facekit.waiting._STOP_AFTER", 1.0)
     with monkeypatch.context() as patch:
-        batches = count_batches(library.detector, patch)
-        patch.setattr(network, "run", stuck_when(lambda: len(batches) > 1, network.run, never))
+        stick_at_second_batch(library.detector, patch, never)
         Timer(2.0, stop.set).start()
         report = library.ingest(people, progress=False, stop=stop)
     assert report.stopped
@@ -176,11 +179,9 @@ def test_job_of_a_service_that_is_stuck_fails_and_the_next_is_done(
     folder = tmp_path / "faces"
     with remote(folder, [people]) as library, fk.open(folder) as owned:  # the service's own: it is this process
         assert isinstance(owned, LocalLibrary)
-        network = owned.detector._network
         with monkeypatch.context() as patch:
             patch.setenv("FACEKIT_GIVE_UP_AFTER", "3")
-            batches = count_batches(owned.detector, patch)
-            patch.setattr(network, "run", stuck_when(lambda: len(batches) > 1, network.run, never))
+            stick_at_second_batch(owned.detector, patch, never)
             with pytest.raises(ServiceError, match=r"Gave up waiting for the .* yunet"):
                 library.ingest(people, progress=False)
         report = library.ingest(people, progress=False)

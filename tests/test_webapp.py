@@ -216,14 +216,21 @@ def test_other_addresses_give_nothing_away(app: launch.App, path: str) -> None:
         assert "page.executed()" in body
         return
     assert 400 <= status < 500
-    for secret in [str(Path.home()), str(app.folder), "site-packages", "root:", "Traceback", "SECRET_OF_THE_SOURCE"]:
+    for secret in [
+        str(Path.home()),
+        str(app.runtime.path),
+        "site-packages",
+        "root:",
+        "Traceback",
+        "SECRET_OF_THE_SOURCE",
+    ]:
         assert secret not in body
 
 
 def test_nobody_can_start_a_kernel_or_change_a_file(app: launch.App) -> None:
     assert ask(app.url + "api/kernels", "POST")[0] in {403, 404}
     assert ask(app.url + "api/contents/new.ipynb", "PUT")[0] in {403, 404}
-    assert [path.name for path in (app.folder / "app").rglob("*")] == ["search.ipynb"]
+    assert [path.name for path in (app.runtime.path / "app").rglob("*")] == ["search.ipynb"]
 
 
 def test_to_ask_whether_the_page_is_there_takes_no_kernel(app: launch.App) -> None:
@@ -366,7 +373,7 @@ def test_no_other_user_reaches_a_kernel(visit: Callable[..., Page], app: launch.
     assert json.loads(connection.read_text())["transport"] == "ipc"
     sockets = sorted(str(one) for one in connection.parent.iterdir() if one.is_socket())
     assert len([one for one in sockets if connection.stem in one]) == 5
-    assert app.folder.stat().st_mode & 0o077 == 0
+    assert app.runtime.path.stat().st_mode & 0o077 == 0
     if os.getuid():
         pytest.skip("only root can become another user")
     asked = subprocess.run([sys.executable, "-c", KNOCK, *sockets], check=False, capture_output=True, text=True)
@@ -546,7 +553,7 @@ def test_a_failing_cell_is_a_friendly_line_and_its_traceback_is_in_the_log(
         assert "ZeroDivisionError" in app.log.read_text()
     finally:
         app.stop()
-    assert not app.folder.exists()
+    assert not app.runtime.path.exists()
 
 
 def test_an_app_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

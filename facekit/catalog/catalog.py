@@ -167,6 +167,12 @@ class Catalog:
             for path, photo_id, size, mtime, status, missing_since in rows
         }
 
+    def has_file(self, source: str, path: bytes) -> bool:
+        """Whether a file is known."""
+        query = sa.select(files.c.file_id).where(files.c.file_id == file_id(source, path))
+        with self._engine.connect() as connection:
+            return connection.scalar(query) is not None
+
     def photo_statuses(self) -> dict[str, tuple[Status, str | None]]:
         """Status and reason of every known content, by photo id."""
         with self._engine.connect() as connection:

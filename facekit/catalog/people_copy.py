@@ -7,18 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from facekit.catalog.people_tables import (
-    allowed_twice,
-    cluster_runs,
-    differences,
-    face_aliases,
-    hidden_ids,
-    hidden_ids_secret,
-    journal,
-    members,
-    persons,
-    rejections,
-)
+from facekit.catalog.people_tables import PEOPLE_TABLES, journal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,24 +15,12 @@ if TYPE_CHECKING:
     from facekit.catalog.database import Database
 
 COPY = "people.duckdb"
-COPIED = (
-    persons,
-    members,
-    rejections,
-    differences,
-    allowed_twice,
-    cluster_runs,
-    journal,
-    face_aliases,
-    hidden_ids,
-    hidden_ids_secret,
-)
 
 
 def state_of_people(database: Database) -> tuple[int, ...]:
     """Numbers of which one changes when something is changed of people."""
     with database.connect() as connection:
-        counts = [int(connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0) for table in COPIED]
+        counts = [int(connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0) for table in PEOPLE_TABLES]
         return (*counts, int(connection.scalar(sa.select(sa.func.coalesce(sa.func.max(journal.c.number), 0))) or 0))
 
 
@@ -56,7 +33,7 @@ def copy_people(database: Database, path: Path) -> None:
         run = connection.exec_driver_sql
         run(f"ATTACH '{quoted}' AS people_copy")
         try:
-            for table in COPIED:
+            for table in PEOPLE_TABLES:
                 run(f"CREATE TABLE people_copy.{table.name} AS SELECT * FROM {table.name}")  # noqa: S608 - our own names
             connection.commit()
         finally:

@@ -107,3 +107,17 @@ hidden_ids_secret = sa.Table(
     metadata,
     sa.Column("secret", sa.String(64), nullable=False),
 )
+
+PEOPLE_TABLES = (
+    persons,
+    members,
+    rejections,
+    differences,
+    allowed_twice,
+    cluster_runs,
+    journal,
+    face_aliases,
+    hidden_ids,
+    hidden_ids_secret,
+)
+"""All that is known about people, which no photo can be asked for again."""

@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from facekit.private import runtime_folder
+from facekit.private import RuntimeFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +43,7 @@ class LiteServer:
         from milvus_lite.adapter.grpc import MilvusServicer
         from pymilvus.grpc_gen.milvus_pb2_grpc import add_MilvusServiceServicer_to_server
 
-        self._folder: Path | None = None
+        self._folder: RuntimeFolder | None = None
         self._engine = MilvusLite(str(path))
         lengths = [("grpc.max_receive_message_length", _ANY_LENGTH), ("grpc.max_send_message_length", _ANY_LENGTH)]
         self._server = grpc.server(ThreadPoolExecutor(_THREADS, "milvus-lite"), options=lengths)
@@ -60,8 +59,8 @@ class LiteServer:
         if os.name == "nt":  # gRPC has no Unix sockets there
             logger.warning("On Windows, other users of this machine can read the vectors of a library that is open.")
             return f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
-        self._folder = runtime_folder(len(_SOCKET))
-        uri = f"unix:{self._folder / _SOCKET}"
+        self._folder = RuntimeFolder(len(_SOCKET))
+        uri = f"unix:{self._folder.path / _SOCKET}"
         self._server.add_insecure_port(uri)
         return uri
 
@@ -70,4 +69,4 @@ class LiteServer:
         self._server.stop(grace=2).wait()
         self._engine.close()
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.close()

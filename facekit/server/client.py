@@ -12,12 +12,14 @@ import httpx2
 
 from facekit.errors import FacekitError
 from facekit.files import named_file, user_path
+from facekit.ingest import check_progress
 from facekit.known import Known
 from facekit.library import Library
 from facekit.models.vectors import checked_similarity
 from facekit.people.people import person_meant
 from facekit.relocation import Relocation
-from facekit.search import check_search, given_probes
+from facekit.removal import named_photos
+from facekit.search import check_search, given_probes, people_pointed_at
 from facekit.server.follow import follow, follow_reembed
 from facekit.server.people_client import RemotePeople
 from facekit.server.session import Session
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from facekit.ingest import IngestReport, Progress
     from facekit.people.people import Who
     from facekit.reembed_report import ReembedReport
+    from facekit.removal import Removable
     from facekit.search import ProbeSource
     from facekit.server.session import Me
     from facekit.types import Detail, FloatArray, TableName
@@ -145,6 +148,7 @@ class RemoteLibrary(Library):
         exclude: Iterable[str] | None = None,
     ) -> IngestReport:
         """See `Library.ingest`. The folders are the service's machine's; the service goes on when this is cut off."""
+        check_progress(progress)
         if limits is not None:
             message = "A service has limits of its own."
             raise FacekitError(message, "Leave limits out.")
@@ -167,6 +171,7 @@ class RemoteLibrary(Library):
         skip_unreadable: bool = False,
     ) -> ReembedReport:
         """See `Library.reembed`. The service goes on when this is cut off."""
+        check_progress(progress)
         body = {"detector": detector, "embedder": embedder, "detail": detail, "skip_unreadable": skip_unreadable}
         job = self._send("POST", "/api/v1/library/reembed", json=body).json()
         return follow_reembed(self.session, job["job_id"], progress, stop or Event())
@@ -183,9 +188,12 @@ class RemoteLibrary(Library):
         """Watch a job of the service until it ends; ``stop`` cancels it."""
         return follow(self.session, [job_id], progress, stop)
 
-    def remove(self, path: str | os.PathLike[str]) -> int:
-        """See `Library.remove`."""
-        body = {"path": _place(path)}
+    def remove(self, path: Removable | Iterable[Removable]) -> int:
+        """See `Library.remove`. Paths are the service's machine's."""
+        paths, ids = named_photos(path)
+        if not paths and not ids:
+            return 0
+        body = {"path": [_place(one) for one in paths], "photo_ids": ids}
         return int(self._send("POST", "/api/v1/photos/remove", json=body).json()["paths"])
 
     def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
@@ -209,11 +217,13 @@ class RemoteLibrary(Library):
     ) -> Hits:
         """See `Library.search`."""
         check_search(top_k, min_similarity, after, before)
-        given = list(enumerate(given_probes(probe, face), 1))
+        probes = given_probes(probe, face)
+        given = list(enumerate(probes, 1))
         pictures = [(one, which, at) for at, (one, which) in given if not isinstance(one, Known)]
         kept = [(one, at) for at, (one, _) in given if isinstance(one, Known)]
         kept.sort(key=lambda pair: bool(pair[0].person_id))  # as the service has them: pictures, faces, people
-        contents = [_picture(one, f"probe {at}") for one, _, at in pictures]
+        with people_pointed_at(probes, lambda: self.people):
+            contents = [_picture(one, f"probe {at}") for one, _, at in pictures]
         chosen = [which for _, which, _ in pictures if which is not None]
         form = {
             "face_id": [one.face_id for one, _ in kept if one.face_id],

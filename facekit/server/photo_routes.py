@@ -106,10 +106,16 @@ def get_file(service: ServiceOf, me: Exporter, photo_id: Id) -> FileResponse:
     return FileResponse(path, media_type=kind, filename=display_name(path.name), headers=headers)
 
 
+_Path = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
 class Removal(BaseModel):
     """What to forget."""
 
-    path: str = Field(min_length=1, max_length=4096, description="A photo, or a folder with all below it.")
+    path: _Path | list[_Path] = Field([], description="A photo, or a folder with all below it; or several.")
+    photo_ids: list[Annotated[str, Field(pattern="^[0-9a-f]{32}$")]] = Field(
+        [], description="Photos, wherever they lie."
+    )
 
 
 class Removed(BaseModel):
@@ -120,8 +126,12 @@ class Removed(BaseModel):
 
 @router.post("/photos/remove", responses=_NOT_FOUND | _BUSY)
 def remove(service: ServiceOf, me: Editor, body: Removal) -> Removed:
-    """Forget a photo, or all photos below a folder, with their faces. The files stay as they are."""
-    return Removed(paths=service.library.remove(service.paths.decide(body.path, me, "read") or ""))
+    """Forget photos, or all below a folder, with their faces: all that is named, or nothing. The files stay."""
+    named = [body.path] if isinstance(body.path, str) else body.path
+    if not named and not body.photo_ids:
+        raise ServiceRefusal(422, "The request lacks path.", "Or photo_ids.")
+    paths = [Path(service.paths.decide(one, me, "read") or "") for one in named]
+    return Removed(paths=service.library.remove([*paths, *body.photo_ids]))
 
 
 class Relocating(BaseModel):

@@ -6,10 +6,11 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, File, Form, UploadFile
+from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from loguru import logger
 from pydantic import BaseModel, Field
 
+from facekit.keywords import meant
 from facekit.known import Known
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
@@ -26,7 +27,16 @@ _NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "descript
 Searcher = Annotated[Identity, Depends(needs("search"))]
 
 
-@router.post("/upload", responses=_NOT_FOUND)
+async def only_known_fields(request: Request) -> None:
+    """Refuse a form with a field that the route does not have: a search would be another one than was meant."""
+    known = [field.alias for field in request.scope["route"].dependant.body_params]
+    for name in [*await request.form(), *request.query_params]:
+        if name not in known:
+            message = f"There is no field {name[:100]!r}."
+            raise ServiceRefusal(422, message, meant(name, known))
+
+
+@router.post("/upload", responses=_NOT_FOUND, dependencies=[Depends(only_known_fields)])
 async def search(
     service: ServiceOf,
     me: Searcher,
@@ -89,7 +99,7 @@ async def search(
     return await service.search(work)
 
 
-@router.post("/faces")
+@router.post("/faces", dependencies=[Depends(only_known_fields)])
 async def faces_in(
     service: ServiceOf,
     me: Searcher,

@@ -22,6 +22,7 @@ LIBRARY = "facekit library"
 EXCLUDED = "excluded"
 LIBRARY_FILE = b"library.toml"
 
+_SET = re.compile(r"\[!?+\]?+[^\]]*\]")  # as fnmatch reads it: [abc], [!abc], []abc]
 _MOST_PATTERNS, _LONGEST_PATTERN = 200, 1000
 
 
@@ -110,7 +111,7 @@ class Exclusion:
     Raises
     ------
     FacekitError
-        If one is empty, too long, or holds characters that no path can have.
+        If one is empty, too long, holds characters that no path can have, or a ``[`` that is never closed.
     """
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
@@ -147,14 +148,18 @@ def checked(patterns: Iterable[str]) -> tuple[str, ...]:
         what = (
             f"{len(given)} patterns are too many." if bad is None else f"{str(bad)[:100]!r} is no pattern to exclude."
         )
-        raise FacekitError(what, f"Give at most {_MOST_PATTERNS} globs such as Screenshots, *.png or */Exports/*.")
+        bracket = " A [ that begins no set such as [abc] is written [[]." if isinstance(bad, str) and "[" in bad else ""
+        globs = "globs such as Screenshots, *.png or */Exports/*"
+        raise FacekitError(what, f"Give at most {_MOST_PATTERNS} {globs}.{bracket}")
     return tuple(dict.fromkeys(given))
 
 
 def _is_good(pattern: object) -> bool:
     if not isinstance(pattern, str) or not 0 < len(pattern) <= _LONGEST_PATTERN or not pattern.strip("/ "):
         return False
-    return not any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in pattern)  # as in names of people
+    if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in pattern):  # as in names of people
+        return False
+    return "[" not in _SET.sub("", pattern)
 
 
 def _plain(path: str) -> str:

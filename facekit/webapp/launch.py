@@ -19,7 +19,7 @@ from urllib.request import ProxyHandler, build_opener
 import psutil
 
 from facekit.errors import FacekitError
-from facekit.private import make_private_folder, private_opener, runtime_folder
+from facekit.private import RuntimeFolder, make_private_folder, private_opener
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ class App:
     url: str
     log: Path
     process: subprocess.Popen[bytes]
-    folder: Path
+    runtime: RuntimeFolder
 
     def poll(self) -> int | None:
         """The exit status of an app that ended by itself, else None."""
@@ -65,7 +65,7 @@ class App:
                 process.kill()
         self.process.kill()
         self.process.wait()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.runtime.close()
 
     def _family(self) -> list[psutil.Process]:
         try:
@@ -121,7 +121,8 @@ def start(
         raise FacekitError(message, "Choose another port, or stop what uses this one.") from error
     # A folder with nothing in it but the notebook: whatever Voila may serve of its root folder, that is all there is.
     # And the sockets of the kernels, which show everything of a visitor and so are for nobody else on this machine.
-    folder = runtime_folder(len("voila_12345678/kernel--ipc-10") + UUID_LENGTH)  # as Voila and Jupyter name them
+    runtime = RuntimeFolder(len("voila_12345678/kernel--ipc-10") + UUID_LENGTH)  # as Voila and Jupyter name them
+    folder = runtime.path
     (folder / "app").mkdir()
     (folder / "sessions").mkdir()
     profile = folder / "ipython" / "profile_default"
@@ -147,7 +148,7 @@ def start(
             start_new_session=True,  # Ctrl-C is for the parent, which stops the app in good order
         )
     name = "localhost" if host in ANYWHERE else f"[{host}]" if ":" in host else host
-    app = App(f"http://{name}:{port}/", log, process, folder)
+    app = App(f"http://{name}:{port}/", log, process, runtime)
     try:
         _wait(app, began, stopping)
     except BaseException:
