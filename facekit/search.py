@@ -26,12 +26,11 @@ from facekit.models.vectors import checked_similarity, good_embeddings
 from facekit.types import Detections, FloatArray, Hit, Image, Probe, ProbeFace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Container, Iterator
 
     from facekit.catalog import Catalog
     from facekit.index import VectorIndex
     from facekit.models.protocols import Detector, Embedder
-    from facekit.people.people import People
 
 ProbeSource: TypeAlias = "ImageSource | KnownSource"
 """A picture, or somebody whom the library has: a face, its id, a hit, or a person."""
@@ -150,7 +149,7 @@ def given_probes(
 
 @contextmanager
 def people_pointed_at(
-    given: Sequence[tuple[Known | ImageSource, int | None]], people: Callable[[], People]
+    given: Sequence[tuple[Known | ImageSource, int | None]], people: Callable[[], Container[str]]
 ) -> Iterator[None]:
     """Say of a probe that is no file, but a person's name, how to search for that person."""
     try:
