@@ -345,6 +345,7 @@ def test_each_wrong_password_makes_the_next_wait_longer(guess: Guesses) -> None:
     for wait in (1, 2, 4, 8, 16, 32, 60, 60):
         assert guess(PASSWORD) == 429
         assert int(guess.said.headers["Retry-After"]) == wait
+        assert guess.said.json()["detail"]["remedy"] == ("Wait 1 second." if wait == 1 else f"Wait {wait} seconds.")
         assert "too many wrong passwords" in guess.said.json()["detail"]["message"]
         guess.seconds += wait - 0.5
         assert guess(PASSWORD) == 429  # being refused makes nobody wait longer

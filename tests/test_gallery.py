@@ -15,6 +15,7 @@ from facekit.widgets.tiles import FaceTiles, PhotoTiles, Tile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from playwright.sync_api import Page
 
@@ -287,6 +288,19 @@ def test_nothing_to_show_is_said(demo_library: Library, show: Callable[..., Page
     assert page.get_by_text("No photos here.").is_visible()
     assert page.get_by_role("status").first.text_content() == "0 photos"
     assert not page.get_by_role("navigation").is_visible()
+
+
+@pytest.mark.parametrize(("locale", "words"), [("en-US", "damaged"), ("ru-RU", "повреждена")])
+def test_a_tile_of_a_damaged_photo_says_what_is_wrong_in_a_word(
+    demo_library: Library, show: Callable[..., Page], tmp_path: Path, locale: str, words: str
+) -> None:
+    (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 nothing more")
+    demo_library.ingest(tmp_path / "torn.jpg", progress=False)
+    page = show(Gallery(PhotoTiles(demo_library, "corrupt")), locale=locale)
+    note = page.get_by_role("option").locator(".fk-note")
+    note.wait_for()
+    assert note.text_content() == words
+    assert str(tmp_path) in str(note.get_attribute("title"))  # the reason in full
 
 
 def test_a_page_that_cannot_be_read_is_said_and_the_old_one_stays(

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 import cv2
 import duckdb
 import numpy as np
+import other_models
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from service import served
 
 import facekit as fk
+from facekit.derived import turn_thumbnails
 from facekit.evaluate import central_face
 from facekit.images import read_image
+from facekit.models import registry
 from facekit.models.quality import NO_FACE, assess, believable, pose
 from facekit.models.registry import load_detector, load_embedder
 from facekit.models.turns import turned_back
@@ -115,6 +119,42 @@ def test_the_photo_is_shown_upright_with_its_box_and_its_face(astronaut: Path, t
             np.testing.assert_allclose(box, expected, atol=0.03)
             found = read_image(library.face_thumbnail(next(f for f in photo.faces if f.quality.usable).face_id) or b"")
             assert np.corrcoef(found.ravel(), face.ravel())[0, 1] > 0.8
+
+
+def test_a_photo_that_is_turned_later_is_fetched_anew_by_a_browser_that_kept_it(
+    astronaut: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.fromarray(turned(read_image(astronaut), 180)).save(photos / "photo.png")
+    for name, info in other_models.models().items():
+        monkeypatch.setitem(registry.MODELS, name, info)
+    with fk.open(tmp_path / "library", detector="yunet", embedder="sface") as library:
+        library.ingest(photos, progress=False)
+        ids = library.photos()["photo_id"]
+    # As the release before left it, which turned no photo.
+    with duckdb.connect(tmp_path / "library" / "catalog.duckdb") as catalog:
+        catalog.execute("UPDATE photos SET turn = 0")
+    turn_thumbnails(tmp_path / "library", dict.fromkeys(ids, 180), {})
+    with served(tmp_path / "library") as client:
+        photo = client.get("/api/v1/photos").json()["photos"][0]
+        face = next(face["face_id"] for face in photo["faces"] if not face["quality"]["reason"])
+        paths = [f"photos/{photo['photo_id']}/thumbnail", f"photos/{photo['photo_id']}/picture"]
+        paths.append(f"faces/{face}/thumbnail")
+        kept = [client.get(f"/api/v1/{path}") for path in paths]
+    with fk.open(tmp_path / "library") as library:
+        assert library.reembed(embedder="turned", progress=False).switched
+        assert library.photo(photo["photo_id"]).turn == 180
+    with served(tmp_path / "library") as client:
+        for path, before in zip(paths, kept, strict=True):
+            now = client.get(f"/api/v1/{path}", headers={"If-None-Match": before.headers["etag"]})
+            assert now.status_code == 200, path
+            upright = read_image(before.content)
+            if "photos" in path:
+                upright = turned(upright, 180)
+            assert np.abs(upright.astype(int) - read_image(now.content)).mean() < 6  # JPEG
+            headers = {"If-None-Match": now.headers["etag"]}
+            assert client.get(f"/api/v1/{path}", headers=headers).status_code == 304
 
 
 def test_a_tilted_head_is_known_again(people: list[tuple[Path, Path]]) -> None:

@@ -118,7 +118,9 @@ def _counts(name: str, address: str, device: str) -> dict[tuple[str, ...], int]:
 
 def _refuse(message: str, wait: float) -> NoReturn:
     seconds = max(1, math.ceil(wait))
-    raise ServiceRefusal(429, message, f"Wait {seconds} seconds.", {"Retry-After": str(seconds)})
+    raise ServiceRefusal(
+        429, message, f"Wait {seconds} second{'s' if seconds > 1 else ''}.", {"Retry-After": str(seconds)}
+    )
 
 
 class BodyLimit:

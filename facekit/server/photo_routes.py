@@ -176,7 +176,8 @@ async def get_face_thumbnail(service: ServiceOf, me: Reader, request: Request, f
     """A face as a square JPEG of 160 pixels."""
     library = service.library
     there, read = (lambda: library.face(face_id)), (lambda: library.face_thumbnail(face_id))
-    return await _picture(service, request, f"f-{face_id}", there, read)
+    turn = await run_in_threadpool(lambda: library.photo(library.face(face_id).photo_id).turn)
+    return await _picture(service, request, f"f-{face_id}-{turn}", there, read)
 
 
 @router.get("/export/{table}", tags=["export"], responses=_NOT_FOUND, response_class=FileResponse)

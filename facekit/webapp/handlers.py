@@ -22,13 +22,13 @@ from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 from facekit.server.addresses import client_of, is_among, visitor_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Sequence
+    from collections.abc import Awaitable, Sequence
 
     from tornado.iostream import IOStream
 
 # A kernel takes about 70 MB, all of them 3 GB: what a machine with 8 GB can spare beside the service and its models.
 KERNELS = 40
-VISITOR_KERNELS = 10  # each open tab has one; nobody takes all, and the people of one household have enough
+VISITOR_KERNELS = 20  # each open tab has one; nobody takes all, and an office behind one address has enough
 CONNECTIONS = 100  # of an address: a tab has its kernel's, and a browser opens six more while it loads the page
 # Jupyter's newer form of messages, the one that Voila's own JavaScript asks for. Its reader of the older one takes
 # their first bytes for a number that it counts up to, and that has 20 digits.
@@ -87,36 +87,17 @@ class Refused(RequestHandler):
 class AppPage(TornadoVoilaHandler):  # type: ignore[misc]
     """The app."""
 
-    opening: ClassVar = 0  # how many pages wait for their kernels to start
     proxies: ClassVar[Sequence[str]] = ()  # whose word on where a visitor comes from is believed
 
     async def get(self, path: str | None = None) -> None:
         """The page, with the cookie without which its last request, to end its kernel, is refused."""
         said = ",".join(self.request.headers.get_list("X-Forwarded-For"))
         visitor = client_of(visitor_of(self.request.remote_ip or "", said, self.proxies))
-        if len(self.kernel_manager) + AppPage.opening >= KERNELS and not await self._made_room(visitor):
-            raise HTTPError(503)
-        with self.kernel_manager.visited_by(visitor) as kernels:
-            if kernels >= VISITOR_KERNELS and not await self._made_room(visitor):
+        with self.kernel_manager.visited_by(visitor, VISITOR_KERNELS, KERNELS) as room:
+            if not room:
                 raise HTTPError(503)
             _ = self.xsrf_token
             await super().get(path)
-
-    async def _made_room(self, visitor: str) -> bool:
-        """Whether a kernel of this visitor's was ended that had no page any more, which may still come back to it."""
-        return bool(await self.kernel_manager.end_one_left_by(visitor))
-
-    async def get_generator(self, path: str | None = None) -> AsyncIterator[str]:
-        """The page's parts; until the first one comes, its kernel is not among those that run."""
-        opening = 1
-        AppPage.opening += opening
-        try:
-            async for part in super().get_generator(path):
-                AppPage.opening -= opening
-                opening = 0
-                yield part
-        finally:
-            AppPage.opening -= opening
 
     async def head(self, path: str | None = None) -> None:
         """That the page is there: link previews and monitors ask, and need no kernel."""

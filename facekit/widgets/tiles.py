@@ -249,6 +249,7 @@ def _photo_tile(photo: Photo, person: str | None = None) -> Tile:
         face_id=photo.faces[theirs[0]].face_id if theirs else "",
         person=people or None,
         note=photo.reason or "",
+        note_key=f"gallery.status.{photo.status.value}" if photo.reason else "",
         copies=photo.copies,
     )
 
