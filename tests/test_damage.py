@@ -308,11 +308,15 @@ def _said_of(folder: Path) -> bytes:
 def test_decisions_about_removed_faces_name_none_and_wait_for_the_photo(family: Family, tmp_path: Path) -> None:
     folder = tmp_path / "faces"
     with family.opened(folder, grouped=True) as library:
-        ann, other = library.people.page().people[:2]
-        library.people.name(ann, "Ann")
-        library.people.name(other, "Other")
+        # By her photo: people with as many faces come in any order, and one has a photo with a poor face, which no run
+        # speaks of.
         frame = library.people.to_frame()
-        face_id, path = frame[frame["person"] == "Ann"][["face_id", "photo"]].iloc[0]
+        face_id, path, person = frame[frame["photo"].str.endswith("/lagos1.jpg")][
+            ["face_id", "photo", "person_id"]
+        ].iloc[0]
+        ann = library.people.get(person)
+        library.people.name(ann, "Ann")
+        library.people.name(next(one for one in library.people.page().people if one.name is None), "Other")
         (photo_id,) = library.photos()[library.photos()["path"] == path]["photo_id"]
         gone = Path(path)
         ids = [one.face_id for one in library.photo(photo_id).faces]
