@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from facekit.forks import give_up_in_forks
 from facekit.private import runtime_folder
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class LiteServer:
 
         self._folder: Path | None = None
         self._engine = MilvusLite(str(path))
+        give_up_in_forks(path / "LOCK")
         lengths = [("grpc.max_receive_message_length", _ANY_LENGTH), ("grpc.max_send_message_length", _ANY_LENGTH)]
         self._server = grpc.server(ThreadPoolExecutor(_THREADS, "milvus-lite"), options=lengths)
         try:
