@@ -95,6 +95,10 @@ class ServiceAddress:
     key: str = field(repr=False)
 
 
+class NoRoomError(LibraryError):
+    """The disk of a library is full, or nearly."""
+
+
 class LibraryLockedError(LibraryError):
     """Another process has the library open.
 

@@ -19,7 +19,7 @@ from PIL import Image
 from service import PASSWORD, process
 
 import facekit as fk
-from facekit.errors import FacekitError, LibraryError
+from facekit.errors import FacekitError, LibraryError, ServiceError
 from facekit.repair import repair
 from facekit.server.client import RemoteLibrary
 
@@ -244,13 +244,18 @@ def test_a_full_disk_refuses_what_a_service_is_asked_for_and_does_not_end_it(
             "cluster": library.people.cluster,
             "settings": lambda: library.set_search_similarity(0.4),
             "users": lambda: library._send("POST", "/api/v1/auth/users", json=user),
+            "ingest": lambda: library._send("POST", "/api/v1/upload/local", json={"path": str(Path(photo).parent)}),
+            "reembed": lambda: library._send("POST", "/api/v1/library/reembed", json={}),
+            "backup": lambda: library.backup(small_disk / "backup"),
         }
         filler = small_disk / "filler"
         for left in (100_000, 0):
             filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - left))
             for verb in verbs.values():
-                with pytest.raises(FacekitError):  # no path is told, and so not which disk
+                with pytest.raises(ServiceError, match="Make room on the disk") as refused:
                     verb()
+                assert refused.value.status == 507
+                assert str(folder) not in str(refused.value)  # no path of the server's is told
             assert len(library.photos()) > 1
             filler.unlink()
         for verb in verbs.values():

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import sqlalchemy as sa
 
-from facekit.errors import FacekitError, LibraryError
-from facekit.room import check_room
+from facekit.errors import FacekitError, LibraryError, NoRoomError
+from facekit.room import check_room, is_no_room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,9 +165,8 @@ def translated(error: Exception, path: Path | None) -> FacekitError:
     cause: Any = getattr(error, "orig", None) or error
     text = (str(cause).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:300]
     where = f"The catalog {path}" if path else "The catalog"
-    low = str(cause).lower()
-    if "no space" in low or "disk is full" in low or "file too large" in low:
+    if is_no_room(cause):
         message = f"{where} can't be written: the disk is full."
-        return LibraryError(message, "Make room and do it again: what was done before is kept.")
+        return NoRoomError(message, "Make room and do it again: what was done before is kept.")
     message = f"{where} can't be read or written: {text}."
     return LibraryError(message, "Run facekit doctor; where the file is damaged: facekit doctor --repair.")

@@ -21,10 +21,12 @@ from facekit.errors import (
     NameTakenError,
     NoFaceError,
     NoFolderError,
+    NoRoomError,
     PhotoError,
     UnknownIdError,
     WorkerTimeoutError,
 )
+from facekit.room import is_no_room
 from facekit.server import auth_routes, job_routes, people_routes, photo_routes, search_routes, system_routes
 from facekit.server.access import LocalOnly
 from facekit.server.limits import BodyLimit
@@ -182,6 +184,11 @@ def _refusal(error: Exception) -> tuple[str, int, dict[str, Any]]:
     if isinstance(error, NoFolderError):
         said = {"message": "The library holds no photo in this folder.", "kind": "refused"}
         return "refused", 422, said | {"remedy": "lib.folders() or GET /api/v1/folders lists the folders."}
+    if isinstance(error, NoRoomError) or is_no_room(error):
+        # Where it lies is not told: it is whoever runs the service that can do something.
+        said = {"message": "The disk of the library is full: this was not stored.", "kind": "no_room"}
+        remedy = "Make room on the disk that holds the library, and do it again: what was stored before is kept."
+        return "no_room", 507, said | {"remedy": remedy}  # RFC 4918, section 11.5: Insufficient Storage
     return "refused", 400, {}
 
 

@@ -57,7 +57,7 @@ class RefusalDetail(BaseModel):
     kind: str = Field(
         "",
         description="What a program can tell by: no_face, busy, models, no_model, folder, no_folder, name_taken, "
-        "refused, slow, photo.STATUS.",
+        "refused, slow, no_room, photo.STATUS.",
     )
     person_id: str = Field("", description="Who has the name, where it is taken.")
     reference: str = Field("", description="The request's id, under which the service's log has more.")
@@ -75,6 +75,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Refusal, "description": "The body is too large."},
     415: {"model": Refusal, "description": "The body is of another type than this takes."},
     429: {"model": Refusal, "description": "Too many requests; Retry-After says when to go on."},
+    507: {"model": Refusal, "description": "The disk of the library is full."},
 }
 """For an `APIRouter`'s ``responses``."""
 
