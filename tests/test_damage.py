@@ -64,6 +64,38 @@ def test_what_was_removed_stands_in_no_file(demo_photos: DemoPhotos, tmp_path: P
     assert [secret for secret in secrets if secret in _all_bytes(folder)] == []
 
 
+def test_what_was_removed_through_a_service_stands_in_no_file(demo_photos: DemoPhotos, tmp_path: Path) -> None:
+    photos = Path(shutil.copytree(demo_photos.folder, tmp_path / "photos"))
+    broken, kept = photos / "unreadable-name.jpg", photos / "unreadable-too.jpg"
+    broken.write_bytes(b"\xff\xd8 no photo")
+    kept.write_bytes(b"\xff\xd8 no photo either")
+    alone = tmp_path / "alone" / "a-single-photo.jpg"
+    alone.parent.mkdir()
+    shutil.copy(demo_photos.probe, alone)
+    folder = tmp_path / "faces"
+    fk.open(folder).close()
+    with process(folder) as service, fk.open(folder) as library:
+        assert isinstance(library, RemoteLibrary)
+        library.ingest(photos, progress=False)
+        library.ingest(alone, progress=False)
+        library.search(demo_photos.probe)
+        frame = library.photos("ok")
+        gone = Path(frame[~frame["path"].str.endswith(alone.name)]["path"].iloc[0])
+        secrets = [path.name.encode() for path in (broken, gone, alone)]
+        assert all(secret in _all_bytes(folder) for secret in secrets)
+        for path in (broken, gone, alone):
+            library.remove(path)
+        # What is being read is erased at the next opening; the jobs are at once.
+        jobs = b"".join(path.read_bytes() for path in folder.glob("service.db*"))
+        assert [secret for secret in secrets if secret in jobs] == []
+        assert kept.name.encode() in jobs
+        assert len(library._get("/api/v1/jobs")) == 2
+        assert service.popen.poll() is None
+    with fk.open(folder) as library:
+        library.stats()
+    assert [secret for secret in secrets if secret in _all_bytes(folder)] == []
+
+
 def test_an_erasure_that_was_cut_off_is_done_at_the_next_opening(
     demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
