@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -15,6 +16,7 @@ from facekit.errors import ForkError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def refuse_fork(process: int, what: str) -> None:
@@ -46,6 +48,35 @@ def in_forks(function: Callable[[], None]) -> None:
 def never_destroy(value: object) -> None:
     """Keep an object, with all that it refers to, to the very end of this process, and through it."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(value))
+
+
+_held: set[Path] = set()
+
+
+def give_up_in_forks(path: Path) -> None:
+    """Let go, in forks, of a lock file that this process holds open, or it would stay locked when this one has died."""
+    _held.add(path)
+
+
+@in_forks
+def _give_up() -> None:
+    files = set()
+    for path in _held:
+        with suppress(OSError):
+            files.add(_identity(path.stat()))
+    if not files:
+        return
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for number in map(int, os.listdir("/dev/fd")):  # noqa: PTH208 - names, not paths
+        with suppress(OSError):  # the listing's own is closed again
+            if _identity(os.fstat(number)) in files:
+                os.dup2(nothing, number, inheritable=False)  # whoever closes the number later closes nothing else's
+    os.close(nothing)
+    _held.clear()
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 _networks: WeakSet[object] = WeakSet()

@@ -19,6 +19,7 @@ from facekit.images import display_name
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
 from facekit.ingest import Ingest, IngestReport, Progress, check_progress
+from facekit.job_rows import forget_in_jobs
 from facekit.known import known_probe
 from facekit.library import PICTURE_SIDE, Library
 from facekit.local_people import LocalPeople
@@ -216,7 +217,9 @@ class LocalLibrary(Library):
         apply_change(change, self._storage.catalog, self._storage.index, self.folder)
         self._storage.catalog.index_caught_up()
         # What is in a folder that stays is named in full; a folder's own name stands where its photos stood.
-        forget_in_logs(self.folder, [*roots, *map(display_name, files)])
+        names = [*roots, *map(display_name, files)]
+        forget_in_logs(self.folder, names)
+        forget_in_jobs(self.folder, names)
         self._storage.erase()
         logger.info("{} paths were removed", len(files))
         return len(files)

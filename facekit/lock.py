@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from facekit.errors import LibraryError, LibraryLockedError, ServiceAddress
+from facekit.forks import give_up_in_forks
 from facekit.private import PRIVATE_FILE, private_opener
 from facekit.room import remedy_for
 
@@ -35,6 +36,7 @@ class OwnerLock:
         self._lock = FileLock(folder / "lock", timeout=0, mode=PRIVATE_FILE)
         try:
             self._lock.acquire()
+            give_up_in_forks(folder / "lock")
             (folder / SERVICE).unlink(missing_ok=True)  # a killed service left it; its number may be ours now
             with open(self._owner, "w", encoding="utf-8", opener=private_opener) as stream:
                 json.dump({"pid": os.getpid()}, stream)

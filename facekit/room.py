@@ -29,8 +29,16 @@ def check_room(folder: Path, need: int = RESERVE, *, extra: int = 0) -> None:
         raise DiskFullError(message, "Make room and run it again: what is done is kept.")
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Whether a failure to write, the system's or a database's, means that the disk is full."""
+    if isinstance(error, OSError):
+        return error.errno in {errno.ENOSPC, errno.EDQUOT}
+    low = str(error).lower()
+    return any(words in low for words in ("no space", "disk is full", "file too large"))
+
+
 def remedy_for(error: OSError) -> str:
     """What to do where a library's folder can't be written."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if is_disk_full(error):
         return "Make room on the disk."
     return "Check its permissions, or copy it to where you may write."

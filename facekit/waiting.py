@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import subprocess
+import sys
 import tempfile
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -18,10 +20,11 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 from loguru import logger
 
+from facekit import watchdog
 from facekit.errors import FacekitError, StalledError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -38,6 +41,7 @@ _WARN_AFTER = 60.0  # seconds without a finished photo
 _FOREVER = 1e7  # seconds: months; the system's own waits take no number without end
 _STOP_AFTER = 30.0  # seconds for a step that has begun, when the run is to stop
 _TICK = 0.5
+_END_AFTER = 10.0  # seconds after the stacks were written down
 
 
 def give_up_after() -> float:
@@ -155,15 +159,17 @@ class Watch:
 
     def _look_on(self) -> None:
         # Where a native call holds the GIL, no thread of Python's runs, this one neither, and what is set here goes
-        # off: it needs no GIL, and writes down where all threads stand.
+        # off: it needs no GIL, and writes down where all threads stand. Then another process ends this one, in which
+        # nothing could ever run again.
         told = None
         try:
             stacks: IO[str] = self._file.open("a", encoding="utf-8")
         except OSError:  # the warnings are worth having all the same
             stacks = tempfile.TemporaryFile("w", encoding="utf-8")  # noqa: SIM115 - closed below
-        with stacks as file:
+        with stacks as file, self._watchdog() as beat:
             try:
                 while not self._ended.wait(_TICK):
+                    beat()
                     if self._limit < inf:
                         faulthandler.dump_traceback_later(self._limit, file=file)
                     self._warn(self._finished.look())
@@ -177,6 +183,35 @@ class Watch:
         with suppress(OSError):
             if not self._file.stat().st_size:
                 self._file.unlink()
+
+    @contextmanager
+    def _watchdog(self) -> Iterator[Callable[[], None]]:
+        """A process that ends this one where no thread of Python's has run for long; give it signs of life."""
+        if self._limit == inf:
+            yield lambda: None
+            return
+        told = [str(os.getpid()), str(self._limit + _END_AFTER), str(self._file)]
+        try:
+            process = subprocess.Popen(  # noqa: S603 - our own file
+                [sys.executable, "-I", "-S", watchdog.__file__, *told],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                bufsize=0,
+            )
+        except OSError as error:
+            logger.info("No process could be started that looks on: {}", error)
+            yield lambda: None
+            return
+        with process:
+
+            def tell(what: bytes = b".") -> None:
+                with suppress(OSError):
+                    process.stdin.write(what)  # type: ignore[union-attr]
+
+            try:
+                yield tell
+            finally:
+                tell(watchdog.END)  # a fork may hold the pipe open
 
     def _warn(self, seconds: float) -> None:
         if seconds < self._warn_at:

@@ -6,7 +6,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnxruntime
@@ -134,6 +135,19 @@ def test_engines_and_devices_that_do_not_fit_are_errors_with_a_remedy(monkeypatc
     monkeypatch.setattr("facekit.models.engines.find_spec", lambda _: None)
     with pytest.raises(DeviceError, match=r"pip install 'facekit\[openvino\]'"):
         open_graph(graph, (1, 3, 64, 64), engine="openvino")
+
+
+def test_auto_leaves_yunet_on_the_cpu_and_a_device_that_is_named_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def note(graph: bytes, sample: tuple[int, ...], *, device: str, engine: str) -> Any:
+        asked.append((device, engine))
+        return SimpleNamespace(engine="onnxruntime", device=device, provider=device)
+
+    monkeypatch.setattr(yunet, "open_graph", note)
+    for device in ("auto", "cpu", "cuda", "coreml"):
+        yunet.load(device=device)
+    assert asked == [("cpu", "auto"), ("cpu", "auto"), ("cuda", "auto"), ("coreml", "auto")]
 
 
 @pytest.mark.parametrize("names", [{"detector": "yunet", "embedder": "sface"}, {"engine": "onnxruntime"}])

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from conftest import need
 from service import remote
 
-if TYPE_CHECKING:
-    from pathlib import Path
+import facekit as fk
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no forks")
 
@@ -88,6 +88,30 @@ def test_fork_is_refused_a_library_and_leaves_it_to_its_parent(
     """
     lines = run(script, shutil.copytree(demo_folder, tmp_path / "faces"), astronaut)
     assert lines == [*["ForkError"] * 6, "LibraryLockedError", "1", "True"]
+
+
+def test_fork_that_outlives_its_parent_does_not_keep_the_library_locked(demo_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(demo_folder, tmp_path / "faces"))
+    script = """if True:
+    import os, sys, time
+    import facekit as fk
+    library = fk.open(sys.argv[1])
+    child = os.fork()
+    if not child:
+        print(os.getpid(), flush=True)
+    time.sleep(600)
+    """
+    with subprocess.Popen([sys.executable, "-c", script, folder], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        try:
+            parent.kill()
+            parent.wait()
+            with fk.open(folder) as library:
+                assert library.doctor().to_dict()["ok"]
+        finally:
+            os.kill(child, signal.SIGKILL)
+    assert not list(folder.glob("*.broken-*"))  # an index that is locked was taken for a broken one
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])

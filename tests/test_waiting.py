@@ -230,7 +230,7 @@ def in_a_native_call(batch):
         print("stuck", flush=True)
         if how == "gil" and not held:
             held.append(1)
-            ctypes.PyDLL(None).sleep(5)
+            ctypes.PyDLL(None).sleep(600)
         if how == "wait":
             threading.Event().wait()
     return run(batch)
@@ -280,13 +280,20 @@ def test_ctrl_c_stops_a_run_that_is_stuck(people: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no sleep() to be called in Windows")
-def test_stacks_are_written_down_where_no_thread_of_pythons_can_run(people: Path, tmp_path: Path) -> None:
+def test_process_in_which_no_thread_of_pythons_can_run_ends_with_its_stacks_and_what_is_done_kept(
+    people: Path, tmp_path: Path
+) -> None:
     script = _script("gil", tmp_path / "faces", people, "2")
     out, errors = script.communicate(timeout=100)
-    assert out.startswith("stuck"), errors
+    assert out == "stuck\n", errors
+    assert script.returncode == -signal.SIGKILL
+    assert "stalled.txt says where it stood" in errors
     stacks = (tmp_path / "faces" / "logs" / "stalled.txt").read_text(encoding="utf-8")
     assert "in_a_native_call" in stacks
     assert "Current thread" in stacks or "Thread 0x" in stacks
+    with fk.open(tmp_path / "faces") as library:
+        library.ingest(people, progress=False)
+        assert library.stats()["photos"]["ok"] == 40
 
 
 def test_process_ends_after_a_call_that_was_left_has_come_back() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import sqlalchemy as sa
 
 from facekit.errors import DiskFullError, FacekitError, LibraryError
-from facekit.room import check_room
+from facekit.room import check_room, is_disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,8 +165,7 @@ def translated(error: Exception, path: Path | None) -> FacekitError:
     cause: Any = getattr(error, "orig", None) or error
     text = (str(cause).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:300]
     where = f"The catalog {path}" if path else "The catalog"
-    low = str(cause).lower()
-    if "no space" in low or "disk is full" in low or "file too large" in low:
+    if is_disk_full(cause):
         message = f"{where} can't be written: the disk is full."
         return DiskFullError(message, "Make room and do it again: what was done before is kept.")
     message = f"{where} can't be read or written: {text}."

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
+from facekit.forks import give_up_in_forks
 from facekit.private import RuntimeFolder
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class LiteServer:
 
         self._folder: RuntimeFolder | None = None
         self._engine = MilvusLite(str(path))
+        give_up_in_forks(path / "LOCK")
         lengths = [("grpc.max_receive_message_length", _ANY_LENGTH), ("grpc.max_send_message_length", _ANY_LENGTH)]
         self._server = grpc.server(ThreadPoolExecutor(_THREADS, "milvus-lite"), options=lengths)
         try:

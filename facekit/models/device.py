@@ -21,7 +21,8 @@ AT_ONCE = 2
 """Runs side by side on a CPU, each with its share of the cores: one run over all of them waits for its slowest core,
 and decoding keeps cores busy. More runs at once need more memory."""
 
-# RetinaFace takes some 220 bytes a pixel: 16 megapixels at once are 3.7 GB. Not measured on a GPU.
+# RetinaFace takes some 220 bytes a pixel: 16 megapixels at once are 3.7 GB. On a GPU the
+# time goes into changes of shape (README, Devices), whatever this is.
 _GPU_BATCH = 16
 
 DEVICES = ("auto", "cpu", "cuda", "coreml")

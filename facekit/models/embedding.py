@@ -72,11 +72,21 @@ class BatchEmbedder(ABC):
             message = f"aligned faces are an array uint8 (N, {side}, {side}, 3), RGB; this one is {found}"
             raise ValueError(message)
         size = batch_size(_BATCH, self.device)
-        batches = (faces[start : start + size] for start in range(0, len(faces), size))
+        # ONNX Runtime plans a network anew for CUDA whenever the number of faces changes: measured on an H200, 0.5 s
+        # with SFace, where a full batch takes 5 ms.
+        least = size if self.device == "cuda" else 0
+        batches = (_at_least(least, faces[start : start + size]) for start in range(0, len(faces), size))
         vectors = np.zeros((len(faces), self.dimension), np.float32)
         what = f"the embedder {self.name} ({self.engine})"
         for number, part in enumerate(side_by_side(self._run, batches, self.device, what)):
-            vectors[number * size : number * size + len(part)] = part
+            own = vectors[number * size : (number + 1) * size]
+            own[:] = part[: len(own)]
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         np.divide(vectors, lengths, out=vectors, where=lengths > 0)
         return vectors
+
+
+def _at_least(count: int, faces: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Add black faces up to a count."""
+    missing = max(0, count - len(faces))
+    return np.concatenate([faces, np.zeros((missing, *faces.shape[1:]), np.uint8)]) if missing else faces

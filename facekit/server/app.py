@@ -26,6 +26,7 @@ from facekit.errors import (
     UnknownIdError,
     WorkerTimeoutError,
 )
+from facekit.room import is_disk_full
 from facekit.server import auth_routes, job_routes, people_routes, photo_routes, search_routes, system_routes
 from facekit.server.access import LocalOnly
 from facekit.server.limits import BodyLimit
@@ -183,9 +184,11 @@ def _refusal(error: Exception) -> tuple[str, int, dict[str, Any]]:
     if isinstance(error, NoFolderError):
         said = {"message": "The library holds no photo in this folder.", "kind": "refused"}
         return "refused", 422, said | {"remedy": "lib.folders() or GET /api/v1/folders lists the folders."}
-    if isinstance(error, DiskFullError):
-        said = {"message": "The disk of the service is full; nothing more was stored.", "kind": "disk_full"}
-        return "disk_full", 507, said | {"remedy": "Make room there and do it again: what is done is kept."}
+    if isinstance(error, DiskFullError) or is_disk_full(error):
+        # Where it lies is not told: it is whoever runs the service that can do something.
+        said = {"message": "The disk of the library is full: this was not stored.", "kind": "disk_full"}
+        remedy = "Make room on the disk that holds the library, and do it again: what was stored before is kept."
+        return "disk_full", 507, said | {"remedy": remedy}  # RFC 4918, section 11.5: Insufficient Storage
     return "refused", 400, {}
 
 

@@ -75,7 +75,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Refusal, "description": "The body is too large."},
     415: {"model": Refusal, "description": "The body is of another type than this takes."},
     429: {"model": Refusal, "description": "Too many requests; Retry-After says when to go on."},
-    507: {"model": Refusal, "description": "The disk is full; what was done before is kept."},
+    507: {"model": Refusal, "description": "The disk of the library is full."},
 }
 """For an `APIRouter`'s ``responses``."""
 

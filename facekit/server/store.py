@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from facekit.errors import LibraryError
-from facekit.room import check_room
+from facekit.errors import DiskFullError, LibraryError
+from facekit.room import check_room, is_disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +113,8 @@ class ServiceStore:
             if isinstance(error, sa.exc.IntegrityError | sa.exc.ProgrammingError):
                 raise
             message = f"The accounts in {self._folder / 'service.db'} can't be written: {error.orig}."
+            if is_disk_full(error.orig or error):  # SQLite: "database or disk is full"
+                raise DiskFullError(message, "Make room on the disk and do it again.") from error
             raise LibraryError(message, "See that the disk has room, or restore the file from a backup.") from error
 
     def secret(self) -> bytes:

@@ -15,7 +15,7 @@ import anywidget
 import traitlets
 from loguru import logger
 
-from facekit.errors import FacekitError, LibraryBusyError, NoFaceError, PhotoError, ServiceError
+from facekit.errors import DiskFullError, FacekitError, LibraryBusyError, NoFaceError, PhotoError, ServiceError
 from facekit.logs import quiet_console
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _SERVICE: dict[str | int, str] = {
     429: "error.too_often",
     "folder": "error.folder",
     "no_folder": "error.no_folder",
+    "disk_full": "error.disk_full",
 }
 
 quiet_console()  # loguru's own handler prints the values of variables, among them what somebody types
@@ -99,7 +100,12 @@ def _key_of(error: BaseException) -> str:
     """The text for a failure."""
     if isinstance(error, ServiceError):
         return _SERVICE.get(error.kind or error.status, "error.said")
-    kinds = {NoFaceError: "error.no_face", LibraryBusyError: "error.running", FacekitError: "error.said"}
+    kinds = {
+        NoFaceError: "error.no_face",
+        DiskFullError: "error.disk_full",
+        LibraryBusyError: "error.running",
+        FacekitError: "error.said",
+    }
     if isinstance(error, PhotoError):
         return f"error.photo.{error.status}"
     return next((key for kind, key in kinds.items() if isinstance(error, kind)), "error.internal")
