@@ -24,9 +24,9 @@ from facekit.catalog.people_copy import COPY
 from facekit.derived import THUMBNAILS, thumbnail_path, write_thumbnail
 from facekit.errors import LibraryError
 from facekit.lock import OwnerLock
-from facekit.private import private_opener, protect
-from facekit.room import check_room, remedy_for
 from facekit.settings import FILE as SETTINGS
+from facekit.system.disk_space import check_room, remedy_for
+from facekit.system.permissions import private_opener, protect
 
 if TYPE_CHECKING:
     from facekit.catalog import Catalog

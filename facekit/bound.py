@@ -15,7 +15,7 @@ from loguru import logger
 from facekit.errors import StalledError, VectorIndexError
 from facekit.index import MilvusIndex
 from facekit.models.registry import load_detector, load_embedder
-from facekit.waiting import give_up_after
+from facekit.system.waiting import give_up_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,7 +76,7 @@ class ModelSet:
 class InUse:
     """The model set that a library uses now. Searches share it; a change waits for them, and they wait for it.
 
-    Neither waits for ever: `StalledError` after `facekit.waiting.give_up_after`.
+    Neither waits for ever: `StalledError` after `facekit.system.waiting.give_up_after`.
 
     Attributes
     ----------

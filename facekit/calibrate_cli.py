@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facekit.files import named_file
+from facekit.system.files import named_file
 from facekit.terminal import AsJson, note, open_existing, out, print_json
 
 

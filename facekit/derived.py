@@ -9,7 +9,7 @@ from loguru import logger
 
 from facekit.images import turned_thumbnail
 from facekit.index.protocol import Fields
-from facekit.private import make_private_folder, private_opener
+from facekit.system.permissions import make_private_folder, private_opener
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

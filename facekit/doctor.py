@@ -19,7 +19,7 @@ from facekit.index.protocol import Fields
 from facekit.models.registry import load_detector, load_embedder, model_info
 from facekit.models.weights import verify
 from facekit.settings import check_versions
-from facekit.texts import one_line
+from facekit.text.names import one_line
 from facekit.types import Status
 
 if TYPE_CHECKING:

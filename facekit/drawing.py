@@ -10,8 +10,8 @@ from facekit.crops import face_picture
 from facekit.errors import FacekitError, LibraryError, PhotoError, WorkerCrashError, WorkerTimeoutError
 from facekit.images import display_name, read_bytes, read_image, thumbnail
 from facekit.orientation import turned
+from facekit.system.workers import Failed, WorkerPool
 from facekit.types import Status
-from facekit.workers import Failed, WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable

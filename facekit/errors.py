@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from facekit.texts import one_line, shortened
+from facekit.text.names import one_line, shortened
 
 if TYPE_CHECKING:
     from facekit.types import Status

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from facekit import images, metrics
 from facekit.errors import FacekitError
-from facekit.files import named_file
 from facekit.lfw import Pair, Round, list_photos, read_rounds
+from facekit.system.files import named_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from facekit.errors import FacekitError
-from facekit.files import user_path
+from facekit.system.files import user_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, overload
 
 from facekit.errors import FacekitError
-from facekit.files import named_file, user_path
 from facekit.orientation import turned_box
-from facekit.texts import one_line
+from facekit.system.files import named_file, user_path
+from facekit.text.names import one_line
 from facekit.views import view
 
 if TYPE_CHECKING:

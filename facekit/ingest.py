@@ -21,11 +21,11 @@ from facekit.errors import FacekitError
 from facekit.images import Limits, display_name
 from facekit.logs import short_id
 from facekit.pipeline import STAGES, Pipeline
-from facekit.room import check_room
 from facekit.sources.left_out import LIBRARY
-from facekit.texts import one_line
+from facekit.system.disk_space import check_room
+from facekit.system.waiting import waiting_for
+from facekit.text.names import one_line
 from facekit.types import FoundFile, Status
-from facekit.waiting import waiting_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

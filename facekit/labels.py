@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import FacekitError
-from facekit.spreadsheets import unguarded
+from facekit.text.spreadsheets import unguarded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,8 +6,8 @@ from abc import abstractmethod
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from facekit.closing import Closing
-from facekit.keywords import KeywordsChecked
+from facekit.system.closing import Closing
+from facekit.text.keywords import KeywordsChecked
 from facekit.views import view
 
 if TYPE_CHECKING:

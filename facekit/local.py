@@ -13,7 +13,6 @@ from facekit.backup import write_backup
 from facekit.derived import apply_change
 from facekit.doctor import Doctor, examine
 from facekit.errors import FacekitError, NoFolderError
-from facekit.files import user_path
 from facekit.hits import Hits
 from facekit.images import display_name
 from facekit.index import IndexFilter
@@ -43,7 +42,8 @@ from facekit.settings import check_versions
 from facekit.sources import LocalSource
 from facekit.sources.left_out import checked
 from facekit.storage import Storage
-from facekit.waiting import watching
+from facekit.system.files import user_path
+from facekit.system.waiting import watching
 
 if TYPE_CHECKING:
     import os

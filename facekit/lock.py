@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from facekit.errors import LibraryError, LibraryLockedError, ServiceAddress
-from facekit.forks import give_up_in_forks
-from facekit.private import PRIVATE_FILE, private_opener
-from facekit.room import remedy_for
+from facekit.system.disk_space import remedy_for
+from facekit.system.forks import give_up_in_forks
+from facekit.system.permissions import PRIVATE_FILE, private_opener
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from facekit.errors import LibraryError
-from facekit.private import make_private_folder, private_opener
-from facekit.texts import one_line
+from facekit.system.permissions import make_private_folder, private_opener
+from facekit.text.names import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,9 +7,9 @@ import weakref
 from typing import TYPE_CHECKING
 
 from facekit.errors import DeviceError, LibraryError, LibraryLockedError, ModelMismatchError
-from facekit.files import user_path
-from facekit.keywords import keywords_checked
 from facekit.settings import check_models, read_settings
+from facekit.system.files import user_path
+from facekit.text.keywords import keywords_checked
 
 if TYPE_CHECKING:
     from pathlib import Path

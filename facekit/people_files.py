@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
-from facekit.files import not_written, user_path
 from facekit.images import display_name
 from facekit.matching import match_faces, overlaps
 from facekit.people.folders import folder_names, link
@@ -25,6 +24,7 @@ from facekit.people.records import XmpReport
 from facekit.people.sidecars import regions_of, stems_of, write_beside
 from facekit.sources import LocalSource
 from facekit.stored import turned_sideways, upright_box
+from facekit.system.files import not_written, user_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

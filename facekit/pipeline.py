@@ -18,10 +18,10 @@ from facekit.models.quality import assess, quality_score
 from facekit.models.vectors import good_embeddings
 from facekit.orientation import common_turn
 from facekit.prepare import Prepared, prepare
-from facekit.threads import Threads
+from facekit.system.threads import Threads
+from facekit.system.waiting import finished, result_of
+from facekit.system.workers import Failed, Task, WorkerPool
 from facekit.types import Status
-from facekit.waiting import finished, result_of
-from facekit.workers import Failed, Task, WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence

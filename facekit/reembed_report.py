@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from facekit.ingest import Failure, report_html
-from facekit.texts import one_line
+from facekit.text.names import one_line
 from facekit.types import Status
 
 if TYPE_CHECKING:

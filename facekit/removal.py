@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from facekit.errors import FacekitError, UnknownIdError
-from facekit.files import user_path
 from facekit.sources import LocalSource
 from facekit.sources.local import composed_path
+from facekit.system.files import user_path
 from facekit.types import Hit, Photo
 
 if TYPE_CHECKING:

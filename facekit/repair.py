@@ -20,8 +20,8 @@ from facekit.catalog.people_tables import PEOPLE_TABLES
 from facekit.catalog.tables import faces, metadata, photos
 from facekit.errors import LibraryError
 from facekit.lock import OwnerLock
-from facekit.room import check_room
 from facekit.settings import read_settings
+from facekit.system.disk_space import check_room
 
 if TYPE_CHECKING:
     import os

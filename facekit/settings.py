@@ -14,9 +14,9 @@ from loguru import logger
 from facekit.errors import FacekitError, LibraryError, ModelMismatchError
 from facekit.models.registry import default_models, model_for, model_info
 from facekit.models.vectors import checked_similarity
-from facekit.private import make_private_folder, private_opener
-from facekit.room import remedy_for
 from facekit.sources.left_out import checked
+from facekit.system.disk_space import remedy_for
+from facekit.system.permissions import make_private_folder, private_opener
 
 if TYPE_CHECKING:
     from pathlib import Path

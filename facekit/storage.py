@@ -16,18 +16,18 @@ from facekit.catalog import open_catalog
 from facekit.catalog.people_copy import COPY
 from facekit.derived import THUMBNAILS, reconcile
 from facekit.errors import FacekitError, LibraryBusyError, LibraryError
-from facekit.files import user_path
-from facekit.forks import in_forks, never_destroy, refuse_fork
 from facekit.lock import OwnerLock
 from facekit.logs import log_into, quiet_console
 from facekit.models.engines import check_where
-from facekit.open_files import allow_files
 from facekit.pictures import Pictures
-from facekit.private import protect
 from facekit.repair import refuse_lost_catalog
-from facekit.room import check_room
 from facekit.settings import FILE, REEMBEDDED, check_models, new_settings, read_settings, write_settings
-from facekit.workers import default_workers
+from facekit.system.disk_space import check_room
+from facekit.system.files import user_path
+from facekit.system.forks import in_forks, never_destroy, refuse_fork
+from facekit.system.open_files import allow_files
+from facekit.system.permissions import protect
+from facekit.system.workers import default_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ import numpy as np
 
 from facekit.catalog import tables
 from facekit.errors import FacekitError
-from facekit.files import named_file, user_path
-from facekit.spreadsheets import csv_bytes
+from facekit.system.files import named_file, user_path
+from facekit.text.spreadsheets import csv_bytes
 from facekit.types import Status, TableName
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _table(catalog: Catalog, table: TableName, *, all_columns: bool) -> pd.DataF
 
 
 def write_frame(frame: pd.DataFrame, file: IO[bytes], kind: str) -> None:
-    """Write a table as ".csv" (see `facekit.spreadsheets`), ".json" or ".parquet"."""
+    """Write a table as ".csv" (see `facekit.text.spreadsheets`), ".json" or ".parquet"."""
     if kind == ".parquet":
         frame.to_parquet(file, index=False)
     elif kind == ".json":

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from facekit.errors import FacekitError
-from facekit.texts import lines, one_line
+from facekit.text.names import lines, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from facekit.server import connections, run
-from facekit.server.addresses import client_of, visitor_of
+from facekit.system.addresses import client_of, visitor_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,8 +11,8 @@ import pytest
 from family import faces
 
 import facekit as fk
-from facekit.files import atomic_file, named_file
 from facekit.people.folders import _numbered
+from facekit.system.files import atomic_file, named_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

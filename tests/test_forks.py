@@ -189,7 +189,7 @@ def test_tensorflow_in_a_fork_is_refused() -> None:
 def test_pool_of_processes_from_before_a_fork_is_refused() -> None:
     script = """
     import facekit as fk
-    from facekit.workers import WorkerPool
+    from facekit.system.workers import WorkerPool
     with WorkerPool(1) as pool:
         assert len(list(pool.imap(abs, [(1,)], window=1))) == 1
         def work():

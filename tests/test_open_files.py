@@ -50,7 +50,7 @@ def test_worker_that_cannot_be_started_ends_the_work_with_an_error(allowed: int)
     script = f"""
 import os, resource
 from facekit.errors import FacekitError
-from facekit.workers import WorkerPool
+from facekit.system.workers import WorkerPool
 pool = WorkerPool(1)
 resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) - 1 + {allowed}, 4096))
 try:

@@ -16,7 +16,7 @@ import pytest
 from service import Process
 
 import facekit as fk
-from facekit import private
+from facekit.system import permissions as private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,7 +135,7 @@ def test_a_folder_for_sockets_is_short_enough_and_private(tmp_path: Path, monkey
 
 HOLD = """
 import sys
-from facekit.private import RuntimeFolder
+from facekit.system.permissions import RuntimeFolder
 
 folder = RuntimeFolder(20)
 (folder.path / "socket").touch()

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import facekit as fk
-from facekit.spreadsheets import csv_bytes, unguarded
-from facekit.texts import one_line
+from facekit.text.names import one_line
+from facekit.text.spreadsheets import csv_bytes, unguarded
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -162,7 +162,7 @@ def test_stop_ends_a_run_that_is_stuck(
 ) -> None:
     library = fk.open(tmp_path / "faces", detector="yunet", embedder="sface", device="cpu", engine="onnxruntime")
     stop = Event()
-    monkeypatch.setattr("facekit.waiting._STOP_AFTER", 1.0)
+    monkeypatch.setattr("facekit.system.waiting._STOP_AFTER", 1.0)
     with monkeypatch.context() as patch:
         stick_at_second_batch(library.detector, patch, never)
         Timer(2.0, stop.set).start()
@@ -299,7 +299,7 @@ def test_process_in_which_no_thread_of_pythons_can_run_ends_with_its_stacks_and_
 def test_process_ends_after_a_call_that_was_left_has_come_back() -> None:
     """Ctrl-C leaves calls of models: one that came back after Python was gone aborted the process (SIGABRT)."""
     code = (
-        "import time; from facekit.threads import Threads\n"
+        "import time; from facekit.system.threads import Threads\n"
         "threads = Threads(1, 'model')\n"
         "call = threads.submit(lambda: (time.sleep(1), print('came back')))\n"
         "time.sleep(0.2); threads.leave([call]); threads.close()\n"

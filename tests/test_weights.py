@@ -18,11 +18,11 @@ import pytest
 from conftest import need
 from onnx import TensorProto, helper
 
-from facekit import files
 from facekit.errors import WeightsError
 from facekit.models import weights, yunet
 from facekit.models.fold import folded
 from facekit.models.weights import UrlSource, WeightFile, WheelSource, fetch, locate, verify, weights_folder
+from facekit.system import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,13 +20,21 @@ from worker_tasks import brighter, die_at, die_once, double, fail_with, hang_at,
 
 from facekit.errors import FacekitError, PhotoError
 from facekit.images import decode
+from facekit.system.workers import (
+    MEMORY_BYTES,
+    MOST_WORKERS,
+    Done,
+    Failed,
+    WorkerCrashError,
+    WorkerPool,
+    WorkerTimeoutError,
+)
 from facekit.types import Status
-from facekit.workers import MEMORY_BYTES, MOST_WORKERS, Done, Failed, WorkerCrashError, WorkerPool, WorkerTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from facekit.workers import Result
+    from facekit.system.workers import Result
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="signals between processes are POSIX")
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are counted in /proc")
@@ -285,7 +293,7 @@ def test_an_unguarded_script_with_a_function_of_its_own_just_works(tmp_path: Pat
     script = run_script(
         tmp_path,
         """
-        from facekit.workers import WorkerPool
+        from facekit.system.workers import WorkerPool
 
         OFFSET = 1000
         print("the script runs")
@@ -306,7 +314,7 @@ def test_a_script_that_never_closes_its_pool_ends_all_the_same(tmp_path: Path) -
     script = run_script(
         tmp_path,
         """
-        from facekit.workers import WorkerPool
+        from facekit.system.workers import WorkerPool
 
         pool = WorkerPool(2)
         results = pool.imap(abs, ((-n,) for n in range(100)), window=6)
@@ -319,7 +327,7 @@ def test_a_script_that_never_closes_its_pool_ends_all_the_same(tmp_path: Path) -
 
 SLEEPER = """
     import os, time
-    from facekit.workers import WorkerPool
+    from facekit.system.workers import WorkerPool
 
     def sleep(number):
         if number:

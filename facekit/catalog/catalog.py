@@ -22,7 +22,7 @@ from facekit.catalog.rows import among, chunks, column, delete, face_row, insert
 from facekit.catalog.staging import Staging
 from facekit.catalog.tables import SCHEMA_VERSION, add_new_columns, faces, files, meta, metadata, photos, runs
 from facekit.errors import FacekitError, LibraryError
-from facekit.room import check_room
+from facekit.system.disk_space import check_room
 from facekit.types import FloatArray, Status
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import sqlalchemy as sa
 
 from facekit.errors import DiskFullError, FacekitError, LibraryError
-from facekit.room import check_room, is_disk_full
+from facekit.system.disk_space import check_room, is_disk_full
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from facekit.forks import give_up_in_forks
-from facekit.private import RuntimeFolder
+from facekit.system.forks import give_up_in_forks
+from facekit.system.permissions import RuntimeFolder
 
 if TYPE_CHECKING:
     from pathlib import Path

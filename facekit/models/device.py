@@ -7,8 +7,8 @@ from collections import deque
 from typing import TYPE_CHECKING, TypeVar
 
 from facekit.errors import DeviceError
-from facekit.threads import Threads
-from facekit.waiting import result_of
+from facekit.system.threads import Threads
+from facekit.system.waiting import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -131,7 +131,7 @@ def side_by_side(function: Callable[[T], R], items: Iterable[T], device: str, wh
     Raises
     ------
     StalledError
-        If a run takes longer than `facekit.waiting.give_up_after` says. The threads are given up with it.
+        If a run takes longer than `facekit.system.waiting.give_up_after` says. The threads are given up with it.
     """
     threads = _pools.setdefault(os.getpid(), Threads(AT_ONCE, "facekit-model"))
     at_once = AT_ONCE if device == "cpu" else 1

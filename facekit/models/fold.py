@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facekit.files import atomic_file
 from facekit.models.weights import fetch, weights_folder
+from facekit.system.files import atomic_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,11 +10,11 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from facekit.errors import FacekitError
-from facekit.forks import in_forks
 from facekit.models import deepface, retinaface, sface, yunet
 from facekit.models.engines import check_where
 from facekit.models.weights import verify
-from facekit.waiting import waiting_for
+from facekit.system.forks import in_forks
+from facekit.system.waiting import waiting_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, TypeAlias
 
 from facekit.errors import WeightsError
-from facekit.files import atomic_file
+from facekit.system.files import atomic_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from facekit.errors import FacekitError, UnknownIdError
-from facekit.keywords import KeywordsChecked
 from facekit.people.records import Person
-from facekit.texts import one_line
+from facekit.text.keywords import KeywordsChecked
+from facekit.text.names import one_line
 from facekit.views import view
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from datetime import datetime  # noqa: TC003 - the service reads the annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from facekit.texts import one_line
+from facekit.text.names import one_line
 from facekit.types import Face, Photo  # noqa: TC001 - the same
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facekit.errors import FacekitError
-from facekit.files import atomic_file
 from facekit.images import Limits, display_name, read_bytes
 from facekit.people.rdf import MAX_BYTES
 from facekit.people.xmp import FaceRegions, Region, read_regions, with_faces
 from facekit.stored import StoredPhoto, stored_box, stored_photo
+from facekit.system.files import atomic_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

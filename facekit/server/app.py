@@ -26,11 +26,11 @@ from facekit.errors import (
     UnknownIdError,
     WorkerTimeoutError,
 )
-from facekit.room import is_disk_full
 from facekit.server import auth_routes, job_routes, people_routes, photo_routes, search_routes, system_routes
 from facekit.server.access import LocalOnly
 from facekit.server.limits import BodyLimit
 from facekit.server.refusal import REFUSALS, Refusal, ServiceRefusal
+from facekit.system.disk_space import is_disk_full
 from facekit.types import Status
 
 if TYPE_CHECKING:

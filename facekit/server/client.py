@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from facekit.errors import FacekitError
-from facekit.files import named_file, user_path
 from facekit.ingest import check_progress
 from facekit.known import Known
 from facekit.library import Library
@@ -25,6 +24,7 @@ from facekit.server.people_client import RemotePeople
 from facekit.server.session import Session
 from facekit.server.wire import SearchDocument, ServiceInfo, hits_from, parse
 from facekit.sources.left_out import checked
+from facekit.system.files import named_file, user_path
 from facekit.types import FacePage, Folder, Photo, PhotoPage, ProbeFace, Status
 
 if TYPE_CHECKING:

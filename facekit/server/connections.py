@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from facekit.server.addresses import client_of, is_among
+from facekit.system.addresses import client_of, is_among
 
 if TYPE_CHECKING:
     import asyncio

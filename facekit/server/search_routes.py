@@ -10,7 +10,6 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from loguru import logger
 from pydantic import BaseModel, Field
 
-from facekit.keywords import meant
 from facekit.known import Known
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
@@ -18,6 +17,7 @@ from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.server.strict import StrictRoute
 from facekit.server.wire import SearchDocument, search_document
+from facekit.text.keywords import meant
 from facekit.types import ProbeFace
 
 MAX_PROBES = 8

@@ -16,8 +16,8 @@ from facekit.server.jobs import Jobs
 from facekit.server.metrics import Metrics
 from facekit.server.paths import Paths
 from facekit.server.store import ServiceStore
+from facekit.system.workers import Done, WorkerPool
 from facekit.types import Status
-from facekit.workers import Done, WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

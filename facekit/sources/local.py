@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from facekit.errors import FacekitError
-from facekit.files import user_path
 from facekit.formats import PICTURE_EXTENSIONS, SNIFF_BYTES, sniff
 from facekit.images import READ_FLAGS, display_name, read_bytes
 from facekit.sources.left_out import EXCLUDED, Exclusion, is_library, kind_of
+from facekit.system.files import user_path
 from facekit.types import FoundFile
 
 if TYPE_CHECKING:

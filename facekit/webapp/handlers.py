@@ -19,7 +19,7 @@ from voila.static_file_handler import TemplateStaticFileHandler
 from voila.tornado.handler import TornadoVoilaHandler
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 
-from facekit.server.addresses import client_of, is_among, visitor_of
+from facekit.system.addresses import client_of, is_among, visitor_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence

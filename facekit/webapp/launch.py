@@ -19,7 +19,7 @@ from urllib.request import ProxyHandler, build_opener
 import psutil
 
 from facekit.errors import FacekitError
-from facekit.private import RuntimeFolder, make_private_folder, private_opener
+from facekit.system.permissions import RuntimeFolder, make_private_folder, private_opener
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

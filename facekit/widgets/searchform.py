@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from facekit.errors import FacekitError
-from facekit.spreadsheets import csv_bytes
+from facekit.text.spreadsheets import csv_bytes
 from facekit.widgets.base import Widget, handler, script, style
 
 if TYPE_CHECKING:

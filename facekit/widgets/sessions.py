@@ -6,7 +6,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from facekit.private import private_opener
+from facekit.system.permissions import private_opener
 
 
 class Sessions:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facekit.errors import DeviceError
-from facekit.forks import refuse_fork
 from facekit.models.device import AT_ONCE, choose_tensorflow_device, threads_each
+from facekit.system.forks import refuse_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

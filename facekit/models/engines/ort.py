@@ -10,8 +10,8 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from facekit.errors import DeviceError
-from facekit.forks import keep_in_forks
 from facekit.models.device import PROVIDERS, choose_providers, threads_each
+from facekit.system.forks import keep_in_forks
 
 if TYPE_CHECKING:
     import onnxruntime

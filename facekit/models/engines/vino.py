@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facekit.errors import DeviceError
-from facekit.forks import in_forks, keep_in_forks, refuse_fork
 from facekit.models.device import AT_ONCE, threads_each
+from facekit.system.forks import in_forks, keep_in_forks, refuse_fork
 
 if TYPE_CHECKING:
     import openvino

@@ -23,10 +23,10 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from facekit.closing import Closing
 from facekit.errors import FacekitError, WorkerCrashError, WorkerTimeoutError
-from facekit.forks import refuse_fork
-from facekit.waiting import result_of
+from facekit.system.closing import Closing
+from facekit.system.forks import refuse_fork
+from facekit.system.waiting import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable

@@ -1,7 +1,7 @@
 """Waiting that ends: a long run says what it waits for, and nothing waits for ever.
 
 A native call that does not come back can't be ended from outside. It runs in another thread therefore (see
-`facekit.threads`), for which is waited here: with a limit, and so that Ctrl-C works.
+`facekit.system.threads`), for which is waited here: with a limit, and so that Ctrl-C works.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import IO, TYPE_CHECKING, TypeVar
 
 from loguru import logger
 
-from facekit import watchdog
 from facekit.errors import FacekitError, StalledError
+from facekit.system import watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,7 +78,7 @@ def result_of(future: Future[R], what: str, remedy: str = "") -> R:
     Parameters
     ----------
     future : Future
-        Of the other thread, which `facekit.threads.Threads` has started, or another that may be left behind.
+        Of the other thread, which `facekit.system.threads.Threads` has started, or another that may be left behind.
     what : str
         What is waited for, as it stands after "waiting for".
     remedy : str

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
-from facekit.closing import Closing
+from facekit.system.closing import Closing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

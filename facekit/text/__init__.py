@@ -1,0 +1,1 @@
+"""Text that people wrote: names that may hold anything, keywords that are misspelt, tables for spreadsheets."""
