@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from facekit.people import Constraints, cluster, evaluate_clusters, suggest_eps
     from facekit.people.people import People
     from facekit.people.projection import project
-    from facekit.people.records import Person
     from facekit.reembed_report import ReembedReport
     from facekit.server.publish import publish
     from facekit.sources import scan
-    from facekit.types import Detections, Face, Hit, Photo, Probe, Quality, Status
+    from facekit.types.people import Person
+    from facekit.types.photos import Detections, Face, Hit, Photo, Probe, Quality, Status
 
 # Where each public name lives. They are imported at first use, so that `import facekit` costs next to nothing.
 _HOMES = {
@@ -82,10 +82,10 @@ _HOMES = {
     "facekit.people": ["Constraints", "cluster", "evaluate_clusters", "suggest_eps"],
     "facekit.people.people": ["People"],
     "facekit.people.projection": ["project"],
-    "facekit.people.records": ["Person"],
+    "facekit.types.people": ["Person"],
     "facekit.server.publish": ["publish"],
     "facekit.sources": ["scan"],
-    "facekit.types": ["Detections", "Face", "Hit", "Photo", "Probe", "Quality", "Status"],
+    "facekit.types.photos": ["Detections", "Face", "Hit", "Photo", "Probe", "Quality", "Status"],
 }
 _home = {name: module for module, names in _HOMES.items() for name in names}
 

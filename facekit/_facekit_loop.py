@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from facekit.models import load_detector, load_embedder
 from facekit.opening import open_library
-from facekit.types import Status
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from facekit.models.protocols import Detector, Embedder

@@ -34,14 +34,14 @@ from facekit.terminal import (
     print_json,
     print_table,
 )
-from facekit.types import TableName  # noqa: TC001 - typer reads it
+from facekit.types.photos import TableName  # noqa: TC001 - typer reads it
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from facekit.hits import Hits
     from facekit.library import Library
-    from facekit.types import Detail
+    from facekit.types.photos import Detail
 
 
 class _Verbs(TyperGroup):

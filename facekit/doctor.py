@@ -20,7 +20,7 @@ from facekit.models.registry import load_detector, load_embedder, model_info
 from facekit.models.weights import verify
 from facekit.settings import check_versions
 from facekit.text.names import one_line
-from facekit.types import Status
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,13 +11,13 @@ from facekit.errors import FacekitError, LibraryError, PhotoError, WorkerCrashEr
 from facekit.images import display_name, read_bytes, read_image, thumbnail
 from facekit.orientation import turned
 from facekit.system.workers import Failed, WorkerPool
-from facekit.types import Status
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from facekit.types import Image
+    from facekit.types.photos import Image
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from facekit.catalog import Catalog
     from facekit.catalog.records import FaceRecord, PhotoRecord
     from facekit.pipeline import Item
-    from facekit.types import FloatArray
+    from facekit.types.photos import FloatArray
 
 SAME_FACE = 0.7
 """Cosine similarity from which a face in a changed file is taken to be a face that the file showed before.

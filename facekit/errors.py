@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from facekit.text.names import one_line, shortened
 
 if TYPE_CHECKING:
-    from facekit.types import Status
+    from facekit.types.photos import Status
 
 
 LONGEST_MESSAGE = 500

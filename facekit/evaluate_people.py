@@ -18,7 +18,7 @@ from facekit.people.crowd import crowd
 
 if TYPE_CHECKING:
     from facekit.people import ClusterScores
-    from facekit.types import FloatArray, IntArray
+    from facekit.types.photos import FloatArray, IntArray
 
 SWEPT: tuple[Method, ...] = ("average", "dbscan", "hdbscan")
 """The methods that have a distance to try others of."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL.ExifTags import GPS, IFD, Base
 
-from facekit.types import PhotoFacts
+from facekit.types.photos import PhotoFacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from facekit.catalog.people import PeopleTables
     from facekit.people.assignment import Centres
-    from facekit.types import FloatArray, IntArray
+    from facekit.types.photos import FloatArray, IntArray
 
 
 @dataclass(eq=False)

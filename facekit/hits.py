@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import jinja2
     import pandas as pd
 
-    from facekit.types import Hit, PictureSource, Probe
+    from facekit.types.photos import Hit, PictureSource, Probe
 
 
 _PAGE_SIDE = 384  # pixels: sharp on a card of 190 CSS pixels, and fifty of them stay under 2 MB

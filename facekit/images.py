@@ -29,7 +29,7 @@ from facekit.exif import header_facts, orientation
 from facekit.formats import SNIFF_BYTES, describe, sniff
 from facekit.given import given_picture
 from facekit.orientation import turned
-from facekit.types import DecodedPhoto, Status
+from facekit.types.photos import DecodedPhoto, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
     from facekit.given import ImageSource
-    from facekit.types import Image
+    from facekit.types.photos import Image
 
 READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 """Without O_NONBLOCK opening a named pipe waits for its writer; without O_BINARY Windows translates line ends."""

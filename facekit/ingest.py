@@ -25,7 +25,7 @@ from facekit.sources.left_out import LIBRARY
 from facekit.system.disk_space import check_room
 from facekit.system.waiting import waiting_for
 from facekit.text.names import one_line
-from facekit.types import FoundFile, Status
+from facekit.types.photos import FoundFile, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

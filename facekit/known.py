@@ -11,8 +11,8 @@ import numpy as np
 
 from facekit.catalog.pages import quality_of
 from facekit.errors import NoFaceError, UnknownIdError
-from facekit.people.records import Member, Person
-from facekit.types import Face, FloatArray, Hit, Probe
+from facekit.types.people import Member, Person
+from facekit.types.photos import Face, FloatArray, Hit, Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -29,7 +29,17 @@ if TYPE_CHECKING:
     from facekit.relocation import Relocation
     from facekit.removal import Removable
     from facekit.search import ProbeSource
-    from facekit.types import Detail, FacePage, FloatArray, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
+    from facekit.types.photos import (
+        Detail,
+        FacePage,
+        FloatArray,
+        Folder,
+        Photo,
+        PhotoPage,
+        ProbeFace,
+        Status,
+        TableName,
+    )
 
 PICTURE_SIDE = 2048
 """Longest side of `Library.picture` in pixels: sharp on a large screen, and well under a megabyte."""

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from facekit.removal import Removable
     from facekit.search import ProbeSource
     from facekit.settings import Settings
-    from facekit.types import (
+    from facekit.types.photos import (
         Detail,
         Face,
         FacePage,

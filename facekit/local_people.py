@@ -19,7 +19,9 @@ from facekit.face_arrays import FaceArrays
 from facekit.member_faces import members_of, ranked_faces
 from facekit.people.names import clean_name
 from facekit.people.people import People, Who, person_meant
-from facekit.people.records import (
+from facekit.people_measures import conflicts_of, duplicates_of, outliers, questions
+from facekit.tables import constraints_frame, people_frame
+from facekit.types.people import (
     SHORT_ID,
     AssignReport,
     ClusterRun,
@@ -35,8 +37,6 @@ from facekit.people.records import (
     XmpReport,
     faces_in_words,
 )
-from facekit.people_measures import conflicts_of, duplicates_of, outliers, questions
-from facekit.tables import constraints_frame, people_frame
 
 if TYPE_CHECKING:
     import os
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from facekit.catalog.journal import Row, Work
     from facekit.catalog.people import PeopleTables
     from facekit.people.people import Faces
-    from facekit.people.records import Verb
     from facekit.storage import Storage
+    from facekit.types.people import Verb
 
 _MOST_CONFLICTS = 1000
 _VERBS: dict[str, Verb] = {"name": "name", "cover": "cover", "hidden": "hide"}  # by what they change

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facekit.people.assignment import similarities_to_centre
-from facekit.people.records import Member
+from facekit.types.people import Member
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from facekit.catalog.journal import Row
     from facekit.catalog.people import PeopleTables
-    from facekit.types import Face
+    from facekit.types.photos import Face
 
 
 def ranked_faces(tables: PeopleTables, person_id: str) -> list[tuple[Row, float | None]]:

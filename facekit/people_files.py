@@ -20,11 +20,11 @@ from facekit.images import display_name
 from facekit.matching import match_faces, overlaps
 from facekit.people.folders import folder_names, link
 from facekit.people.names import clean_name
-from facekit.people.records import XmpReport
 from facekit.people.sidecars import regions_of, stems_of, write_beside
 from facekit.sources import LocalSource
 from facekit.stored import turned_sideways, upright_box
 from facekit.system.files import not_written, user_path
+from facekit.types.people import XmpReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from facekit.catalog import Catalog
     from facekit.people.people import People
-    from facekit.people.records import Person
     from facekit.people.xmp import FaceRegions
     from facekit.stored import Box, StoredPhoto
+    from facekit.types.people import Person
 
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # what holds for all other photos, too
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facekit.models.registry import model_info
-from facekit.people.records import Candidate, Conflict, Duplicate, Suggestion
 from facekit.people_runs import ASK_BELOW, ask_from, nearest
+from facekit.types.people import Candidate, Conflict, Duplicate, Suggestion
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from facekit.catalog import Catalog
     from facekit.face_arrays import FaceArrays
     from facekit.settings import Settings
-    from facekit.types import Face
+    from facekit.types.photos import Face
 
 _FAR = 3.0
 """From how many robust standard deviations below the median a face stands out: the usual bound for outliers (Iglewicz

@@ -14,7 +14,7 @@ from facekit.errors import FacekitError, UnknownIdError
 from facekit.face_arrays import FaceArrays
 from facekit.people.acceptance import Standing, plan
 from facekit.people.comparison import matched_groups, moved_faces, split_and_joined
-from facekit.people.records import SHORT_ID, AssignReport, ClusterRun, Comparison, Move, Proposal, faces_in_words
+from facekit.types.people import SHORT_ID, AssignReport, ClusterRun, Comparison, Move, Proposal, faces_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from facekit.people.assignment import Assignment
     from facekit.people.constraints import Constraints
     from facekit.settings import Settings
-    from facekit.types import IntArray
+    from facekit.types.photos import IntArray
 
 NOW = "now"
 """What a comparison calls the people as they are."""

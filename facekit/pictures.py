@@ -12,7 +12,7 @@ from facekit.derived import thumbnail_path
 from facekit.drawing import Drawing
 from facekit.errors import PhotoError
 from facekit.orientation import SIDEWAYS, turn_upright, turned_box
-from facekit.types import Status
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from facekit.catalog import Catalog

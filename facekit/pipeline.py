@@ -21,7 +21,7 @@ from facekit.prepare import Prepared, prepare
 from facekit.system.threads import Threads
 from facekit.system.waiting import finished, result_of
 from facekit.system.workers import Failed, Task, WorkerPool
-from facekit.types import Status
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from facekit.models.protocols import Detector, Embedder
     from facekit.sources import Source
-    from facekit.types import DecodedPhoto, Detections, FloatArray, FoundFile, Quality
+    from facekit.types.photos import DecodedPhoto, Detections, FloatArray, FoundFile, Quality
 
 STAGES = ("read", "decode", "detect", "embed", "store")
 

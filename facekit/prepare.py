@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from facekit.images import Limits, decode, thumbnail
 
 if TYPE_CHECKING:
-    from facekit.types import DecodedPhoto, Image
+    from facekit.types.photos import DecodedPhoto, Image
 
 
 @dataclass(frozen=True, slots=True, eq=False)

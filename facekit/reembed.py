@@ -25,7 +25,7 @@ from facekit.pipeline import Pipeline
 from facekit.reembed_report import Alone, ReembedReport
 from facekit.settings import REEMBEDDED, settings_of, write_settings
 from facekit.sources import LocalSource
-from facekit.types import FoundFile, Status
+from facekit.types.photos import FoundFile, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from facekit.pipeline import Item
     from facekit.settings import Settings
     from facekit.storage import Storage
-    from facekit.types import Detail
+    from facekit.types.photos import Detail
 
 
 class Reembed:

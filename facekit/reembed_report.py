@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from facekit.ingest import Failure, report_html
 from facekit.text.names import one_line
-from facekit.types import Status
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

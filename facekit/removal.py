@@ -13,7 +13,7 @@ from facekit.errors import FacekitError, UnknownIdError
 from facekit.sources import LocalSource
 from facekit.sources.local import composed_path
 from facekit.system.files import user_path
-from facekit.types import Hit, Photo
+from facekit.types.photos import Hit, Photo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

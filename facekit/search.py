@@ -23,7 +23,7 @@ from facekit.known import Known, KnownSource, known
 from facekit.models.alignment import align
 from facekit.models.quality import assess
 from facekit.models.vectors import checked_similarity, good_embeddings
-from facekit.types import Detections, FloatArray, Hit, Image, Probe, ProbeFace
+from facekit.types.photos import Detections, FloatArray, Hit, Image, Probe, ProbeFace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterator

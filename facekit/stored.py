@@ -11,7 +11,7 @@ from facekit.errors import PhotoError
 from facekit.exif import orientation
 from facekit.formats import SNIFF_BYTES, sniff
 from facekit.images import DEFAULT_LIMITS, READ_FLAGS, display_name, open_picture
-from facekit.types import Status
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from typing import BinaryIO

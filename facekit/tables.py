@@ -11,7 +11,7 @@ from facekit.catalog import tables
 from facekit.errors import FacekitError
 from facekit.system.files import named_file, user_path
 from facekit.text.spreadsheets import csv_bytes
-from facekit.types import Status, TableName
+from facekit.types.photos import Status, TableName
 
 if TYPE_CHECKING:
     import os

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from facekit.library import Library
     from facekit.local import LocalLibrary
-    from facekit.types import FloatArray
+    from facekit.types.photos import FloatArray
 
 # A shell lets what it starts in the background ignore Ctrl-C, and so would all that tests start; some press it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -14,7 +14,7 @@ from facekit.local import LocalLibrary
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facekit.people.records import Person
+    from facekit.types.people import Person
 
 PEOPLE = {"lagos": "Ricardo_Lagos", "wolf": "Paul_Wolfowitz", "lopez": "Jennifer_Lopez"}
 SINGLE = [("lagos", 1), ("lagos", 2), ("lagos", 3), ("lagos", 4), ("wolf", 1), ("wolf", 2), ("wolf", 3), ("wolf", 4)]

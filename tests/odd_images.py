@@ -16,7 +16,7 @@ from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 from PIL.Image import Transpose
 
-from facekit.types import Status
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

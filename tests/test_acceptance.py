@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 
 from facekit.people.acceptance import Plan, Standing, plan
 from facekit.people.comparison import matched_groups, moved_faces, split_and_joined
-from facekit.people.records import Proposal
+from facekit.types.people import Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

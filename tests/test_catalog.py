@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from facekit.catalog import Catalog, FaceRecord, FileRecord, PhotoRecord
 from facekit.catalog.records import face_id
 from facekit.errors import LibraryError
-from facekit.types import FoundFile, PhotoFacts, Quality, Status
+from facekit.types.photos import FoundFile, PhotoFacts, Quality, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from facekit.people.crowd import crowd
 from facekit.people.kmeans import kmeans
 
 if TYPE_CHECKING:
-    from facekit.types import FloatArray, IntArray
+    from facekit.types.photos import FloatArray, IntArray
 
     Faces = tuple[FloatArray, list[str]]
 

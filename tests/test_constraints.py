@@ -15,7 +15,7 @@ import facekit as fk
 from facekit.people import METHODS, Conflict, Method
 
 if TYPE_CHECKING:
-    from facekit.types import FloatArray, IntArray
+    from facekit.types.photos import FloatArray, IntArray
 
 
 @dataclass

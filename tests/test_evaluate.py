@@ -16,7 +16,7 @@ from facekit import evaluate
 from facekit.errors import FacekitError, PhotoError
 from facekit.evaluate import CentralFaces, evaluate_lfw
 from facekit.lfw import Pair, read_pairs, read_rounds
-from facekit.types import Detections
+from facekit.types.photos import Detections
 
 if TYPE_CHECKING:
     from pathlib import Path

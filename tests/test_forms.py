@@ -19,7 +19,7 @@ from browser import chromium, overflow, show, violations
 from facekit.errors import LibraryBusyError, ServiceError
 from facekit.hits import Hits
 from facekit.text.spreadsheets import csv_bytes
-from facekit.types import Folder, Hit, Quality, Status
+from facekit.types.photos import Folder, Hit, Quality, Status
 from facekit.widgets.appbar import AppBar, Choice
 from facekit.widgets.ingestform import IngestForm
 from facekit.widgets.searchform import SearchForm

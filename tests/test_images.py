@@ -24,7 +24,7 @@ from PIL.ExifTags import GPS, IFD, Base
 from facekit.errors import FacekitError, PhotoError
 from facekit.formats import PICTURE_EXTENSIONS, sniff
 from facekit.images import Limits, content_id, decode, display_name, read_bytes, read_image, thumbnail
-from facekit.types import DecodedPhoto, Status
+from facekit.types.photos import DecodedPhoto, Status
 
 if TYPE_CHECKING:
     from pathlib import Path

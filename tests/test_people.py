@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from facekit.local import LocalLibrary
     from facekit.people.people import People
-    from facekit.people.records import Person
+    from facekit.types.people import Person
 
 LAGOS = {"lagos1.jpg", "lagos2.jpg", "lagos3.jpg", "lagos4.jpg", "together.png"}
 WOLF = {"wolf1.jpg", "wolf2.jpg", "wolf3.jpg", "wolf4.jpg", "together.png"}

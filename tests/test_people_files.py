@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from facekit.library import Library
-    from facekit.types import Face
+    from facekit.types.photos import Face
 
 # How pixels are stored so that EXIF's orientation turns them upright.
 STORED = {

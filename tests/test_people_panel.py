@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from facekit.library import Library
-    from facekit.people.records import Person
-    from facekit.types import Photo
+    from facekit.types.people import Person
+    from facekit.types.photos import Photo
     from facekit.widgets.base import Widget
 
 CROWD = ("Alvaro_Uribe", "Amelie_Mauresmo", "Andy_Roddick", "Angelina_Jolie", "Ali_Naimi")

@@ -15,9 +15,9 @@ from service import remote, served, sign_in, wait_for
 import facekit as fk
 from facekit.errors import NameTakenError
 from facekit.local_people import LocalPeople
-from facekit.people.records import XmpReport
 from facekit.server.jobs import Clustering, Jobs, JobState
 from facekit.server.store import ServiceStore
+from facekit.types.people import XmpReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ from facekit.errors import FacekitError, UnknownIdError
 from facekit.index import MilvusIndex
 from facekit.removal import KnownFiles
 from facekit.sources import LocalSource
-from facekit.types import Status
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable

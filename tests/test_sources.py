@@ -15,7 +15,7 @@ from odd_images import encode, marker, write_corpus
 from facekit.errors import FacekitError, PhotoError
 from facekit.images import Limits
 from facekit.sources import LocalSource, Source, scan
-from facekit.types import Status
+from facekit.types.photos import Status
 
 JPEG = encode(marker(), "JPEG")
 

@@ -25,7 +25,7 @@ from facekit.models.quality import NO_FACE, assess, believable, pose
 from facekit.models.registry import load_detector, load_embedder
 from facekit.models.turns import turned_back
 from facekit.orientation import TURNS, common_turn, turn_upright, turned, turned_box
-from facekit.types import Detections
+from facekit.types.photos import Detections
 from facekit.widgets.gallery import Gallery
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from facekit.system.workers import (
     WorkerPool,
     WorkerTimeoutError,
 )
-from facekit.types import Status
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

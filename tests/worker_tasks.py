@@ -12,7 +12,7 @@ import numpy as np
 
 from facekit import drawing
 from facekit.errors import PhotoError
-from facekit.types import Status
+from facekit.types.photos import Status
 
 
 def double(number: int) -> int:

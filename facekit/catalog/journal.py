@@ -30,7 +30,7 @@ from facekit.errors import FacekitError, UnknownIdError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from facekit.people.records import Verb
+    from facekit.types.people import Verb
 
 Row: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, ...]

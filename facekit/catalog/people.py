@@ -29,14 +29,14 @@ from facekit.catalog.rows import among, chunks, set_meta
 from facekit.catalog.tables import faces, meta
 from facekit.errors import FacekitError, UnknownIdError
 from facekit.people.names import composed
-from facekit.people.records import SHORT_ID, Person, Proposal, faces_in_words
+from facekit.types.people import SHORT_ID, Person, Proposal, faces_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from facekit.catalog.database import Database
-    from facekit.people.records import Verb
-    from facekit.types import FloatArray
+    from facekit.types.people import Verb
+    from facekit.types.photos import FloatArray
 
 _here = (
     sa.select(

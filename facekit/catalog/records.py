@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from facekit.types import FloatArray, FoundFile, PhotoFacts, Quality, Status
+    from facekit.types.photos import FloatArray, FoundFile, PhotoFacts, Quality, Status
 
 
 def file_id(source: str, path: bytes) -> str:

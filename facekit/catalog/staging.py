@@ -11,7 +11,7 @@ from facekit.catalog.hidden import reveal
 from facekit.catalog.people import rename_faces
 from facekit.catalog.rows import chunks, face_row, insert, set_meta
 from facekit.catalog.tables import carried, faces, meta, photos, staged_faces, staged_photos
-from facekit.types import Status
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from facekit.orientation import TURNS, turned
-from facekit.types import Detections
+from facekit.types.photos import Detections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from facekit.types import FloatArray, Image
+    from facekit.types.photos import FloatArray, Image
 
     See: TypeAlias = Callable[[Sequence[Image]], list[Detections]]
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from facekit.people.records import Proposal
+    from facekit.types.people import Proposal
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from facekit.people.neighbours import checked
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from facekit.types import FloatArray, IntArray
+    from facekit.types.photos import FloatArray, IntArray
 
 CANDIDATES = 3
 """People who are suggested for a face."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from facekit.people.constraints import Apart
-    from facekit.types import FloatArray, IntArray
+    from facekit.types.photos import FloatArray, IntArray
 
 Method: TypeAlias = Literal["average", "dbscan", "hdbscan", "kmeans"]
 METHODS: tuple[Method, ...] = get_args(Method)

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from facekit.errors import FacekitError, UnknownIdError
-from facekit.people.records import Person
 from facekit.text.keywords import KeywordsChecked
 from facekit.text.names import one_line
+from facekit.types.people import Person
 from facekit.views import view
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from facekit.people.records import (
+    from facekit.types.people import (
         AssignReport,
         ClusterRun,
         Comparison,

@@ -14,7 +14,7 @@ from facekit.people.neighbours import checked, nearest
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from facekit.types import FloatArray
+    from facekit.types.photos import FloatArray
 
 FEWEST = 5
 """Faces from which UMAP is asked: it needs more neighbours than dimensions; fewer faces have nothing to unfold."""

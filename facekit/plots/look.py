@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from facekit.people.records import SHORT_ID
+from facekit.types.people import SHORT_ID
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

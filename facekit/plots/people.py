@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from facekit.library import Library
     from facekit.people.people import Who
-    from facekit.people.records import Person
+    from facekit.types.people import Person
 
 _YEARS_FROM = 5 * 365  # days: with more, months are too many to see
 

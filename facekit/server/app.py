@@ -31,7 +31,7 @@ from facekit.server.access import LocalOnly
 from facekit.server.limits import BodyLimit
 from facekit.server.refusal import REFUSALS, Refusal, ServiceRefusal
 from facekit.system.disk_space import is_disk_full
-from facekit.types import Status
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

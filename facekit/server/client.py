@@ -25,7 +25,7 @@ from facekit.server.session import Session
 from facekit.server.wire import SearchDocument, ServiceInfo, hits_from, parse
 from facekit.sources.left_out import checked
 from facekit.system.files import named_file, user_path
-from facekit.types import FacePage, Folder, Photo, PhotoPage, ProbeFace, Status
+from facekit.types.photos import FacePage, Folder, Photo, PhotoPage, ProbeFace, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from facekit.removal import Removable
     from facekit.search import ProbeSource
     from facekit.server.session import Me
-    from facekit.types import Detail, FloatArray, TableName
+    from facekit.types.photos import Detail, FloatArray, TableName
 
 _BACKUP_TIMEOUT = httpx2.Timeout(3600.0, connect=5.0)  # a first one copies all thumbnails
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from facekit.errors import FacekitError, ServiceError
 from facekit.ingest import Failure, IngestReport, LostName, show_progress
 from facekit.reembed_report import ReembedReport
-from facekit.types import Status
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -18,10 +18,10 @@ from pydantic import Field
 from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
 from facekit.ingest import IngestReport
 from facekit.people.clustering import Method  # noqa: TC001 - pydantic reads the annotation
-from facekit.people.records import ClusterRun
 from facekit.reembed_report import ReembedReport
 from facekit.server.store import metadata
-from facekit.types import SMALLEST_LOOK, Detail
+from facekit.types.people import ClusterRun
+from facekit.types.photos import SMALLEST_LOOK, Detail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,7 +61,7 @@ _ADDED = ("kind", "models", "clustering", "exclude")  # columns that the databas
 JobKind: TypeAlias = Literal["ingest", "reembed", "cluster"]
 Report: TypeAlias = IngestReport | ReembedReport | ClusterRun
 Look: TypeAlias = Literal["normal", "fine"] | Annotated[int, Field(ge=SMALLEST_LOOK, le=2**15)]
-"""A `facekit.types.Detail` that somebody asks for."""
+"""A `facekit.types.photos.Detail` that somebody asks for."""
 
 
 class JobState(StrEnum):

@@ -10,7 +10,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from facekit._version import __version__
 from facekit.pipeline import STAGES
-from facekit.types import Status
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from facekit.ingest import IngestReport

@@ -11,7 +11,9 @@ import httpx2
 
 from facekit.errors import FacekitError
 from facekit.people.people import Faces, People, Who, person_meant
-from facekit.people.records import (
+from facekit.server.follow import follow_clustering
+from facekit.server.wire import Constraint, XmpDocument, local_time, parse, xmp_report
+from facekit.types.people import (
     AssignReport,
     ClusterRun,
     Comparison,
@@ -25,8 +27,6 @@ from facekit.people.records import (
     Suggestion,
     XmpReport,
 )
-from facekit.server.follow import follow_clustering
-from facekit.server.wire import Constraint, XmpDocument, local_time, parse, xmp_report
 
 if TYPE_CHECKING:
     import os

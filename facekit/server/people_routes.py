@@ -15,7 +15,14 @@ from facekit.errors import FacekitError
 from facekit.local_people import LocalPeople
 from facekit.people.clustering import checked_options
 from facekit.people.people import MAX_PAGE
-from facekit.people.records import (
+from facekit.server.access import needs
+from facekit.server.accounts import Identity
+from facekit.server.jobs import Clustering, Job
+from facekit.server.refusal import Refusal, ServiceRefusal
+from facekit.server.service import ServiceOf
+from facekit.server.strict import StrictRoute
+from facekit.server.wire import Constraint, XmpDocument, photo_for, sent_time, xmp_document
+from facekit.types.people import (
     AssignReport,
     ClusterRun,
     Comparison,
@@ -28,13 +35,6 @@ from facekit.people.records import (
     PersonQuality,
     Suggestion,
 )
-from facekit.server.access import needs
-from facekit.server.accounts import Identity
-from facekit.server.jobs import Clustering, Job
-from facekit.server.refusal import Refusal, ServiceRefusal
-from facekit.server.service import ServiceOf
-from facekit.server.strict import StrictRoute
-from facekit.server.wire import Constraint, XmpDocument, photo_for, sent_time, xmp_document
 
 _MAX_FACES = 20_000  # ids in one body, which is at most a megabyte
 

@@ -26,7 +26,7 @@ from facekit.server.service import Service, ServiceOf
 from facekit.server.strict import StrictRoute
 from facekit.server.wire import photo_for
 from facekit.tables import write_frame
-from facekit.types import FacePage, Folder, Photo, PhotoPage, Status, TableName
+from facekit.types.photos import FacePage, Folder, Photo, PhotoPage, Status, TableName
 
 router = APIRouter(prefix="/api/v1", tags=["photos"], route_class=StrictRoute)
 Reader = Annotated[Identity, Depends(needs("read"))]

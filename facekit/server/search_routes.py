@@ -18,7 +18,7 @@ from facekit.server.service import ServiceOf
 from facekit.server.strict import StrictRoute
 from facekit.server.wire import SearchDocument, search_document
 from facekit.text.keywords import meant
-from facekit.types import ProbeFace
+from facekit.types.photos import ProbeFace
 
 MAX_PROBES = 8
 

@@ -17,7 +17,7 @@ from facekit.server.metrics import Metrics
 from facekit.server.paths import Paths
 from facekit.server.store import ServiceStore
 from facekit.system.workers import Done, WorkerPool
-from facekit.types import Status
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from facekit.local import LocalLibrary
     from facekit.relocation import Relocation
-    from facekit.types import Image
+    from facekit.types.photos import Image
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from facekit.types import TableName
+    from facekit.types.photos import TableName
 
 # A search may wait behind many others; connecting to a service of one's own takes no time.
 _TIMEOUT = httpx2.Timeout(120.0, connect=5.0)

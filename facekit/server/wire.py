@@ -18,15 +18,15 @@ from facekit.errors import (
     UnknownIdError,
 )
 from facekit.hits import Hits
-from facekit.people.records import XmpReport
-from facekit.types import Hit, Photo, Probe, Quality, Status
+from facekit.types.people import XmpReport
+from facekit.types.photos import Hit, Photo, Probe, Quality, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import httpx2
 
-    from facekit.types import PictureSource
+    from facekit.types.photos import PictureSource
 
 _NOT_FOUND = 404
 _ERRORS = {
@@ -169,7 +169,7 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class XmpDocument:
-    """What was written to sidecar files, or read from them; see `facekit.people.records.XmpReport`."""
+    """What was written to sidecar files, or read from them; see `facekit.types.people.XmpReport`."""
 
     photos: int
     faces: int

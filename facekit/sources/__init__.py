@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from facekit.images import Limits
-    from facekit.types import FoundFile
+    from facekit.types.photos import FoundFile
 
 __all__ = ["LocalSource", "Source", "scan"]
 

@@ -17,7 +17,7 @@ from facekit.formats import PICTURE_EXTENSIONS, SNIFF_BYTES, sniff
 from facekit.images import READ_FLAGS, display_name, read_bytes
 from facekit.sources.left_out import EXCLUDED, Exclusion, is_library, kind_of
 from facekit.system.files import user_path
-from facekit.types import FoundFile
+from facekit.types.photos import FoundFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -17,7 +17,7 @@ from facekit.widgets.tiles import Tile, Tiles, tiles_of
 if TYPE_CHECKING:
     from facekit.hits import Hits
     from facekit.library import Library
-    from facekit.types import Photo
+    from facekit.types.photos import Photo
 
 
 class Gallery(Widget):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import traitlets
 from ipywidgets import Layout, VBox
 
-from facekit.types import Status
+from facekit.types.photos import Status
 from facekit.widgets.appbar import Choice
 from facekit.widgets.base import Widget, handler
 from facekit.widgets.gallery import Gallery

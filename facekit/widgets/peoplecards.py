@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from threading import Thread
 
     from facekit.library import Library
-    from facekit.people.records import ClusterRun, Conflict, Person
+    from facekit.types.people import ClusterRun, Conflict, Person
     from facekit.widgets.peoplejournal import Deeds
 
 _CONFLICTS = 20  # lines: more of them nobody mends at once

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from facekit.library import Library
     from facekit.people.people import People
-    from facekit.people.records import Entry, Verb
+    from facekit.types.people import Entry, Verb
 
 _LATEST = 5  # somebody else may have written into the journal in between
 _LISTED = 50  # older entries are in `People.journal`

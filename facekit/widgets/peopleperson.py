@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from facekit.library import Library
-    from facekit.people.records import Duplicate, Person
+    from facekit.types.people import Duplicate, Person
     from facekit.widgets.peoplejournal import Deeds
 
 _MATCHES = 8  # people to choose from; who is not among them is found by typing more of the name

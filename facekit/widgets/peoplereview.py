@@ -14,7 +14,7 @@ from facekit.widgets.thumbs import Reading, read_thumbnails
 
 if TYPE_CHECKING:
     from facekit.library import Library
-    from facekit.people.records import Person, Suggestion
+    from facekit.types.people import Person, Suggestion
     from facekit.widgets.peoplejournal import Deeds
 
 _BATCH = 40  # questions that are read at once

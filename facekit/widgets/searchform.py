@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from facekit.hits import Hits
     from facekit.library import Library
-    from facekit.types import Folder
+    from facekit.types.photos import Folder
 
 _CHOSEN = ("similarity", "source", "folder", "after", "before", "include_poor", "top_k")
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from facekit.people.people import Who
-    from facekit.people.records import Member
-    from facekit.types import Face, Photo, PhotoPage, PictureSource, Status
+    from facekit.types.people import Member
+    from facekit.types.photos import Face, Photo, PhotoPage, PictureSource, Status
 
 Box: TypeAlias = tuple[float, float, float, float]
 Kind: TypeAlias = Literal["photos", "faces"]

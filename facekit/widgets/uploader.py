@@ -13,7 +13,7 @@ from facekit.widgets.base import Widget, handler, problem_of, script, style
 
 if TYPE_CHECKING:
     from facekit.library import Library
-    from facekit.types import ProbeFace
+    from facekit.types.photos import ProbeFace
 
 _MOST = 8  # pictures of one person: more of them change the template little
 _LARGEST = 8 * 2**20  # bytes: Jupyter's websocket takes messages of up to 10 MiB

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from facekit.text.names import one_line
-from facekit.types import Face, Photo  # noqa: TC001 - the same
+from facekit.types.photos import Face, Photo  # noqa: TC001 - the same
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
