@@ -11,13 +11,13 @@ import numpy as np
 from loguru import logger
 
 from facekit import people_runs
+from facekit.catalog.names import clean_name
 from facekit.catalog.pages import checked_offset, known_id
 from facekit.catalog.people import now
 from facekit.catalog.people_tables import allowed_twice, cluster_runs, differences, members, persons, rejections
 from facekit.errors import FacekitError, NameTakenError, UnknownIdError
 from facekit.face_arrays import FaceArrays
 from facekit.member_faces import members_of, ranked_faces
-from facekit.people.names import clean_name
 from facekit.people.people import People, Who, person_meant
 from facekit.people_measures import conflicts_of, duplicates_of, outliers, questions
 from facekit.tables import constraints_frame, people_frame

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from facekit.catalog.names import clean_name
 from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
 from facekit.images import display_name
 from facekit.matching import match_faces, overlaps
 from facekit.people.folders import folder_names, link
-from facekit.people.names import clean_name
 from facekit.people.sidecars import regions_of, stems_of, write_beside
 from facekit.sources import LocalSource
 from facekit.stored import turned_sideways, upright_box

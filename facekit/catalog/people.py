@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from facekit.catalog.hidden import reveal
 from facekit.catalog.journal import Row, Work, aliases_of, take_back
+from facekit.catalog.names import composed
 from facekit.catalog.pages import MAX_PAGE
 from facekit.catalog.people_tables import (
     allowed_twice,
@@ -28,7 +29,6 @@ from facekit.catalog.people_tables import (
 from facekit.catalog.rows import among, chunks, set_meta
 from facekit.catalog.tables import faces, meta
 from facekit.errors import FacekitError, UnknownIdError
-from facekit.people.names import composed
 from facekit.types.people import SHORT_ID, Person, Proposal, faces_in_words
 
 if TYPE_CHECKING:
