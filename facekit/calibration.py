@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from facekit import metrics
 from facekit.errors import FacekitError, ModelMismatchError
 from facekit.labels import People, Table, compare_photos, measured_pairs
 from facekit.library import Library
+from facekit.metrics import verification as metrics
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from facekit import images, metrics
+from facekit import images
 from facekit.errors import FacekitError
 from facekit.lfw import Pair, Round, list_photos, read_rounds
+from facekit.metrics import verification as metrics
 from facekit.system.files import named_file
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class LfwResult:
         the gallery.
     recall_at_10 : float
         Same probes: how much of the person's other photos is among the first ten results, 0..1, see
-        `facekit.metrics.recall_at`. A person with more than eleven photos keeps the mean below 1.
+        `facekit.metrics.verification.recall_at`. A person with more than eleven photos keeps the mean below 1.
     detector, embedder : str
         Names of the models.
     engine, device : str

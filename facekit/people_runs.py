@@ -204,7 +204,7 @@ def find_run(catalog: Catalog, which: ClusterRun | str) -> ClusterRun:
 
 def compare(catalog: Catalog, first: ClusterRun | str, second: ClusterRun | str | None) -> Comparison:
     """What moved from one run to another, or to the people as they are now."""
-    from facekit.people.evaluation import evaluate_clusters
+    from facekit.metrics.clusters import evaluate_clusters
 
     one = find_run(catalog, first).run_id
     before = _groups(catalog, one)

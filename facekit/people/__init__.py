@@ -4,10 +4,10 @@ On arrays: `cluster` proposes the people, `assign` gives new faces to those ther
 good a grouping is. Of a library: `People` has the verbs, and `records` the nouns. Nothing here reads or writes one.
 """
 
+from facekit.metrics.clusters import ClusterScores, evaluate_clusters
 from facekit.people.assignment import Assignment, Centres, assign, centres
 from facekit.people.clustering import METHODS, Method, cluster
 from facekit.people.constraints import Conflict, Constraints
-from facekit.people.evaluation import ClusterScores, evaluate_clusters
 from facekit.people.neighbours import NeighbourCurve, neighbour_curve, suggest_eps
 
 __all__ = [

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from facekit.metrics import RocCurve
+    from facekit.metrics.verification import RocCurve
     from facekit.types.photos import FloatArray
 
 _FEWEST_BINS, _MOST_BINS = 10, 80
@@ -57,7 +57,7 @@ def roc_figure(curve: RocCurve, title: str = "") -> go.Figure:
     Parameters
     ----------
     curve : RocCurve
-        From `facekit.metrics.roc`.
+        From `facekit.metrics.verification.roc`.
     title : str, optional
         Headline of the figure.
 

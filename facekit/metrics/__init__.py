@@ -1,0 +1,1 @@
+"""How good a verification or a clustering is, on arrays."""
