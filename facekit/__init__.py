@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from facekit.hits import Hits
-    from facekit.images import Limits, read_image
+    from facekit.images.decode import Limits, read_image
     from facekit.ingest import IngestReport
     from facekit.library import Library
     from facekit.models import align, detect, embed, similarity
@@ -73,7 +73,7 @@ _HOMES = {
         "WeightsError",
     ],
     "facekit.hits": ["Hits"],
-    "facekit.images": ["Limits", "read_image"],
+    "facekit.images.decode": ["Limits", "read_image"],
     "facekit.ingest": ["IngestReport"],
     "facekit.library": ["Library"],
     "facekit.models": ["align", "detect", "embed", "similarity"],

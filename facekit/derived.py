@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from facekit.images import turned_thumbnail
+from facekit.images.decode import turned_thumbnail
 from facekit.index.protocol import Fields
 from facekit.system.permissions import make_private_folder, private_opener
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facekit.derived import thumbnail_path
-from facekit.matching import match_faces
-from facekit.stored import turned_sideways, upright_box
+from facekit.images.boxes import match_faces
+from facekit.images.stored_orientation import turned_sideways, upright_box
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

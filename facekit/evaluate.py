@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from facekit import images
 from facekit.errors import FacekitError
+from facekit.images import decode as images
 from facekit.lfw import Pair, Round, list_photos, read_rounds
 from facekit.metrics import verification as metrics
 from facekit.system.files import named_file

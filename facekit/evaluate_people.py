@@ -12,7 +12,7 @@ import numpy as np
 from facekit.bench import run_measured
 from facekit.errors import FacekitError
 from facekit.evaluate import central_faces
-from facekit.formats import PICTURE_EXTENSIONS
+from facekit.images.formats import PICTURE_EXTENSIONS
 from facekit.people import Constraints, Method, cluster, evaluate_clusters
 from facekit.people.crowd import crowd
 

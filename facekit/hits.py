@@ -9,7 +9,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, overload
 
 from facekit.errors import FacekitError
-from facekit.orientation import turned_box
+from facekit.images.orientation import turned_box
 from facekit.system.files import named_file, user_path
 from facekit.text.names import one_line
 from facekit.views import view

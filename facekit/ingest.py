@@ -18,7 +18,7 @@ from facekit.catalog import FileRecord
 from facekit.derived import apply_change, reconcile, write_thumbnail
 from facekit.edited import Thumbnails, carry_edited
 from facekit.errors import FacekitError
-from facekit.images import Limits, display_name
+from facekit.images.decode import Limits, display_name
 from facekit.logs import short_id
 from facekit.pipeline import STAGES, Pipeline
 from facekit.sources.left_out import LIBRARY

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facekit.doctor import Doctor
-    from facekit.given import ImageSource
     from facekit.hits import Hits
-    from facekit.images import Limits
+    from facekit.images.decode import Limits
+    from facekit.images.inputs import ImageSource
     from facekit.ingest import IngestReport, Progress
     from facekit.people.people import People, Who
     from facekit.reembed_report import ReembedReport

@@ -14,7 +14,7 @@ from facekit.derived import apply_change
 from facekit.doctor import Doctor, examine
 from facekit.errors import FacekitError, NoFolderError
 from facekit.hits import Hits
-from facekit.images import display_name
+from facekit.images.decode import display_name
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
 from facekit.ingest import Ingest, IngestReport, Progress, check_progress
@@ -54,8 +54,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from facekit.given import ImageSource
-    from facekit.images import Limits
+    from facekit.images.decode import Limits
+    from facekit.images.inputs import ImageSource
     from facekit.known import Known
     from facekit.models.protocols import Detector, Embedder
     from facekit.people.people import People, Who

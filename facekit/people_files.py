@@ -17,12 +17,12 @@ from loguru import logger
 
 from facekit.catalog.names import clean_name
 from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
-from facekit.images import display_name
-from facekit.matching import match_faces, overlaps
+from facekit.images.boxes import match_faces, overlaps
+from facekit.images.decode import display_name
+from facekit.images.stored_orientation import turned_sideways, upright_box
 from facekit.people.folders import folder_names, link
 from facekit.people.sidecars import regions_of, stems_of, write_beside
 from facekit.sources import LocalSource
-from facekit.stored import turned_sideways, upright_box
 from facekit.system.files import not_written, user_path
 from facekit.types.people import XmpReport
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facekit.catalog import Catalog
+    from facekit.images.stored_orientation import Box, StoredPhoto
     from facekit.people.people import People
     from facekit.people.xmp import FaceRegions
-    from facekit.stored import Box, StoredPhoto
     from facekit.types.people import Person
 
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # what holds for all other photos, too
@@ -85,7 +85,7 @@ def write_xmp(
 def read_xmp(people: People, catalog: Catalog, folder: Where = None) -> XmpReport:
     """See `People.read_xmp`.
 
-    A region is the face that it overlaps by `facekit.matching.MIN_OVERLAP` or more. Of a box around the same centre
+    A region is the face that it overlaps by `facekit.images.boxes.MIN_OVERLAP` or more. Of a box around the same centre
     that means sides of up to 1.8 times the detector's, as boxes that are drawn by hand or hold the whole head have
     them; the boxes of two different faces were never found to overlap as much.
 

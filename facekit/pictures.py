@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from facekit.catalog.pages import known_id
 from facekit.derived import thumbnail_path
-from facekit.drawing import Drawing
 from facekit.errors import PhotoError
-from facekit.orientation import SIDEWAYS, turn_upright, turned_box
+from facekit.images.drawing import Drawing
+from facekit.images.orientation import SIDEWAYS, turn_upright, turned_box
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:

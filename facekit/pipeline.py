@@ -12,12 +12,12 @@ import numpy as np
 
 from facekit.catalog.records import FaceRecord, PhotoRecord, face_id, unread_photo_id
 from facekit.errors import PhotoError
-from facekit.images import Limits, content_id, turned_thumbnail
+from facekit.images.decode import Limits, content_id, turned_thumbnail
+from facekit.images.orientation import common_turn
+from facekit.images.preparation import Prepared, prepare
 from facekit.models.alignment import align
 from facekit.models.quality import assess, quality_score
 from facekit.models.vectors import good_embeddings
-from facekit.orientation import common_turn
-from facekit.prepare import Prepared, prepare
 from facekit.system.threads import Threads
 from facekit.system.waiting import finished, result_of
 from facekit.system.workers import Failed, Task, WorkerPool

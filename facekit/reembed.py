@@ -17,9 +17,9 @@ from facekit.bound import ModelSet, new_vectors
 from facekit.catalog.staging import Bound
 from facekit.catalog.tables import faces, photos, staged_faces
 from facekit.derived import thumbnail_path, turn_thumbnails, write_thumbnail
-from facekit.images import Limits, turned_thumbnail
+from facekit.images.boxes import match_faces
+from facekit.images.decode import Limits, turned_thumbnail
 from facekit.ingest import Failure, check_disk, show_progress, store_batches
-from facekit.matching import match_faces
 from facekit.models.registry import load_detector, load_embedder
 from facekit.pipeline import Pipeline
 from facekit.reembed_report import Alone, ReembedReport

@@ -12,7 +12,7 @@ from loguru import logger
 from facekit.catalog.records import Move
 from facekit.derived import apply_change
 from facekit.errors import FacekitError
-from facekit.images import display_name
+from facekit.images.decode import display_name
 from facekit.sources import LocalSource
 from facekit.sources.local import composed_path
 

@@ -15,9 +15,9 @@ from loguru import logger
 
 from facekit.catalog.pages import quality_of
 from facekit.errors import FacekitError, NoFaceError, PhotoError
-from facekit.given import ImageSource, given_picture
 from facekit.hits import Hits
-from facekit.images import display_name, read_image, thumbnail
+from facekit.images.decode import display_name, read_image, thumbnail
+from facekit.images.inputs import ImageSource, given_picture
 from facekit.index.protocol import MAX_LIMIT, IndexFilter
 from facekit.known import Known, KnownSource, known
 from facekit.models.alignment import align

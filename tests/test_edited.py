@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 import facekit as fk
 from facekit.edited import turned
-from facekit.stored import upright_box
+from facekit.images.stored_orientation import upright_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

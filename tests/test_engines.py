@@ -16,7 +16,7 @@ from loguru import logger
 
 import facekit as fk
 from facekit.errors import DeviceError, FacekitError, LibraryError, WeightsError
-from facekit.images import read_image
+from facekit.images.decode import read_image
 from facekit.models import registry, sface, yunet
 from facekit.models.engines import open_graph, ort, race
 from facekit.models.engines.keras import prepare_tensorflow

@@ -22,8 +22,8 @@ from PIL import Image, ImageFile, ImageOps
 from PIL.ExifTags import GPS, IFD, Base
 
 from facekit.errors import FacekitError, PhotoError
-from facekit.formats import PICTURE_EXTENSIONS, sniff
-from facekit.images import Limits, content_id, decode, display_name, read_bytes, read_image, thumbnail
+from facekit.images.decode import Limits, content_id, decode, display_name, read_bytes, read_image, thumbnail
+from facekit.images.formats import PICTURE_EXTENSIONS, sniff
 from facekit.types.photos import DecodedPhoto, Status
 
 if TYPE_CHECKING:
@@ -402,7 +402,7 @@ def test_too_little_memory_is_too_large_and_not_a_crash() -> None:
         from io import BytesIO
         from PIL import Image
         from facekit.errors import PhotoError
-        from facekit.images import decode
+        from facekit.images.decode import decode
 
         stream = BytesIO()
         Image.new("1", (12000, 12000)).save(stream, "PNG")

@@ -271,7 +271,7 @@ def test_a_decoder_that_crashes_costs_one_photo(
 
 def crash_on_grace(data: bytes, name: str, max_side: int | None, limits: fk.Limits) -> object:
     """What a decoder with a bug does: the process is gone. Runs in a worker."""
-    from facekit.prepare import prepare
+    from facekit.images.preparation import prepare
 
     if name.endswith("grace.jpg"):
         os._exit(139)

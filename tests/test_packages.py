@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from facekit.images import read_image
+from facekit.images.decode import read_image
 from facekit.models import deepface, retinaface
 from facekit.models.alignment import align_box
 from facekit.models.registry import load_detector, load_embedder

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 import facekit as fk
+from facekit.images.stored_orientation import stored_box
 from facekit.people.folders import folder_names, safe_name
 from facekit.people.xmp import Region, read_regions, with_faces
-from facekit.stored import stored_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

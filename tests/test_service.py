@@ -27,7 +27,7 @@ from service import OWNER_KEY, PASSWORD, served, sign_in, wait_for
 
 import facekit as fk
 import facekit.server.service
-from facekit import drawing
+from facekit.images import drawing
 from facekit.server.access import Access
 from facekit.server.accounts import Accounts
 from facekit.server.app import create_app

@@ -19,7 +19,7 @@ from odd_images import encode, marker
 from worker_tasks import brighter, die_at, die_once, double, fail_with, hang_at, reserve, slow_who, threads, who
 
 from facekit.errors import FacekitError, PhotoError
-from facekit.images import decode
+from facekit.images.decode import decode
 from facekit.system.workers import (
     MEMORY_BYTES,
     MOST_WORKERS,

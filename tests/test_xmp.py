@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from facekit.errors import FacekitError, PhotoError
+from facekit.images.stored_orientation import stored_box, stored_photo, upright_box
 from facekit.people.xmp import FaceRegions, Region, read_regions, with_faces
-from facekit.stored import stored_box, stored_photo, upright_box
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facekit.stored import Box
+    from facekit.images.stored_orientation import Box
 
 ANNA = Region("Anna", (0.1, 0.2, 0.2, 0.3))
 IVAN = Region("Иван <&\"'>", (0.6, 0.5, 0.2, 0.2))

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from facekit import drawing
 from facekit.errors import PhotoError
+from facekit.images import drawing
 from facekit.types.photos import Status
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from facekit.images import read_image
+from facekit.images.decode import read_image
 from facekit.models.alignment import align
 from facekit.models.registry import load_detector, load_embedder, models_table
 from facekit.models.vectors import similarity
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from facekit.given import ImageSource
+    from facekit.images.inputs import ImageSource
     from facekit.types.photos import Detections, FloatArray, Image
 
 __all__ = ["align", "detect", "embed", "load_detector", "load_embedder", "similarity"]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from facekit.images.orientation import TURNS, turn_upright
 from facekit.models.alignment import cut
 from facekit.models.quality import MINIMUM, pose
-from facekit.orientation import TURNS, turn_upright
 from facekit.types.photos import Detections
 
 if TYPE_CHECKING:

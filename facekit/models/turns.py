@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from facekit.orientation import TURNS, turned
+from facekit.images.orientation import TURNS, turned
 from facekit.types.photos import Detections
 
 if TYPE_CHECKING:

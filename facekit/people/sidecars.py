@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facekit.errors import FacekitError
-from facekit.images import Limits, display_name, read_bytes
+from facekit.images.decode import Limits, display_name, read_bytes
+from facekit.images.stored_orientation import StoredPhoto, stored_box, stored_photo
 from facekit.people.rdf import MAX_BYTES
 from facekit.people.xmp import FaceRegions, Region, read_regions, with_faces
-from facekit.stored import StoredPhoto, stored_box, stored_photo
 from facekit.system.files import atomic_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from facekit.stored import Box
+    from facekit.images.stored_orientation import Box
 
 
 def stems_of(folder: bytes) -> Counter[bytes]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
-from facekit.matching import match_faces, overlaps
+from facekit.images.boxes import match_faces, overlaps
 from facekit.people.rdf import (
     AREA,
     DIMENSIONS,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from xml.dom import minidom
 
-    from facekit.stored import Box
+    from facekit.images.stored_orientation import Box
 
 SAME_PLACE = 0.5
 """Intersection over union from which a region in a sidecar is the face that is to be written, whatever its name.

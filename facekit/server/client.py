@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facekit.doctor import Doctor
-    from facekit.given import ImageSource
     from facekit.hits import Hits
-    from facekit.images import Limits
+    from facekit.images.decode import Limits
+    from facekit.images.inputs import ImageSource
     from facekit.ingest import IngestReport, Progress
     from facekit.people.people import Who
     from facekit.reembed_report import ReembedReport
@@ -357,9 +357,9 @@ def _who(who: Who | None) -> str | None:
 
 def _picture(source: ImageSource, name: str) -> tuple[str, bytes]:
     """A picture's name and the content of an image file of it."""
-    from facekit.crops import as_png
-    from facekit.given import given_picture
-    from facekit.images import display_name, read_bytes, read_image
+    from facekit.images.crops import as_png
+    from facekit.images.decode import display_name, read_bytes, read_image
+    from facekit.images.inputs import given_picture
 
     given = given_picture(source)
     if isinstance(given, bytes):

@@ -17,7 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from facekit.catalog.pages import MAX_PAGE
 from facekit.derived import thumbnail_path
-from facekit.images import display_name
+from facekit.images.decode import display_name
 from facekit.relocation import Relocation
 from facekit.server.access import needs
 from facekit.server.accounts import Identity

@@ -18,7 +18,7 @@ import uvicorn
 from loguru import logger
 
 from facekit.errors import FacekitError, LibraryError, LibraryLockedError
-from facekit.images import display_name
+from facekit.images.decode import display_name
 from facekit.local import LocalLibrary
 from facekit.lock import announce_service
 from facekit.server.access import Access

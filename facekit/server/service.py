@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 from fastapi import Depends, Request
 
 from facekit.errors import PhotoError, WorkerTimeoutError
-from facekit.prepare import decode_probe
+from facekit.images.preparation import decode_probe
 from facekit.server.jobs import Jobs
 from facekit.server.metrics import Metrics
 from facekit.server.paths import Paths

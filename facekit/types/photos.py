@@ -208,7 +208,7 @@ class Photo:
     None where it could not be decoded, and then ``reason`` says why; ``copies`` counts the ``paths`` that are there.
     ``turn`` is by how many degrees clockwise (0, 90, 180, 270) the photo must be turned, after its EXIF orientation is
     applied, for the people in it to stand upright: thumbnails and pictures are turned so, boxes and sizes are not, see
-    `facekit.orientation.turned_box`.
+    `facekit.images.orientation.turned_box`.
     """
 
     photo_id: str

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from facekit.orientation import SIDEWAYS, turned_box
+from facekit.images.orientation import SIDEWAYS, turned_box
 from facekit.widgets.base import Widget, handler, script, style
 from facekit.widgets.still import still_gallery
 from facekit.widgets.thumbs import read_thumbnails

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import traitlets
 
-from facekit.orientation import turned_box
+from facekit.images.orientation import turned_box
 from facekit.widgets.base import Widget, handler, script, style
 from facekit.widgets.peoplecards import document
 from facekit.widgets.thumbs import Reading, read_thumbnails

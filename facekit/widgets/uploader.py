@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from facekit.errors import FacekitError, PhotoError
-from facekit.images import read_image, thumbnail
+from facekit.images.decode import read_image, thumbnail
 from facekit.widgets.base import Widget, handler, problem_of, script, style
 
 if TYPE_CHECKING:

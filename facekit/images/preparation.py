@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from facekit.images import Limits, decode, thumbnail
+from facekit.images.decode import Limits, decode, thumbnail
 
 if TYPE_CHECKING:
     from facekit.types.photos import DecodedPhoto, Image

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facekit.images import read_image, thumbnail
-from facekit.orientation import turned
+from facekit.images.decode import read_image, thumbnail
+from facekit.images.orientation import turned
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,10 +6,10 @@ from contextlib import nullcontext
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from facekit.crops import face_picture
 from facekit.errors import FacekitError, LibraryError, PhotoError, WorkerCrashError, WorkerTimeoutError
-from facekit.images import display_name, read_bytes, read_image, thumbnail
-from facekit.orientation import turned
+from facekit.images.crops import face_picture
+from facekit.images.decode import display_name, read_bytes, read_image, thumbnail
+from facekit.images.orientation import turned
 from facekit.system.workers import Failed, WorkerPool
 from facekit.types.photos import Status
 
@@ -62,7 +62,7 @@ class Drawing:
         path: Path | None,
         turns: tuple[int, int] = (0, 0),
     ) -> bytes | None:
-        """See `facekit.crops.face_picture`; what can't be read of the photo is taken from its thumbnail.
+        """See `facekit.images.crops.face_picture`; what can't be read of the photo is taken from its thumbnail.
 
         ``turns`` are those, clockwise, of the photo, in which the box and the size are given, and of the face after
         it.

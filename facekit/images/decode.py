@@ -25,10 +25,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from facekit.errors import FacekitError, PhotoError
-from facekit.exif import header_facts, orientation
-from facekit.formats import SNIFF_BYTES, describe, sniff
-from facekit.given import given_picture
-from facekit.orientation import turned
+from facekit.images.exif import header_facts, orientation
+from facekit.images.formats import SNIFF_BYTES, describe, sniff
+from facekit.images.inputs import given_picture
+from facekit.images.orientation import turned
 from facekit.types.photos import DecodedPhoto, Status
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from PIL.ImageFile import ImageFile
 
-    from facekit.given import ImageSource
+    from facekit.images.inputs import ImageSource
     from facekit.types.photos import Image
 
 READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -163,7 +163,7 @@ def _recognise(data: bytes, name: str, limits: Limits) -> str:
 
 
 def open_picture(kind: str, stream: BinaryIO, name: str) -> ImageFile:
-    """Open a picture of a kind that `facekit.formats.sniff` told; its pixels are not decoded yet.
+    """Open a picture of a kind that `facekit.images.formats.sniff` told; its pixels are not decoded yet.
 
     Raises
     ------
