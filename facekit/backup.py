@@ -21,8 +21,8 @@ from facekit.catalog.catalog import FILE as CATALOG
 from facekit.catalog.catalog import open_catalog
 from facekit.catalog.database import sync
 from facekit.catalog.people_copy import COPY
-from facekit.derived import THUMBNAILS, thumbnail_path, write_thumbnail
 from facekit.errors import LibraryError
+from facekit.index.sync import THUMBNAILS, thumbnail_path, write_thumbnail
 from facekit.lock import OwnerLock
 from facekit.settings import FILE as SETTINGS
 from facekit.system.disk_space import check_room, remedy_for

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facekit.derived import thumbnail_path
 from facekit.images.boxes import match_faces
 from facekit.images.stored_orientation import turned_sideways, upright_box
+from facekit.index.sync import thumbnail_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

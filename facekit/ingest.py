@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from loguru import logger
 
 from facekit.catalog import FileRecord
-from facekit.derived import apply_change, reconcile, write_thumbnail
 from facekit.edited import Thumbnails, carry_edited
 from facekit.errors import FacekitError
 from facekit.images.decode import Limits, display_name
+from facekit.index.sync import apply_change, reconcile, write_thumbnail
 from facekit.logs import short_id
 from facekit.pipeline import STAGES, Pipeline
 from facekit.sources.left_out import LIBRARY

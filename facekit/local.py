@@ -10,13 +10,13 @@ from loguru import logger
 
 from facekit import tables
 from facekit.backup import write_backup
-from facekit.derived import apply_change
 from facekit.doctor import Doctor, examine
 from facekit.errors import FacekitError, NoFolderError
 from facekit.hits import Hits
 from facekit.images.decode import display_name
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
+from facekit.index.sync import apply_change
 from facekit.ingest import Ingest, IngestReport, Progress, check_progress
 from facekit.job_rows import forget_in_jobs
 from facekit.known import known_probe

@@ -16,9 +16,9 @@ from loguru import logger
 from facekit.bound import ModelSet, new_vectors
 from facekit.catalog.staging import Bound
 from facekit.catalog.tables import faces, photos, staged_faces
-from facekit.derived import thumbnail_path, turn_thumbnails, write_thumbnail
 from facekit.images.boxes import match_faces
 from facekit.images.decode import Limits, turned_thumbnail
+from facekit.index.sync import thumbnail_path, turn_thumbnails, write_thumbnail
 from facekit.ingest import Failure, check_disk, show_progress, store_batches
 from facekit.models.registry import load_detector, load_embedder
 from facekit.pipeline import Pipeline

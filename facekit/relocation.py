@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from facekit.catalog.records import Move
-from facekit.derived import apply_change
 from facekit.errors import FacekitError
 from facekit.images.decode import display_name
+from facekit.index.sync import apply_change
 from facekit.sources import LocalSource
 from facekit.sources.local import composed_path
 

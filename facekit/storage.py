@@ -14,8 +14,8 @@ from loguru import logger
 from facekit.bound import VECTORS, InUse, ModelSet, forget_other_vectors
 from facekit.catalog import open_catalog
 from facekit.catalog.people_copy import COPY
-from facekit.derived import THUMBNAILS, reconcile
 from facekit.errors import FacekitError, LibraryBusyError, LibraryError
+from facekit.index.sync import THUMBNAILS, reconcile
 from facekit.lock import OwnerLock
 from facekit.logs import log_into, quiet_console
 from facekit.models.engines import check_where

@@ -16,8 +16,8 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from facekit.catalog.pages import MAX_PAGE
-from facekit.derived import thumbnail_path
 from facekit.images.decode import display_name
+from facekit.index.sync import thumbnail_path
 from facekit.relocation import Relocation
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
