@@ -21,10 +21,10 @@ from facekit.images.boxes import match_faces, overlaps
 from facekit.images.decode import display_name
 from facekit.images.stored_orientation import turned_sideways, upright_box
 from facekit.people.folders import folder_names, link
-from facekit.people.sidecars import regions_of, stems_of, write_beside
 from facekit.sources import LocalSource
 from facekit.system.files import not_written, user_path
 from facekit.types.people import XmpReport
+from facekit.xmp.sidecars import regions_of, stems_of, write_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from facekit.catalog import Catalog
     from facekit.images.stored_orientation import Box, StoredPhoto
     from facekit.people.people import People
-    from facekit.people.xmp import FaceRegions
     from facekit.types.people import Person
+    from facekit.xmp.regions import FaceRegions
 
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # what holds for all other photos, too
 

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 import facekit as fk
 from facekit.images.stored_orientation import stored_box
 from facekit.people.folders import folder_names, safe_name
-from facekit.people.xmp import Region, read_regions, with_faces
+from facekit.xmp.regions import Region, read_regions, with_faces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 
 from facekit.errors import FacekitError, PhotoError
 from facekit.images.stored_orientation import stored_box, stored_photo, upright_box
-from facekit.people.xmp import FaceRegions, Region, read_regions, with_faces
+from facekit.xmp.regions import FaceRegions, Region, read_regions, with_faces
 
 if TYPE_CHECKING:
     from pathlib import Path

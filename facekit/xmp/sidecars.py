@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from facekit.errors import FacekitError
 from facekit.images.decode import Limits, display_name, read_bytes
 from facekit.images.stored_orientation import StoredPhoto, stored_box, stored_photo
-from facekit.people.rdf import MAX_BYTES
-from facekit.people.xmp import FaceRegions, Region, read_regions, with_faces
 from facekit.system.files import atomic_file
+from facekit.xmp.rdf import MAX_BYTES
+from facekit.xmp.regions import FaceRegions, Region, read_regions, with_faces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
 from facekit.images.boxes import match_faces, overlaps
-from facekit.people.rdf import (
+from facekit.xmp.rdf import (
     AREA,
     DIMENSIONS,
     IPTC,

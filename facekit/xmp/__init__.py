@@ -1,0 +1,1 @@
+"""Names of faces in XMP: regions in photos and in sidecar files."""
