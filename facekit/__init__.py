@@ -16,6 +16,7 @@ from facekit._version import __version__ as __version__
 if TYPE_CHECKING:
     from facekit import models
     from facekit.calibration import Calibration, calibrate
+    from facekit.clustering.projection import project
     from facekit.errors import (
         DeviceError,
         DiskFullError,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from facekit.opening import open_library as open  # noqa: A004 - fk.open is what one would type
     from facekit.people import Constraints, cluster, evaluate_clusters, suggest_eps
     from facekit.people.people import People
-    from facekit.people.projection import project
     from facekit.reembed_report import ReembedReport
     from facekit.server.publish import publish
     from facekit.sources import scan
@@ -81,7 +81,7 @@ _HOMES = {
     "facekit.opening": ["open"],
     "facekit.people": ["Constraints", "cluster", "evaluate_clusters", "suggest_eps"],
     "facekit.people.people": ["People"],
-    "facekit.people.projection": ["project"],
+    "facekit.clustering.projection": ["project"],
     "facekit.types.people": ["Person"],
     "facekit.server.publish": ["publish"],
     "facekit.sources": ["scan"],

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from facekit.catalog.people import PeopleTables
-    from facekit.people.assignment import Centres
+    from facekit.clustering.assignment import Centres
     from facekit.types.photos import FloatArray, IntArray
 
 
@@ -91,7 +91,7 @@ class FaceArrays:
     @cached_property
     def centres(self) -> Centres:
         """The middles of people's usable faces, and of all of their faces for people who have no usable one."""
-        from facekit.people.assignment import centres
+        from facekit.clustering.assignment import centres
 
         person = np.where(self.usable, self.person, -1)
         poor_only = np.setdiff1d(self.person[self.person >= 0], person)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facekit.people.assignment import similarities_to_centre
+from facekit.clustering.assignment import similarities_to_centre
 from facekit.types.people import Member
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from facekit.catalog import Catalog
     from facekit.catalog.journal import Work
-    from facekit.people.assignment import Assignment
-    from facekit.people.constraints import Constraints
+    from facekit.clustering.assignment import Assignment
+    from facekit.clustering.constraints import Constraints
     from facekit.settings import Settings
     from facekit.types.photos import IntArray
 
@@ -49,8 +49,8 @@ def propose(
     stop: Event | None,
 ) -> ClusterRun:
     """Cluster all usable faces, honouring what the user said, and keep the result as a proposal."""
-    from facekit.people.clustering import DEFAULT_METHOD, cluster
-    from facekit.people.neighbours import stop_if
+    from facekit.clustering.cluster import DEFAULT_METHOD, cluster
+    from facekit.clustering.neighbours import stop_if
 
     start = perf_counter()
     arrays = FaceArrays.of(catalog.people)
@@ -90,7 +90,7 @@ def propose(
 
 
 def _constraints(catalog: Catalog, arrays: FaceArrays, usable: IntArray, settled: set[str]) -> Constraints:
-    from facekit.people.constraints import Constraints  # its module is heavy
+    from facekit.clustering.constraints import Constraints  # its module is heavy
 
     person = np.array([arrays.person[face] if arrays.owners[face] in settled else -1 for face in usable], np.int64)
     twice = catalog.people.allowed_twice()
@@ -165,7 +165,7 @@ def assign(catalog: Catalog, settings: Settings, work: Work) -> AssignReport:
 
 def nearest(catalog: Catalog, settings: Settings, arrays: FaceArrays, faces: IntArray) -> Assignment:
     """Whom some of the faces resemble, and to whom they would go."""
-    from facekit.people.assignment import assign as assign_faces
+    from facekit.clustering.assignment import assign as assign_faces
 
     tables = catalog.people
     twice = tables.allowed_twice()

@@ -88,7 +88,7 @@ def people_frame(catalog: Catalog) -> pd.DataFrame:
     """One row a face that is somebody's, ordered by person and, within, from the most typical face on."""
     import pandas as pd
 
-    from facekit.people.assignment import similarities_to_centre
+    from facekit.clustering.assignment import similarities_to_centre
 
     rows = catalog.people.members()
     who = catalog.people.all()

@@ -13,9 +13,11 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.cluster import DBSCAN, KMeans
 
 import facekit as fk
-from facekit.people import METHODS, Method, assign, centres, clustering, neighbour_curve, neighbours
+from facekit.clustering import cluster as clustering
+from facekit.clustering import neighbours
+from facekit.clustering.kmeans import kmeans
+from facekit.people import METHODS, Method, assign, centres, neighbour_curve
 from facekit.people.crowd import crowd
-from facekit.people.kmeans import kmeans
 
 if TYPE_CHECKING:
     from facekit.types.photos import FloatArray, IntArray

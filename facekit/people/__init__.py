@@ -4,11 +4,11 @@ On arrays: `cluster` proposes the people, `assign` gives new faces to those ther
 good a grouping is. Of a library: `People` has the verbs, and `records` the nouns. Nothing here reads or writes one.
 """
 
+from facekit.clustering.assignment import Assignment, Centres, assign, centres
+from facekit.clustering.cluster import METHODS, Method, cluster
+from facekit.clustering.constraints import Conflict, Constraints
+from facekit.clustering.neighbours import NeighbourCurve, neighbour_curve, suggest_eps
 from facekit.metrics.clusters import ClusterScores, evaluate_clusters
-from facekit.people.assignment import Assignment, Centres, assign, centres
-from facekit.people.clustering import METHODS, Method, cluster
-from facekit.people.constraints import Conflict, Constraints
-from facekit.people.neighbours import NeighbourCurve, neighbour_curve, suggest_eps
 
 __all__ = [
     "METHODS",

@@ -263,7 +263,7 @@ class People(KeywordsChecked, ABC):
         Parameters
         ----------
         method : str, optional
-            One of `facekit.people.clustering.METHODS`; by default the one that measured best.
+            One of `facekit.clustering.cluster.METHODS`; by default the one that measured best.
         eps, min_faces, people
             See `facekit.cluster`.
         accept : bool

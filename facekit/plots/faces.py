@@ -47,7 +47,7 @@ def people_map(lib: Library, *, max_faces: int = 20_000, seed: int = 42) -> go.F
     """
     import plotly.graph_objects as go
 
-    from facekit.people.projection import project
+    from facekit.clustering.projection import project
 
     face_ids, vectors = lib.embeddings()
     if not face_ids:

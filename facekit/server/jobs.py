@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from loguru import logger
 from pydantic import Field
 
+from facekit.clustering.cluster import Method  # noqa: TC001 - pydantic reads the annotation
 from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
 from facekit.ingest import IngestReport
-from facekit.people.clustering import Method  # noqa: TC001 - pydantic reads the annotation
 from facekit.reembed_report import ReembedReport
 from facekit.server.store import metadata
 from facekit.types.people import ClusterRun

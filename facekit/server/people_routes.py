@@ -11,9 +11,9 @@ from fastapi import Path as InPath
 from loguru import logger
 from pydantic import BaseModel, Field
 
+from facekit.clustering.cluster import checked_options
 from facekit.errors import FacekitError
 from facekit.local_people import LocalPeople
-from facekit.people.clustering import checked_options
 from facekit.people.people import MAX_PAGE
 from facekit.server.access import needs
 from facekit.server.accounts import Identity

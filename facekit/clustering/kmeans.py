@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facekit.people.neighbours import FACES_AT_ONCE, ROUNDING, stop_if
+from facekit.clustering.neighbours import FACES_AT_ONCE, ROUNDING, stop_if
 
 if TYPE_CHECKING:
     from threading import Event

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facekit.people.neighbours import stop_if
+from facekit.clustering.neighbours import stop_if
 
 if TYPE_CHECKING:
     from threading import Event
 
     import numpy.typing as npt
 
-    from facekit.people.constraints import Apart
+    from facekit.clustering.constraints import Apart
     from facekit.types.photos import FloatArray, IntArray
 
 PAIRS_AT_ONCE = 32_768

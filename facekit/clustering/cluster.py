@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
+from facekit.clustering.average import link
+from facekit.clustering.constraints import Constraints
+from facekit.clustering.kmeans import kmeans
+from facekit.clustering.neighbours import MOST_NEIGHBOURS, NEIGHBOURS, ROUNDING, Neighbours, checked, nearest, stop_if
 from facekit.errors import FacekitError
-from facekit.people.constraints import Constraints
-from facekit.people.kmeans import kmeans
-from facekit.people.linkage import link
-from facekit.people.neighbours import MOST_NEIGHBOURS, NEIGHBOURS, ROUNDING, Neighbours, checked, nearest, stop_if
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from scipy import sparse
 
-    from facekit.people.constraints import Apart
+    from facekit.clustering.constraints import Apart
     from facekit.types.photos import FloatArray, IntArray
 
 Method: TypeAlias = Literal["average", "dbscan", "hdbscan", "kmeans"]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facekit.clustering.neighbours import checked, nearest
 from facekit.errors import FacekitError
-from facekit.people.neighbours import checked, nearest
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from facekit.clustering.neighbours import checked
 from facekit.errors import FacekitError
-from facekit.people.neighbours import checked
 
 if TYPE_CHECKING:
     import numpy.typing as npt

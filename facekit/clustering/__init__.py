@@ -1,0 +1,1 @@
+"""Faces grouped into people, on arrays."""
