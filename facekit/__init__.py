@@ -36,7 +36,6 @@ if TYPE_CHECKING:
         VectorIndexError,
         WeightsError,
     )
-    from facekit.hits import Hits
     from facekit.images.decode import Limits, read_image
     from facekit.ingest import IngestReport
     from facekit.library import Library
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from facekit.people import Constraints, cluster, evaluate_clusters, suggest_eps
     from facekit.people.people import People
     from facekit.reembed_report import ReembedReport
+    from facekit.search.hits import Hits
     from facekit.server.publish import publish
     from facekit.sources import scan
     from facekit.types.people import Person
@@ -72,7 +72,7 @@ _HOMES = {
         "VectorIndexError",
         "WeightsError",
     ],
-    "facekit.hits": ["Hits"],
+    "facekit.search.hits": ["Hits"],
     "facekit.images.decode": ["Limits", "read_image"],
     "facekit.ingest": ["IngestReport"],
     "facekit.library": ["Library"],

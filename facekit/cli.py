@@ -39,8 +39,8 @@ from facekit.types.photos import TableName  # noqa: TC001 - typer reads it
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facekit.hits import Hits
     from facekit.library import Library
+    from facekit.search.hits import Hits
     from facekit.types.photos import Detail
 
 

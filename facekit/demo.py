@@ -14,8 +14,8 @@ from facekit.opening import open_library
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facekit.hits import Hits
     from facekit.ingest import IngestReport
+    from facekit.search.hits import Hits
 
 
 @dataclass(frozen=True, slots=True, eq=False)

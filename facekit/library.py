@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facekit.doctor import Doctor
-    from facekit.hits import Hits
     from facekit.images.decode import Limits
     from facekit.images.inputs import ImageSource
     from facekit.ingest import IngestReport, Progress
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
     from facekit.reembed_report import ReembedReport
     from facekit.relocation import Relocation
     from facekit.removal import Removable
-    from facekit.search import ProbeSource
+    from facekit.search.find import ProbeSource
+    from facekit.search.hits import Hits
     from facekit.types.photos import (
         Detail,
         FacePage,

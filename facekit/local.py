@@ -12,14 +12,12 @@ from facekit import tables
 from facekit.backup import write_backup
 from facekit.doctor import Doctor, examine
 from facekit.errors import FacekitError, NoFolderError
-from facekit.hits import Hits
 from facekit.images.decode import display_name
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
 from facekit.index.sync import apply_change
 from facekit.ingest import Ingest, IngestReport, Progress, check_progress
 from facekit.job_rows import forget_in_jobs
-from facekit.known import known_probe
 from facekit.library import PICTURE_SIDE, Library
 from facekit.local_people import LocalPeople
 from facekit.logs import forget_in_logs
@@ -27,7 +25,7 @@ from facekit.models.registry import load_detector
 from facekit.reembed import Reembed
 from facekit.relocation import Relocation, relocate
 from facekit.removal import KnownFiles, named_photos
-from facekit.search import (
+from facekit.search.find import (
     check_search,
     find,
     find_faces,
@@ -38,6 +36,8 @@ from facekit.search import (
     read_probes,
     template,
 )
+from facekit.search.hits import Hits
+from facekit.search.known_faces import known_probe
 from facekit.settings import check_versions
 from facekit.sources import LocalSource
 from facekit.sources.left_out import checked
@@ -56,12 +56,12 @@ if TYPE_CHECKING:
 
     from facekit.images.decode import Limits
     from facekit.images.inputs import ImageSource
-    from facekit.known import Known
     from facekit.models.protocols import Detector, Embedder
     from facekit.people.people import People, Who
     from facekit.reembed_report import ReembedReport
     from facekit.removal import Removable
-    from facekit.search import ProbeSource
+    from facekit.search.find import ProbeSource
+    from facekit.search.known_faces import Known
     from facekit.settings import Settings
     from facekit.types.photos import (
         Detail,

@@ -17,7 +17,7 @@ import pytest
 from browser import chromium, overflow, show, violations
 
 from facekit.errors import LibraryBusyError, ServiceError
-from facekit.hits import Hits
+from facekit.search.hits import Hits
 from facekit.text.spreadsheets import csv_bytes
 from facekit.types.photos import Folder, Hit, Quality, Status
 from facekit.widgets.appbar import AppBar, Choice

@@ -12,13 +12,13 @@ import httpx2
 
 from facekit.errors import FacekitError
 from facekit.ingest import check_progress
-from facekit.known import Known
 from facekit.library import Library
 from facekit.models.vectors import checked_similarity
 from facekit.people.people import person_meant
 from facekit.relocation import Relocation
 from facekit.removal import named_photos
-from facekit.search import check_search, given_probes, people_pointed_at
+from facekit.search.find import check_search, given_probes, people_pointed_at
+from facekit.search.known_faces import Known
 from facekit.server.follow import follow, follow_reembed
 from facekit.server.people_client import RemotePeople
 from facekit.server.session import Session
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facekit.doctor import Doctor
-    from facekit.hits import Hits
     from facekit.images.decode import Limits
     from facekit.images.inputs import ImageSource
     from facekit.ingest import IngestReport, Progress
     from facekit.people.people import Who
     from facekit.reembed_report import ReembedReport
     from facekit.removal import Removable
-    from facekit.search import ProbeSource
+    from facekit.search.find import ProbeSource
+    from facekit.search.hits import Hits
     from facekit.server.session import Me
     from facekit.types.photos import Detail, FloatArray, TableName
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from loguru import logger
 from pydantic import BaseModel, Field
 
-from facekit.known import Known
+from facekit.search.known_faces import Known
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
 from facekit.server.refusal import Refusal, ServiceRefusal

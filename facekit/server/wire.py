@@ -17,7 +17,7 @@ from facekit.errors import (
     ServiceError,
     UnknownIdError,
 )
-from facekit.hits import Hits
+from facekit.search.hits import Hits
 from facekit.types.people import XmpReport
 from facekit.types.photos import Hit, Photo, Probe, Quality, Status
 

@@ -15,8 +15,8 @@ from facekit.widgets.thumbs import read_thumbnails
 from facekit.widgets.tiles import Tile, Tiles, tiles_of
 
 if TYPE_CHECKING:
-    from facekit.hits import Hits
     from facekit.library import Library
+    from facekit.search.hits import Hits
     from facekit.types.photos import Photo
 
 

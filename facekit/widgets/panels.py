@@ -21,8 +21,8 @@ from facekit.widgets.uploader import Uploader
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from facekit.hits import Hits
     from facekit.library import Library
+    from facekit.search.hits import Hits
     from facekit.widgets.tiles import Tiles
 
 _FAILED = (Status.CORRUPT, Status.UNSUPPORTED, Status.TOO_LARGE, Status.IO_ERROR)

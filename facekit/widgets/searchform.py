@@ -15,8 +15,8 @@ from facekit.widgets.base import Widget, handler, script, style
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from facekit.hits import Hits
     from facekit.library import Library
+    from facekit.search.hits import Hits
     from facekit.types.photos import Folder
 
 _CHOSEN = ("similarity", "source", "folder", "after", "before", "include_poor", "top_k")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from facekit.hits import Hits
 from facekit.images.orientation import turned_box
 from facekit.library import Library
 from facekit.models.quality import NO_FACE
+from facekit.search.hits import Hits
 
 if TYPE_CHECKING:
     import os

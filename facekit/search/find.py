@@ -15,14 +15,14 @@ from loguru import logger
 
 from facekit.catalog.pages import quality_of
 from facekit.errors import FacekitError, NoFaceError, PhotoError
-from facekit.hits import Hits
 from facekit.images.decode import display_name, read_image, thumbnail
 from facekit.images.inputs import ImageSource, given_picture
 from facekit.index.protocol import MAX_LIMIT, IndexFilter
-from facekit.known import Known, KnownSource, known
 from facekit.models.alignment import align
 from facekit.models.quality import assess
 from facekit.models.vectors import checked_similarity, good_embeddings
+from facekit.search.hits import Hits
+from facekit.search.known_faces import Known, KnownSource, known
 from facekit.types.photos import Detections, FloatArray, Hit, Image, Probe, ProbeFace
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""From pictures of somebody to hits."""
