@@ -17,10 +17,10 @@ from typer.core import TyperGroup
 
 from facekit.calibrate_cli import calibrate
 from facekit.errors import FacekitError
-from facekit.logs import quiet_console
 from facekit.measure_cli import bench, evaluate_app
 from facekit.models_cli import models_app
 from facekit.people_cli import register as register_people
+from facekit.storage.logs import quiet_console
 from facekit.terminal import (
     AsJson,
     Device,
@@ -347,11 +347,11 @@ def doctor(
 ) -> None:
     """Check versions, weights, the device and, where there is one, the library."""
     if repair:
-        from facekit.repair import repair as rescue
+        from facekit.storage.repair import repair as rescue
 
         note.print(repr(rescue(context.obj)), markup=False, soft_wrap=True)
-    from facekit.doctor import Doctor, examine_machine
     from facekit.models.registry import default_models
+    from facekit.storage.doctor import Doctor, examine_machine
 
     folder: Path = context.obj
     if (folder / "library.toml").exists():
@@ -388,7 +388,7 @@ def restore(
     ] = False,
 ) -> None:
     """Make a library of a backup, in a folder that is empty or not there."""
-    from facekit.backup import restore as bring_back
+    from facekit.storage.backup import restore as bring_back
 
     if aside := bring_back(target, context.obj, replace=replace):
         note.print(f"The library that was there is {aside} now.", markup=False, soft_wrap=True)

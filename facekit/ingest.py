@@ -19,9 +19,9 @@ from facekit.edited import Thumbnails, carry_edited
 from facekit.errors import FacekitError
 from facekit.images.decode import Limits, display_name
 from facekit.index.sync import apply_change, reconcile, write_thumbnail
-from facekit.logs import short_id
 from facekit.pipeline import STAGES, Pipeline
 from facekit.sources.left_out import LIBRARY
+from facekit.storage.logs import short_id
 from facekit.system.disk_space import check_room
 from facekit.system.waiting import waiting_for
 from facekit.text.names import one_line
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from facekit.models.protocols import Detector, Embedder
     from facekit.pipeline import Item
     from facekit.sources import Source
-    from facekit.storage import Storage
+    from facekit.storage.storage import Storage
 
 Progress: TypeAlias = bool | Callable[[int, int], None]
 """True for a progress bar, False for none, or a function called with (files done, files to do)."""

@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from facekit.doctor import Doctor
     from facekit.images.decode import Limits
     from facekit.images.inputs import ImageSource
     from facekit.ingest import IngestReport, Progress
     from facekit.people.people import People, Who
     from facekit.reembed_report import ReembedReport
-    from facekit.relocation import Relocation
-    from facekit.removal import Removable
     from facekit.search.find import ProbeSource
     from facekit.search.hits import Hits
+    from facekit.storage.doctor import Doctor
+    from facekit.storage.relocation import Relocation
+    from facekit.storage.removal import Removable
     from facekit.types.photos import (
         Detail,
         FacePage,

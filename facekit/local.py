@@ -8,23 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from facekit import tables
-from facekit.backup import write_backup
-from facekit.doctor import Doctor, examine
 from facekit.errors import FacekitError, NoFolderError
 from facekit.images.decode import display_name
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
 from facekit.index.sync import apply_change
 from facekit.ingest import Ingest, IngestReport, Progress, check_progress
-from facekit.job_rows import forget_in_jobs
 from facekit.library import PICTURE_SIDE, Library
 from facekit.local_people import LocalPeople
-from facekit.logs import forget_in_logs
 from facekit.models.registry import load_detector
 from facekit.reembed import Reembed
-from facekit.relocation import Relocation, relocate
-from facekit.removal import KnownFiles, named_photos
 from facekit.search.find import (
     check_search,
     find,
@@ -38,10 +31,17 @@ from facekit.search.find import (
 )
 from facekit.search.hits import Hits
 from facekit.search.known_faces import known_probe
-from facekit.settings import check_versions
 from facekit.sources import LocalSource
 from facekit.sources.left_out import checked
-from facekit.storage import Storage
+from facekit.storage import frames as tables
+from facekit.storage.backup import write_backup
+from facekit.storage.doctor import Doctor, examine
+from facekit.storage.job_rows import forget_in_jobs
+from facekit.storage.logs import forget_in_logs
+from facekit.storage.relocation import Relocation, relocate
+from facekit.storage.removal import KnownFiles, named_photos
+from facekit.storage.settings import check_versions
+from facekit.storage.storage import Storage
 from facekit.system.files import user_path
 from facekit.system.waiting import watching
 
@@ -59,10 +59,10 @@ if TYPE_CHECKING:
     from facekit.models.protocols import Detector, Embedder
     from facekit.people.people import People, Who
     from facekit.reembed_report import ReembedReport
-    from facekit.removal import Removable
     from facekit.search.find import ProbeSource
     from facekit.search.known_faces import Known
-    from facekit.settings import Settings
+    from facekit.storage.removal import Removable
+    from facekit.storage.settings import Settings
     from facekit.types.photos import (
         Detail,
         Face,
@@ -441,7 +441,7 @@ class LocalLibrary(Library):
         return self._storage.pictures.photo(photo_id, PICTURE_SIDE)
 
     def file(self, photo_id: str) -> Path:
-        """Where a photo lies; see `facekit.pictures.Pictures.file`."""
+        """Where a photo lies; see `facekit.storage.pictures.Pictures.file`."""
         self._storage.alive()
         return self._storage.pictures.file(photo_id)
 

@@ -16,11 +16,11 @@ from facekit.catalog.pages import checked_offset, known_id
 from facekit.catalog.people import now
 from facekit.catalog.people_tables import allowed_twice, cluster_runs, differences, members, persons, rejections
 from facekit.errors import FacekitError, NameTakenError, UnknownIdError
-from facekit.face_arrays import FaceArrays
 from facekit.member_faces import members_of, ranked_faces
 from facekit.people.people import People, Who, person_meant
 from facekit.people_measures import conflicts_of, duplicates_of, outliers, questions
-from facekit.tables import constraints_frame, people_frame
+from facekit.storage.face_arrays import FaceArrays
+from facekit.storage.frames import constraints_frame, people_frame
 from facekit.types.people import (
     SHORT_ID,
     AssignReport,
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from facekit.catalog.journal import Row, Work
     from facekit.catalog.people import PeopleTables
     from facekit.people.people import Faces
-    from facekit.storage import Storage
+    from facekit.storage.storage import Storage
     from facekit.types.people import Verb
 
 _MOST_CONFLICTS = 1000

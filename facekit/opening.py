@@ -7,7 +7,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from facekit.errors import DeviceError, LibraryError, LibraryLockedError, ModelMismatchError
-from facekit.settings import check_models, read_settings
+from facekit.storage.settings import check_models, read_settings
 from facekit.system.files import user_path
 from facekit.text.keywords import keywords_checked
 

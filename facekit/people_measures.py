@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from facekit.catalog import Catalog
-    from facekit.face_arrays import FaceArrays
-    from facekit.settings import Settings
+    from facekit.storage.face_arrays import FaceArrays
+    from facekit.storage.settings import Settings
     from facekit.types.photos import Face
 
 _FAR = 3.0

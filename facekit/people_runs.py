@@ -11,9 +11,9 @@ import numpy as np
 from facekit.catalog.people import now
 from facekit.catalog.people_tables import cluster_runs, members, persons
 from facekit.errors import FacekitError, UnknownIdError
-from facekit.face_arrays import FaceArrays
 from facekit.people.acceptance import Standing, plan
 from facekit.people.comparison import matched_groups, moved_faces, split_and_joined
+from facekit.storage.face_arrays import FaceArrays
 from facekit.types.people import SHORT_ID, AssignReport, ClusterRun, Comparison, Move, Proposal, faces_in_words
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from facekit.catalog.journal import Work
     from facekit.clustering.assignment import Assignment
     from facekit.clustering.constraints import Constraints
-    from facekit.settings import Settings
+    from facekit.storage.settings import Settings
     from facekit.types.photos import IntArray
 
 NOW = "now"

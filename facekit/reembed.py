@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from facekit.bound import ModelSet, new_vectors
 from facekit.catalog.staging import Bound
 from facekit.catalog.tables import faces, photos, staged_faces
 from facekit.images.boxes import match_faces
@@ -23,8 +22,9 @@ from facekit.ingest import Failure, check_disk, show_progress, store_batches
 from facekit.models.registry import load_detector, load_embedder
 from facekit.pipeline import Pipeline
 from facekit.reembed_report import Alone, ReembedReport
-from facekit.settings import REEMBEDDED, settings_of, write_settings
 from facekit.sources import LocalSource
+from facekit.storage.models_in_use import ModelSet, new_vectors
+from facekit.storage.settings import REEMBEDDED, settings_of, write_settings
 from facekit.types.photos import FoundFile, Status
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from facekit.catalog.staging import Box
     from facekit.ingest import Progress
     from facekit.pipeline import Item
-    from facekit.settings import Settings
-    from facekit.storage import Storage
+    from facekit.storage.settings import Settings
+    from facekit.storage.storage import Storage
     from facekit.types.photos import Detail
 
 

@@ -15,9 +15,9 @@ from service import OWNER_KEY, process, remote, served, sign_in
 from typer.testing import CliRunner
 
 import facekit as fk
-from facekit.backup import restore
 from facekit.cli import app
 from facekit.errors import FacekitError, LibraryError
+from facekit.storage.backup import restore
 
 if TYPE_CHECKING:
     from facekit.demo_photos import DemoPhotos

@@ -24,7 +24,7 @@ from facekit import labels
 from facekit.calibration import FALSE_ACCEPTS
 from facekit.errors import FacekitError, LibraryBusyError
 from facekit.models.registry import model_info
-from facekit.settings import read_settings, write_settings
+from facekit.storage.settings import read_settings, write_settings
 from facekit.widgets.searchform import SearchForm
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from service import PASSWORD, process
 
 import facekit as fk
 from facekit.errors import FacekitError, LibraryError
-from facekit.repair import repair
 from facekit.server.client import RemoteLibrary
+from facekit.storage.repair import repair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -311,7 +311,7 @@ _FILLED_BEFORE_THE_COMMIT = """
 import shutil, sys
 from pathlib import Path
 import facekit as fk
-from facekit import storage
+from facekit.storage import storage
 from facekit.catalog import database
 disk = Path(sys.argv[1])
 library = fk.open(disk / "faces")

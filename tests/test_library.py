@@ -15,7 +15,7 @@ import pytest
 
 import facekit as fk
 from facekit.index.protocol import Fields
-from facekit.settings import read_settings, write_settings
+from facekit.storage.settings import read_settings, write_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -281,7 +281,7 @@ def test_doctor_finds_what_is_wrong(demo_library: Library) -> None:
 def test_doctor_holds_up_a_change_of_models_for_the_index_only(
     demo_library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from facekit import doctor
+    from facekit.storage import doctor
 
     users: list[int] = []
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from jupyter_client.manager import start_new_kernel
 
 import facekit as fk
-from facekit.logs import forget_in_logs
+from facekit.storage.logs import forget_in_logs
 
 if TYPE_CHECKING:
     from facekit.demo_photos import DemoPhotos

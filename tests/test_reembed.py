@@ -32,7 +32,7 @@ from facekit.models import registry
 from facekit.reembed_report import Alone
 from facekit.server.client import RemoteLibrary
 from facekit.server.follow import follow_reembed
-from facekit.settings import read_settings
+from facekit.storage.settings import read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -475,7 +475,7 @@ sys.path.insert(0, sys.argv[2])
 import other_models
 import facekit as fk
 import facekit.ingest, facekit.pipeline, facekit.reembed
-from facekit.bound import ModelSet
+from facekit.storage.models_in_use import ModelSet
 from facekit.catalog import staging
 from facekit.models import registry
 

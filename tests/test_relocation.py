@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import facekit as fk
 from facekit.cli import app
-from facekit.relocation import Relocation
+from facekit.storage.relocation import Relocation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,8 +18,8 @@ from facekit.catalog.records import FileState
 from facekit.cli import app
 from facekit.errors import FacekitError, UnknownIdError
 from facekit.index import MilvusIndex
-from facekit.removal import KnownFiles
 from facekit.sources import LocalSource
+from facekit.storage.removal import KnownFiles
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:

@@ -15,8 +15,6 @@ from facekit.ingest import check_progress
 from facekit.library import Library
 from facekit.models.vectors import checked_similarity
 from facekit.people.people import person_meant
-from facekit.relocation import Relocation
-from facekit.removal import named_photos
 from facekit.search.find import check_search, given_probes, people_pointed_at
 from facekit.search.known_faces import Known
 from facekit.server.follow import follow, follow_reembed
@@ -24,6 +22,8 @@ from facekit.server.people_client import RemotePeople
 from facekit.server.session import Session
 from facekit.server.wire import SearchDocument, ServiceInfo, hits_from, parse
 from facekit.sources.left_out import checked
+from facekit.storage.relocation import Relocation
+from facekit.storage.removal import named_photos
 from facekit.system.files import named_file, user_path
 from facekit.types.photos import FacePage, Folder, Photo, PhotoPage, ProbeFace, Status
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from facekit.doctor import Doctor
     from facekit.images.decode import Limits
     from facekit.images.inputs import ImageSource
     from facekit.ingest import IngestReport, Progress
     from facekit.people.people import Who
     from facekit.reembed_report import ReembedReport
-    from facekit.removal import Removable
     from facekit.search.find import ProbeSource
     from facekit.search.hits import Hits
     from facekit.server.session import Me
+    from facekit.storage.doctor import Doctor
+    from facekit.storage.removal import Removable
     from facekit.types.photos import Detail, FloatArray, TableName
 
 _BACKUP_TIMEOUT = httpx2.Timeout(3600.0, connect=5.0)  # a first one copies all thumbnails
@@ -305,7 +305,7 @@ class RemoteLibrary(Library):
 
     def doctor(self) -> Doctor:
         """See `Library.doctor`."""
-        from facekit.doctor import Check, Doctor
+        from facekit.storage.doctor import Check, Doctor
 
         said = self._get("/api/v1/doctor")
         return Doctor(tuple(Check(one["name"], one["detail"], one["ok"]) for one in said["checks"]))

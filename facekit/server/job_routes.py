@@ -18,8 +18,8 @@ from facekit.server.jobs import Job, Look, ModelChange
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.server.strict import StrictRoute
-from facekit.settings import settings_of
 from facekit.sources.left_out import checked
+from facekit.storage.settings import settings_of
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=StrictRoute)
 Editor = Annotated[Identity, Depends(needs("ingest"))]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facekit.errors import LibraryError
-from facekit.lock import SERVICE
+from facekit.storage.lock import SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,12 +20,12 @@ from loguru import logger
 from facekit.errors import FacekitError, LibraryError, LibraryLockedError
 from facekit.images.decode import display_name
 from facekit.local import LocalLibrary
-from facekit.lock import announce_service
 from facekit.server.access import Access
 from facekit.server.accounts import Accounts
 from facekit.server.app import create_app
 from facekit.server.connections import limited
 from facekit.server.service import Service
+from facekit.storage.lock import announce_service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

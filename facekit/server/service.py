@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.local import LocalLibrary
-    from facekit.relocation import Relocation
+    from facekit.storage.relocation import Relocation
     from facekit.types.photos import Image
 
 T = TypeVar("T")

@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from facekit.errors import LibraryError
-from facekit.logs import quiet_console
 from facekit.server.roles import SCOPES, Role
+from facekit.storage.logs import quiet_console
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

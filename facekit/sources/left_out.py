@@ -36,7 +36,7 @@ class _Rule(NamedTuple):
 
 
 _RULES = (
-    _Rule(LIBRARY, holds=LIBRARY_FILE),  # facekit.settings.FILE
+    _Rule(LIBRARY, holds=LIBRARY_FILE),  # facekit.storage.settings.FILE
     # Android, MediaStore.MEDIA_IGNORE_FILENAME: media "in the containing directory and its subdirectories" is ignored.
     _Rule(".nomedia", holds=b".nomedia"),
     # Apple Photos: derivatives and renders; the photos lie in `originals`, those of before macOS 10.15 in `Masters`.

@@ -10,7 +10,7 @@ import traitlets
 from ipywidgets import Layout, VBox
 
 from facekit.errors import FacekitError
-from facekit.logs import log_only_into
+from facekit.storage.logs import log_only_into
 from facekit.widgets.appbar import AppBar
 from facekit.widgets.base import EXPIRED, Widget, handler
 from facekit.widgets.panels import LibraryPanel

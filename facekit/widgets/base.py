@@ -16,7 +16,7 @@ import traitlets
 from loguru import logger
 
 from facekit.errors import DiskFullError, FacekitError, LibraryBusyError, NoFaceError, PhotoError, ServiceError
-from facekit.logs import quiet_console
+from facekit.storage.logs import quiet_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable

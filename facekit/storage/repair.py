@@ -19,15 +19,15 @@ from facekit.catalog.people_copy import COPY
 from facekit.catalog.people_tables import PEOPLE_TABLES
 from facekit.catalog.tables import faces, metadata, photos
 from facekit.errors import LibraryError
-from facekit.lock import OwnerLock
-from facekit.settings import read_settings
+from facekit.storage.lock import OwnerLock
+from facekit.storage.settings import read_settings
 from facekit.system.disk_space import check_room
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-    from facekit.settings import Settings
+    from facekit.storage.settings import Settings
 
 _ROWS = 2048  # DuckDB reads and writes so many together (its STANDARD_VECTOR_SIZE)
 _OF_OLD = "WHERE database_name = 'old'"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.models.protocols import Detector, Embedder
-    from facekit.settings import Settings
+    from facekit.storage.settings import Settings
 
 VECTORS = "vectors.db"
 """The vector index of a library that never changed its models; another one has eight digits more in its name."""

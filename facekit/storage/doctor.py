@@ -18,7 +18,7 @@ from facekit.index.protocol import Fields
 from facekit.index.sync import thumbnail_path
 from facekit.models.registry import load_detector, load_embedder, model_info
 from facekit.models.weights import verify
-from facekit.settings import check_versions
+from facekit.storage.settings import check_versions
 from facekit.text.names import one_line
 from facekit.types.photos import Status
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from facekit.bound import InUse
     from facekit.catalog import Catalog
-    from facekit.settings import Settings
-    from facekit.storage import Storage
+    from facekit.storage.models_in_use import InUse
+    from facekit.storage.settings import Settings
+    from facekit.storage.storage import Storage
 
 _PACKAGES = ("onnxruntime", "opencv-contrib-python-headless", "pillow", "pymilvus", "milvus-lite", "duckdb")
 _LOW_DISK = 2 * 2**30

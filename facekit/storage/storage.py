@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from facekit.bound import VECTORS, InUse, ModelSet, forget_other_vectors
 from facekit.catalog import open_catalog
 from facekit.catalog.people_copy import COPY
 from facekit.errors import FacekitError, LibraryBusyError, LibraryError
 from facekit.index.sync import THUMBNAILS, reconcile
-from facekit.lock import OwnerLock
-from facekit.logs import log_into, quiet_console
 from facekit.models.engines import check_where
-from facekit.pictures import Pictures
-from facekit.repair import refuse_lost_catalog
-from facekit.settings import FILE, REEMBEDDED, check_models, new_settings, read_settings, write_settings
+from facekit.storage.lock import OwnerLock
+from facekit.storage.logs import log_into, quiet_console
+from facekit.storage.models_in_use import VECTORS, InUse, ModelSet, forget_other_vectors
+from facekit.storage.pictures import Pictures
+from facekit.storage.repair import refuse_lost_catalog
+from facekit.storage.settings import FILE, REEMBEDDED, check_models, new_settings, read_settings, write_settings
 from facekit.system.disk_space import check_room
 from facekit.system.files import user_path
 from facekit.system.forks import in_forks, never_destroy, refuse_fork
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from facekit.catalog import Catalog
     from facekit.index import MilvusIndex
-    from facekit.settings import Settings
+    from facekit.storage.settings import Settings
 
 
 class Storage:

@@ -23,8 +23,8 @@ from facekit.catalog.database import sync
 from facekit.catalog.people_copy import COPY
 from facekit.errors import LibraryError
 from facekit.index.sync import THUMBNAILS, thumbnail_path, write_thumbnail
-from facekit.lock import OwnerLock
-from facekit.settings import FILE as SETTINGS
+from facekit.storage.lock import OwnerLock
+from facekit.storage.settings import FILE as SETTINGS
 from facekit.system.disk_space import check_room, remedy_for
 from facekit.system.permissions import private_opener, protect
 

@@ -1,0 +1,1 @@
+"""What is open of a library in a folder, and what keeps it in order."""
