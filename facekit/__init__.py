@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from facekit.models import align, detect, embed, similarity
     from facekit.opening import open_library as open  # noqa: A004 - fk.open is what one would type
     from facekit.people import Constraints, cluster, evaluate_clusters, suggest_eps
-    from facekit.people.people import People
+    from facekit.people.base import People
     from facekit.reembed_report import ReembedReport
     from facekit.search.hits import Hits
     from facekit.server.publish import publish
@@ -80,7 +80,7 @@ _HOMES = {
     "facekit.reembed_report": ["ReembedReport"],
     "facekit.opening": ["open"],
     "facekit.people": ["Constraints", "cluster", "evaluate_clusters", "suggest_eps"],
-    "facekit.people.people": ["People"],
+    "facekit.people.base": ["People"],
     "facekit.clustering.projection": ["project"],
     "facekit.types.people": ["Person"],
     "facekit.server.publish": ["publish"],

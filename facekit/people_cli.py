@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from facekit.people.people import MAX_PAGE
+from facekit.people.base import MAX_PAGE
 from facekit.terminal import AsJson, note, open_existing, out, plain, print_json, print_table
 from facekit.types.people import SHORT_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facekit.people.people import People
+    from facekit.people.base import People
     from facekit.types.people import ClusterRun, Entry, Person, Suggestion
 
 Who = Annotated[str, typer.Argument(metavar="WHO", help="A name, or the first six digits of an id or more.")]

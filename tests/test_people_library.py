@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from family import Family
 
-    from facekit.people.people import People
+    from facekit.people.base import People
 
 ALL_LATER = ("lagos6.jpg", "lagos7.jpg", "wolf6.jpg", "lopez4.jpg")
 

@@ -14,7 +14,7 @@ from service import remote, served, sign_in, wait_for
 
 import facekit as fk
 from facekit.errors import NameTakenError
-from facekit.local_people import LocalPeople
+from facekit.people.local import LocalPeople
 from facekit.server.jobs import Clustering, Jobs, JobState
 from facekit.server.store import ServiceStore
 from facekit.types.people import XmpReport
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fastapi.testclient import TestClient
 
     from facekit.demo_photos import DemoPhotos
-    from facekit.people.people import People
+    from facekit.people.base import People
 
 PEOPLE = "/api/v1/people"
 TOGETHER = ["album page.png", "both, mirrored.webp", "both.jpg"]  # the photos that show Eileen and Grace

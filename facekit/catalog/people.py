@@ -137,7 +137,7 @@ class PeopleTables:
             return {one.person_id: one for one in _persons(connection, rows)}
 
     def find(self, who: str) -> Person:
-        """A person by name, id or the beginning of an id; see `facekit.people.people.People.get`."""
+        """A person by name, id or the beginning of an id; see `facekit.people.base.People.get`."""
         text = composed(who)
         with self.reading():
             found = self.some([text.lower()])  # an id first: a name may look like somebody's id

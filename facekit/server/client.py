@@ -14,7 +14,7 @@ from facekit.errors import FacekitError
 from facekit.ingest import check_progress
 from facekit.library import Library
 from facekit.models.vectors import checked_similarity
-from facekit.people.people import person_meant
+from facekit.people.base import person_meant
 from facekit.search.find import check_search, given_probes, people_pointed_at
 from facekit.search.known_faces import Known
 from facekit.server.follow import follow, follow_reembed
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from facekit.images.decode import Limits
     from facekit.images.inputs import ImageSource
     from facekit.ingest import IngestReport, Progress
-    from facekit.people.people import Who
+    from facekit.people.base import Who
     from facekit.reembed_report import ReembedReport
     from facekit.search.find import ProbeSource
     from facekit.search.hits import Hits

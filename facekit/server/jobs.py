@@ -89,7 +89,7 @@ class ModelChange:
 
 @dataclass(frozen=True, slots=True)
 class Clustering:
-    """How the faces are to be grouped; see `facekit.people.people.People.cluster`."""
+    """How the faces are to be grouped; see `facekit.people.base.People.cluster`."""
 
     method: Method | None = None
     eps: Annotated[float, Field(ge=0, le=2)] | None = None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from facekit.errors import FacekitError
-from facekit.people.people import Faces, People, Who, person_meant
+from facekit.people.base import Faces, People, Who, person_meant
 from facekit.server.follow import follow_clustering
 from facekit.server.wire import Constraint, XmpDocument, local_time, parse, xmp_report
 from facekit.types.people import (

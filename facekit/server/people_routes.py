@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field
 
 from facekit.clustering.cluster import checked_options
 from facekit.errors import FacekitError
-from facekit.local_people import LocalPeople
-from facekit.people.people import MAX_PAGE
+from facekit.people.base import MAX_PAGE
+from facekit.people.local import LocalPeople
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
 from facekit.server.jobs import Clustering, Job

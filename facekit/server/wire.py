@@ -90,7 +90,7 @@ class HitDocument:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """Something that was said of people, see `facekit.people.people.People.constraints`."""
+    """Something that was said of people, see `facekit.people.base.People.constraints`."""
 
     kind: str
     face_id: str | None

@@ -118,7 +118,7 @@ def people_frame(catalog: Catalog) -> pd.DataFrame:
 
 
 def constraints_frame(catalog: Catalog) -> pd.DataFrame:
-    """What the user said of faces and people; see `facekit.people.people.People.constraints`."""
+    """What the user said of faces and people; see `facekit.people.base.People.constraints`."""
     import pandas as pd
 
     known = catalog.people

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from facekit.library import Library
-    from facekit.people.people import People
+    from facekit.people.base import People
     from facekit.types.people import Entry, Verb
 
 _LATEST = 5  # somebody else may have written into the journal in between

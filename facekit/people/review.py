@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facekit.models.registry import model_info
-from facekit.people_runs import ASK_BELOW, ask_from, nearest
+from facekit.people.runs import ASK_BELOW, ask_from, nearest
 from facekit.types.people import Candidate, Conflict, Duplicate, Suggestion
 
 if TYPE_CHECKING:

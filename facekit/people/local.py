@@ -10,15 +10,15 @@ from uuid import uuid4
 import numpy as np
 from loguru import logger
 
-from facekit import people_runs
 from facekit.catalog.names import clean_name
 from facekit.catalog.pages import checked_offset, known_id
 from facekit.catalog.people import now
 from facekit.catalog.people_tables import allowed_twice, cluster_runs, differences, members, persons, rejections
 from facekit.errors import FacekitError, NameTakenError, UnknownIdError
-from facekit.member_faces import members_of, ranked_faces
-from facekit.people.people import People, Who, person_meant
-from facekit.people_measures import conflicts_of, duplicates_of, outliers, questions
+from facekit.people import runs as people_runs
+from facekit.people.base import People, Who, person_meant
+from facekit.people.member_faces import members_of, ranked_faces
+from facekit.people.review import conflicts_of, duplicates_of, outliers, questions
 from facekit.storage.face_arrays import FaceArrays
 from facekit.storage.frames import constraints_frame, people_frame
 from facekit.types.people import (
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from facekit.catalog import Catalog
     from facekit.catalog.journal import Row, Work
     from facekit.catalog.people import PeopleTables
-    from facekit.people.people import Faces
+    from facekit.people.base import Faces
     from facekit.storage.storage import Storage
     from facekit.types.people import Verb
 
@@ -418,7 +418,7 @@ class LocalPeople(People):
 
     def links(self, folder: str | os.PathLike[str], *, copy: bool = False) -> int:
         """See `People.links`."""
-        from facekit.people_files import links
+        from facekit.people.exchange import links
 
         self._storage.outside(folder)
         return links(self, self._catalog, folder, copy=copy)
@@ -427,14 +427,14 @@ class LocalPeople(People):
         self, folder: str | os.PathLike[str] | None = None, *, writable: Callable[[bytes], bool] | None = None
     ) -> XmpReport:
         """See `People.write_xmp`. ``writable`` says into which folders files may be written."""
-        from facekit.people_files import write_xmp
+        from facekit.people.exchange import write_xmp
 
         with self._storage.changing("Writing names"):
             return write_xmp(self, self._catalog, folder, writable)
 
     def read_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
         """See `People.read_xmp`."""
-        from facekit.people_files import read_xmp
+        from facekit.people.exchange import read_xmp
 
         with self._storage.changing("Reading names"):
             return read_xmp(self, self._catalog, folder)

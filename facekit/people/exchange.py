@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from facekit.catalog import Catalog
     from facekit.images.stored_orientation import Box, StoredPhoto
-    from facekit.people.people import People
+    from facekit.people.base import People
     from facekit.types.people import Person
     from facekit.xmp.regions import FaceRegions
 
