@@ -37,13 +37,13 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from facekit.images.decode import Limits, read_image
-    from facekit.ingest import IngestReport
+    from facekit.ingest.reembed_report import ReembedReport
+    from facekit.ingest.run import IngestReport
     from facekit.library import Library
     from facekit.models import align, detect, embed, similarity
     from facekit.opening import open_library as open  # noqa: A004 - fk.open is what one would type
     from facekit.people import Constraints, cluster, evaluate_clusters, suggest_eps
     from facekit.people.base import People
-    from facekit.reembed_report import ReembedReport
     from facekit.search.hits import Hits
     from facekit.server.publish import publish
     from facekit.sources import scan
@@ -74,10 +74,10 @@ _HOMES = {
     ],
     "facekit.search.hits": ["Hits"],
     "facekit.images.decode": ["Limits", "read_image"],
-    "facekit.ingest": ["IngestReport"],
+    "facekit.ingest.run": ["IngestReport"],
     "facekit.library": ["Library"],
     "facekit.models": ["align", "detect", "embed", "similarity"],
-    "facekit.reembed_report": ["ReembedReport"],
+    "facekit.ingest.reembed_report": ["ReembedReport"],
     "facekit.opening": ["open"],
     "facekit.people": ["Constraints", "cluster", "evaluate_clusters", "suggest_eps"],
     "facekit.people.base": ["People"],

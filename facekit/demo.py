@@ -14,7 +14,7 @@ from facekit.opening import open_library
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facekit.ingest import IngestReport
+    from facekit.ingest.run import IngestReport
     from facekit.search.hits import Hits
 
 

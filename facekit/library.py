@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from facekit.images.decode import Limits
     from facekit.images.inputs import ImageSource
-    from facekit.ingest import IngestReport, Progress
+    from facekit.ingest.reembed_report import ReembedReport
+    from facekit.ingest.run import IngestReport, Progress
     from facekit.people.base import People, Who
-    from facekit.reembed_report import ReembedReport
     from facekit.search.find import ProbeSource
     from facekit.search.hits import Hits
     from facekit.storage.doctor import Doctor

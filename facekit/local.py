@@ -13,11 +13,11 @@ from facekit.images.decode import display_name
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
 from facekit.index.sync import apply_change
-from facekit.ingest import Ingest, IngestReport, Progress, check_progress
+from facekit.ingest.reembed import Reembed
+from facekit.ingest.run import Ingest, IngestReport, Progress, check_progress
 from facekit.library import PICTURE_SIDE, Library
 from facekit.models.registry import load_detector
 from facekit.people.local import LocalPeople
-from facekit.reembed import Reembed
 from facekit.search.find import (
     check_search,
     find,
@@ -56,9 +56,9 @@ if TYPE_CHECKING:
 
     from facekit.images.decode import Limits
     from facekit.images.inputs import ImageSource
+    from facekit.ingest.reembed_report import ReembedReport
     from facekit.models.protocols import Detector, Embedder
     from facekit.people.base import People, Who
-    from facekit.reembed_report import ReembedReport
     from facekit.search.find import ProbeSource
     from facekit.search.known_faces import Known
     from facekit.storage.removal import Removable

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 import facekit as fk
-from facekit.edited import turned
 from facekit.images.stored_orientation import upright_box
+from facekit.ingest.edited_files import turned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

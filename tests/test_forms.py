@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from facekit.ingest import IngestReport
+    from facekit.ingest.run import IngestReport
     from facekit.library import Library
     from facekit.widgets.base import Widget
 
@@ -79,7 +79,7 @@ class Ingesting:
         self.go = Event()
 
     def ingest(self, _root: str, *, progress: Callable[[int, int], None], stop: Event) -> IngestReport:
-        from facekit.ingest import IngestReport
+        from facekit.ingest.run import IngestReport
 
         for done, total in self.steps:
             progress(done, total)
@@ -341,7 +341,7 @@ def test_a_folder_that_is_not_there_is_one_readable_line(show: Callable[..., Pag
 
 
 def test_only_the_first_200_failures_travel(show: Callable[..., Page]) -> None:
-    from facekit.ingest import Failure, IngestReport
+    from facekit.ingest.run import Failure, IngestReport
 
     class Library:
         def ingest(self, _root: str, **_options: Any) -> IngestReport:

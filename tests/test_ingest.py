@@ -260,9 +260,9 @@ def test_every_odd_image_gets_its_status_and_none_stops_the_run(library: Library
 def test_a_decoder_that_crashes_costs_one_photo(
     library: Library, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import facekit.pipeline
+    import facekit.ingest.pipeline
 
-    monkeypatch.setattr(facekit.pipeline, "prepare", crash_on_grace)
+    monkeypatch.setattr(facekit.ingest.pipeline, "prepare", crash_on_grace)
     report = library.ingest(photos, progress=False)
     assert [(one.status, Path(one.path).name) for one in report.failed] == [("corrupt", "grace.jpg")]
     assert report.ingested == 2

@@ -25,10 +25,10 @@ KILLS = 20
 RUN = """
 import sys
 import facekit as fk
-import facekit.ingest
-facekit.ingest._STORE_FILES = 3
-facekit.ingest._STORE_SECONDS = 0.0
-facekit.pipeline._BATCH_PHOTOS = 3
+import facekit.ingest.run
+facekit.ingest.run._STORE_FILES = 3
+facekit.ingest.run._STORE_SECONDS = 0.0
+facekit.ingest.pipeline._BATCH_PHOTOS = 3
 with fk.open(sys.argv[1]) as library:
     library.detector, library.embedder
     print("ready", flush=True)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facekit.images.boxes import MIN_OVERLAP, match_faces, overlaps
-from facekit.reembed import same_faces
+from facekit.ingest.reembed import same_faces
 
 # Whole numbers, so that counting pixels is a second way to the same answer.
 SIDE = 12

@@ -20,7 +20,7 @@ import facekit as fk
 from facekit.catalog.people_tables import members
 from facekit.catalog.tables import SCHEMA_VERSION, metadata
 from facekit.errors import LibraryBusyError, UnknownIdError
-from facekit.ingest import IngestReport
+from facekit.ingest.run import IngestReport
 from facekit.local import LocalLibrary
 from facekit.models import registry
 
@@ -231,8 +231,8 @@ def test_an_edited_photo_keeps_all_that_was_said_of_it(library: LocalLibrary, pe
 def test_an_original_that_is_kept_beside_its_edit(
     library: LocalLibrary, people: People, family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facekit.ingest._STORE_SECONDS", 0)  # each is stored by itself
-    monkeypatch.setattr("facekit.pipeline._BATCH_PHOTOS", 1)
+    monkeypatch.setattr("facekit.ingest.run._STORE_SECONDS", 0)  # each is stored by itself
+    monkeypatch.setattr("facekit.ingest.pipeline._BATCH_PHOTOS", 1)
     old = face(library, "lopez1.jpg")
     people.move(old, "Paul")
     people.not_this_person(old, "Jennifer")
@@ -284,8 +284,8 @@ def test_two_copies_edited_in_two_ways_are_both_whose_they_were(
 def test_photos_that_are_numbered_anew_stay_whose_they_are(
     library: LocalLibrary, people: People, family: Family, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facekit.ingest._STORE_SECONDS", 0)  # each is stored by itself
-    monkeypatch.setattr("facekit.pipeline._BATCH_PHOTOS", 1)
+    monkeypatch.setattr("facekit.ingest.run._STORE_SECONDS", 0)  # each is stored by itself
+    monkeypatch.setattr("facekit.ingest.pipeline._BATCH_PHOTOS", 1)
     people.move(face(library, "lagos2.jpg"), "Jennifer")
     for number in (4, 3, 2, 1):
         (family.photos / f"lagos{number}.jpg").rename(family.photos / f"lagos{number + 1}.jpg")

@@ -27,9 +27,9 @@ from facekit.catalog import tables
 from facekit.catalog.staging import Staging
 from facekit.catalog.tables import carried
 from facekit.index import IndexFilter
+from facekit.ingest.reembed_report import Alone
 from facekit.local import LocalLibrary
 from facekit.models import registry
-from facekit.reembed_report import Alone
 from facekit.server.client import RemoteLibrary
 from facekit.server.follow import follow_reembed
 from facekit.storage.settings import read_settings
@@ -50,8 +50,8 @@ def more_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facekit.ingest._STORE_FILES", 4)
-    monkeypatch.setattr("facekit.pipeline._BATCH_PHOTOS", 4)
+    monkeypatch.setattr("facekit.ingest.run._STORE_FILES", 4)
+    monkeypatch.setattr("facekit.ingest.pipeline._BATCH_PHOTOS", 4)
 
 
 @pytest.fixture
@@ -324,7 +324,7 @@ def test_a_photo_that_is_first_met_under_another_name_and_can_not_be_read_is_nam
 def test_a_large_photo_that_was_let_in_is_not_too_large_now(
     library: LocalLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from facekit import reembed
+    from facekit.ingest import reembed
 
     monkeypatch.setattr(reembed, "Limits", lambda *most: fk.Limits(*(most or (1, 1))))
     assert library.reembed(embedder="turned", progress=False).switched
@@ -373,7 +373,7 @@ def test_a_library_of_an_older_version_opens_and_can_be_made_anew(
 
 
 def test_ctrl_c_does_not_cut_the_switch_in_two(library: LocalLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    from facekit import reembed
+    from facekit.ingest import reembed
 
     kept = reembed.write_settings
 
@@ -388,7 +388,7 @@ def test_ctrl_c_does_not_cut_the_switch_in_two(library: LocalLibrary, monkeypatc
 
 
 def test_ctrl_c_stops_it_while_the_index_is_made(library: LocalLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    from facekit.reembed import Reembed
+    from facekit.ingest.reembed import Reembed
 
     kept = Reembed._rows
 
@@ -474,13 +474,13 @@ import os, signal, sys
 sys.path.insert(0, sys.argv[2])
 import other_models
 import facekit as fk
-import facekit.ingest, facekit.pipeline, facekit.reembed
+import facekit.ingest.run, facekit.ingest.pipeline, facekit.ingest.reembed
 from facekit.storage.models_in_use import ModelSet
 from facekit.catalog import staging
 from facekit.models import registry
 
 registry.MODELS.update(other_models.models())
-facekit.ingest._STORE_FILES = facekit.pipeline._BATCH_PHOTOS = 4
+facekit.ingest.run._STORE_FILES = facekit.ingest.pipeline._BATCH_PHOTOS = 4
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -501,13 +501,13 @@ point = sys.argv[3]
 if point == "while faces are made":
     staging.Staging.save = dies_at(3, staging.Staging.save)
 elif point == "while the index is made":
-    facekit.reembed.Reembed._matched = die
+    facekit.ingest.reembed.Reembed._matched = die
 elif point == "before the switch":
     staging.Staging.switch = die
 elif point == "in the switch":
     staging.set_meta = set_meta
 elif point == "after the switch":
-    facekit.reembed.write_settings = die
+    facekit.ingest.reembed.write_settings = die
 elif point == "after the settings":
     staging.Staging.clear = die
 elif point == "before the old index goes":

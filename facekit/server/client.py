@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from facekit.errors import FacekitError
-from facekit.ingest import check_progress
+from facekit.ingest.run import check_progress
 from facekit.library import Library
 from facekit.models.vectors import checked_similarity
 from facekit.people.base import person_meant
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
     from facekit.images.decode import Limits
     from facekit.images.inputs import ImageSource
-    from facekit.ingest import IngestReport, Progress
+    from facekit.ingest.reembed_report import ReembedReport
+    from facekit.ingest.run import IngestReport, Progress
     from facekit.people.base import Who
-    from facekit.reembed_report import ReembedReport
     from facekit.search.find import ProbeSource
     from facekit.search.hits import Hits
     from facekit.server.session import Me

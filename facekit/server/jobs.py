@@ -17,8 +17,8 @@ from pydantic import Field
 
 from facekit.clustering.cluster import Method  # noqa: TC001 - pydantic reads the annotation
 from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
-from facekit.ingest import IngestReport
-from facekit.reembed_report import ReembedReport
+from facekit.ingest.reembed_report import ReembedReport
+from facekit.ingest.run import IngestReport
 from facekit.server.store import metadata
 from facekit.types.people import ClusterRun
 from facekit.types.photos import SMALLEST_LOOK, Detail

@@ -9,11 +9,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.process_collector import ProcessCollector
 
 from facekit._version import __version__
-from facekit.pipeline import STAGES
+from facekit.ingest.pipeline import STAGES
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
-    from facekit.ingest import IngestReport
+    from facekit.ingest.run import IngestReport
     from facekit.local import LocalLibrary
     from facekit.server.jobs import Jobs
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from facekit.catalog import Catalog
     from facekit.catalog.records import FaceRecord, PhotoRecord
-    from facekit.pipeline import Item
+    from facekit.ingest.pipeline import Item
     from facekit.types.photos import FloatArray
 
 SAME_FACE = 0.7

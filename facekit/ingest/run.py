@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from loguru import logger
 
 from facekit.catalog import FileRecord
-from facekit.edited import Thumbnails, carry_edited
 from facekit.errors import FacekitError
 from facekit.images.decode import Limits, display_name
 from facekit.index.sync import apply_change, reconcile, write_thumbnail
-from facekit.pipeline import STAGES, Pipeline
+from facekit.ingest.edited_files import Thumbnails, carry_edited
+from facekit.ingest.pipeline import STAGES, Pipeline
 from facekit.sources.left_out import LIBRARY
 from facekit.storage.logs import short_id
 from facekit.system.disk_space import check_room
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from facekit.catalog import FileState
     from facekit.catalog.records import PhotoRecord
+    from facekit.ingest.pipeline import Item
     from facekit.models.protocols import Detector, Embedder
-    from facekit.pipeline import Item
     from facekit.sources import Source
     from facekit.storage.storage import Storage
 

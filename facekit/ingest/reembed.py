@@ -18,10 +18,10 @@ from facekit.catalog.tables import faces, photos, staged_faces
 from facekit.images.boxes import match_faces
 from facekit.images.decode import Limits, turned_thumbnail
 from facekit.index.sync import thumbnail_path, turn_thumbnails, write_thumbnail
-from facekit.ingest import Failure, check_disk, show_progress, store_batches
+from facekit.ingest.pipeline import Pipeline
+from facekit.ingest.reembed_report import Alone, ReembedReport
+from facekit.ingest.run import Failure, check_disk, show_progress, store_batches
 from facekit.models.registry import load_detector, load_embedder
-from facekit.pipeline import Pipeline
-from facekit.reembed_report import Alone, ReembedReport
 from facekit.sources import LocalSource
 from facekit.storage.models_in_use import ModelSet, new_vectors
 from facekit.storage.settings import REEMBEDDED, settings_of, write_settings
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from facekit.catalog import IndexRow
     from facekit.catalog.records import PhotoRecord
     from facekit.catalog.staging import Box
-    from facekit.ingest import Progress
-    from facekit.pipeline import Item
+    from facekit.ingest.pipeline import Item
+    from facekit.ingest.run import Progress
     from facekit.storage.settings import Settings
     from facekit.storage.storage import Storage
     from facekit.types.photos import Detail

@@ -1,0 +1,1 @@
+"""Photos into a library: in batches, in other processes, resumable."""
