@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from facekit.images.decode import Limits, read_image
     from facekit.ingest.reembed_report import ReembedReport
     from facekit.ingest.run import IngestReport
-    from facekit.library import Library
+    from facekit.library.base import Library
+    from facekit.library.opening import open_library as open  # noqa: A004 - fk.open is what one would type
     from facekit.models import align, detect, embed, similarity
-    from facekit.opening import open_library as open  # noqa: A004 - fk.open is what one would type
     from facekit.people import Constraints, cluster, evaluate_clusters, suggest_eps
     from facekit.people.base import People
     from facekit.search.hits import Hits
@@ -75,10 +75,10 @@ _HOMES = {
     "facekit.search.hits": ["Hits"],
     "facekit.images.decode": ["Limits", "read_image"],
     "facekit.ingest.run": ["IngestReport"],
-    "facekit.library": ["Library"],
+    "facekit.library.base": ["Library"],
     "facekit.models": ["align", "detect", "embed", "similarity"],
     "facekit.ingest.reembed_report": ["ReembedReport"],
-    "facekit.opening": ["open"],
+    "facekit.library.opening": ["open"],
     "facekit.people": ["Constraints", "cluster", "evaluate_clusters", "suggest_eps"],
     "facekit.people.base": ["People"],
     "facekit.clustering.projection": ["project"],

@@ -15,8 +15,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from facekit.library.opening import open_library
 from facekit.models import load_detector, load_embedder
-from facekit.opening import open_library
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:

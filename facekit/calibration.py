@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from facekit.errors import FacekitError, ModelMismatchError
 from facekit.labels import People, Table, compare_photos, measured_pairs
-from facekit.library import Library
+from facekit.library.base import Library
 from facekit.metrics import verification as metrics
 
 if TYPE_CHECKING:

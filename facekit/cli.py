@@ -39,7 +39,7 @@ from facekit.types.photos import TableName  # noqa: TC001 - typer reads it
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facekit.library import Library
+    from facekit.library.base import Library
     from facekit.search.hits import Hits
     from facekit.types.photos import Detail
 

@@ -8,8 +8,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from facekit.demo_photos import build_demo_photos
+from facekit.library.opening import open_library
 from facekit.models.weights import cache_folder
-from facekit.opening import open_library
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from facekit.library import Library
+    from facekit.library.base import Library
     from facekit.types.photos import FloatArray
 
     Integers: TypeAlias = npt.NDArray[np.int64]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from facekit.library import Library
+    from facekit.library.base import Library
 
 
 class _Terminal(Console):
@@ -43,7 +43,7 @@ EngineName = Annotated[
 
 def open_given(context: typer.Context, **options: Any) -> Library:  # noqa: ANN401 - passed on
     """The library that --library names, made where there is none."""
-    from facekit.opening import open_library
+    from facekit.library.opening import open_library
 
     return open_library(context.obj, **options)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator, Page, Route
 
-    from facekit.library import Library
+    from facekit.library.base import Library
     from facekit.widgets.base import Widget
 
 Box = tuple[float, float, float, float]

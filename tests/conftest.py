@@ -26,8 +26,8 @@ from facekit.models.weights import fetch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facekit.library import Library
-    from facekit.local import LocalLibrary
+    from facekit.library.base import Library
+    from facekit.library.local import LocalLibrary
     from facekit.types.photos import FloatArray
 
 # A shell lets what it starts in the background ignore Ctrl-C, and so would all that tests start; some press it.

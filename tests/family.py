@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import PIL.Image
 
 import facekit as fk
-from facekit.local import LocalLibrary
+from facekit.library.local import LocalLibrary
 
 if TYPE_CHECKING:
     from pathlib import Path

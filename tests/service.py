@@ -17,10 +17,10 @@ import uvicorn
 from fastapi.testclient import TestClient
 
 import facekit as fk
+from facekit.library.remote import RemoteLibrary
 from facekit.server.access import Access
 from facekit.server.accounts import Accounts
 from facekit.server.app import create_app
-from facekit.server.client import RemoteLibrary
 from facekit.server.service import Service
 
 if TYPE_CHECKING:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from facekit.demo_photos import DemoPhotos
-    from facekit.library import Library
+    from facekit.library.base import Library
 
 PEOPLE = 25
 checked = settings(deadline=None, max_examples=50)

@@ -20,7 +20,7 @@ from service import PASSWORD, process
 
 import facekit as fk
 from facekit.errors import FacekitError, LibraryError
-from facekit.server.client import RemoteLibrary
+from facekit.library.remote import RemoteLibrary
 from facekit.storage.repair import repair
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from facekit.local import LocalLibrary
+    from facekit.library.local import LocalLibrary
 
 TURNS = {
     "upside down": Image.Transpose.ROTATE_180,

@@ -17,8 +17,8 @@ from facekit.system.files import atomic_file, named_file
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from facekit.library import Library
-    from facekit.local import LocalLibrary
+    from facekit.library.base import Library
+    from facekit.library.local import LocalLibrary
 
 
 def writers(library: Library, probe: Path) -> dict[str, Callable[[Path], object]]:

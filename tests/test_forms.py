@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from facekit.ingest.run import IngestReport
-    from facekit.library import Library
+    from facekit.library.base import Library
     from facekit.widgets.base import Widget
 
 __all__ = ["chromium", "show"]

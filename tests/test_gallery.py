@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
     from facekit.demo_photos import DemoPhotos
-    from facekit.library import Library
+    from facekit.library.base import Library
 
 
 class Many:

@@ -13,7 +13,7 @@ from odd_images import write_corpus
 import facekit as fk
 
 if TYPE_CHECKING:
-    from facekit.library import Library
+    from facekit.library.base import Library
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.demo_photos import DemoPhotos
-    from facekit.library import Library
+    from facekit.library.base import Library
 
 TOKEN = "for this test"
 PATIENCE = 60_000  # ms: JupyterLab's first page takes ten seconds on two cores

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.demo_photos import DemoPhotos
-    from facekit.library import Library
+    from facekit.library.base import Library
 
 HOLD = """
 import sys, facekit as fk

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from family import Family
 
-    from facekit.library import Library
+    from facekit.library.base import Library
 
 JUNK = [None, "", 0, -1, 3.5, "/dev/null/nope", b"\xff", "a" * 5000, [], {}, object(), "\0", [1], "\udcff"]
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from family import Family
 
-    from facekit.local import LocalLibrary
+    from facekit.library.local import LocalLibrary
     from facekit.people.base import People
     from facekit.types.people import Person
 

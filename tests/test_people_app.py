@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from facekit.library import Library
+    from facekit.library.base import Library
 
 __all__ = ["visit"]
 

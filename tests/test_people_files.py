@@ -24,7 +24,7 @@ from facekit.xmp.regions import Region, read_regions, with_faces
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facekit.library import Library
+    from facekit.library.base import Library
     from facekit.types.photos import Face
 
 # How pixels are stored so that EXIF's orientation turns them upright.

@@ -21,7 +21,7 @@ from facekit.catalog.people_tables import members
 from facekit.catalog.tables import SCHEMA_VERSION, metadata
 from facekit.errors import LibraryBusyError, UnknownIdError
 from facekit.ingest.run import IngestReport
-from facekit.local import LocalLibrary
+from facekit.library.local import LocalLibrary
 from facekit.models import registry
 
 if TYPE_CHECKING:

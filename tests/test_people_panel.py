@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from facekit.library import Library
+    from facekit.library.base import Library
     from facekit.types.people import Person
     from facekit.types.photos import Photo
     from facekit.widgets.base import Widget

@@ -32,7 +32,7 @@ from facekit.catalog.people_tables import (
     rejections,
 )
 from facekit.errors import FacekitError, NameTakenError
-from facekit.local import LocalLibrary
+from facekit.library.local import LocalLibrary
 from facekit.models import registry
 from facekit.people import METHODS
 

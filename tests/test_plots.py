@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import plotly.graph_objects as go
 
-    from facekit.library import Library
+    from facekit.library.base import Library
 
 
 @pytest.fixture

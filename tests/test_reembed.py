@@ -28,10 +28,10 @@ from facekit.catalog.staging import Staging
 from facekit.catalog.tables import carried
 from facekit.index import IndexFilter
 from facekit.ingest.reembed_report import Alone
-from facekit.local import LocalLibrary
+from facekit.library.follow import follow_reembed
+from facekit.library.local import LocalLibrary
+from facekit.library.remote import RemoteLibrary
 from facekit.models import registry
-from facekit.server.client import RemoteLibrary
-from facekit.server.follow import follow_reembed
 from facekit.storage.settings import read_settings
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from facekit.storage.relocation import Relocation
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facekit.local import LocalLibrary
+    from facekit.library.local import LocalLibrary
 
 
 @pytest.fixture

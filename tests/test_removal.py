@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-    from facekit.library import Library
+    from facekit.library.base import Library
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import facekit as fk
 
 if TYPE_CHECKING:
     from facekit.demo_photos import DemoPhotos
-    from facekit.library import Library
+    from facekit.library.base import Library
 
 
 def found(hits: fk.Hits, photos: DemoPhotos) -> set[str]:

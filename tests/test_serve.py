@@ -22,7 +22,7 @@ import pytest
 from service import PASSWORD, process
 
 import facekit as fk
-from facekit.server.client import RemoteLibrary
+from facekit.library.remote import RemoteLibrary
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,7 +22,7 @@ from facekit.text.spreadsheets import csv_bytes, unguarded
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facekit.local import LocalLibrary
+    from facekit.library.local import LocalLibrary
 
 EVIL = "\x1b]0;pwn\x07\x1b[31mred\nERROR    forged\u202egpj.jpg"
 

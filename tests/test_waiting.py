@@ -17,7 +17,7 @@ from service import remote
 import facekit as fk
 from facekit.errors import FacekitError, ServiceError, StalledError
 from facekit.images.decode import read_image
-from facekit.local import LocalLibrary
+from facekit.library.local import LocalLibrary
 from facekit.models.registry import load_detector
 from facekit.sources import LocalSource
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from facekit.library import Library
+    from facekit.library.base import Library
     from facekit.types.photos import FloatArray
 
 _IN_LEGEND = 24  # people with a colour of their own: more can neither be told apart nor be listed beside the map

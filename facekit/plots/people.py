@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from facekit.library import Library
+    from facekit.library.base import Library
     from facekit.people.base import Who
     from facekit.types.people import Person
 

@@ -26,7 +26,7 @@ from facekit.types.photos import SMALLEST_LOOK, Detail
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from facekit.local import LocalLibrary
+    from facekit.library.local import LocalLibrary
     from facekit.server.store import ServiceStore
 
 _WRITE_SECONDS = 1.0  # how often the progress of a job is written down
@@ -79,7 +79,7 @@ ENDED = frozenset({JobState.DONE, JobState.CANCELLED, JobState.FAILED})
 
 @dataclass(frozen=True, slots=True)
 class ModelChange:
-    """Which models a library is to change to; see `facekit.library.Library.reembed`."""
+    """Which models a library is to change to; see `facekit.library.base.Library.reembed`."""
 
     detector: str | None = None
     embedder: str | None = None

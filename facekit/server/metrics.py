@@ -14,7 +14,7 @@ from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from facekit.ingest.run import IngestReport
-    from facekit.local import LocalLibrary
+    from facekit.library.local import LocalLibrary
     from facekit.server.jobs import Jobs
 
 # A search takes some 0.1 s on two cores, waiting for others a few seconds.

@@ -13,7 +13,7 @@ from facekit.server.refusal import ServiceRefusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from facekit.local import LocalLibrary
+    from facekit.library.local import LocalLibrary
     from facekit.server.accounts import Identity
 
 Use: TypeAlias = Literal["ingest", "keep", "write", "read", "narrow"]

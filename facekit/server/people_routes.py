@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from facekit.clustering.cluster import checked_options
 from facekit.errors import FacekitError
+from facekit.library.documents import Constraint, XmpDocument, photo_for, sent_time, xmp_document
 from facekit.people.base import MAX_PAGE
 from facekit.people.local import LocalPeople
 from facekit.server.access import needs
@@ -21,7 +22,6 @@ from facekit.server.jobs import Clustering, Job
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.server.strict import StrictRoute
-from facekit.server.wire import Constraint, XmpDocument, photo_for, sent_time, xmp_document
 from facekit.types.people import (
     AssignReport,
     ClusterRun,

@@ -18,12 +18,12 @@ from starlette.concurrency import run_in_threadpool
 from facekit.catalog.pages import MAX_PAGE
 from facekit.images.decode import display_name
 from facekit.index.sync import thumbnail_path
+from facekit.library.documents import photo_for
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import Service, ServiceOf
 from facekit.server.strict import StrictRoute
-from facekit.server.wire import photo_for
 from facekit.storage.frames import write_frame
 from facekit.storage.relocation import Relocation
 from facekit.types.photos import FacePage, Folder, Photo, PhotoPage, Status, TableName

@@ -19,7 +19,7 @@ from loguru import logger
 
 from facekit.errors import FacekitError, LibraryError, LibraryLockedError
 from facekit.images.decode import display_name
-from facekit.local import LocalLibrary
+from facekit.library.local import LocalLibrary
 from facekit.server.access import Access
 from facekit.server.accounts import Accounts
 from facekit.server.app import create_app

@@ -10,13 +10,13 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from loguru import logger
 from pydantic import BaseModel, Field
 
+from facekit.library.documents import SearchDocument, search_document
 from facekit.search.known_faces import Known
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.server.strict import StrictRoute
-from facekit.server.wire import SearchDocument, search_document
 from facekit.text.keywords import meant
 from facekit.types.photos import ProbeFace
 

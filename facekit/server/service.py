@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from facekit.local import LocalLibrary
+    from facekit.library.local import LocalLibrary
     from facekit.storage.relocation import Relocation
     from facekit.types.photos import Image
 

@@ -10,12 +10,12 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
 from facekit._version import __version__
+from facekit.library.documents import ServiceInfo
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
 from facekit.server.refusal import ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.server.strict import StrictRoute
-from facekit.server.wire import ServiceInfo
 
 router = APIRouter(route_class=StrictRoute)
 Reader = Annotated[Identity, Depends(needs("read"))]

@@ -49,7 +49,7 @@ class _Kept:
 
 
 def write_backup(catalog: Catalog, folder: Path, target: Path) -> int:
-    """Bring a library's backup up to date; see `facekit.library.Library.backup`."""
+    """Bring a library's backup up to date; see `facekit.library.base.Library.backup`."""
     here, there = folder.resolve(), target.resolve()
     if here.is_relative_to(there) or there.is_relative_to(here):
         message = f"The backup can't lie in the library, nor the library in the backup: {target}."

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Pictures:
-    """Reads pictures of what a catalog knows; see the methods of `facekit.library.Library` with the same names."""
+    """Reads pictures of what a catalog knows; see the methods of `facekit.library.base.Library` with the same names."""
 
     def __init__(self, catalog: Catalog, folder: Path) -> None:
         self._catalog = catalog

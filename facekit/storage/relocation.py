@@ -42,7 +42,7 @@ def relocate(
     old: str | os.PathLike[str],
     new: str | os.PathLike[str],
 ) -> Relocation:
-    """See `facekit.library.Library.relocate`; ``folder`` is the library's."""
+    """See `facekit.library.base.Library.relocate`; ``folder`` is the library's."""
     was, target = LocalSource(old, must_exist=False), LocalSource(new)
     if was.path == target.path:
         message = f"{target.root} was named as the old place and as the new one."

@@ -20,7 +20,7 @@ from facekit.widgets.signin import SignIn
 if TYPE_CHECKING:
     from ipywidgets import DOMWidget
 
-    from facekit.library import Library
+    from facekit.library.base import Library
 
 ADDRESS = "FACEKIT_SERVICE"
 """The environment variable that says where the service is."""
@@ -69,7 +69,7 @@ class SearchApp(VBox):  # type: ignore[misc]  # ipywidgets has no types
 
         The service is asked when somebody sees the page: Voila runs the notebook before its visitor comes.
         """
-        from facekit.server.client import RemoteLibrary
+        from facekit.library.remote import RemoteLibrary
 
         if log := os.environ.get(LOG):
             log_only_into(Path(log))

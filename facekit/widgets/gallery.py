@@ -15,7 +15,7 @@ from facekit.widgets.thumbs import read_thumbnails
 from facekit.widgets.tiles import Tile, Tiles, tiles_of
 
 if TYPE_CHECKING:
-    from facekit.library import Library
+    from facekit.library.base import Library
     from facekit.search.hits import Hits
     from facekit.types.photos import Photo
 

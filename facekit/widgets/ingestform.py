@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from threading import Thread
 
     from facekit.ingest.run import IngestReport
-    from facekit.library import Library
+    from facekit.library.base import Library
 
 _EVERY = 0.2  # seconds between two looks at the progress: more of them nobody sees
 _FAILURES = 200  # rows of the table: more of them nobody reads, and the report is kept in the browser

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ipywidgets import DOMWidget
 
-    from facekit.library import Library
+    from facekit.library.base import Library
 
 GAP = "8px"
 

@@ -21,7 +21,7 @@ from facekit.widgets.uploader import Uploader
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from facekit.library import Library
+    from facekit.library.base import Library
     from facekit.search.hits import Hits
     from facekit.widgets.tiles import Tiles
 

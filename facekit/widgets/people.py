@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import traitlets
     from ipywidgets import DOMWidget
 
-    from facekit.library import Library
+    from facekit.library.base import Library
 
 _FACES, _PHOTOS = "person_faces", "person_photos"
 _VIEWS = {"people_cards": "cards", "people_review": "review"}  # by the key of their text

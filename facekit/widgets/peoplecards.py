@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from threading import Thread
 
-    from facekit.library import Library
+    from facekit.library.base import Library
     from facekit.types.people import ClusterRun, Conflict, Person
     from facekit.widgets.peoplejournal import Deeds
 

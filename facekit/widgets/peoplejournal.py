@@ -11,7 +11,7 @@ from facekit.widgets.base import Widget, handler, script, style
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from facekit.library import Library
+    from facekit.library.base import Library
     from facekit.people.base import People
     from facekit.types.people import Entry, Verb
 

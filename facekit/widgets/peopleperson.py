@@ -14,7 +14,7 @@ from facekit.widgets.thumbs import read_thumbnails
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from facekit.library import Library
+    from facekit.library.base import Library
     from facekit.types.people import Duplicate, Person
     from facekit.widgets.peoplejournal import Deeds
 

@@ -13,7 +13,7 @@ from facekit.widgets.peoplecards import document
 from facekit.widgets.thumbs import Reading, read_thumbnails
 
 if TYPE_CHECKING:
-    from facekit.library import Library
+    from facekit.library.base import Library
     from facekit.types.people import Person, Suggestion
     from facekit.widgets.peoplejournal import Deeds
 

@@ -15,7 +15,7 @@ from facekit.widgets.base import Widget, handler, script, style
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from facekit.library import Library
+    from facekit.library.base import Library
     from facekit.search.hits import Hits
     from facekit.types.photos import Folder
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Accounts(Protocol):
-    """What a service with accounts offers; `facekit.server.client.RemoteLibrary` does."""
+    """What a service with accounts offers; `facekit.library.remote.RemoteLibrary` does."""
 
     device_token: str
     """What shows the next time that this device was let in before; it opens nothing."""

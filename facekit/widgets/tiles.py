@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from facekit.images.orientation import turned_box
-from facekit.library import Library
+from facekit.library.base import Library
 from facekit.models.quality import NO_FACE
 from facekit.search.hits import Hits
 

@@ -12,7 +12,7 @@ from facekit.images.decode import read_image, thumbnail
 from facekit.widgets.base import Widget, handler, problem_of, script, style
 
 if TYPE_CHECKING:
-    from facekit.library import Library
+    from facekit.library.base import Library
     from facekit.types.photos import ProbeFace
 
 _MOST = 8  # pictures of one person: more of them change the template little

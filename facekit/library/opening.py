@@ -14,8 +14,8 @@ from facekit.text.keywords import keywords_checked
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facekit.library import Library
-    from facekit.local import LocalLibrary
+    from facekit.library.base import Library
+    from facekit.library.local import LocalLibrary
 
 _open: weakref.WeakValueDictionary[Path, LocalLibrary] = weakref.WeakValueDictionary()
 
@@ -88,7 +88,7 @@ def _library_folder(path: str | os.PathLike[str]) -> Path:
 
 
 def _open_service(url: str, detector: str | None, embedder: str | None, api_key: str | None) -> Library:
-    from facekit.server.client import RemoteLibrary
+    from facekit.library.remote import RemoteLibrary
 
     library = RemoteLibrary(url, api_key=api_key)
     if detector is not None or embedder is not None:
@@ -101,7 +101,7 @@ def _open_service(url: str, detector: str | None, embedder: str | None, api_key:
 
 
 def _open_folder(folder: Path, detector: str | None, embedder: str | None, device: str, engine: str) -> Library:
-    from facekit.local import LocalLibrary
+    from facekit.library.local import LocalLibrary
 
     library = _open.get(folder)
     if library is None or library.closed:
@@ -110,7 +110,7 @@ def _open_folder(folder: Path, detector: str | None, embedder: str | None, devic
         except LibraryLockedError as error:
             if error.service is None:
                 raise
-            from facekit.server.client import RemoteLibrary
+            from facekit.library.remote import RemoteLibrary
 
             _refuse_where(error.service.url, device, engine)
             remote = RemoteLibrary(error.service.url, api_key=error.service.key)

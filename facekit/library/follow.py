@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from facekit.ingest.run import Progress
-    from facekit.server.session import Session
+    from facekit.library.session import Session
 
 _SECONDS = 0.3  # between two looks at a job
 _PATIENCE = 30.0  # seconds that a service may be silent: one that is started again takes some ten

@@ -15,7 +15,7 @@ from facekit.index.protocol import MAX_LIMIT
 from facekit.index.sync import apply_change
 from facekit.ingest.reembed import Reembed
 from facekit.ingest.run import Ingest, IngestReport, Progress, check_progress
-from facekit.library import PICTURE_SIDE, Library
+from facekit.library.base import PICTURE_SIDE, Library
 from facekit.models.registry import load_detector
 from facekit.people.local import LocalPeople
 from facekit.search.find import (

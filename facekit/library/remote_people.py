@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from facekit.errors import FacekitError
+from facekit.library.documents import Constraint, XmpDocument, local_time, parse, xmp_report
+from facekit.library.follow import follow_clustering
 from facekit.people.base import Faces, People, Who, person_meant
-from facekit.server.follow import follow_clustering
-from facekit.server.wire import Constraint, XmpDocument, local_time, parse, xmp_report
 from facekit.types.people import (
     AssignReport,
     ClusterRun,
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from facekit.library import Library
-    from facekit.server.session import Session
+    from facekit.library.base import Library
+    from facekit.library.session import Session
 
 # All files are read or written before the service answers, which may take hours.
 _PATIENT = httpx2.Timeout(6 * 3600.0, connect=5.0)

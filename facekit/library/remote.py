@@ -12,15 +12,15 @@ import httpx2
 
 from facekit.errors import FacekitError
 from facekit.ingest.run import check_progress
-from facekit.library import Library
+from facekit.library.base import Library
+from facekit.library.documents import SearchDocument, ServiceInfo, hits_from, parse
+from facekit.library.follow import follow, follow_reembed
+from facekit.library.remote_people import RemotePeople
+from facekit.library.session import Session
 from facekit.models.vectors import checked_similarity
 from facekit.people.base import person_meant
 from facekit.search.find import check_search, given_probes, people_pointed_at
 from facekit.search.known_faces import Known
-from facekit.server.follow import follow, follow_reembed
-from facekit.server.people_client import RemotePeople
-from facekit.server.session import Session
-from facekit.server.wire import SearchDocument, ServiceInfo, hits_from, parse
 from facekit.sources.left_out import checked
 from facekit.storage.relocation import Relocation
 from facekit.storage.removal import named_photos
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from facekit.images.inputs import ImageSource
     from facekit.ingest.reembed_report import ReembedReport
     from facekit.ingest.run import IngestReport, Progress
+    from facekit.library.session import Me
     from facekit.people.base import Who
     from facekit.search.find import ProbeSource
     from facekit.search.hits import Hits
-    from facekit.server.session import Me
     from facekit.storage.doctor import Doctor
     from facekit.storage.removal import Removable
     from facekit.types.photos import Detail, FloatArray, TableName

@@ -1,4 +1,4 @@
-"""A session with a facekit service: who one is, and the requests; the verbs are `facekit.server.client`'s."""
+"""A session with a facekit service: who one is, and the requests; the verbs are `facekit.library.remote`'s."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from facekit.errors import ServiceError, UnknownIdError
-from facekit.server.wire import error_of
+from facekit.library.documents import error_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
