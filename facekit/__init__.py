@@ -15,7 +15,6 @@ from facekit._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from facekit import models
-    from facekit.calibration import Calibration, calibrate
     from facekit.clustering.projection import project
     from facekit.errors import (
         DeviceError,
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from facekit.ingest.run import IngestReport
     from facekit.library.base import Library
     from facekit.library.opening import open_library as open  # noqa: A004 - fk.open is what one would type
+    from facekit.measure.calibration import Calibration, calibrate
     from facekit.models import align, detect, embed, similarity
     from facekit.people import Constraints, cluster, evaluate_clusters, suggest_eps
     from facekit.people.base import People
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 # Where each public name lives. They are imported at first use, so that `import facekit` costs next to nothing.
 _HOMES = {
-    "facekit.calibration": ["Calibration", "calibrate"],
+    "facekit.measure.calibration": ["Calibration", "calibrate"],
     "facekit.errors": [
         "DeviceError",
         "DiskFullError",

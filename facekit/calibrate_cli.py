@@ -29,7 +29,7 @@ def calibrate(
     as_json: AsJson = False,
 ) -> None:
     """Measure how alike people are on labelled photos of the library, and which threshold follows."""
-    from facekit import calibration
+    from facekit.measure import calibration
 
     with open_existing(context) as library:
         result = calibration.calibrate(library, people=people)

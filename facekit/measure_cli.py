@@ -24,7 +24,7 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Measure the speed of every stage on your photos, beside a loop written with deepface."""
-    from facekit.bench import bench as run_bench
+    from facekit.measure.bench import bench as run_bench
 
     result = run_bench(folder, detector=detector, embedder=embedder, device=device, engine=engine)
     if as_json:
@@ -44,7 +44,7 @@ def evaluate_lfw(
     as_json: AsJson = False,
 ) -> None:
     """Measure verification and retrieval on Labeled Faces in the Wild."""
-    from facekit.evaluate import evaluate_lfw as run_evaluation
+    from facekit.measure.lfw_accuracy import evaluate_lfw as run_evaluation
 
     result = run_evaluation(folder, detector=detector, embedder=embedder, device=device, engine=engine, html=html)
     note.print(f"The ROC page: {html}", markup=False, soft_wrap=True)
@@ -65,7 +65,7 @@ def evaluate_clusters(
     as_json: AsJson = False,
 ) -> None:
     """Measure how well each method groups faces into people, and how far its default is from the best."""
-    from facekit.evaluate_people import evaluate_people
+    from facekit.measure.clusterings import evaluate_people
 
     result = evaluate_people(folder, faces=faces, detector=detector, embedder=embedder, device=device, engine=engine)
     if as_json:

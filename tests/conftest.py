@@ -18,7 +18,7 @@ from family import Family, build_family
 
 import facekit as fk
 from facekit.demo_photos import DemoPhotos, build_demo_photos
-from facekit.evaluate import central_faces
+from facekit.measure.lfw_accuracy import central_faces
 from facekit.models import registry
 from facekit.models.registry import EMBEDDED, MODELS
 from facekit.models.weights import fetch

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facekit import bench as bench_module
-from facekit.bench import RanModel, bench
 from facekit.errors import FacekitError
+from facekit.measure import bench as bench_module
+from facekit.measure.bench import RanModel, bench
 from facekit.models import registry, sface, yunet
 from facekit.models.alignment import align
 
@@ -179,7 +179,7 @@ def test_a_deepface_that_fails_is_said_on_stderr(
     monkeypatch.setattr(bench_module, "_place_weights", lambda home, *rest: home.mkdir())
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # deepface must not fetch weights of its own
     assert bench_module._deepface(photos, YUNET, SFACE) is None
-    assert "facekit._deepface_loop stopped with exit status 1" in capsys.readouterr().err
+    assert "facekit.measure._deepface_loop stopped with exit status 1" in capsys.readouterr().err
 
 
 def test_a_sample_is_spread_over_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

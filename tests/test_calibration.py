@@ -20,9 +20,9 @@ from sklearn.metrics import roc_curve
 from test_cli import document, facekit
 
 import facekit as fk
-from facekit import labels
-from facekit.calibration import FALSE_ACCEPTS
 from facekit.errors import FacekitError, LibraryBusyError
+from facekit.measure import labelled_pairs as labels
+from facekit.measure.calibration import FALSE_ACCEPTS
 from facekit.models.registry import model_info
 from facekit.storage.settings import read_settings, write_settings
 from facekit.widgets.searchform import SearchForm
@@ -417,7 +417,7 @@ def test_what_is_no_similarity_is_refused(library: Library, value: float) -> Non
 def test_a_threshold_of_another_embedder_is_not_stored(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    from facekit import calibration
+    from facekit.measure import calibration
 
     assert fk.calibrate(library).embedder == library.embedder_in_use == "sface 1"
     with pytest.raises(fk.ModelMismatchError, match=r"means facenet512 1, .* is sface 1"):

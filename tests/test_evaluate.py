@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from sklearn.metrics import average_precision_score
 
-from facekit import evaluate
 from facekit.errors import FacekitError, PhotoError
-from facekit.evaluate import CentralFaces, evaluate_lfw
-from facekit.lfw import Pair, read_pairs, read_rounds
+from facekit.measure import lfw_accuracy as evaluate
+from facekit.measure.lfw import Pair, read_pairs, read_rounds
+from facekit.measure.lfw_accuracy import CentralFaces, evaluate_lfw
 from facekit.types.photos import Detections
 
 if TYPE_CHECKING:

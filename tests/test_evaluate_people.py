@@ -10,9 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 import facekit as fk
-from facekit import evaluate_people
 from facekit.cli import app
-from facekit.people import crowd
+from facekit.measure import clusterings as evaluate_people
+from facekit.measure import crowd
 
 if TYPE_CHECKING:
     from pathlib import Path

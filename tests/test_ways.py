@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import onnxruntime
 import pytest
 
-from facekit import ways
 from facekit.errors import FacekitError
+from facekit.measure import speed as ways
+from facekit.measure.speed import batch_rates, ways_here
 from facekit.models import load_embedder
 from facekit.plots import batches_figure, stages_figure
-from facekit.ways import batch_rates, ways_here
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""Cluster a made-up crowd; run by `facekit.evaluate_people` in a process of its own.
+"""Cluster a made-up crowd; run by `facekit.measure.clusterings` in a process of its own.
 
-    python -m facekit._crowd_loop FILE METHOD EMBEDDER
+    python -m facekit.measure._crowd_loop FILE METHOD EMBEDDER
 
 The file is an NPZ with ``vectors`` and ``person``. The result is one line of JSON on standard output.
 """

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from facekit.errors import FacekitError
 from facekit.images import decode as images
-from facekit.lfw import Pair, Round, list_photos, read_rounds
+from facekit.measure.lfw import Pair, Round, list_photos, read_rounds
 from facekit.metrics import verification as metrics
 from facekit.system.files import named_file
 

@@ -1,6 +1,6 @@
-"""Ingest a folder into a fresh library, then search it; run by `facekit.bench` in a process of its own.
+"""Ingest a folder into a fresh library, then search it; run by `facekit.measure.bench` in a process of its own.
 
-    python -m facekit._facekit_loop FOLDER DETECTOR EMBEDDER DEVICE ENGINE
+    python -m facekit.measure._facekit_loop FOLDER DETECTOR EMBEDDER DEVICE ENGINE
 
 The library is temporary. The result is one line of JSON on standard output.
 """

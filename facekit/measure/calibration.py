@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from facekit.errors import FacekitError, ModelMismatchError
-from facekit.labels import People, Table, compare_photos, measured_pairs
 from facekit.library.base import Library
+from facekit.measure.labelled_pairs import People, Table, compare_photos, measured_pairs
 from facekit.metrics import verification as metrics
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Speed of ingest and search on a folder of photos, beside a plain loop with ``deepface`` on the same machine.
 
 Each side runs in a process of its own, one after the other, so that neither's memory or threads touch the other's:
-first `facekit._facekit_loop`, then `facekit._deepface_loop`, which finds the photos in the disk cache already.
+first `facekit.measure._facekit_loop`, then `facekit.measure._deepface_loop`, which finds the photos in the disk cache already.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ def bench(
     if not folder.is_dir():
         message = f"{folder} is not a folder."
         raise FacekitError(message, "Name the folder that holds the photos.")
-    ours, peak = run_measured("facekit._facekit_loop", str(folder), detector, embedder, device, engine)
+    ours, peak = run_measured("facekit.measure._facekit_loop", str(folder), detector, embedder, device, engine)
     if not ours["search_ms"]:
         message = f"No photo in {folder} shows a face, so there is nothing to search for."
         raise FacekitError(message, "Name a folder with photos of people.")
@@ -302,7 +302,7 @@ def _run_deepface(folder: Path, detector: RanModel, embedder: RanModel) -> Deepf
         _place_weights(home, [model.name for model in models], engine)
         _copy_sample(photos, copies)
         theirs, peak = run_measured(
-            "facekit._deepface_loop",
+            "facekit.measure._deepface_loop",
             str(copies),
             *(DEEPFACE_NAMES[model.name] for model in models),
             **settings,

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facekit.bench import run_measured
 from facekit.errors import FacekitError
-from facekit.evaluate import central_faces
 from facekit.images.formats import PICTURE_EXTENSIONS
+from facekit.measure.bench import run_measured
+from facekit.measure.crowd import crowd
+from facekit.measure.lfw_accuracy import central_faces
 from facekit.people import Constraints, Method, cluster, evaluate_clusters
-from facekit.people.crowd import crowd
 
 if TYPE_CHECKING:
     from facekit.people import ClusterScores
@@ -69,7 +69,7 @@ class MethodResult:
 
 @dataclass(frozen=True, slots=True)
 class CrowdResult:
-    """One method on a made-up crowd, see `facekit.people.crowd.crowd`.
+    """One method on a made-up crowd, see `facekit.measure.crowd.crowd`.
 
     Parameters
     ----------
@@ -274,7 +274,7 @@ def _crowds(
             file = Path(place) / f"{size}.npz"
             np.savez(file, vectors=made, person=of)
             for method in SWEPT:
-                result, peak = run_measured("facekit._crowd_loop", str(file), method, embedder)
+                result, peak = run_measured("facekit.measure._crowd_loop", str(file), method, embedder)
                 rows.append(CrowdResult(method=method, faces=size, peak_mb=peak / 1e6, **result))
                 bar.update()
     return tuple(rows)

@@ -1,6 +1,6 @@
-"""What one would write with ``deepface``: a loop over the photos, then a search. Run by `facekit.bench`.
+"""What one would write with ``deepface``: a loop over the photos, then a search. Run by `facekit.measure.bench`.
 
-    python -m facekit._deepface_loop FOLDER DETECTOR_BACKEND MODEL_NAME
+    python -m facekit.measure._deepface_loop FOLDER DETECTOR_BACKEND MODEL_NAME
 
 FOLDER holds photos under ASCII names (deepface refuses others) and is written to: ``DeepFace.find`` keeps its vectors
 there. The weights lie in ``$DEEPFACE_HOME/.deepface/weights``, and ``$DEEPFACE_BACKEND_ENGINE`` says what runs them.
