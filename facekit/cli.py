@@ -129,7 +129,7 @@ def demo(
     probe: Annotated[Path | None, typer.Option(help="A picture of the person to look for in them.")] = None,
 ) -> None:
     """Try it: build a small library of real photos, search it for a person, and see the result."""
-    from facekit.demo import run_demo
+    from facekit.demo.run import run_demo
 
     if (photos is None) != (probe is None):
         message = "--photos and --probe belong together: a folder, and a picture of somebody in it"

@@ -17,7 +17,7 @@ from browser import chromium, show  # noqa: F401 - fixtures
 from family import Family, build_family
 
 import facekit as fk
-from facekit.demo_photos import DemoPhotos, build_demo_photos
+from facekit.demo.photos import DemoPhotos, build_demo_photos
 from facekit.measure.lfw_accuracy import central_faces
 from facekit.models import registry
 from facekit.models.registry import EMBEDDED, MODELS

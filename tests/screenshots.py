@@ -18,7 +18,7 @@ from playwright.sync_api import expect, sync_playwright
 from service import PASSWORD, process
 
 import facekit as fk
-from facekit.demo_photos import build_demo_photos
+from facekit.demo.photos import build_demo_photos
 from facekit.server.accounts import Accounts
 from facekit.server.store import ServiceStore
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
 
 FOLDER = Path(__file__).parent.parent / ".github" / "screenshots"
 PAGES = ("ingest", "gallery", "search", "large", "people", "signin")

@@ -29,7 +29,7 @@ from facekit.server.store import ServiceStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
 PATIENCE = 15_000  # ms: a kernel starts in two or three seconds, on a busy machine in more

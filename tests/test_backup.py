@@ -20,7 +20,7 @@ from facekit.errors import FacekitError, LibraryError
 from facekit.storage.backup import restore
 
 if TYPE_CHECKING:
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
 
 
 @pytest.fixture

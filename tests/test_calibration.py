@@ -30,7 +30,7 @@ from facekit.widgets.searchform import SearchForm
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
     from facekit.library.base import Library
 
 PEOPLE = 25

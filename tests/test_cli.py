@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 if TYPE_CHECKING:
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
 
 
 def facekit(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:

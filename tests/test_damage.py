@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from family import Family
 
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
 
 
 def _all_bytes(folder: Path) -> bytes:

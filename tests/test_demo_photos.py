@@ -11,14 +11,14 @@ import pillow_heif
 import pytest
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
-import facekit.demo_photos
-from facekit.demo_photos import PHOTOS, build_demo_photos
+import facekit.demo.photos
+from facekit.demo.photos import PHOTOS, build_demo_photos
 from facekit.errors import FacekitError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
 
 FORMATS = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".heic": "HEIF"}
 
@@ -26,7 +26,7 @@ FORMATS = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".tif": "TIFF", ".hei
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three photos instead of all, where a test builds them again."""
-    monkeypatch.setattr(facekit.demo_photos, "PHOTOS", PHOTOS[:3])
+    monkeypatch.setattr(facekit.demo.photos, "PHOTOS", PHOTOS[:3])
 
 
 def photos(demo: DemoPhotos) -> dict[str, Path]:
@@ -120,7 +120,7 @@ def test_lost_photo_comes_back(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("few")
 def test_photos_of_another_version_are_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     build_demo_photos(tmp_path / "demo")
-    monkeypatch.setattr(facekit.demo_photos, "PHOTOS", PHOTOS[1:3])
+    monkeypatch.setattr(facekit.demo.photos, "PHOTOS", PHOTOS[1:3])
     demo = build_demo_photos(tmp_path / "demo")
     assert set(photos(demo)) == {"portrait, large.jpg", "portrait, small.jpg"}
 
@@ -131,7 +131,7 @@ def test_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(facekit.demo_photos, "_save", interrupt)
+        patch.setattr(facekit.demo.photos, "_save", interrupt)
         with pytest.raises(KeyboardInterrupt):
             build_demo_photos(tmp_path / "demo")
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]

@@ -28,7 +28,7 @@ from facekit.models.weights import cache_folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
     from facekit.models.packaged import PackagedNetwork
 
 HAS_CUDA = "CUDAExecutionProvider" in onnxruntime.get_available_providers()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
     from facekit.library.base import Library
 
 HOLD = """

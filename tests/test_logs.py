@@ -14,7 +14,7 @@ import facekit as fk
 from facekit.storage.logs import forget_in_logs
 
 if TYPE_CHECKING:
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
 
 NEW_LIBRARY = """
 import facekit as fk

@@ -17,7 +17,7 @@ import facekit as fk
 from facekit.errors import FacekitError, ModelMismatchError
 
 if TYPE_CHECKING:
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ipywidgets import DOMWidget
 
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
     from facekit.library.base import Library
     from facekit.widgets import Uploader
     from facekit.widgets.base import Widget

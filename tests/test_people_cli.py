@@ -22,7 +22,7 @@ from facekit.cli import main
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
 
 PERSON = ["person_id", "name", "faces", "photos", "hidden", "settled", "cover"]
 TOGETHER = ["album page.png", "both, mirrored.webp", "both.jpg"]  # the photos that show Eileen and Grace

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from fastapi.testclient import TestClient
 
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
     from facekit.people.base import People
 
 PEOPLE = "/api/v1/people"

@@ -21,7 +21,7 @@ from facekit.system import permissions as private
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no modes")
 

@@ -37,7 +37,7 @@ from facekit.storage.settings import read_settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import pytest
 import facekit as fk
 
 if TYPE_CHECKING:
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
     from facekit.library.base import Library
 
 

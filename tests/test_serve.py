@@ -27,7 +27,7 @@ from facekit.library.remote import RemoteLibrary
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     import httpx2
     from fastapi.testclient import TestClient
 
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
 
 UPLOAD = "/api/v1/search/upload"
 OPEN_TO_ALL = {"/healthz", "/readyz", "/api/v1/auth/status", "/api/v1/auth/token", "/api/v1/auth/refresh"}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from facekit.demo_photos import DemoPhotos
+    from facekit.demo.photos import DemoPhotos
     from facekit.library.base import Library
 
 ORIENTATION = 0x0112  # the EXIF tag

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from facekit.demo_photos import build_demo_photos
+from facekit.demo.photos import build_demo_photos
 from facekit.library.opening import open_library
 from facekit.models.weights import cache_folder
 

@@ -1,0 +1,1 @@
+"""What `facekit demo` shows."""
