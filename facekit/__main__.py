@@ -1,6 +1,6 @@
 """``python -m facekit`` is ``facekit``."""
 
-from facekit.cli import main
+from facekit.cli.main import main
 
 if __name__ == "__main__":
     main()

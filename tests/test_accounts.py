@@ -19,12 +19,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from loguru import logger
 from typer.testing import CliRunner
 
+from facekit.cli.users import users_app
 from facekit.errors import FacekitError, LibraryError
 from facekit.server import tokens
 from facekit.server.accounts import AccountConflictError, AccountError, AccountNotFoundError, Accounts
 from facekit.server.store import ServiceStore, sessions, users
 from facekit.server.tokens import SESSION_SECONDS, Keys, Sessions
-from facekit.server.users_cli import users_app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

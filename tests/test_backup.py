@@ -15,7 +15,7 @@ from service import OWNER_KEY, process, remote, served, sign_in
 from typer.testing import CliRunner
 
 import facekit as fk
-from facekit.cli import app
+from facekit.cli.main import app
 from facekit.errors import FacekitError, LibraryError
 from facekit.storage.backup import restore
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import facekit as fk
-from facekit.cli import app
+from facekit.cli.main import app
 from facekit.measure import clusterings as evaluate_people
 from facekit.measure import crowd
 

@@ -15,7 +15,7 @@ from service import remote, served
 from test_cli import facekit
 
 import facekit as fk
-from facekit.terminal import in_shell_words
+from facekit.cli.terminal import in_shell_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 import facekit as fk
-from facekit.cli import main
+from facekit.cli.main import main
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from service import remote, served
 from typer.testing import CliRunner
 
 import facekit as fk
-from facekit.cli import app
+from facekit.cli.main import app
 from facekit.storage.relocation import Relocation
 
 if TYPE_CHECKING:

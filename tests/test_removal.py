@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import facekit as fk
 from facekit.catalog.records import FileState
-from facekit.cli import app
+from facekit.cli.main import app
 from facekit.errors import FacekitError, UnknownIdError
 from facekit.index import MilvusIndex
 from facekit.sources import LocalSource

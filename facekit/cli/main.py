@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
-from facekit.calibrate_cli import calibrate
-from facekit.errors import FacekitError
-from facekit.measure_cli import bench, evaluate_app
-from facekit.models_cli import models_app
-from facekit.people_cli import register as register_people
-from facekit.storage.logs import quiet_console
-from facekit.terminal import (
+from facekit.cli.calibrate import calibrate
+from facekit.cli.measure import bench, evaluate_app
+from facekit.cli.models import models_app
+from facekit.cli.people import register as register_people
+from facekit.cli.terminal import (
     AsJson,
     Device,
     EngineName,
@@ -34,6 +32,8 @@ from facekit.terminal import (
     print_json,
     print_table,
 )
+from facekit.errors import FacekitError
+from facekit.storage.logs import quiet_console
 from facekit.types.photos import TableName  # noqa: TC001 - typer reads it
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ app = typer.Typer(
 )
 app.add_typer(models_app, name="models", help="The detectors and embedders, and their weights.")
 with suppress(ModuleNotFoundError):  # accounts come with the service's packages
-    from facekit.server.users_cli import users_app
+    from facekit.cli.users import users_app
 
     app.add_typer(users_app, name="users", help="Who may use the service: accounts, roles and API keys.")
 app.command()(bench)

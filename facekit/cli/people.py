@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facekit.cli.terminal import AsJson, note, open_existing, out, plain, print_json, print_table
 from facekit.people.base import MAX_PAGE
-from facekit.terminal import AsJson, note, open_existing, out, plain, print_json, print_table
 from facekit.types.people import SHORT_ID
 
 if TYPE_CHECKING:

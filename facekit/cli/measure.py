@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facekit.terminal import AsJson, Device, EngineName, note, out, print_json
+from facekit.cli.terminal import AsJson, Device, EngineName, note, out, print_json
 
 evaluate_app = typer.Typer(no_args_is_help=True)
 

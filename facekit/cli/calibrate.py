@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from facekit.cli.terminal import AsJson, note, open_existing, out, print_json
 from facekit.system.files import named_file
-from facekit.terminal import AsJson, note, open_existing, out, print_json
 
 
 def calibrate(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from facekit.terminal import AsJson, EngineName, note, out, print_json, print_table
+from facekit.cli.terminal import AsJson, EngineName, note, out, print_json, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
