@@ -20,7 +20,7 @@ from service import PASSWORD, process
 import facekit as fk
 from facekit.demo.photos import build_demo_photos
 from facekit.server.accounts import Accounts
-from facekit.server.store import ServiceStore
+from facekit.server.database import ServiceStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

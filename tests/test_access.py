@@ -14,10 +14,10 @@ from pydantic import BaseModel
 from facekit.server import limits
 from facekit.server.access import Access, LocalOnly, needs
 from facekit.server.accounts import Accounts, Identity
-from facekit.server.auth_routes import router as auth_router
+from facekit.server.database import ServiceStore
 from facekit.server.limits import BODY_BYTES, UPLOAD_BYTES, BodyLimit
 from facekit.server.refusal import ServiceRefusal
-from facekit.server.store import ServiceStore
+from facekit.server.routes.accounts import router as auth_router
 from facekit.server.strict import StrictRoute
 from facekit.server.tokens import Keys
 

@@ -24,7 +24,7 @@ from service import PASSWORD, USERS, process
 
 import facekit as fk
 from facekit.server.accounts import Accounts
-from facekit.server.store import ServiceStore
+from facekit.server.database import ServiceStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

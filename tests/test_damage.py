@@ -221,7 +221,7 @@ _ON_A_FULL_DISK = """
 import os, shutil, sys
 from pathlib import Path
 import facekit as fk
-from facekit.server.store import ServiceStore
+from facekit.server.database import ServiceStore
 disk = Path(sys.argv[1])
 library = fk.open(disk / "faces")
 photo = library.photos("ok")["path"].iloc[0]

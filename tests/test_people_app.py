@@ -19,7 +19,7 @@ from test_app import PHONE, choose_pictures, in_both_themes, page_names, press_s
 
 import facekit as fk
 from facekit.server.accounts import Accounts
-from facekit.server.store import ServiceStore
+from facekit.server.database import ServiceStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -15,8 +15,8 @@ from service import remote, served, sign_in, wait_for
 import facekit as fk
 from facekit.errors import NameTakenError
 from facekit.people.local import LocalPeople
+from facekit.server.database import ServiceStore
 from facekit.server.jobs import Clustering, Jobs, JobState
-from facekit.server.store import ServiceStore
 from facekit.types.people import XmpReport
 
 if TYPE_CHECKING:

@@ -162,7 +162,7 @@ def revoke(context: typer.Context, key_id: Annotated[str, typer.Argument(help="T
 @contextmanager
 def _accounts(context: typer.Context) -> Iterator[Accounts]:
     from facekit.server.accounts import Accounts
-    from facekit.server.store import ServiceStore
+    from facekit.server.database import ServiceStore
 
     folder: Path = context.obj
     if not (folder / "library.toml").exists():

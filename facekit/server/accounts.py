@@ -15,13 +15,13 @@ import sqlalchemy as sa
 from loguru import logger
 
 from facekit.errors import FacekitError
-from facekit.server.store import api_keys, now, sessions, users
+from facekit.server.database import api_keys, now, sessions, users
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
+    from facekit.server.database import ServiceStore
     from facekit.server.roles import Role, Scope
-    from facekit.server.store import ServiceStore
 
 # NIST SP 800-63B-4, section 3.1.1.2: "a minimum of 15 characters" where the password is the only factor, as it is here.
 PASSWORD_CHARACTERS = 15

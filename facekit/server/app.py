@@ -26,10 +26,15 @@ from facekit.errors import (
     UnknownIdError,
     WorkerTimeoutError,
 )
-from facekit.server import auth_routes, job_routes, people_routes, photo_routes, search_routes, system_routes
 from facekit.server.access import LocalOnly
 from facekit.server.limits import BodyLimit
 from facekit.server.refusal import REFUSALS, Refusal, ServiceRefusal
+from facekit.server.routes import accounts as auth_routes
+from facekit.server.routes import jobs as job_routes
+from facekit.server.routes import people as people_routes
+from facekit.server.routes import photos as photo_routes
+from facekit.server.routes import search as search_routes
+from facekit.server.routes import system as system_routes
 from facekit.system.disk_space import is_disk_full
 from facekit.types.photos import Status
 

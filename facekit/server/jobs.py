@@ -19,7 +19,7 @@ from facekit.clustering.cluster import Method  # noqa: TC001 - pydantic reads th
 from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
 from facekit.ingest.reembed_report import ReembedReport
 from facekit.ingest.run import IngestReport
-from facekit.server.store import metadata
+from facekit.server.database import metadata
 from facekit.types.people import ClusterRun
 from facekit.types.photos import SMALLEST_LOOK, Detail
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from facekit.library.local import LocalLibrary
-    from facekit.server.store import ServiceStore
+    from facekit.server.database import ServiceStore
 
 _WRITE_SECONDS = 1.0  # how often the progress of a job is written down
 _STOP_SECONDS = 120  # for a batch of photos that has begun; one that is stuck does not keep the service

@@ -12,10 +12,10 @@ from fastapi import Depends, Request
 
 from facekit.errors import PhotoError, WorkerTimeoutError
 from facekit.images.preparation import decode_probe
+from facekit.server.database import ServiceStore
 from facekit.server.jobs import Jobs
-from facekit.server.metrics import Metrics
 from facekit.server.paths import Paths
-from facekit.server.store import ServiceStore
+from facekit.server.prometheus import Metrics
 from facekit.system.workers import Done, WorkerPool
 from facekit.types.photos import Status
 

@@ -17,14 +17,14 @@ import sqlalchemy as sa
 from loguru import logger
 
 from facekit.server.accounts import AccountError, AccountNotFoundError, Identity, canonical
+from facekit.server.database import api_keys, now, sessions, users
 from facekit.server.roles import ROLES, SCOPES
-from facekit.server.store import api_keys, now, sessions, users
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from facekit.server.database import ServiceStore
     from facekit.server.roles import Scope
-    from facekit.server.store import ServiceStore
 
 ACCESS_SECONDS = 15 * 60  # short, so that one that leaks is soon worthless; a closed session ends at once anyway
 SESSION_SECONDS = 30 * 86_400  # NIST SP 800-63B-4, section 2.1.3: sign in anew after 30 days at the latest
