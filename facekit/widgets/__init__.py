@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from facekit.widgets.app import SearchApp
     from facekit.widgets.gallery import Gallery
     from facekit.widgets.panels import IngestPanel, LibraryPanel, SearchPanel
-    from facekit.widgets.people import PeoplePanel
+    from facekit.widgets.people.panel import PeoplePanel
     from facekit.widgets.uploader import Uploader
 
 # Where each public name lives. They are imported at first use, as the names of facekit are.

@@ -10,7 +10,7 @@ import traitlets
 
 from facekit.images.orientation import SIDEWAYS, turned_box
 from facekit.widgets.base import Widget, handler, script, style
-from facekit.widgets.still import still_gallery
+from facekit.widgets.static_html import still_gallery
 from facekit.widgets.thumbs import read_thumbnails
 from facekit.widgets.tiles import Tile, Tiles, tiles_of
 

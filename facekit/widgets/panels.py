@@ -13,7 +13,7 @@ from facekit.widgets.base import Widget, handler
 from facekit.widgets.gallery import Gallery
 from facekit.widgets.ingestform import IngestForm
 from facekit.widgets.panel import GAP, Panel, close_all, parts
-from facekit.widgets.people import PeoplePanel
+from facekit.widgets.people.panel import PeoplePanel
 from facekit.widgets.searchform import SearchForm
 from facekit.widgets.tiles import ChainedTiles, FaceTiles, PhotoTiles
 from facekit.widgets.uploader import Uploader

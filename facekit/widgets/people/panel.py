@@ -10,11 +10,11 @@ from facekit.widgets.appbar import Choice
 from facekit.widgets.base import Widget, handler
 from facekit.widgets.gallery import Gallery
 from facekit.widgets.panel import Panel
-from facekit.widgets.peoplecards import PeopleCards
-from facekit.widgets.peoplejournal import Deeds, PeopleJournal, may_change
-from facekit.widgets.peopleperson import PersonHead
-from facekit.widgets.peoplereview import ReviewQueue
-from facekit.widgets.still import still_gallery
+from facekit.widgets.people.cards import PeopleCards
+from facekit.widgets.people.journal import Deeds, PeopleJournal, may_change
+from facekit.widgets.people.person import PersonHead
+from facekit.widgets.people.review import ReviewQueue
+from facekit.widgets.static_html import still_gallery
 from facekit.widgets.tiles import ChainedTiles, MemberTiles, PhotoTiles, Tiles
 
 if TYPE_CHECKING:

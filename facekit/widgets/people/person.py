@@ -8,7 +8,7 @@ import traitlets
 
 from facekit.errors import NameTakenError, UnknownIdError
 from facekit.widgets.base import Widget, handler, script, style
-from facekit.widgets.peoplecards import covers, document
+from facekit.widgets.people.cards import covers, document
 from facekit.widgets.thumbs import read_thumbnails
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from facekit.library.base import Library
     from facekit.types.people import Duplicate, Person
-    from facekit.widgets.peoplejournal import Deeds
+    from facekit.widgets.people.journal import Deeds
 
 _MATCHES = 8  # people to choose from; who is not among them is found by typing more of the name
 _DUPLICATES = 4

@@ -9,13 +9,13 @@ import traitlets
 
 from facekit.images.orientation import turned_box
 from facekit.widgets.base import Widget, handler, script, style
-from facekit.widgets.peoplecards import document
+from facekit.widgets.people.cards import document
 from facekit.widgets.thumbs import Reading, read_thumbnails
 
 if TYPE_CHECKING:
     from facekit.library.base import Library
     from facekit.types.people import Person, Suggestion
-    from facekit.widgets.peoplejournal import Deeds
+    from facekit.widgets.people.journal import Deeds
 
 _BATCH = 40  # questions that are read at once
 _AHEAD = 3  # questions that travel before they are asked, so that nobody waits for pictures

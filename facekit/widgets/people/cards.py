@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from facekit.library.base import Library
     from facekit.types.people import ClusterRun, Conflict, Person
-    from facekit.widgets.peoplejournal import Deeds
+    from facekit.widgets.people.journal import Deeds
 
 _CONFLICTS = 20  # lines: more of them nobody mends at once
 _PAIR = 2
