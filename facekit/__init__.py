@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from facekit.library.opening import open_library as open  # noqa: A004 - fk.open is what one would type
     from facekit.measure.calibration import Calibration, calibrate
     from facekit.models import align, detect, embed, similarity
-    from facekit.people import Constraints, cluster, evaluate_clusters, suggest_eps
+    from facekit.clustering import Constraints, cluster, evaluate_clusters, suggest_eps
     from facekit.people.base import People
     from facekit.search.hits import Hits
     from facekit.server.publish import publish
@@ -79,7 +79,7 @@ _HOMES = {
     "facekit.models": ["align", "detect", "embed", "similarity"],
     "facekit.ingest.reembed_report": ["ReembedReport"],
     "facekit.library.opening": ["open"],
-    "facekit.people": ["Constraints", "cluster", "evaluate_clusters", "suggest_eps"],
+    "facekit.clustering": ["Constraints", "cluster", "evaluate_clusters", "suggest_eps"],
     "facekit.people.base": ["People"],
     "facekit.clustering.projection": ["project"],
     "facekit.types.people": ["Person"],

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics.cluster import pair_confusion_matrix
 
 import facekit as fk
-from facekit.people import ClusterScores
+from facekit.clustering import ClusterScores
 
 # The four constraints of Amigó et al. 2009, section 3, each as two clusterings of the same faces: (clusters, people).
 # The second must score higher; of the measures that the paper compares, only BCubed meets all four.

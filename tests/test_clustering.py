@@ -17,7 +17,7 @@ from facekit.clustering import cluster as clustering
 from facekit.clustering import neighbours
 from facekit.clustering.kmeans import kmeans
 from facekit.measure.crowd import crowd
-from facekit.people import METHODS, Method, assign, centres, neighbour_curve
+from facekit.clustering import METHODS, Method, assign, centres, neighbour_curve
 
 if TYPE_CHECKING:
     from facekit.types.photos import FloatArray, IntArray

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import facekit as fk
-from facekit.people import METHODS, Conflict, Method
+from facekit.clustering import METHODS, Conflict, Method
 
 if TYPE_CHECKING:
     from facekit.types.photos import FloatArray, IntArray

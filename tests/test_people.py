@@ -11,7 +11,7 @@ import pytest
 from family import everybody, face, faces, state, whose
 
 from facekit.errors import FacekitError, LibraryError, NameTakenError, UnknownIdError
-from facekit.people import METHODS
+from facekit.clustering import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -34,7 +34,7 @@ from facekit.catalog.people_tables import (
 from facekit.errors import FacekitError, NameTakenError
 from facekit.library.local import LocalLibrary
 from facekit.models import registry
-from facekit.people import METHODS
+from facekit.clustering import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,1 +1,28 @@
-"""Faces grouped into people, on arrays."""
+"""Faces grouped into people, on arrays; nothing here reads or writes a library.
+
+`cluster` proposes the people, `assign` gives new faces to those there are, and `evaluate_clusters` says how good a
+grouping is.
+"""
+
+from facekit.clustering.assignment import Assignment, Centres, assign, centres
+from facekit.clustering.cluster import METHODS, Method, cluster
+from facekit.clustering.constraints import Conflict, Constraints
+from facekit.clustering.neighbours import NeighbourCurve, neighbour_curve, suggest_eps
+from facekit.metrics.clusters import ClusterScores, evaluate_clusters
+
+__all__ = [
+    "METHODS",
+    "Assignment",
+    "Centres",
+    "ClusterScores",
+    "Conflict",
+    "Constraints",
+    "Method",
+    "NeighbourCurve",
+    "assign",
+    "centres",
+    "cluster",
+    "evaluate_clusters",
+    "neighbour_curve",
+    "suggest_eps",
+]

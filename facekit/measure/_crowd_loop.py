@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facekit.people import cluster, evaluate_clusters
+from facekit.clustering import cluster, evaluate_clusters
 
 if TYPE_CHECKING:
-    from facekit.people import Method
+    from facekit.clustering import Method
 
 
 def run(file: str, method: Method, embedder: str) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from facekit.images.formats import PICTURE_EXTENSIONS
 from facekit.measure.bench import run_measured
 from facekit.measure.crowd import crowd
 from facekit.measure.lfw_accuracy import central_faces
-from facekit.people import Constraints, Method, cluster, evaluate_clusters
+from facekit.clustering import Constraints, Method, cluster, evaluate_clusters
 
 if TYPE_CHECKING:
-    from facekit.people import ClusterScores
+    from facekit.clustering import ClusterScores
     from facekit.types.photos import FloatArray, IntArray
 
 SWEPT: tuple[Method, ...] = ("average", "dbscan", "hdbscan")

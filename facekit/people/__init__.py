@@ -1,28 +1,8 @@
-"""Who is on the photos: faces grouped into clusters, clusters turned into people with names.
+"""Who is on the photos of a library: people with names, and the verbs on them.
 
-On arrays: `cluster` proposes the people, `assign` gives new faces to those there are, and `evaluate_clusters` says how
-good a grouping is. Of a library: `People` has the verbs, and `records` the nouns. Nothing here reads or writes one.
+`facekit.people.base.People` has the verbs. What groups faces on arrays is in `facekit.clustering`, whose names can be
+had from here, too.
 """
 
-from facekit.clustering.assignment import Assignment, Centres, assign, centres
-from facekit.clustering.cluster import METHODS, Method, cluster
-from facekit.clustering.constraints import Conflict, Constraints
-from facekit.clustering.neighbours import NeighbourCurve, neighbour_curve, suggest_eps
-from facekit.metrics.clusters import ClusterScores, evaluate_clusters
-
-__all__ = [
-    "METHODS",
-    "Assignment",
-    "Centres",
-    "ClusterScores",
-    "Conflict",
-    "Constraints",
-    "Method",
-    "NeighbourCurve",
-    "assign",
-    "centres",
-    "cluster",
-    "evaluate_clusters",
-    "neighbour_curve",
-    "suggest_eps",
-]
+from facekit.clustering import *  # noqa: F403 - they were here before
+from facekit.clustering import __all__ as __all__

@@ -153,7 +153,7 @@ def _thumbnail(library: PictureSource, photo_id: str) -> bytes | None:
 def _templates() -> jinja2.Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    loader = PackageLoader("facekit", "templates")
+    loader = PackageLoader("facekit.search", "templates")
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
 

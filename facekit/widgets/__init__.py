@@ -17,7 +17,7 @@ _HOMES = {
     "Gallery": "gallery",
     "IngestPanel": "panels",
     "LibraryPanel": "panels",
-    "PeoplePanel": "people",
+    "PeoplePanel": "people.panel",
     "SearchApp": "app",
     "SearchPanel": "panels",
     "Uploader": "uploader",
