@@ -15,6 +15,7 @@ from facekit._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from facekit import models
+    from facekit.clustering import Constraints, cluster, evaluate_clusters, suggest_eps
     from facekit.clustering.projection import project
     from facekit.errors import (
         DeviceError,
@@ -35,20 +36,21 @@ if TYPE_CHECKING:
         VectorIndexError,
         WeightsError,
     )
-    from facekit.images.decode import Limits, read_image
+    from facekit.images.decode import read_image
+    from facekit.images.files import Limits
     from facekit.ingest.reembed_report import ReembedReport
-    from facekit.ingest.run import IngestReport
+    from facekit.ingest.report import IngestReport
     from facekit.library.base import Library
     from facekit.library.opening import open_library as open  # noqa: A004 - fk.open is what one would type
     from facekit.measure.calibration import Calibration, calibrate
     from facekit.models import align, detect, embed, similarity
-    from facekit.clustering import Constraints, cluster, evaluate_clusters, suggest_eps
     from facekit.people.base import People
     from facekit.search.hits import Hits
     from facekit.server.publish import publish
     from facekit.sources import scan
+    from facekit.types.arrays import Detections, Quality
     from facekit.types.people import Person
-    from facekit.types.photos import Detections, Face, Hit, Photo, Probe, Quality, Status
+    from facekit.types.photos import Face, Hit, Photo, Probe, Status
 
 # Where each public name lives. They are imported at first use, so that `import facekit` costs next to nothing.
 _HOMES = {

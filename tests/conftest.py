@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from facekit.library.base import Library
     from facekit.library.local import LocalLibrary
-    from facekit.types.photos import FloatArray
+    from facekit.types.arrays import FloatArray
 
 # A shell lets what it starts in the background ignore Ctrl-C, and so would all that tests start; some press it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -19,7 +19,7 @@ from facekit.models.fold import folded
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facekit.types.photos import Image
+    from facekit.types.arrays import Image
 
 numbers = st.floats(-1e4, 1e4)
 

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from facekit.catalog import Catalog, FaceRecord, FileRecord, PhotoRecord
 from facekit.catalog.records import face_id
 from facekit.errors import LibraryError
-from facekit.types.photos import FoundFile, PhotoFacts, Quality, Status
+from facekit.types.arrays import Quality
+from facekit.types.photos import FoundFile, PhotoFacts, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,14 +13,13 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.cluster import DBSCAN, KMeans
 
 import facekit as fk
+from facekit.clustering import METHODS, Method, assign, centres, neighbour_curve, neighbours
 from facekit.clustering import cluster as clustering
-from facekit.clustering import neighbours
 from facekit.clustering.kmeans import kmeans
 from facekit.measure.crowd import crowd
-from facekit.clustering import METHODS, Method, assign, centres, neighbour_curve
 
 if TYPE_CHECKING:
-    from facekit.types.photos import FloatArray, IntArray
+    from facekit.types.arrays import FloatArray, IntArray
 
     Faces = tuple[FloatArray, list[str]]
 

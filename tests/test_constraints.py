@@ -15,7 +15,7 @@ import facekit as fk
 from facekit.clustering import METHODS, Conflict, Method
 
 if TYPE_CHECKING:
-    from facekit.types.photos import FloatArray, IntArray
+    from facekit.types.arrays import FloatArray, IntArray
 
 
 @dataclass

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from facekit.models.protocols import Detector
-    from facekit.types.photos import Detections, Image
+    from facekit.types.arrays import Detections, Image
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.models.protocols import Embedder
-    from facekit.types.photos import Image
+    from facekit.types.arrays import Image
 
 
 @pytest.fixture(scope="module")

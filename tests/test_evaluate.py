@@ -16,7 +16,7 @@ from facekit.errors import FacekitError, PhotoError
 from facekit.measure import lfw_accuracy as evaluate
 from facekit.measure.lfw import Pair, read_pairs, read_rounds
 from facekit.measure.lfw_accuracy import CentralFaces, evaluate_lfw
-from facekit.types.photos import Detections
+from facekit.types.arrays import Detections
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,8 @@ from browser import chromium, overflow, show, violations
 from facekit.errors import LibraryBusyError, ServiceError
 from facekit.search.hits import Hits
 from facekit.text.spreadsheets import csv_bytes
-from facekit.types.photos import Folder, Hit, Quality, Status
+from facekit.types.arrays import Quality
+from facekit.types.photos import Folder, Hit, Status
 from facekit.widgets.appbar import AppBar, Choice
 from facekit.widgets.ingestform import IngestForm
 from facekit.widgets.searchform import SearchForm
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-    from facekit.ingest.run import IngestReport
+    from facekit.ingest.report import IngestReport
     from facekit.library.base import Library
     from facekit.widgets.base import Widget
 
@@ -79,7 +80,7 @@ class Ingesting:
         self.go = Event()
 
     def ingest(self, _root: str, *, progress: Callable[[int, int], None], stop: Event) -> IngestReport:
-        from facekit.ingest.run import IngestReport
+        from facekit.ingest.report import IngestReport
 
         for done, total in self.steps:
             progress(done, total)
@@ -341,7 +342,7 @@ def test_a_folder_that_is_not_there_is_one_readable_line(show: Callable[..., Pag
 
 
 def test_only_the_first_200_failures_travel(show: Callable[..., Page]) -> None:
-    from facekit.ingest.run import Failure, IngestReport
+    from facekit.ingest.report import Failure, IngestReport
 
     class Library:
         def ingest(self, _root: str, **_options: Any) -> IngestReport:

@@ -22,7 +22,8 @@ from PIL import Image, ImageFile, ImageOps
 from PIL.ExifTags import GPS, IFD, Base
 
 from facekit.errors import FacekitError, PhotoError
-from facekit.images.decode import Limits, content_id, decode, display_name, read_bytes, read_image, thumbnail
+from facekit.images.decode import decode, read_image, thumbnail
+from facekit.images.files import Limits, content_id, display_name, read_bytes
 from facekit.images.formats import PICTURE_EXTENSIONS, sniff
 from facekit.types.photos import DecodedPhoto, Status
 

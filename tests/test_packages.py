@@ -26,7 +26,7 @@ from facekit.models.registry import load_detector, load_embedder
 from facekit.models.retinaface import distinct_boxes
 
 if TYPE_CHECKING:
-    from facekit.types.photos import Detections, Image
+    from facekit.types.arrays import Detections, Image
 
 ENGINES = {"onnx": "onnxruntime", "tensorflow": "tensorflow"}
 EMBEDDERS = {"facenet512": "Facenet512", "facenet": "Facenet", "arcface": "ArcFace"}

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from family import everybody, face, faces, state, whose
 
-from facekit.errors import FacekitError, LibraryError, NameTakenError, UnknownIdError
 from facekit.clustering import METHODS
+from facekit.errors import FacekitError, LibraryError, NameTakenError, UnknownIdError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

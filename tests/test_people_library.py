@@ -20,7 +20,7 @@ import facekit as fk
 from facekit.catalog.people_tables import members
 from facekit.catalog.tables import SCHEMA_VERSION, metadata
 from facekit.errors import LibraryBusyError, UnknownIdError
-from facekit.ingest.run import IngestReport
+from facekit.ingest.report import IngestReport
 from facekit.library.local import LocalLibrary
 from facekit.models import registry
 

@@ -16,7 +16,8 @@ import facekit as fk
 from facekit.errors import NameTakenError
 from facekit.people.local import LocalPeople
 from facekit.server.database import ServiceStore
-from facekit.server.jobs import Clustering, Jobs, JobState
+from facekit.server.job import Clustering, JobState
+from facekit.server.jobs import Jobs
 from facekit.types.people import XmpReport
 
 if TYPE_CHECKING:

@@ -31,10 +31,10 @@ from facekit.catalog.people_tables import (
     persons,
     rejections,
 )
+from facekit.clustering import METHODS
 from facekit.errors import FacekitError, NameTakenError
 from facekit.library.local import LocalLibrary
 from facekit.models import registry
-from facekit.clustering import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,12 +15,12 @@ from PIL import Image as Pictures
 from facekit.models import align, detect
 from facekit.models.alignment import TEMPLATE
 from facekit.models.quality import QualityMinimum, assess, pose, quality_score, sharpness
-from facekit.types.photos import Detections, Quality
+from facekit.types.arrays import Detections, Quality
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facekit.types.photos import Image
+    from facekit.types.arrays import Image
 
 # The head of the source that `facekit.models.quality` names: x to the right, y up, z towards the camera.
 HEAD = np.array([[-157.5, 170, -135], [157.5, 170, -135], [0, 0, 0], [-150, -150, -125], [150, -150, -125]])

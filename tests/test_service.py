@@ -32,7 +32,8 @@ from facekit.server.access import Access
 from facekit.server.accounts import Accounts
 from facekit.server.app import create_app
 from facekit.server.database import ServiceStore
-from facekit.server.jobs import Jobs, JobState
+from facekit.server.job import JobState
+from facekit.server.jobs import Jobs
 from facekit.server.roles import ROLES
 from facekit.server.service import Service
 from facekit.server.tokens import Keys

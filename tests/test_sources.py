@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from odd_images import encode, marker, write_corpus
 
 from facekit.errors import FacekitError, PhotoError
-from facekit.images.decode import Limits
+from facekit.images.files import Limits
 from facekit.sources import LocalSource, Source, scan
 from facekit.types.photos import Status
 

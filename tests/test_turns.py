@@ -19,13 +19,13 @@ from service import served
 import facekit as fk
 from facekit.images.decode import read_image
 from facekit.images.orientation import TURNS, common_turn, turn_upright, turned, turned_box
-from facekit.index.sync import turn_thumbnails
+from facekit.images.thumbnails import turn_thumbnails
 from facekit.measure.lfw_accuracy import central_face
 from facekit.models import registry
 from facekit.models.quality import NO_FACE, assess, believable, pose
 from facekit.models.registry import load_detector, load_embedder
 from facekit.models.turns import turned_back
-from facekit.types.photos import Detections
+from facekit.types.arrays import Detections
 from facekit.widgets.gallery import Gallery
 
 if TYPE_CHECKING:

@@ -23,13 +23,14 @@ from facekit.catalog.staging import Staging
 from facekit.catalog.tables import SCHEMA_VERSION, add_new_columns, faces, files, meta, metadata, photos, runs
 from facekit.errors import FacekitError, LibraryError
 from facekit.system.disk_space import check_room
-from facekit.types.photos import FloatArray, Status
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from facekit.catalog.records import FileRecord, Move, PhotoRecord
+    from facekit.types.arrays import FloatArray
     from facekit.types.photos import PhotoFacts
 
 

@@ -11,7 +11,8 @@ from facekit.catalog.people_tables import members, persons
 from facekit.catalog.places import place_order
 from facekit.catalog.tables import faces, files, photos
 from facekit.errors import FacekitError, UnknownIdError
-from facekit.types.photos import Face, FacePage, Folder, Photo, PhotoPage, Quality, Status
+from facekit.types.arrays import Quality
+from facekit.types.photos import Face, FacePage, Folder, Photo, PhotoPage, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

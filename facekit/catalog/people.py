@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from facekit.catalog.database import Database
+    from facekit.types.arrays import FloatArray
     from facekit.types.people import Verb
-    from facekit.types.photos import FloatArray
 
 _here = (
     sa.select(

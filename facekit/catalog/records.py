@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from facekit.types.photos import FloatArray, FoundFile, PhotoFacts, Quality, Status
+    from facekit.types.arrays import FloatArray, Quality
+    from facekit.types.photos import FoundFile, PhotoFacts, Status
 
 
 def file_id(source: str, path: bytes) -> str:

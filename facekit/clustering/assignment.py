@@ -13,7 +13,7 @@ from facekit.errors import FacekitError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from facekit.types.photos import FloatArray, IntArray
+    from facekit.types.arrays import FloatArray, IntArray
 
 CANDIDATES = 3
 """People who are suggested for a face."""

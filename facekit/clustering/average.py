@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from facekit.clustering.constraints import Apart
-    from facekit.types.photos import FloatArray, IntArray
+    from facekit.types.arrays import FloatArray, IntArray
 
 PAIRS_AT_ONCE = 32_768
 """Pairs of groups whose similarity is computed together: 67 MB of sums of 128 numbers."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scipy import sparse
 
     from facekit.clustering.constraints import Apart
-    from facekit.types.photos import FloatArray, IntArray
+    from facekit.types.arrays import FloatArray, IntArray
 
 Method: TypeAlias = Literal["average", "dbscan", "hdbscan", "kmeans"]
 METHODS: tuple[Method, ...] = get_args(Method)

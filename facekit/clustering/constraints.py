@@ -12,7 +12,7 @@ from facekit.errors import FacekitError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from facekit.types.photos import IntArray
+    from facekit.types.arrays import IntArray
 
 
 class Conflict(NamedTuple):

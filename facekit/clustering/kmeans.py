@@ -11,7 +11,7 @@ from facekit.clustering.neighbours import FACES_AT_ONCE, ROUNDING, stop_if
 if TYPE_CHECKING:
     from threading import Event
 
-    from facekit.types.photos import FloatArray, IntArray
+    from facekit.types.arrays import FloatArray, IntArray
 
 MOST_ROUNDS = 300
 """As scikit-learn's KMeans has it; on LFW's people with several photos it takes 4."""

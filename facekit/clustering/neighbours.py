@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from facekit.types.photos import FloatArray, IntArray
+    from facekit.types.arrays import FloatArray, IntArray
 
 NEIGHBOURS = 32
 """Faces that are looked at from each face. With 64 LFW's people come out the same to four digits; with 16 or 64 so do

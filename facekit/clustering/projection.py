@@ -14,7 +14,7 @@ from facekit.errors import FacekitError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from facekit.types.photos import FloatArray
+    from facekit.types.arrays import FloatArray
 
 FEWEST = 5
 """Faces from which UMAP is asked: it needs more neighbours than dimensions; fewer faces have nothing to unfold."""

@@ -14,7 +14,7 @@ from facekit.models.weights import cache_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facekit.ingest.run import IngestReport
+    from facekit.ingest.report import IngestReport
     from facekit.search.hits import Hits
 
 

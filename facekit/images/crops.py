@@ -14,7 +14,7 @@ from facekit.images.orientation import turned
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from facekit.types.photos import Image
+    from facekit.types.arrays import Image
 
 FACE_SIDE = 160  # pixels: a tile of 96 to 160 CSS pixels
 _AROUND = 1.6  # times the longer side of the box: hair and chin are in, a neighbour's face mostly is not

@@ -6,11 +6,6 @@ is meant for, so that a hostile file can't pick a decoder that nobody expects an
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
-import stat
-from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +21,20 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from facekit.errors import FacekitError, PhotoError
 from facekit.images.exif import header_facts, orientation
+from facekit.images.files import (
+    DEFAULT_LIMITS,
+    Limits,
+    _words,
+    display_name,
+    read_bytes,
+)
 from facekit.images.formats import SNIFF_BYTES, describe, sniff
 from facekit.images.inputs import given_picture
 from facekit.images.orientation import turned
 from facekit.types.photos import DecodedPhoto, Status
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable
     from typing import BinaryIO
 
@@ -39,10 +42,8 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
     from facekit.images.inputs import ImageSource
-    from facekit.types.photos import Image
+    from facekit.types.arrays import Image
 
-READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-"""Without O_NONBLOCK opening a named pipe waits for its writer; without O_BINARY Windows translates line ends."""
 
 _PLUGINS: dict[str, Callable[[Any], ImageFile]] = {
     "JPEG": JpegImageFile,  # also MPO: its first picture is an ordinary JPEG
@@ -57,26 +58,6 @@ _PLUGINS: dict[str, Callable[[Any], ImageFile]] = {
 _FIRST_TURNED_BY_90 = 5  # EXIF orientations 5 to 8 exchange width and height
 _NEW_SUBFILE_TYPE, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 254, 262, 330, 50706  # TIFF 6.0, TIFF/EP, DNG 1.7
 _RAW_PHOTOMETRICS = {32803, 34892}  # colour filter array, linear raw (TIFF/EP, DNG 1.7)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How large a photo may be; beyond that it is refused before its pixels are decoded.
-
-    Parameters
-    ----------
-    max_bytes : int
-        Size of the encoded file. The default, 256 MiB, is ours: an uncompressed 16-bit picture of 45 megapixels fits.
-    max_pixels : int
-        Width times height. The default is where Pillow 13 itself raises `DecompressionBombError`:
-        twice its `MAX_IMAGE_PIXELS` of 89,478,485.
-    """
-
-    max_bytes: int = 256 * 1024 * 1024
-    max_pixels: int = 178_956_970
-
-
-DEFAULT_LIMITS = Limits()
 
 
 def decode(data: bytes, *, name: str, max_side: int | None = None, limits: Limits = DEFAULT_LIMITS) -> DecodedPhoto:
@@ -119,10 +100,6 @@ def decode(data: bytes, *, name: str, max_side: int | None = None, limits: Limit
         raise PhotoError(Status.TOO_LARGE, reason) from error
     except Exception as error:  # decoders raise almost anything on damaged data
         raise PhotoError(Status.CORRUPT, f"{name} is damaged or cut short: {_words(error)}") from error
-
-
-def _words(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _decode(data: bytes, name: str, max_side: int | None, limits: Limits) -> DecodedPhoto:
@@ -266,41 +243,6 @@ def _upright(image: Image, turn: int) -> Image:
     return np.require(image, np.uint8, ["C", "W"])
 
 
-def read_bytes(path: str | bytes | os.PathLike[Any], limits: Limits = DEFAULT_LIMITS) -> bytes:
-    """Read a regular file whole; a pipe, a socket or a device is refused without waiting for it.
-
-    Raises
-    ------
-    PhotoError
-        With status ``too_large`` before a file over ``limits.max_bytes`` is read, or ``io_error`` with
-        what the system said, also when the file changes while it is read.
-    """
-    name = display_name(path)
-    try:
-        descriptor = os.open(path, READ_FLAGS)
-        try:
-            return _read_regular(descriptor, name, limits)
-        finally:
-            os.close(descriptor)
-    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-        words = getattr(error, "strerror", None) or str(error)
-        raise PhotoError(Status.IO_ERROR, f"{name} can't be read: {words}") from error
-
-
-def _read_regular(descriptor: int, name: str, limits: Limits) -> bytes:
-    before = os.fstat(descriptor)
-    if not stat.S_ISREG(before.st_mode):
-        raise PhotoError(Status.IO_ERROR, f"{name} can't be read: it is not a regular file")
-    if before.st_size > limits.max_bytes:
-        reason = f"{name} has {before.st_size:,} bytes; at most {limits.max_bytes:,} are allowed"
-        raise PhotoError(Status.TOO_LARGE, reason)
-    with open(descriptor, "rb", closefd=False) as stream:
-        data = stream.read(before.st_size + 1)
-    if len(data) != before.st_size or os.fstat(descriptor).st_mtime_ns != before.st_mtime_ns:
-        raise PhotoError(Status.IO_ERROR, f"{name} changed while it was being read")
-    return data
-
-
 def read_image(
     source: ImageSource | bytes | os.PathLike[Any] | Pillow.Image | npt.NDArray[Any],
     *,
@@ -359,11 +301,6 @@ def _from_picture(picture: Pillow.Image, max_side: int | None) -> Image:
     return _upright(image, orientation(_exif(picture)))
 
 
-def display_name(path: str | bytes | os.PathLike[Any]) -> str:
-    """Name a path for people: every byte that is not valid in the file system's encoding becomes U+FFFD."""
-    return re.sub("[\ud800-\udfff]", "\ufffd", os.fsdecode(path))
-
-
 def thumbnail(image: Image, max_side: int = 512, quality: int = 80) -> bytes:
     """Make a small JPEG of a picture.
 
@@ -390,12 +327,3 @@ def thumbnail(image: Image, max_side: int = 512, quality: int = 80) -> bytes:
 def turned_thumbnail(jpeg: bytes, turn: int) -> bytes:
     """A thumbnail turned clockwise by 0, 90, 180 or 270 degrees."""
     return thumbnail(turned(read_image(jpeg), turn)) if turn % 360 else jpeg
-
-
-def content_id(data: bytes) -> str:
-    """Name a file by its content: BLAKE2b with a digest of 128 bits (RFC 7693), as 32 lower-case hex digits.
-
-    Equal files have equal ids wherever they lie; among 10^9 different files two share an id with
-    a probability of about 10^-21 (birthday bound).
-    """
-    return hashlib.blake2b(data, digest_size=16).hexdigest()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from facekit.errors import FacekitError, LibraryError, PhotoError, WorkerCrashError, WorkerTimeoutError
 from facekit.images.crops import face_picture
-from facekit.images.decode import display_name, read_bytes, read_image, thumbnail
+from facekit.images.decode import read_image, thumbnail
+from facekit.images.files import display_name, read_bytes
 from facekit.images.orientation import turned
 from facekit.system.workers import Failed, WorkerPool
 from facekit.types.photos import Status
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from facekit.types.photos import Image
+    from facekit.types.arrays import Image
 
 T = TypeVar("T")
 

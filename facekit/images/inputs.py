@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from facekit.types.photos import Image
+    from facekit.types.arrays import Image
 
 ImageSource: TypeAlias = (
     "str | bytes | bytearray | memoryview | os.PathLike[str] | BinaryIO | Mapping[str, Any] | Pillow.Image | Image"

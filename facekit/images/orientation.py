@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from facekit.types.photos import Image
+    from facekit.types.arrays import Image
 
 Box: TypeAlias = tuple[float, float, float, float]
 """``x, y, width, height`` in 0..1, from the upper left corner."""

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from facekit.images.decode import Limits, decode, thumbnail
+from facekit.images.decode import decode, thumbnail
+from facekit.images.files import Limits
 
 if TYPE_CHECKING:
-    from facekit.types.photos import DecodedPhoto, Image
+    from facekit.types.arrays import Image
+    from facekit.types.photos import DecodedPhoto
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from facekit.errors import PhotoError
-from facekit.images.decode import DEFAULT_LIMITS, READ_FLAGS, display_name, open_picture
+from facekit.images.decode import open_picture
 from facekit.images.exif import orientation
+from facekit.images.files import DEFAULT_LIMITS, READ_FLAGS, display_name
 from facekit.images.formats import SNIFF_BYTES, sniff
 from facekit.types.photos import Status
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 Box: TypeAlias = tuple[float, float, float, float]
 """``x, y, width, height`` in 0..1, from the upper left corner."""
 
-# What is done to the stored picture, in this order (Exif 3.0, tag 274); `facekit.images.decode` turns pixels in the same way.
+# What is done to the stored picture, in this order (Exif 3.0, tag 274); `facekit.images.decode` turns pixels so, too.
 _TRANSPOSED = frozenset({5, 6, 7, 8})
 _FLIPPED_DOWN = frozenset({3, 4, 7, 8})
 _FLIPPED_ACROSS = frozenset({2, 3, 6, 7})

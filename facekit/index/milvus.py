@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from facekit.catalog.records import IndexRow
-    from facekit.types.photos import FloatArray
+    from facekit.types.arrays import FloatArray
 
 _COLLECTION = "faces"
 _COPY = "faces_copy"  # while the index is being compacted

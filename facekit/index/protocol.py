@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from facekit.catalog.records import IndexRow
-    from facekit.types.photos import FloatArray
+    from facekit.types.arrays import FloatArray
 
 MAX_LIMIT = 16_384
 """The most neighbours that one search may ask for: the limit of a Milvus server, kept everywhere."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from facekit.images.boxes import match_faces
 from facekit.images.stored_orientation import turned_sideways, upright_box
-from facekit.index.sync import thumbnail_path
+from facekit.images.thumbnails import thumbnail_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from facekit.catalog import Catalog
     from facekit.catalog.records import FaceRecord, PhotoRecord
     from facekit.ingest.pipeline import Item
-    from facekit.types.photos import FloatArray
+    from facekit.types.arrays import FloatArray
 
 SAME_FACE = 0.7
 """Cosine similarity from which a face in a changed file is taken to be a face that the file showed before.

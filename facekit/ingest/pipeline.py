@@ -12,7 +12,8 @@ import numpy as np
 
 from facekit.catalog.records import FaceRecord, PhotoRecord, face_id, unread_photo_id
 from facekit.errors import PhotoError
-from facekit.images.decode import Limits, content_id, turned_thumbnail
+from facekit.images.decode import turned_thumbnail
+from facekit.images.files import Limits, content_id
 from facekit.images.orientation import common_turn
 from facekit.images.preparation import Prepared, prepare
 from facekit.models.alignment import align
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
     from facekit.models.protocols import Detector, Embedder
     from facekit.sources import Source
-    from facekit.types.photos import DecodedPhoto, Detections, FloatArray, FoundFile, Quality
+    from facekit.types.arrays import Detections, FloatArray, Quality
+    from facekit.types.photos import DecodedPhoto, FoundFile
 
 STAGES = ("read", "decode", "detect", "embed", "store")
 

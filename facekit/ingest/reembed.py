@@ -16,11 +16,14 @@ from loguru import logger
 from facekit.catalog.staging import Bound
 from facekit.catalog.tables import faces, photos, staged_faces
 from facekit.images.boxes import match_faces
-from facekit.images.decode import Limits, turned_thumbnail
-from facekit.index.sync import thumbnail_path, turn_thumbnails, write_thumbnail
+from facekit.images.decode import turned_thumbnail
+from facekit.images.files import Limits
+from facekit.images.thumbnails import thumbnail_path, turn_thumbnails, write_thumbnail
 from facekit.ingest.pipeline import Pipeline
+from facekit.ingest.progress import show_progress
 from facekit.ingest.reembed_report import Alone, ReembedReport
-from facekit.ingest.run import Failure, check_disk, show_progress, store_batches
+from facekit.ingest.report import Failure
+from facekit.ingest.run import check_disk, store_batches
 from facekit.models.registry import load_detector, load_embedder
 from facekit.sources import LocalSource
 from facekit.storage.models_in_use import ModelSet, new_vectors
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from facekit.catalog.records import PhotoRecord
     from facekit.catalog.staging import Box
     from facekit.ingest.pipeline import Item
-    from facekit.ingest.run import Progress
+    from facekit.ingest.progress import Progress
     from facekit.storage.settings import Settings
     from facekit.storage.storage import Storage
     from facekit.types.photos import Detail

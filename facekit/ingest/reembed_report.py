@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from facekit.ingest.run import Failure, report_html
+from facekit.ingest.report import Failure, report_html
 from facekit.text.names import one_line
 from facekit.types.photos import Status
 

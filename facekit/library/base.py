@@ -19,27 +19,19 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from facekit.images.decode import Limits
+    from facekit.images.files import Limits
     from facekit.images.inputs import ImageSource
+    from facekit.ingest.progress import Progress
     from facekit.ingest.reembed_report import ReembedReport
-    from facekit.ingest.run import IngestReport, Progress
+    from facekit.ingest.report import IngestReport
     from facekit.people.base import People, Who
     from facekit.search.find import ProbeSource
     from facekit.search.hits import Hits
     from facekit.storage.doctor import Doctor
     from facekit.storage.relocation import Relocation
     from facekit.storage.removal import Removable
-    from facekit.types.photos import (
-        Detail,
-        FacePage,
-        FloatArray,
-        Folder,
-        Photo,
-        PhotoPage,
-        ProbeFace,
-        Status,
-        TableName,
-    )
+    from facekit.types.arrays import FloatArray
+    from facekit.types.photos import Detail, FacePage, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
 
 PICTURE_SIDE = 2048
 """Longest side of `Library.picture` in pixels: sharp on a large screen, and well under a megabyte."""

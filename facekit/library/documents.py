@@ -19,13 +19,14 @@ from facekit.errors import (
 )
 from facekit.search.hits import Hits
 from facekit.types.people import XmpReport
-from facekit.types.photos import Hit, Photo, Probe, Quality, Status
+from facekit.types.photos import Hit, Photo, Probe, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import httpx2
 
+    from facekit.types.arrays import Quality
     from facekit.types.photos import PictureSource
 
 _NOT_FOUND = 404

@@ -6,15 +6,16 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from facekit.errors import FacekitError, ServiceError
+from facekit.ingest.progress import show_progress
 from facekit.ingest.reembed_report import ReembedReport
-from facekit.ingest.run import Failure, IngestReport, LostName, show_progress
+from facekit.ingest.report import Failure, IngestReport, LostName
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from threading import Event
 
-    from facekit.ingest.run import Progress
+    from facekit.ingest.progress import Progress
     from facekit.library.session import Session
 
 _SECONDS = 0.3  # between two looks at a job

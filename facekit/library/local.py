@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from facekit.errors import FacekitError, NoFolderError
-from facekit.images.decode import display_name
+from facekit.images.files import display_name
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
 from facekit.index.sync import apply_change
+from facekit.ingest.progress import Progress, check_progress
 from facekit.ingest.reembed import Reembed
-from facekit.ingest.run import Ingest, IngestReport, Progress, check_progress
+from facekit.ingest.run import Ingest
 from facekit.library.base import PICTURE_SIDE, Library
 from facekit.models.registry import load_detector
 from facekit.people.local import LocalPeople
@@ -54,20 +55,21 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from facekit.images.decode import Limits
+    from facekit.images.files import Limits
     from facekit.images.inputs import ImageSource
     from facekit.ingest.reembed_report import ReembedReport
+    from facekit.ingest.report import IngestReport
     from facekit.models.protocols import Detector, Embedder
     from facekit.people.base import People, Who
     from facekit.search.find import ProbeSource
     from facekit.search.known_faces import Known
     from facekit.storage.removal import Removable
     from facekit.storage.settings import Settings
+    from facekit.types.arrays import FloatArray
     from facekit.types.photos import (
         Detail,
         Face,
         FacePage,
-        FloatArray,
         Folder,
         Photo,
         PhotoPage,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 
 from facekit.errors import FacekitError
-from facekit.ingest.run import check_progress
+from facekit.ingest.progress import check_progress
 from facekit.library.base import Library
 from facekit.library.documents import SearchDocument, ServiceInfo, hits_from, parse
 from facekit.library.follow import follow, follow_reembed
@@ -33,17 +33,19 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from facekit.images.decode import Limits
+    from facekit.images.files import Limits
     from facekit.images.inputs import ImageSource
+    from facekit.ingest.progress import Progress
     from facekit.ingest.reembed_report import ReembedReport
-    from facekit.ingest.run import IngestReport, Progress
+    from facekit.ingest.report import IngestReport
     from facekit.library.session import Me
     from facekit.people.base import Who
     from facekit.search.find import ProbeSource
     from facekit.search.hits import Hits
     from facekit.storage.doctor import Doctor
     from facekit.storage.removal import Removable
-    from facekit.types.photos import Detail, FloatArray, TableName
+    from facekit.types.arrays import FloatArray
+    from facekit.types.photos import Detail, TableName
 
 _BACKUP_TIMEOUT = httpx2.Timeout(3600.0, connect=5.0)  # a first one copies all thumbnails
 
@@ -358,7 +360,8 @@ def _who(who: Who | None) -> str | None:
 def _picture(source: ImageSource, name: str) -> tuple[str, bytes]:
     """A picture's name and the content of an image file of it."""
     from facekit.images.crops import as_png
-    from facekit.images.decode import display_name, read_bytes, read_image
+    from facekit.images.decode import read_image
+    from facekit.images.files import display_name, read_bytes
     from facekit.images.inputs import given_picture
 
     given = given_picture(source)

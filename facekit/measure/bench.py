@@ -1,7 +1,7 @@
 """Speed of ingest and search on a folder of photos, beside a plain loop with ``deepface`` on the same machine.
 
 Each side runs in a process of its own, one after the other, so that neither's memory or threads touch the other's:
-first `facekit.measure._facekit_loop`, then `facekit.measure._deepface_loop`, which finds the photos in the disk cache already.
+first `facekit.measure._facekit_loop`, then `facekit.measure._deepface_loop`, which finds the photos in the disk cache.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from facekit.types.photos import FloatArray
+    from facekit.types.arrays import FloatArray
 
 FEWEST_PAIRS = 20
 """Of either kind: below, even the equal error rate is no more than an anecdote (one pair is 5 %)."""

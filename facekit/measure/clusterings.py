@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facekit.clustering import Constraints, Method, cluster, evaluate_clusters
 from facekit.errors import FacekitError
 from facekit.images.formats import PICTURE_EXTENSIONS
 from facekit.measure.bench import run_measured
 from facekit.measure.crowd import crowd
 from facekit.measure.lfw_accuracy import central_faces
-from facekit.clustering import Constraints, Method, cluster, evaluate_clusters
 
 if TYPE_CHECKING:
     from facekit.clustering import ClusterScores
-    from facekit.types.photos import FloatArray, IntArray
+    from facekit.types.arrays import FloatArray, IntArray
 
 SWEPT: tuple[Method, ...] = ("average", "dbscan", "hdbscan")
 """The methods that have a distance to try others of."""

@@ -11,7 +11,7 @@ from facekit.errors import FacekitError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from facekit.types.photos import FloatArray, IntArray
+    from facekit.types.arrays import FloatArray, IntArray
 
     Floats = npt.NDArray[np.floating[Any]]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facekit.library.base import Library
-    from facekit.types.photos import FloatArray
+    from facekit.types.arrays import FloatArray
 
     Integers: TypeAlias = npt.NDArray[np.int64]
 

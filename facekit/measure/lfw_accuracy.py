@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from facekit.models.protocols import Detector, Embedder
-    from facekit.types.photos import Detections, FloatArray
+    from facekit.types.arrays import Detections, FloatArray
 
 NO_FACE_SIMILARITY = -1.0
 """The lowest cosine there is: a photo in which no face was found is like no other."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from facekit.types.photos import IntArray
+    from facekit.types.arrays import IntArray
 
 WORST = 10
 """Merges and splits that are listed."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facekit.images.inputs import ImageSource
-    from facekit.types.photos import Detections, FloatArray, Image
+    from facekit.types.arrays import Detections, FloatArray, Image
 
 __all__ = ["align", "detect", "embed", "load_detector", "load_embedder", "similarity"]
 

@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from facekit.types.photos import Detections, Image
+    from facekit.types.arrays import Detections, Image
 
 # Where the five landmarks (eye, eye, nose, mouth, mouth; left before right) stand in an aligned face of 112 pixels.
 # The ArcFace template: `arcface_dst` in insightface, python-package/insightface/utils/face_align.py; OpenCV's
@@ -35,7 +35,7 @@ def similarity_transform(landmarks: npt.ArrayLike, size: int = TEMPLATE_SIZE) ->
     Parameters
     ----------
     landmarks : array_like, float (N, 5, 2) or (5, 2)
-        Points ``x, y`` in pixels, in the order of `facekit.types.photos.Detections`.
+        Points ``x, y`` in pixels, in the order of `facekit.types.arrays.Detections`.
     size : int
         Side of the aligned face in pixels.
 
@@ -78,7 +78,7 @@ def align(image: Image, landmarks: npt.ArrayLike, *, size: int = TEMPLATE_SIZE) 
     image : ndarray, uint8 (H, W, 3)
         Upright RGB picture.
     landmarks : array_like, float (N, 5, 2)
-        Points ``x, y`` in pixels of the image, as in `facekit.types.photos.Detections`; N may be 0.
+        Points ``x, y`` in pixels of the image, as in `facekit.types.arrays.Detections`; N may be 0.
     size : int
         Side of the aligned faces in pixels.
 

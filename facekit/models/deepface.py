@@ -19,7 +19,7 @@ from facekit.models.packaged import PackagedNetwork
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from facekit.types.photos import Detections, FloatArray, Image
+    from facekit.types.arrays import Detections, FloatArray, Image
 
 _TF = "deepface.models.facial_recognition.tf"
 _FACENET = "MIT; trained on VGGFace2, a data set for research"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from facekit.models.engines.network import Network
-    from facekit.types.photos import Detections, FloatArray, Image
+    from facekit.types.arrays import Detections, FloatArray, Image
 
 # Measured on 2 cores with SFace: two runs of 4 faces side by side take 20 ms a face where one run of 16 takes 21 ms,
 # and 28 ms against 38 ms while decoding or another program keeps one of the cores busy.

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from facekit.types.photos import Detections, FloatArray, Image
+    from facekit.types.arrays import Detections, FloatArray, Image
 
 
 class Detector(Protocol):

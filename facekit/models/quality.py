@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facekit.models.alignment import TEMPLATE, similarity_transform
-from facekit.types.photos import Quality
+from facekit.types.arrays import Quality
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from facekit.types.photos import Detections
+    from facekit.types.arrays import Detections
 
 # A generic head seen from the front, in units of about 0.2 mm: the tip of the nose is the origin, the eyes stand at a
 # height of 170 and a depth of -135, the corners of the mouth at (-150, -125). Mallick, "Head Pose Estimation using
@@ -126,7 +126,7 @@ def believable(landmarks: npt.ArrayLike, box: npt.ArrayLike) -> bool:
     Parameters
     ----------
     landmarks : array_like, float (5, 2)
-        Points ``x, y`` in the order of `facekit.types.photos.Detections`.
+        Points ``x, y`` in the order of `facekit.types.arrays.Detections`.
     box : array_like, float (4,)
         ``x, y, width, height`` in the same pixels.
     """
@@ -159,7 +159,7 @@ def pose(landmarks: npt.ArrayLike) -> tuple[float, float, float]:
     Parameters
     ----------
     landmarks : array_like, float (5, 2)
-        Points ``x, y`` in the order of `facekit.types.photos.Detections`.
+        Points ``x, y`` in the order of `facekit.types.arrays.Detections`.
 
     Returns
     -------

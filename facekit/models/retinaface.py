@@ -14,14 +14,15 @@ import numpy as np
 from facekit.models.packaged import PackagedNetwork
 from facekit.models.passes import Scales
 from facekit.models.tiled import TiledDetector
-from facekit.types.photos import Detections
+from facekit.types.arrays import Detections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-    from facekit.types.photos import Detail, FloatArray, Image
+    from facekit.types.arrays import FloatArray, Image
+    from facekit.types.photos import Detail
 
 NETWORK = PackagedNetwork(
     stem="retinaface",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from facekit.models.engines.network import Network
-    from facekit.types.photos import Detections, FloatArray, Image
+    from facekit.types.arrays import Detections, FloatArray, Image
 
 _FILE = "face_recognition_sface_2021dec_int8bq.onnx"
 WEIGHTS = WeightFile(

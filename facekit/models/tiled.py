@@ -16,14 +16,16 @@ from facekit.models.device import batch_size, side_by_side
 from facekit.models.passes import plan_levels
 from facekit.models.tilts import looked_again
 from facekit.models.turns import joined, seen_in_turns
-from facekit.types.photos import SMALLEST_LOOK, Detections
+from facekit.types.arrays import Detections
+from facekit.types.photos import SMALLEST_LOOK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from facekit.models.engines.network import Network
     from facekit.models.passes import Level, Scales, Span
-    from facekit.types.photos import Detail, Image
+    from facekit.types.arrays import Image
+    from facekit.types.photos import Detail
 
 
 class TiledDetector(ABC):

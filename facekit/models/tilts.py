@@ -14,14 +14,14 @@ import numpy as np
 from facekit.images.orientation import TURNS, turn_upright
 from facekit.models.alignment import cut
 from facekit.models.quality import MINIMUM, pose
-from facekit.types.photos import Detections
+from facekit.types.arrays import Detections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
-    from facekit.types.photos import FloatArray, Image
+    from facekit.types.arrays import FloatArray, Image
 
 # Degrees of roll from which on a face is looked at again, and from which on landmarks are read anew where the score is
 # not good. Nearer to upright one look reads them as well: on LFW's photos mean average precision is 98.45 % with

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from facekit.images.orientation import TURNS, turned
-from facekit.types.photos import Detections
+from facekit.types.arrays import Detections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from facekit.types.photos import FloatArray, Image
+    from facekit.types.arrays import FloatArray, Image
 
     See: TypeAlias = Callable[[Sequence[Image]], list[Detections]]
 

@@ -11,7 +11,7 @@ from facekit.errors import EmbeddingError, FacekitError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from facekit.types.photos import FloatArray
+    from facekit.types.arrays import FloatArray
 
 # float32 rounding of a 512-dimensional norm stays under 1e-6; a vector that somebody forgot to normalise is far off.
 _NORM_TOLERANCE = 1e-3

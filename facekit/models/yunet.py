@@ -15,14 +15,15 @@ from facekit.models.fold import folded
 from facekit.models.passes import Scales
 from facekit.models.tiled import TiledDetector
 from facekit.models.weights import UrlSource, WeightFile, WheelSource
-from facekit.types.photos import Detections
+from facekit.types.arrays import Detections
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-    from facekit.types.photos import Detail, Image
+    from facekit.types.arrays import Image
+    from facekit.types.photos import Detail
 
 _FILE = "face_detection_yunet_2023mar_int8bq.onnx"
 WEIGHTS = WeightFile(

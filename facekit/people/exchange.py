@@ -18,7 +18,7 @@ from loguru import logger
 from facekit.catalog.names import clean_name
 from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
 from facekit.images.boxes import match_faces, overlaps
-from facekit.images.decode import display_name
+from facekit.images.files import display_name
 from facekit.images.stored_orientation import turned_sideways, upright_box
 from facekit.people.folders import folder_names, link
 from facekit.sources import LocalSource

@@ -12,7 +12,7 @@ from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
 from facekit.errors import FacekitError
-from facekit.images.decode import display_name
+from facekit.images.files import display_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

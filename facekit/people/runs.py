@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from facekit.clustering.assignment import Assignment
     from facekit.clustering.constraints import Constraints
     from facekit.storage.settings import Settings
-    from facekit.types.photos import IntArray
+    from facekit.types.arrays import IntArray
 
 NOW = "now"
 """What a comparison calls the people as they are."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from facekit.library.base import Library
-    from facekit.types.photos import FloatArray
+    from facekit.types.arrays import FloatArray
 
 _IN_LEGEND = 24  # people with a colour of their own: more can neither be told apart nor be listed beside the map
 _SYMBOLS = ("circle", "diamond", "square", "triangle-up")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from facekit.metrics.verification import RocCurve
-    from facekit.types.photos import FloatArray
+    from facekit.types.arrays import FloatArray
 
 _FEWEST_BINS, _MOST_BINS = 10, 80
 

@@ -15,7 +15,8 @@ from loguru import logger
 
 from facekit.catalog.pages import quality_of
 from facekit.errors import FacekitError, NoFaceError, PhotoError
-from facekit.images.decode import display_name, read_image, thumbnail
+from facekit.images.decode import read_image, thumbnail
+from facekit.images.files import display_name
 from facekit.images.inputs import ImageSource, given_picture
 from facekit.index.protocol import MAX_LIMIT, IndexFilter
 from facekit.models.alignment import align
@@ -23,7 +24,7 @@ from facekit.models.quality import assess
 from facekit.models.vectors import checked_similarity, good_embeddings
 from facekit.search.hits import Hits
 from facekit.search.known_faces import Known, KnownSource, known
-from facekit.types.photos import Detections, FloatArray, Hit, Image, Probe, ProbeFace
+from facekit.types.photos import Hit, Probe, ProbeFace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterator
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from facekit.catalog import Catalog
     from facekit.index import VectorIndex
     from facekit.models.protocols import Detector, Embedder
+    from facekit.types.arrays import Detections, FloatArray, Image
 
 ProbeSource: TypeAlias = "ImageSource | KnownSource"
 """A picture, or somebody whom the library has: a face, its id, a hit, or a person."""

@@ -12,12 +12,13 @@ import numpy as np
 from facekit.catalog.pages import quality_of
 from facekit.errors import NoFaceError, UnknownIdError
 from facekit.types.people import Member, Person
-from facekit.types.photos import Face, FloatArray, Hit, Probe
+from facekit.types.photos import Face, Hit, Probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from facekit.catalog import Catalog
+    from facekit.types.arrays import FloatArray
 
 KnownSource: TypeAlias = "Person | Face | Hit | Member | Known"
 

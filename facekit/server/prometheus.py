@@ -13,7 +13,7 @@ from facekit.ingest.pipeline import STAGES
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
-    from facekit.ingest.run import IngestReport
+    from facekit.ingest.report import IngestReport
     from facekit.library.local import LocalLibrary
     from facekit.server.jobs import Jobs
 

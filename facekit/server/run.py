@@ -18,7 +18,7 @@ import uvicorn
 from loguru import logger
 
 from facekit.errors import FacekitError, LibraryError, LibraryLockedError
-from facekit.images.decode import display_name
+from facekit.images.files import display_name
 from facekit.library.local import LocalLibrary
 from facekit.server.access import Access
 from facekit.server.accounts import Accounts

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from facekit.library.local import LocalLibrary
     from facekit.storage.relocation import Relocation
-    from facekit.types.photos import Image
+    from facekit.types.arrays import Image
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping, Sequence
 
-    from facekit.images.decode import Limits
+    from facekit.images.files import Limits
     from facekit.types.photos import FoundFile
 
 __all__ = ["LocalSource", "Source", "scan"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from facekit.errors import FacekitError
-from facekit.images.decode import READ_FLAGS, display_name, read_bytes
+from facekit.images.files import READ_FLAGS, display_name, read_bytes
 from facekit.images.formats import PICTURE_EXTENSIONS, SNIFF_BYTES, sniff
 from facekit.sources.left_out import EXCLUDED, Exclusion, is_library, kind_of
 from facekit.system.files import user_path
@@ -22,7 +22,7 @@ from facekit.types.photos import FoundFile
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from facekit.images.decode import Limits
+    from facekit.images.files import Limits
 
 _SKIPPED_FILES = frozenset({b"thumbs.db", b"ehthumbs.db", b"desktop.ini", b"icon\r"})
 """Lower-case names of files that Windows and macOS leave in photo folders; hidden files are skipped anyway."""
@@ -143,7 +143,7 @@ class LocalSource:
         return False
 
     def read(self, file: FoundFile, limits: Limits) -> bytes:
-        """Read a photo's bytes; see `facekit.images.decode.read_bytes`."""
+        """Read a photo's bytes; see `facekit.images.files.read_bytes`."""
         return read_bytes(file.path, limits)
 
     def _check_root(self) -> bool:

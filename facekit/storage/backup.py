@@ -22,7 +22,7 @@ from facekit.catalog.catalog import open_catalog
 from facekit.catalog.database import sync
 from facekit.catalog.people_copy import COPY
 from facekit.errors import LibraryError
-from facekit.index.sync import THUMBNAILS, thumbnail_path, write_thumbnail
+from facekit.images.thumbnails import THUMBNAILS, thumbnail_path, write_thumbnail
 from facekit.storage.lock import OwnerLock
 from facekit.storage.settings import FILE as SETTINGS
 from facekit.system.disk_space import check_room, remedy_for

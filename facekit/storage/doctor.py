@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from facekit._version import __version__
 from facekit.catalog import tables
 from facekit.errors import FacekitError
+from facekit.images.thumbnails import thumbnail_path
 from facekit.index.protocol import Fields
-from facekit.index.sync import thumbnail_path
 from facekit.models.registry import load_detector, load_embedder, model_info
 from facekit.models.weights import verify
 from facekit.storage.settings import check_versions

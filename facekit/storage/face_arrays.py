@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from facekit.catalog.people import PeopleTables
     from facekit.clustering.assignment import Centres
-    from facekit.types.photos import FloatArray, IntArray
+    from facekit.types.arrays import FloatArray, IntArray
 
 
 @dataclass(eq=False)

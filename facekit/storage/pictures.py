@@ -11,7 +11,7 @@ from facekit.catalog.pages import known_id
 from facekit.errors import PhotoError
 from facekit.images.drawing import Drawing
 from facekit.images.orientation import SIDEWAYS, turn_upright, turned_box
-from facekit.index.sync import thumbnail_path
+from facekit.images.thumbnails import thumbnail_path
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:

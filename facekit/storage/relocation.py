@@ -11,7 +11,7 @@ from loguru import logger
 
 from facekit.catalog.records import Move
 from facekit.errors import FacekitError
-from facekit.images.decode import display_name
+from facekit.images.files import display_name
 from facekit.index.sync import apply_change
 from facekit.sources import LocalSource
 from facekit.sources.local import composed_path

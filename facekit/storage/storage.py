@@ -14,7 +14,8 @@ from loguru import logger
 from facekit.catalog import open_catalog
 from facekit.catalog.people_copy import COPY
 from facekit.errors import FacekitError, LibraryBusyError, LibraryError
-from facekit.index.sync import THUMBNAILS, reconcile
+from facekit.images.thumbnails import THUMBNAILS
+from facekit.index.sync import reconcile
 from facekit.models.engines import check_where
 from facekit.storage.lock import OwnerLock
 from facekit.storage.logs import log_into, quiet_console

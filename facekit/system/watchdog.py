@@ -1,8 +1,8 @@
 """A process that ends another one in which nothing can run any more: its GIL is held by a call that never comes back.
 
-It is a program of its own, started by `facekit.system.waiting`, and imports nothing of facekit. It counts the seconds in which
-nothing arrives on its input by its own ticks, and none while the other one is halted: where the machine slept, or
-somebody pressed Ctrl-Z, no time has passed. The end of its input ends it.
+It is a program of its own, started by `facekit.system.waiting`, and imports nothing of facekit. It counts the seconds
+in which nothing arrives on its input by its own ticks, and none while the other one is halted: where the machine slept,
+or somebody pressed Ctrl-Z, no time has passed. The end of its input ends it.
 """
 
 from __future__ import annotations

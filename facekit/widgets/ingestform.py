@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Thread
 
-    from facekit.ingest.run import IngestReport
+    from facekit.ingest.report import IngestReport
     from facekit.library.base import Library
 
 _EVERY = 0.2  # seconds between two looks at the progress: more of them nobody sees

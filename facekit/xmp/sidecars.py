@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facekit.errors import FacekitError
-from facekit.images.decode import Limits, display_name, read_bytes
+from facekit.images.files import Limits, display_name, read_bytes
 from facekit.images.stored_orientation import StoredPhoto, stored_box, stored_photo
 from facekit.system.files import atomic_file
 from facekit.xmp.rdf import MAX_BYTES

@@ -16,7 +16,7 @@ from facekit.system.forks import refuse_fork
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facekit.types.photos import FloatArray
+    from facekit.types.arrays import FloatArray
 
 
 _process: dict[str, int] = {}

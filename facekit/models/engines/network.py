@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from facekit.types.photos import FloatArray
+    from facekit.types.arrays import FloatArray
 
 
 class Network(Protocol):

@@ -16,7 +16,7 @@ from facekit.system.forks import keep_in_forks
 if TYPE_CHECKING:
     import onnxruntime
 
-    from facekit.types.photos import FloatArray
+    from facekit.types.arrays import FloatArray
 
 # ONNX Runtime's severities are 0 verbose, 1 info, 2 warning, 3 error, 4 fatal
 # (https://onnxruntime.ai/docs/api/python/api_summary.html): its warnings speak to authors of graphs.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.models.engines.network import Network
-    from facekit.types.photos import FloatArray
+    from facekit.types.arrays import FloatArray
 
 _ROUNDS = 3  # the best of them counts: other programs only ever make a round slower
 _MARGIN = 1.1  # so many times faster OpenVINO has to be: starting it takes longer

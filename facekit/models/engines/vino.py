@@ -17,7 +17,7 @@ from facekit.system.forks import in_forks, keep_in_forks, refuse_fork
 if TYPE_CHECKING:
     import openvino
 
-    from facekit.types.photos import FloatArray
+    from facekit.types.arrays import FloatArray
 
 
 _alone = RLock()

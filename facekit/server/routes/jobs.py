@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from facekit.errors import FacekitError
 from facekit.server.access import access_of, credential_of, needs
 from facekit.server.accounts import Identity
-from facekit.server.jobs import Job, Look, ModelChange
+from facekit.server.job import Job, Look, ModelChange
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.server.strict import StrictRoute

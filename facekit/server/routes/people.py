@@ -18,7 +18,7 @@ from facekit.people.base import MAX_PAGE
 from facekit.people.local import LocalPeople
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
-from facekit.server.jobs import Clustering, Job
+from facekit.server.job import Clustering, Job
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.server.strict import StrictRoute

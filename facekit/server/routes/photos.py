@@ -16,8 +16,8 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from facekit.catalog.pages import MAX_PAGE
-from facekit.images.decode import display_name
-from facekit.index.sync import thumbnail_path
+from facekit.images.files import display_name
+from facekit.images.thumbnails import thumbnail_path
 from facekit.library.documents import photo_for
 from facekit.server.access import needs
 from facekit.server.accounts import Identity

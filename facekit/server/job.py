@@ -1,0 +1,90 @@
+"""A job of the service, and what it was asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
+
+from facekit.clustering.cluster import Method  # noqa: TC001 - pydantic reads the annotation
+from facekit.types.photos import SMALLEST_LOOK, Detail
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+JobKind: TypeAlias = Literal["ingest", "reembed", "cluster"]
+
+
+Look: TypeAlias = Literal["normal", "fine"] | Annotated[int, Field(ge=SMALLEST_LOOK, le=2**15)]
+"""A `facekit.types.photos.Detail` that somebody asks for."""
+
+
+class JobState(StrEnum):
+    """Where a job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+
+ENDED = frozenset({JobState.DONE, JobState.CANCELLED, JobState.FAILED})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChange:
+    """Which models a library is to change to; see `facekit.library.base.Library.reembed`."""
+
+    detector: str | None = None
+    embedder: str | None = None
+    detail: Look = "normal"
+    skip_unreadable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Clustering:
+    """How the faces are to be grouped; see `facekit.people.base.People.cluster`."""
+
+    method: Method | None = None
+    eps: Annotated[float, Field(ge=0, le=2)] | None = None
+    min_faces: Annotated[int, Field(ge=1, le=2**31)] = 2
+    people: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    accept: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An ingest of one folder, a change of models, or a clustering.
+
+    ``path``, ``detail`` and ``exclude`` are an ingest's, ``models`` is a change's, ``clustering`` a clustering's;
+    ``anywhere`` says that the service's own user asked for it, who is not bound to the roots; ``cancelled`` that it is
+    to stop. ``total`` is None until the files are listed, and for a clustering; times are UTC.
+    """
+
+    job_id: str
+    path: str
+    detail: Detail
+    user: str
+    anywhere: bool
+    state: JobState
+    cancelled: bool
+    done: int
+    total: int | None
+    report: dict[str, Any] | None
+    problem: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    kind: JobKind = "ingest"
+    models: ModelChange | None = None
+    clustering: Clustering | None = None
+    exclude: list[str] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state in ENDED
