@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from facekit.ingest.pipeline import STAGES
 from facekit.text.names import one_line
+from facekit.types.photos import Status  # noqa: TC001 - pydantic reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from facekit.types.photos import Status
 
 
 _COUNTS = ("found", "ingested", "unchanged", "duplicates", "missing", "faces", "no_face")

@@ -18,6 +18,7 @@ from facekit.errors import (
     UnknownIdError,
 )
 from facekit.search.hits import Hits
+from facekit.types.arrays import Quality  # noqa: TC001 - pydantic reads the annotations
 from facekit.types.people import XmpReport
 from facekit.types.photos import Hit, Photo, Probe, Status
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     import httpx2
 
-    from facekit.types.arrays import Quality
     from facekit.types.photos import PictureSource
 
 _NOT_FOUND = 404

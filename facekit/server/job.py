@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime  # noqa: TC003 - pydantic reads the annotations
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
 from facekit.clustering.cluster import Method  # noqa: TC001 - pydantic reads the annotation
 from facekit.types.photos import SMALLEST_LOOK, Detail
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
 
 JobKind: TypeAlias = Literal["ingest", "reembed", "cluster"]
 
