@@ -11,6 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from facekit._old_names import keep_old_names
 from facekit._version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -155,3 +156,6 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands fo
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+keep_old_names()
