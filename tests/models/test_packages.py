@@ -91,7 +91,7 @@ def reference(
     np.savez(folder / "in.npz", **questions)
     environment = os.environ | {"DEEPFACE_BACKEND_ENGINE": request.param, "DEEPFACE_HOME": str(folder)}
     environment |= {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    program = Path(__file__).with_name("package_reference.py")
+    program = Path(__file__).parents[1].joinpath("package_reference.py")
     subprocess.run([sys.executable, program, folder / "in.npz", folder / "out.npz"], check=True, env=environment)
     with np.load(folder / "out.npz") as answers:
         return ENGINES[request.param], dict(answers)

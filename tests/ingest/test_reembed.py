@@ -528,7 +528,7 @@ def test_a_kill_leaves_all_old_or_all_new(
     with fk.open(folder) as library:
         photos, expected = library.photos(), found(library, demo_photos.probe)
         number = len(library.faces())
-    command = [sys.executable, "-c", RUN, folder, Path(__file__).parent, point]
+    command = [sys.executable, "-c", RUN, folder, Path(__file__).parents[1], point]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     with fk.open(folder) as library:
         check_whole(library)
