@@ -35,6 +35,40 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# What takes a browser, a server, TensorFlow, a killed process or minutes; `.ci/run quick` leaves it out.
+_SLOW_ROOMS = {"server", "webapp", "widgets"}
+_SLOW_FILES = {
+    "test_backup",
+    "test_bench",
+    "test_cli",
+    "test_damage",
+    "test_evaluate",
+    "test_evaluate_people",
+    "test_forks",
+    "test_kill",
+    "test_logs",
+    "test_model_sets",
+    "test_open_files",
+    "test_packages",
+    "test_people_cli",
+    "test_people_state",
+    "test_private",
+    "test_reembed",
+    "test_texts",
+    "test_waiting",
+    "test_ways",
+}
+_SLOW_FIXTURES = {"all_weights", "chromium", "generated_weights"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `.ci/run quick` runs."""
+    for item in items:
+        slow = item.path.parent.name in _SLOW_ROOMS or item.path.stem in _SLOW_FILES
+        if not slow and not _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("quick")
+
+
 def need(condition: object, reason: str) -> None:
     """Skip on a user's machine, fail in CI: there nothing may be skipped."""
     if condition:
