@@ -70,6 +70,8 @@ class Work:
     words: str = ""
     undoes: int | None = None
     _changes: dict[Place, RowChange] = field(default_factory=dict)
+    number: int = 0
+    """Of its entry, once that is written down; 0 where nothing was changed."""
 
     @property
     def changes(self) -> list[RowChange]:

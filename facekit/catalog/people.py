@@ -328,7 +328,7 @@ class PeopleTables:
             try:
                 work = Work(connection, verb, user)
                 yield work
-                work.write_down(now())
+                work.number = work.write_down(now()) or 0
             finally:
                 self._working.connection = None
 

@@ -133,18 +133,19 @@ class RemotePeople(People):
         """See `People.new`."""
         return parse(Person, self._post("people", faces=_listed(faces), name=name))
 
-    def not_this_person(self, faces: Faces, who: Who | None = None) -> None:
+    def not_this_person(self, faces: Faces, who: Who | None = None) -> int:
         """See `People.not_this_person`."""
         person_id = None if who is None else self._id(who)
-        self._post("people/not-this-person", faces=_listed(faces), person_id=person_id)
+        return _entry_number(self._post("people/not-this-person", faces=_listed(faces), person_id=person_id))
 
-    def different(self, who: Who, other: Who) -> None:
+    def different(self, who: Who, other: Who) -> int:
         """See `People.different`."""
-        self._post(self._of(who, "/different"), other=self._id(other))
+        return _entry_number(self._post(self._of(who, "/different"), other=self._id(other)))
 
-    def allow_twice(self, photo_id: str, allowed: bool = True) -> None:  # noqa: FBT001, FBT002 - reads well
+    def allow_twice(self, photo_id: str, allowed: bool = True) -> int:  # noqa: FBT001, FBT002 - reads well
         """See `People.allow_twice`."""
-        self._send("PUT", f"/api/v1/photos/{photo_id}/allowed-twice", json={"allowed": allowed})
+        said = self._send("PUT", f"/api/v1/photos/{photo_id}/allowed-twice", json={"allowed": allowed})
+        return _entry_number(said.json() if said.content else None)
 
     # -- the journal ---------------------------------------------------------------------------------------------
 
@@ -258,3 +259,8 @@ def _listed(faces: Faces) -> list[str]:
 
 def _run_id(run: ClusterRun | str) -> str:
     return run.run_id if isinstance(run, ClusterRun) else run
+
+
+def _entry_number(said: Any) -> int:  # noqa: ANN401 - JSON
+    """The number of the journal's entry that an answer names; an older service names none."""
+    return int(said["entry"]) if said else 0

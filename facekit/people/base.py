@@ -205,12 +205,15 @@ class People(KeywordsChecked, ABC):
         """These faces are somebody who is not among the people yet."""
 
     @abstractmethod
-    def not_this_person(self, faces: Faces, who: Who | None = None) -> None:
-        """These faces are not this person (by default: not the one they are with), and never will be again."""
+    def not_this_person(self, faces: Faces, who: Who | None = None) -> int:
+        """These faces are not this person (by default: not the one they are with), and never will be again.
+
+        Returns the number of the journal's entry, for `undo`; 0 where nothing was changed.
+        """
 
     @abstractmethod
-    def different(self, who: Who, other: Who) -> None:
-        """These two are different people: they are not suggested as one any more."""
+    def different(self, who: Who, other: Who) -> int:
+        """These two are different people: not suggested as one any more. Returns what `not_this_person` does."""
 
     @abstractmethod
     def hide(self, who: Who, hidden: bool = True) -> Person:  # noqa: FBT001, FBT002 - hide(anna, False) reads well
@@ -221,8 +224,8 @@ class People(KeywordsChecked, ABC):
         """Choose the face that stands for a person; None lets facekit choose."""
 
     @abstractmethod
-    def allow_twice(self, photo_id: str, allowed: bool = True) -> None:  # noqa: FBT001, FBT002 - reads well
-        """Let a photo show a face twice: a mirror, a collage."""
+    def allow_twice(self, photo_id: str, allowed: bool = True) -> int:  # noqa: FBT001, FBT002 - reads well
+        """Let a photo show a face twice: a mirror, a collage. Returns what `not_this_person` does."""
 
     # -- the journal ---------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -153,7 +154,7 @@ class LocalPeople(People):
             names = [one.name for one in (person, *rest.values()) if one.name]
             work.put(persons, [{"person_id": person.person_id, "name": names[0] if names else None}])
             work.words = f"{person.label} and {', '.join(one.label for one in rest.values())} are one person"
-        return self.get(person.person_id)
+        return self._done(work, person.person_id)
 
     def split(self, who: Who, faces: Faces, name: str | None = None) -> Person:
         """See `People.split`."""
@@ -175,7 +176,7 @@ class LocalPeople(People):
             work.words = f"{faces_in_words(len(chosen))} of {person.label}: somebody else" + (
                 f", {wanted}" if wanted else ""
             )
-        return self.get(key)
+        return self._done(work, key)
 
     def move(self, faces: Faces, who: Who) -> Person:
         """See `People.move`."""
@@ -184,7 +185,7 @@ class LocalPeople(People):
             chosen = self._known(faces)
             self._move(work, chosen, person.person_id)
             work.words = f"{faces_in_words(len(chosen))}: this is {person.label}"
-        return self.get(person.person_id)
+        return self._done(work, person.person_id)
 
     def new(self, faces: Faces, name: str | None = None) -> Person:
         """See `People.new`."""
@@ -195,9 +196,9 @@ class LocalPeople(People):
             key = self._new(work, wanted)
             self._move(work, chosen, key)
             work.words = f"{faces_in_words(len(chosen))}: somebody new" + (f", {wanted}" if wanted else "")
-        return self.get(key)
+        return self._done(work, key)
 
-    def not_this_person(self, faces: Faces, who: Who | None = None) -> None:
+    def not_this_person(self, faces: Faces, who: Who | None = None) -> int:
         """See `People.not_this_person`."""
         with self._work("not_this_person") as work:
             chosen = self._known(faces)
@@ -211,8 +212,9 @@ class LocalPeople(People):
             work.put(rejections, [{"face_id": face, "person_id": owner} for face, owner in said.items()])
             labels = sorted({one.label for one in self._tables.some(said.values()).values()})
             work.words = f"{faces_in_words(len(chosen))}: not {', '.join(labels)}"
+        return work.number
 
-    def different(self, who: Who, other: Who) -> None:
+    def different(self, who: Who, other: Who) -> int:
         """See `People.different`."""
         with self._work("different") as work:
             one, two = self.get(who), self.get(other)
@@ -221,6 +223,7 @@ class LocalPeople(People):
                 raise FacekitError(message, "Name two people.")
             work.put(differences, [_pair(one.person_id, two.person_id)])
             work.words = f"{one.label} and {two.label} are different people"
+        return work.number
 
     def hide(self, who: Who, hidden: bool = True) -> Person:  # noqa: FBT001, FBT002 - see People.hide
         """See `People.hide`."""
@@ -250,9 +253,9 @@ class LocalPeople(People):
                 said.append("is hidden" if wanted["hidden"] else "is shown again")
             work.put(persons, [{"person_id": person.person_id, **wanted}])
             work.words = f"{person.label} {', '.join(said)}"
-        return self.get(person.person_id)
+        return self._done(work, person.person_id)
 
-    def allow_twice(self, photo_id: str, allowed: bool = True) -> None:  # noqa: FBT001, FBT002 - see People
+    def allow_twice(self, photo_id: str, allowed: bool = True) -> int:  # noqa: FBT001, FBT002 - see People
         """See `People.allow_twice`."""
         with self._work("allow_twice") as work:
             name = Path(self._catalog.pages.photo(photo_id).path).name  # whoever may read the journal may see it
@@ -261,6 +264,7 @@ class LocalPeople(People):
             else:
                 work.remove(allowed_twice, [(photo_id,)])
             work.words = f"{name} may {'' if allowed else 'not '}show a face twice"
+        return work.number
 
     # -- the parts of corrections --------------------------------------------------------------------------------
 
@@ -271,6 +275,9 @@ class LocalPeople(People):
             yield work
         if work.changes:
             logger.info("People: {}", work.words)
+
+    def _done(self, work: Work, person_id: str) -> Person:
+        return replace(self.get(person_id), entry=work.number)
 
     def _known(self, faces: Faces) -> list[str]:
         chosen = list(dict.fromkeys([faces] if isinstance(faces, str) else faces))
@@ -354,7 +361,7 @@ class LocalPeople(People):
         key = people_runs.find_run(self._catalog, run).run_id
         with self._work("accept") as work:
             people_runs.accept(self._catalog, self._storage.settings, key, work)
-        return people_runs.find_run(self._catalog, key)
+        return replace(people_runs.find_run(self._catalog, key), entry=work.number)
 
     def discard(self, run: ClusterRun | str) -> None:
         """See `People.discard`."""

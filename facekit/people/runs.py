@@ -189,7 +189,9 @@ def ask_from(settings: Settings) -> float:
 def run_of(row: Mapping[str, Any]) -> ClusterRun:
     """A run from its row."""
     names = ClusterRun.__dataclass_fields__
-    return ClusterRun(**{name: row[name] for name in names if name != "conflicts"}, conflicts=tuple(row["conflicts"]))
+    return ClusterRun(
+        **{name: row[name] for name in names if name in row and name != "conflicts"}, conflicts=tuple(row["conflicts"])
+    )
 
 
 def find_run(catalog: Catalog, which: ClusterRun | str) -> ClusterRun:

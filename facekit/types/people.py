@@ -64,6 +64,9 @@ class Person:
     settled : bool
         Whether the user has named, merged, split or otherwise touched this person. Runs may add faces to settled
         people; they never take any away.
+    entry : int
+        The number of the journal's entry of the change that returned this record, for `People.undo`; 0 where nothing
+        was changed.
     """
 
     person_id: str
@@ -73,6 +76,7 @@ class Person:
     cover: str | None
     hidden: bool
     settled: bool
+    entry: int = field(default=0, compare=False)
 
     @property
     def label(self) -> str:
@@ -204,7 +208,8 @@ class ClusterRun:
     """One clustering of a library's faces.
 
     ``faces`` took part, ``people`` clusters came out, ``unassigned`` faces are in none of them. ``conflicts`` are
-    contradictions between what the user said that the run met, in words. Times are local.
+    contradictions between what the user said that the run met, in words. Times are local. ``entry`` is the number of
+    the journal's entry of its acceptance, where that returned this record.
     """
 
     run_id: str
@@ -218,6 +223,7 @@ class ClusterRun:
     seconds: float
     created_at: datetime
     state: RunState
+    entry: int = field(default=0, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The document that ``facekit cluster --json`` prints."""

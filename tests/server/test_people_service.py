@@ -274,6 +274,10 @@ def test_who_may_read_sees_people_and_who_may_ingest_changes_them(guarded: TestC
     changed = guarded.patch(f"{PEOPLE}/{grace}", json={"name": "Amazing Grace"}, headers=editor)
     assert changed.json()["name"] == "Amazing Grace"
     assert people.journal(1)[0].user == "ed"
+    # Each says which entry it is, to be taken back by.
+    for verb, asked in (("POST", changes[6]), ("PUT", changes[7]), ("PATCH", (*changes[0][:2], {"hidden": True}))):
+        entry = guarded.request(verb, asked[1], json=asked[2], headers=editor).json()["entry"]
+        assert entry == people.journal(1)[0].number
     job = guarded.post(RUNS, json={}, headers=editor)
     assert (job.status_code, job.json()["user"]) == (202, "ed")
     assert wait_for(guarded, job.json()["job_id"], editor)["state"] == "done"
@@ -318,7 +322,7 @@ def test_a_person_is_changed_in_one_request_and_what_is_left_out_stays(client: T
     url = f"{PEOPLE}/{grace['person_id']}"
     changed = client.patch(url, json={"name": "Grace Hopper", "cover": face, "hidden": True}).json()
     assert (changed["name"], changed["cover"], changed["hidden"]) == ("Grace Hopper", face, True)
-    assert client.patch(url, json={}).json() == changed
+    assert client.patch(url, json={}).json() == changed | {"entry": 0}
     again = client.patch(url, json={"name": None}).json()
     assert (again["name"], again["cover"], again["hidden"]) == (None, face, True)
     refused = client.post(f"{url}/split", json={"faces": ["0" * 32]})

@@ -13,6 +13,7 @@ pytest.importorskip("anywidget")
 from browser import overflow, until, violations
 
 import facekit as fk
+from facekit.people.local import LocalPeople
 from facekit.widgets import Gallery, LibraryPanel, PeoplePanel
 from facekit.widgets.tiles import PhotoTiles
 
@@ -241,6 +242,24 @@ def test_faces_are_taken_off_moved_and_split_off(known: Library) -> None:
         )
         press(panel.journal, kind="undo", number=done.number)
     assert panel.gallery.total == len(keys)
+
+
+def test_the_undo_button_takes_back_what_was_done_here_and_not_what_somebody_did_at_the_same_time(
+    known: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel, others = open_person(known, "Ali"), person_of(known, "Amelie")
+    name = LocalPeople.name
+
+    def name_while_somebody_else_does(people: LocalPeople, *given: Any) -> Person:
+        person = name(people, *given)
+        name(known.people_as("bob"), others, "Mauresmo")  # type: ignore[attr-defined]
+        return person
+
+    monkeypatch.setattr(LocalPeople, "name", name_while_somebody_else_does)
+    press(panel.person, kind="name", name="Naimi")
+    assert {"Naimi", "Mauresmo"} <= {one.name for one in known.people.page(named=True).people}
+    undo_last(panel)
+    assert {"Andy", "Mauresmo"} == {one.name for one in known.people.page(named=True).people}
 
 
 def test_a_person_who_is_gone_is_left(known: Library) -> None:

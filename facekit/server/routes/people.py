@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -121,6 +121,13 @@ class AllowedTwice(BaseModel):
     """Whether a photo may show a face twice, as in a mirror or a collage."""
 
     allowed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A change that was made: the number of its entry in the journal, 0 where nothing was changed."""
+
+    entry: int
 
 
 class UndoAsked(BaseModel):
@@ -264,22 +271,22 @@ def move(people: Changing, person_id: PersonId, body: FacesOf) -> Person:
     return people.move(body.faces, person_id)
 
 
-@router.post("/people/{person_id}/different", status_code=204)
-def different(people: Changing, person_id: PersonId, body: Other) -> None:
+@router.post("/people/{person_id}/different")
+def different(people: Changing, person_id: PersonId, body: Other) -> Done:
     """These two are different people."""
-    people.different(person_id, body.other)
+    return Done(people.different(person_id, body.other))
 
 
-@router.post("/people/not-this-person", status_code=204)
-def not_this_person(people: Changing, body: NotThisPerson) -> None:
+@router.post("/people/not-this-person")
+def not_this_person(people: Changing, body: NotThisPerson) -> Done:
     """These faces are not this person, and never will be again."""
-    people.not_this_person(body.faces, body.person_id)
+    return Done(people.not_this_person(body.faces, body.person_id))
 
 
-@router.put("/photos/{photo_id}/allowed-twice", status_code=204)
-def allow_twice(people: Changing, photo_id: PersonId, body: AllowedTwice) -> None:
+@router.put("/photos/{photo_id}/allowed-twice")
+def allow_twice(people: Changing, photo_id: PersonId, body: AllowedTwice) -> Done:
     """Say that a photo may show a face twice, or may not any more."""
-    people.allow_twice(photo_id, body.allowed)
+    return Done(people.allow_twice(photo_id, body.allowed))
 
 
 @router.post("/people/undo")

@@ -77,7 +77,6 @@ class PeopleCards(Widget):
         self._stop = Event()
         self._thread: Thread | None = None
         self._run: ClusterRun | None = None
-        self._before = 0  # the journal's newest entry when the search began
         self._ready = True
         self.refresh()
         self.on_msg(self._message)
@@ -122,7 +121,6 @@ class PeopleCards(Widget):
             message = "People are being looked for already."
             raise LibraryBusyError(message, "Wait until that is done, or cancel it.")
         self._stop = Event()
-        self._before = self._deeds.newest()
         with self.hold_sync():
             self.running, self.stopping = True, False
         self._thread = in_background(self._cluster, self._told, "cluster")
@@ -185,9 +183,10 @@ class PeopleCards(Widget):
             self._merge(sorted(people, key=lambda one: one.person_id != person_id))
 
     def _merge(self, people: Sequence[Person]) -> None:
-        def merge() -> None:
-            self._library.people.merge(*people)
+        def merge() -> Person:
+            person = self._library.people.merge(*people)
             self.selected = []
+            return person
 
         if len(people) == _PAIR:
             self._deeds.do("merge", merge, self, first=people[0].name, second=people[1].name)
@@ -213,7 +212,7 @@ class PeopleCards(Widget):
     @handler
     def _show_found(self, run: ClusterRun) -> None:
         said = {"count": run.people, "faces": run.faces, "unassigned": run.unassigned}
-        self._deeds.tell("accept", self, self._before, **said)
+        self._deeds.tell("accept", self, run.entry, **said)
 
     def _why_empty(self) -> str:
         if self.text.strip():

@@ -13,14 +13,13 @@ if TYPE_CHECKING:
 
     from facekit.library.base import Library
     from facekit.people.base import People
-    from facekit.types.people import Entry, Verb
+    from facekit.types.people import Entry, Person, Verb
 
-_LATEST = 5  # somebody else may have written into the journal in between
 _LISTED = 50  # older entries are in `People.journal`
 
 
 class Deeds:
-    """Does what a person asks for, finds its entry in the journal, and tells all who want to know.
+    """Does what a person asks for, and tells all who want to know, with the number of its entry in the journal.
 
     Parameters
     ----------
@@ -41,20 +40,13 @@ class Deeds:
         """Call this with what was done: ``key`` of the text, its ``values``, and the ``number`` in the journal."""
         self._said = callback
 
-    def do(self, verb: Verb, action: Callable[[], object], by: object, **values: object) -> int:
+    def do(self, verb: Verb, action: Callable[[], Person | int], by: object, **values: object) -> int:
         """Do it, and say so: ``values`` are for the text. Returns the number of its entry, 0 if nothing changed."""
-        before = self.newest()
-        action()
-        return self.tell(verb, by, before, **values)
+        made = action()
+        return self.tell(verb, by, made if isinstance(made, int) else made.entry, **values)
 
-    def newest(self) -> int:
-        """The number of the last entry of the journal."""
-        return next((one.number for one in self.people.journal(1)), 0)
-
-    def tell(self, verb: Verb, by: object, after: int, **values: object) -> int:
-        """Say what was done after an entry, and find its own."""
-        entries = (one for one in self.people.journal(_LATEST) if one.verb == verb and one.number > after)
-        number = next((one.number for one in entries), 0)
+    def tell(self, verb: Verb, by: object, number: int, **values: object) -> int:
+        """Say what was done, with the number of its entry."""
         self._said({"key": f"peoplejournal.did.{verb}", "values": values, "number": number})
         self._changed(by)
         return number

@@ -179,8 +179,9 @@ class PersonHead(Widget):
         theirs_first = keep == other or (not mine.name and theirs.name)
         first, second = (theirs, mine) if theirs_first else (mine, theirs)
 
-        def merge() -> None:
+        def merge() -> Person:
             self.who = self._people.merge(first, second)
+            return self.who
 
         self._deeds.do("merge", merge, self, first=first.name, second=second.name)
 
