@@ -7,6 +7,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
+from typing_extensions import override
 
 from facekit.errors import FacekitError, NoFolderError
 from facekit.images.files import display_name
@@ -130,6 +131,7 @@ class LocalLibrary(Library):
 
     # -- photos in -----------------------------------------------------------------------------------------------
 
+    @override
     def ingest(
         self,
         *roots: str | bytes | os.PathLike[str],
@@ -139,7 +141,6 @@ class LocalLibrary(Library):
         stop: Event | None = None,
         exclude: Iterable[str] | None = None,
     ) -> IngestReport:
-        """See `Library.ingest`."""
         self._storage.alive()
         check_progress(progress)
         patterns = self.settings.exclude if exclude is None else checked(exclude)
@@ -178,6 +179,7 @@ class LocalLibrary(Library):
                 raise type(error)(error.message, f"{error.remedy} {remedy}") from error
             raise
 
+    @override
     def reembed(
         self,
         detector: str | None = None,
@@ -188,7 +190,6 @@ class LocalLibrary(Library):
         stop: Event | None = None,
         skip_unreadable: bool = False,
     ) -> ReembedReport:
-        """See `Library.reembed`."""
         self._storage.alive()
         check_progress(progress)
         with self._storage.changing("A change of models"), watching(self.folder, stop):
@@ -204,8 +205,8 @@ class LocalLibrary(Library):
     def _known_files(self) -> KnownFiles:
         return KnownFiles(self._storage.catalog.file_states(LocalSource.name))
 
+    @override
     def remove(self, path: Removable | Iterable[Removable]) -> int:
-        """See `Library.remove`."""
         self._storage.alive()
         paths, ids = named_photos(path)
         if not paths and not ids:
@@ -226,21 +227,22 @@ class LocalLibrary(Library):
         logger.info("{} paths were removed", len(files))
         return len(files)
 
+    @override
     def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
-        """See `Library.relocate`."""
         self._storage.alive()
         with self._storage.changing("Moving photos"):
             return relocate(self._storage.catalog, self._storage.index, self.folder, old, new)
 
+    @override
     def backup(self, folder: str | os.PathLike[str]) -> int:
-        """See `Library.backup`."""
         self._storage.alive()
         with self._backing_up:
             return write_backup(self._storage.catalog, self.folder, user_path(folder).absolute())
 
     # -- search --------------------------------------------------------------------------------------------------
 
-    def search(  # noqa: PLR0913 - all but the probe are named, and each narrows the search
+    @override
+    def search(
         self,
         probe: ProbeSource | Sequence[ProbeSource],
         *,
@@ -254,7 +256,6 @@ class LocalLibrary(Library):
         include_poor: bool = False,
         person: Who | None = None,
     ) -> Hits:
-        """See `Library.search`."""
         self._storage.alive()
         check_search(top_k, min_similarity, after, before)
         given = given_probes(probe, face)
@@ -277,8 +278,8 @@ class LocalLibrary(Library):
     def _kept_probe(self, whom: Known) -> tuple[Probe, FloatArray]:
         return known_probe(whom, self._storage.catalog, self._storage.pictures.thumbnail)
 
+    @override
     def faces_in(self, picture: ImageSource) -> tuple[ProbeFace, ...]:
-        """See `Library.faces_in`."""
         self._storage.alive()
         return probe_faces(find_faces(picture, self._storage.models.now.detector, name="the picture"))
 
@@ -312,8 +313,8 @@ class LocalLibrary(Library):
     # -- people --------------------------------------------------------------------------------------------------
 
     @property
+    @override
     def people(self) -> People:
-        """See `Library.people`."""
         return self.people_as("")
 
     def people_as(self, user: str) -> LocalPeople:
@@ -323,6 +324,7 @@ class LocalLibrary(Library):
 
     # -- looking -------------------------------------------------------------------------------------------------
 
+    @override
     def photos(
         self,
         status: Status | str | None = None,
@@ -332,7 +334,6 @@ class LocalLibrary(Library):
         year: int | None = None,
         source: str | None = None,
     ) -> pd.DataFrame:
-        """See `Library.photos`."""
         self._storage.alive()
         others: list[Any] = list(together_with) if isinstance(together_with, list | tuple) else [together_with]
         people = [self._photo_ids(one) for one in (person, *others) if one is not None]
@@ -342,18 +343,18 @@ class LocalLibrary(Library):
     def _photo_ids(self, who: Who) -> set[str]:
         return set(self._storage.catalog.people.photo_ids(self.people.get(who).person_id))
 
+    @override
     def faces(self) -> pd.DataFrame:
-        """See `Library.faces`."""
         self._storage.alive()
         return tables.faces_frame(self._storage.catalog)
 
+    @override
     def embeddings(self, *, include_poor: bool = False) -> tuple[list[str], FloatArray]:
-        """See `Library.embeddings`."""
         self._storage.alive()
         return self._storage.catalog.embeddings(include_poor=include_poor)
 
+    @override
     def export(self, table: TableName, path: str | os.PathLike[str], *, include_poor: bool = False) -> Path:
-        """See `Library.export`."""
         self._storage.alive()
         self._storage.outside(path)
         return tables.export(self._storage.catalog, table, path, include_poor=include_poor)
@@ -363,8 +364,8 @@ class LocalLibrary(Library):
         self._storage.alive()
         return tables.export(self._storage.catalog, table, path, include_poor=True, all_columns=True)
 
+    @override
     def stats(self) -> dict[str, Any]:
-        """See `Library.stats`."""
         self._storage.alive()
         with self._storage.models.shared() as now:
             counts = self._storage.catalog.counts()
@@ -386,13 +387,14 @@ class LocalLibrary(Library):
         with self._storage.models.shared() as models:
             return max(0, int(self._storage.catalog.counts()["indexable_faces"]) - models.index.count())
 
+    @override
     def doctor(self) -> Doctor:
-        """See `Library.doctor`."""
         self._storage.alive()
         return examine(self._storage)
 
     # -- what galleries are made of ------------------------------------------------------------------------------
 
+    @override
     def photo_page(
         self,
         status: Status | str | None = None,
@@ -402,19 +404,18 @@ class LocalLibrary(Library):
         offset: int = 0,
         limit: int = 60,
     ) -> PhotoPage:
-        """See `Library.photo_page`."""
         self._storage.alive()
         prefix = self._folder(folder)
         person_id = None if person is None else self.people.get(person).person_id
         return self._storage.catalog.pages.photos(status, prefix, offset, limit, person_id)
 
+    @override
     def face_page(self, *, include_poor: bool = False, offset: int = 0, limit: int = 60) -> FacePage:
-        """See `Library.face_page`."""
         self._storage.alive()
         return self._storage.catalog.pages.faces(offset, limit, include_poor=include_poor)
 
+    @override
     def photo(self, photo_id: str) -> Photo:
-        """See `Library.photo`."""
         self._storage.alive()
         return self._storage.catalog.pages.photo(photo_id)
 
@@ -423,8 +424,8 @@ class LocalLibrary(Library):
         self._storage.alive()
         return self._storage.catalog.pages.face(face_id)
 
+    @override
     def folders(self) -> tuple[Folder, ...]:
-        """See `Library.folders`."""
         self._storage.alive()
         return self._storage.catalog.pages.folders()
 
@@ -432,13 +433,13 @@ class LocalLibrary(Library):
         """See `Library.thumbnail`. A closed library's thumbnails can be read too: results outlive it."""
         return self._storage.pictures.thumbnail(photo_id)
 
+    @override
     def face_thumbnail(self, face_id: str) -> bytes | None:
-        """See `Library.face_thumbnail`."""
         self._storage.alive()
         return self._storage.pictures.face(face_id)
 
+    @override
     def picture(self, photo_id: str) -> bytes:
-        """See `Library.picture`."""
         self._storage.alive()
         return self._storage.pictures.photo(photo_id, PICTURE_SIDE)
 
@@ -448,17 +449,17 @@ class LocalLibrary(Library):
         return self._storage.pictures.file(photo_id)
 
     @property
+    @override
     def search_similarity(self) -> float:
-        """See `Library.search_similarity`."""
         return self.settings.search_similarity
 
     @property
+    @override
     def embedder_in_use(self) -> str:
-        """See `Library.embedder_in_use`."""
         return self.settings.embedder_words
 
+    @override
     def set_search_similarity(self, value: float | None, *, embedder: str | None = None) -> None:
-        """See `Library.set_search_similarity`."""
         self._storage.alive()
         # Nobody else changes settings meanwhile: the later of two changes would overwrite the other.
         with self._storage.changing("Setting the similarity"):

@@ -9,6 +9,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import httpx2
+from typing_extensions import override
 
 from facekit.errors import FacekitError
 from facekit.ingest.progress import check_progress
@@ -125,18 +126,18 @@ class RemoteLibrary(Library):
         return self.url
 
     @property
+    @override
     def search_similarity(self) -> float:
-        """See `Library.search_similarity`."""
         return self._info.search_similarity  # asked for each time: somebody else may have set another
 
     @property
+    @override
     def embedder_in_use(self) -> str:
-        """See `Library.embedder_in_use`."""
         now = self._info
         return f"{now.embedder} {now.embedder_version}"
 
+    @override
     def set_search_similarity(self, value: float | None, *, embedder: str | None = None) -> None:
-        """See `Library.set_search_similarity`."""
         body = {"value": None if value is None else checked_similarity(value), "embedder": embedder}
         self._send("PUT", "/api/v1/search/similarity", json=body)
 
@@ -203,7 +204,8 @@ class RemoteLibrary(Library):
         body = {"old": _place(old), "new": _place(new)}
         return parse(Relocation, self._send("POST", "/api/v1/photos/relocate", json=body).json())
 
-    def search(  # noqa: PLR0913 - see Library.search
+    @override
+    def search(
         self,
         probe: ProbeSource | Sequence[ProbeSource],
         *,
@@ -217,7 +219,6 @@ class RemoteLibrary(Library):
         include_poor: bool = False,
         person: Who | None = None,
     ) -> Hits:
-        """See `Library.search`."""
         check_search(top_k, min_similarity, after, before)
         probes = given_probes(probe, face)
         given = list(enumerate(probes, 1))
@@ -247,15 +248,16 @@ class RemoteLibrary(Library):
         return hits_from(parse(SearchDocument, response.json()), contents, order, self)
 
     @property
+    @override
     def people(self) -> RemotePeople:
-        """See `Library.people`."""
         return RemotePeople(self, self.session)
 
+    @override
     def faces_in(self, picture: ImageSource) -> tuple[ProbeFace, ...]:
-        """See `Library.faces_in`."""
         response = self._send("POST", "/api/v1/search/faces", files=_files([_picture(picture, "the picture")]))
         return parse(tuple[ProbeFace, ...], response.json())
 
+    @override
     def photos(
         self,
         status: Status | str | None = None,
@@ -265,7 +267,6 @@ class RemoteLibrary(Library):
         year: int | None = None,
         source: str | None = None,
     ) -> pd.DataFrame:
-        """See `Library.photos`."""
         if status is not None and status not in set(Status):
             message = f"There is no status {str(status)!r}."
             raise FacekitError(message, f"Take one of {', '.join(Status)}.")
@@ -273,12 +274,12 @@ class RemoteLibrary(Library):
         chosen = {"person": _who(person), "together_with": [_who(other) for other in others if other is not None]}
         return self.session.table("photos", **chosen, status=status, year=year, source=source)
 
+    @override
     def faces(self) -> pd.DataFrame:
-        """See `Library.faces`."""
         return self.session.table("faces")
 
+    @override
     def embeddings(self, *, include_poor: bool = False) -> tuple[list[str], FloatArray]:
-        """See `Library.embeddings`."""
         import numpy as np
 
         options = {"format": "npz", "include_poor": include_poor}
@@ -294,8 +295,8 @@ class RemoteLibrary(Library):
             file.write(self._send("GET", f"/api/v1/export/{table}", params=options).content)
         return place
 
+    @override
     def stats(self) -> dict[str, Any]:
-        """See `Library.stats`."""
         return dict(self._get("/api/v1/stats"))
 
     def backup(self, folder: str | os.PathLike[str]) -> int:
@@ -305,13 +306,14 @@ class RemoteLibrary(Library):
             self._send("POST", "/api/v1/library/backup", json=body, timeout=_BACKUP_TIMEOUT).json()["thumbnails"]
         )
 
+    @override
     def doctor(self) -> Doctor:
-        """See `Library.doctor`."""
         from facekit.storage.doctor import Check, Doctor
 
         said = self._get("/api/v1/doctor")
         return Doctor(tuple(Check(one["name"], one["detail"], one["ok"]) for one in said["checks"]))
 
+    @override
     def photo_page(
         self,
         status: Status | str | None = None,
@@ -321,35 +323,34 @@ class RemoteLibrary(Library):
         offset: int = 0,
         limit: int = 60,
     ) -> PhotoPage:
-        """See `Library.photo_page`."""
         where = None if folder is None else os.fspath(folder)
         asked = {"status": status, "folder": where, "person": _who(person), "offset": offset, "limit": limit}
         params = {name: str(value) for name, value in asked.items() if value is not None}
         return parse(PhotoPage, self._get("/api/v1/photos", params=params))
 
+    @override
     def face_page(self, *, include_poor: bool = False, offset: int = 0, limit: int = 60) -> FacePage:
-        """See `Library.face_page`."""
         params = {"include_poor": include_poor, "offset": offset, "limit": limit}
         return parse(FacePage, self._get("/api/v1/faces", params=params))
 
+    @override
     def photo(self, photo_id: str) -> Photo:
-        """See `Library.photo`."""
         return parse(Photo, self._get(f"/api/v1/photos/{photo_id}"))
 
+    @override
     def folders(self) -> tuple[Folder, ...]:
-        """See `Library.folders`."""
         return parse(tuple[Folder, ...], self._get("/api/v1/folders"))
 
+    @override
     def thumbnail(self, photo_id: str) -> bytes | None:
-        """See `Library.thumbnail`."""
         return self.session.content(f"/api/v1/photos/{photo_id}/thumbnail")
 
+    @override
     def face_thumbnail(self, face_id: str) -> bytes | None:
-        """See `Library.face_thumbnail`."""
         return self.session.content(f"/api/v1/faces/{face_id}/thumbnail")
 
+    @override
     def picture(self, photo_id: str) -> bytes:
-        """See `Library.picture`."""
         return self._send("GET", f"/api/v1/photos/{photo_id}/picture").content
 
 

@@ -8,6 +8,7 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import httpx2
+from typing_extensions import override
 
 from facekit.errors import FacekitError
 from facekit.library.documents import Constraint, XmpDocument, local_time, parse, xmp_report
@@ -73,6 +74,7 @@ class RemotePeople(People):
 
     # -- who there is --------------------------------------------------------------------------------------------
 
+    @override
     def page(
         self,
         *,
@@ -82,79 +84,78 @@ class RemotePeople(People):
         offset: int = 0,
         limit: int = 60,
     ) -> PersonPage:
-        """See `People.page`."""
         found = self._get("people", hidden=hidden, named=named, text=text, offset=offset, limit=limit)
         return parse(PersonPage, found)
 
+    @override
     def get(self, who: Who) -> Person:
-        """See `People.get`."""
         if isinstance(who, Person):
             return parse(Person, self._get(f"people/{who.person_id}"))
         return parse(Person, self._get("people/resolve", who=person_meant(who)))
 
+    @override
     def faces(self, who: Who, *, offset: int = 0, limit: int = 60) -> MemberPage:
-        """See `People.faces`."""
         return parse(MemberPage, self._get(self._of(who, "/faces"), offset=offset, limit=limit))
 
+    @override
     def to_frame(self) -> pd.DataFrame:
-        """See `People.to_frame`."""
         return self._session.table("people")
 
     # -- corrections ---------------------------------------------------------------------------------------------
 
+    @override
     def name(self, who: Who, name: str | None) -> Person:
-        """See `People.name`."""
         return self._change(who, name=name)
 
-    def hide(self, who: Who, hidden: bool = True) -> Person:  # noqa: FBT001, FBT002 - hide(anna, False) reads well
-        """See `People.hide`."""
+    @override
+    def hide(self, who: Who, hidden: bool = True) -> Person:
         return self._change(who, hidden=hidden)
 
+    @override
     def cover(self, who: Who, face_id: str | None) -> Person:
-        """See `People.cover`."""
         return self._change(who, cover=face_id)
 
     def _change(self, who: Who, **changed: Any) -> Person:  # noqa: ANN401 - JSON
         return parse(Person, self._send("PATCH", f"/api/v1/{self._of(who)}", json=changed).json())
 
+    @override
     def merge(self, who: Who, *others: Who) -> Person:
-        """See `People.merge`."""
         return parse(Person, self._post(self._of(who, "/merge"), others=[self._id(other) for other in others]))
 
+    @override
     def split(self, who: Who, faces: Faces, name: str | None = None) -> Person:
-        """See `People.split`."""
         return parse(Person, self._post(self._of(who, "/split"), faces=_listed(faces), name=name))
 
+    @override
     def move(self, faces: Faces, who: Who) -> Person:
-        """See `People.move`."""
         return parse(Person, self._post(self._of(who, "/faces"), faces=_listed(faces)))
 
+    @override
     def new(self, faces: Faces, name: str | None = None) -> Person:
-        """See `People.new`."""
         return parse(Person, self._post("people", faces=_listed(faces), name=name))
 
+    @override
     def not_this_person(self, faces: Faces, who: Who | None = None) -> int:
-        """See `People.not_this_person`."""
         person_id = None if who is None else self._id(who)
         return _entry_number(self._post("people/not-this-person", faces=_listed(faces), person_id=person_id))
 
+    @override
     def different(self, who: Who, other: Who) -> int:
-        """See `People.different`."""
         return _entry_number(self._post(self._of(who, "/different"), other=self._id(other)))
 
-    def allow_twice(self, photo_id: str, allowed: bool = True) -> int:  # noqa: FBT001, FBT002 - reads well
-        """See `People.allow_twice`."""
+    @override
+    def allow_twice(self, photo_id: str, allowed: bool = True) -> int:
         said = self._send("PUT", f"/api/v1/photos/{photo_id}/allowed-twice", json={"allowed": allowed})
         return _entry_number(said.json() if said.content else None)
 
     # -- the journal ---------------------------------------------------------------------------------------------
 
+    @override
     def journal(self, limit: int = 50) -> tuple[Entry, ...]:
-        """See `People.journal`."""
         return tuple(map(_entry, self._get("people/journal", limit=limit)))
 
+    @override
     def undo(self, number: int | None = None) -> Entry:
-        """See `People.undo`."""
         return _entry(self._post("people/undo", number=number))
 
     # -- runs ----------------------------------------------------------------------------------------------------
@@ -174,49 +175,49 @@ class RemotePeople(People):
         run_id = follow_clustering(self._session, job["job_id"], stop or Event())
         return next(run for run in self.runs() if run.run_id == run_id)
 
+    @override
     def runs(self) -> tuple[ClusterRun, ...]:
-        """See `People.runs`."""
         return tuple(map(_run, self._get("clusters/runs")))
 
+    @override
     def accept(self, run: ClusterRun | str) -> ClusterRun:
-        """See `People.accept`."""
         return _run(self._post(f"clusters/runs/{_run_id(run)}/accept"))
 
+    @override
     def discard(self, run: ClusterRun | str) -> None:
-        """See `People.discard`."""
         self._post(f"clusters/runs/{_run_id(run)}/discard")
 
+    @override
     def compare(self, first: ClusterRun | str, second: ClusterRun | str | None = None) -> Comparison:
-        """See `People.compare`."""
         other = {} if second is None else {"with": _run_id(second)}
         return parse(Comparison, self._get(f"clusters/runs/{_run_id(first)}/compare", **other))
 
     # -- new photos ----------------------------------------------------------------------------------------------
 
+    @override
     def assign(self) -> AssignReport:
-        """See `People.assign`."""
         return parse(AssignReport, self._post("people/assign"))
 
+    @override
     def review(self, limit: int = 20) -> tuple[Suggestion, ...]:
-        """See `People.review`."""
         return parse(tuple[Suggestion, ...], self._get("people/review", limit=limit))
 
     # -- quality -------------------------------------------------------------------------------------------------
 
+    @override
     def conflicts(self) -> tuple[Conflict, ...]:
-        """See `People.conflicts`."""
         return parse(tuple[Conflict, ...], self._get("people/conflicts"))
 
+    @override
     def quality(self, who: Who) -> PersonQuality:
-        """See `People.quality`."""
         return parse(PersonQuality, self._get(self._of(who, "/quality")))
 
+    @override
     def duplicates(self, limit: int = 20) -> tuple[Duplicate, ...]:
-        """See `People.duplicates`."""
         return parse(tuple[Duplicate, ...], self._get("people/duplicates", limit=limit))
 
+    @override
     def constraints(self) -> pd.DataFrame:
-        """See `People.constraints`."""
         import pandas as pd
 
         rows = parse(tuple[Constraint, ...], self._get("people/constraints"))

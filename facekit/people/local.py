@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import numpy as np
 from loguru import logger
+from typing_extensions import override
 
 from facekit.catalog.names import clean_name
 from facekit.catalog.pages import checked_offset, known_id
@@ -87,6 +88,7 @@ class LocalPeople(People):
 
     # -- who there is --------------------------------------------------------------------------------------------
 
+    @override
     def page(
         self,
         *,
@@ -96,7 +98,6 @@ class LocalPeople(People):
         offset: int = 0,
         limit: int = 60,
     ) -> PersonPage:
-        """See `People.page`."""
         if not isinstance(text, str):
             message = f"{text!r} is no part of a name."
             raise FacekitError(message, "Names are text.")
@@ -105,12 +106,12 @@ class LocalPeople(People):
         total, found = self._tables.page(**asked, offset=offset, limit=limit)
         return PersonPage(total, offset, tuple(found))
 
+    @override
     def get(self, who: Who) -> Person:
-        """See `People.get`."""
         return self._tables.find(person_meant(who))
 
+    @override
     def faces(self, who: Who, *, offset: int = 0, limit: int = 60) -> MemberPage:
-        """See `People.faces`."""
         with self._tables.reading():
             person = self.get(who)
             ranked = ranked_faces(self._tables, person.person_id)
@@ -119,19 +120,19 @@ class LocalPeople(People):
         inside = members_of(shown, found)
         return MemberPage(len(ranked), offset, person, inside, photos)
 
+    @override
     def to_frame(self) -> pd.DataFrame:
-        """See `People.to_frame`."""
         with self._tables.reading():
             return people_frame(self._catalog)
 
     # -- corrections ---------------------------------------------------------------------------------------------
 
+    @override
     def name(self, who: Who, name: str | None) -> Person:
-        """See `People.name`."""
         return self.change(who, name=name)
 
+    @override
     def merge(self, who: Who, *others: Who) -> Person:
-        """See `People.merge`."""
         with self._work("merge") as work:
             person = self.get(who)
             rest = {one.person_id: one for one in map(self.get, others) if one.person_id != person.person_id}
@@ -156,8 +157,8 @@ class LocalPeople(People):
             work.words = f"{person.label} and {', '.join(one.label for one in rest.values())} are one person"
         return self._done(work, person.person_id)
 
+    @override
     def split(self, who: Who, faces: Faces, name: str | None = None) -> Person:
-        """See `People.split`."""
         wanted = clean_name(name)
         with self._work("split") as work:
             person = self.get(who)
@@ -178,8 +179,8 @@ class LocalPeople(People):
             )
         return self._done(work, key)
 
+    @override
     def move(self, faces: Faces, who: Who) -> Person:
-        """See `People.move`."""
         with self._work("move") as work:
             person = self.get(who)
             chosen = self._known(faces)
@@ -187,8 +188,8 @@ class LocalPeople(People):
             work.words = f"{faces_in_words(len(chosen))}: this is {person.label}"
         return self._done(work, person.person_id)
 
+    @override
     def new(self, faces: Faces, name: str | None = None) -> Person:
-        """See `People.new`."""
         wanted = clean_name(name)
         with self._work("new") as work:
             chosen = self._known(faces)
@@ -198,8 +199,8 @@ class LocalPeople(People):
             work.words = f"{faces_in_words(len(chosen))}: somebody new" + (f", {wanted}" if wanted else "")
         return self._done(work, key)
 
+    @override
     def not_this_person(self, faces: Faces, who: Who | None = None) -> int:
-        """See `People.not_this_person`."""
         with self._work("not_this_person") as work:
             chosen = self._known(faces)
             owners = self._tables.owners()
@@ -214,8 +215,8 @@ class LocalPeople(People):
             work.words = f"{faces_in_words(len(chosen))}: not {', '.join(labels)}"
         return work.number
 
+    @override
     def different(self, who: Who, other: Who) -> int:
-        """See `People.different`."""
         with self._work("different") as work:
             one, two = self.get(who), self.get(other)
             if one.person_id == two.person_id:
@@ -225,12 +226,12 @@ class LocalPeople(People):
             work.words = f"{one.label} and {two.label} are different people"
         return work.number
 
-    def hide(self, who: Who, hidden: bool = True) -> Person:  # noqa: FBT001, FBT002 - see People.hide
-        """See `People.hide`."""
+    @override
+    def hide(self, who: Who, hidden: bool = True) -> Person:
         return self.change(who, hidden=hidden)
 
+    @override
     def cover(self, who: Who, face_id: str | None) -> Person:
-        """See `People.cover`."""
         return self.change(who, cover=face_id)
 
     def change(self, who: Who, **wanted: Any) -> Person:  # noqa: ANN401 - what name, hide and cover take
@@ -255,8 +256,8 @@ class LocalPeople(People):
             work.words = f"{person.label} {', '.join(said)}"
         return self._done(work, person.person_id)
 
-    def allow_twice(self, photo_id: str, allowed: bool = True) -> int:  # noqa: FBT001, FBT002 - see People
-        """See `People.allow_twice`."""
+    @override
+    def allow_twice(self, photo_id: str, allowed: bool = True) -> int:
         with self._work("allow_twice") as work:
             name = Path(self._catalog.pages.photo(photo_id).path).name  # whoever may read the journal may see it
             if allowed:
@@ -306,16 +307,16 @@ class LocalPeople(People):
 
     # -- the journal ---------------------------------------------------------------------------------------------
 
+    @override
     def journal(self, limit: int = 50) -> tuple[Entry, ...]:
-        """See `People.journal`."""
         if not (isinstance(limit, int) and 0 <= limit < 2**63):
             message = f"A journal of {limit!r} entries was asked for."
             raise FacekitError(message, "Ask for 0 or more.")
         names = Entry.__dataclass_fields__
         return tuple(Entry(**{name: row[name] for name in names}) for row in self._tables.entries(limit))
 
+    @override
     def undo(self, number: int | None = None) -> Entry:
-        """See `People.undo`."""
         if not isinstance(number, int | None):
             message = f"{number!r} is no number of an entry."
             raise UnknownIdError(message, "lib.people.journal() lists what was done.")
@@ -327,6 +328,7 @@ class LocalPeople(People):
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
+    @override
     def cluster(
         self,
         method: str | None = None,
@@ -337,7 +339,6 @@ class LocalPeople(People):
         accept: bool = True,
         stop: Event | None = None,
     ) -> ClusterRun:
-        """See `People.cluster`."""
         with self._storage.changing("A clustering"):
             run = people_runs.propose(
                 self._catalog,
@@ -352,19 +353,19 @@ class LocalPeople(People):
             logger.info("People: {}", run)
             return self.accept(run) if accept else run
 
+    @override
     def runs(self) -> tuple[ClusterRun, ...]:
-        """See `People.runs`."""
         return tuple(people_runs.run_of(row) for row in self._tables.runs())
 
+    @override
     def accept(self, run: ClusterRun | str) -> ClusterRun:
-        """See `People.accept`."""
         key = people_runs.find_run(self._catalog, run).run_id
         with self._work("accept") as work:
             people_runs.accept(self._catalog, self._storage.settings, key, work)
         return replace(people_runs.find_run(self._catalog, key), entry=work.number)
 
+    @override
     def discard(self, run: ClusterRun | str) -> None:
-        """See `People.discard`."""
         found = people_runs.find_run(self._catalog, run)
         if found.state == "accepted":
             message = f"The run {found.run_id[:SHORT_ID]} was accepted; it can't be thrown away."
@@ -373,32 +374,32 @@ class LocalPeople(People):
             work.put(cluster_runs, [{"run_id": found.run_id, "state": "discarded"}])
             work.words = f"the run {found.run_id[:SHORT_ID]} ({found.method}) was thrown away"
 
+    @override
     def compare(self, first: ClusterRun | str, second: ClusterRun | str | None = None) -> Comparison:
-        """See `People.compare`."""
         with self._tables.reading():
             return people_runs.compare(self._catalog, first, second)
 
     # -- new photos ----------------------------------------------------------------------------------------------
 
+    @override
     def assign(self) -> AssignReport:
-        """See `People.assign`."""
         with self._work("assign") as work:
             return people_runs.assign(self._catalog, self._storage.settings, work)
 
+    @override
     def review(self, limit: int = 20) -> tuple[Suggestion, ...]:
-        """See `People.review`."""
         with self._storage.models.shared(), self._tables.reading():
             return questions(self._catalog, self._storage.settings, FaceArrays.of(self._tables), limit)
 
     # -- quality -------------------------------------------------------------------------------------------------
 
+    @override
     def conflicts(self) -> tuple[Conflict, ...]:
-        """See `People.conflicts`."""
         with self._tables.reading():
             return tuple(conflicts_of(self._catalog))[:_MOST_CONFLICTS]
 
+    @override
     def quality(self, who: Who) -> PersonQuality:
-        """See `People.quality`."""
         with self._tables.reading():
             person = self.get(who)
             ranked = [(row, value) for row, value in ranked_faces(self._tables, person.person_id) if value is not None]
@@ -411,20 +412,20 @@ class LocalPeople(People):
         spread = float(1 - values.mean()) if len(values) else 0.0
         return PersonQuality(person, spread, members_of(far, found), pairs)
 
+    @override
     def duplicates(self, limit: int = 20) -> tuple[Duplicate, ...]:
-        """See `People.duplicates`."""
         with self._tables.reading():
             return duplicates_of(self._catalog, self._storage.settings, FaceArrays.of(self._tables), None, limit)
 
+    @override
     def constraints(self) -> pd.DataFrame:
-        """See `People.constraints`."""
         with self._tables.reading():
             return constraints_frame(self._catalog)
 
     # -- to and from other programs ------------------------------------------------------------------------------
 
+    @override
     def links(self, folder: str | os.PathLike[str], *, copy: bool = False) -> int:
-        """See `People.links`."""
         from facekit.people.exchange import links
 
         self._storage.outside(folder)
@@ -439,8 +440,8 @@ class LocalPeople(People):
         with self._storage.changing("Writing names"):
             return write_xmp(self, self._catalog, folder, writable)
 
+    @override
     def read_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
-        """See `People.read_xmp`."""
         from facekit.people.exchange import read_xmp
 
         with self._storage.changing("Reading names"):
