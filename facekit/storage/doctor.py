@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from facekit.storage.settings import Settings
     from facekit.storage.storage import Storage
 
-_PACKAGES = ("onnxruntime", "opencv-contrib-python-headless", "pillow", "pymilvus", "milvus-lite", "duckdb")
+_PACKAGES = ("opencv-contrib-python-headless", "pillow", "pymilvus", "milvus-lite", "duckdb")
 _LOW_DISK = 2 * 2**30
 
 
@@ -76,7 +76,7 @@ class Doctor:
 
 def examine_machine(detector: str, embedder: str, device: str, engine: str = "auto") -> list[Check]:
     """Versions, weights and the device that the models really run on."""
-    versions = ", ".join(f"{name} {_version(name)}" for name in _PACKAGES)
+    versions = ", ".join([_onnxruntime(), *(f"{name} {_version(name)}" for name in _PACKAGES)])
     python = f"facekit {__version__}, Python {platform.python_version()}, {os.cpu_count()} CPUs; {versions}"
     checks: list[Check] = [Check("versions", python)]
     fetch = "facekit models fetch" + (" --engine tensorflow" if engine == "tensorflow" else "")
@@ -97,10 +97,20 @@ def examine_machine(detector: str, embedder: str, device: str, engine: str = "au
 
 
 def _version(package: str) -> str:
-    for name in (package, f"{package}-gpu"):  # ONNX Runtime has several packages for one module
-        with suppress(PackageNotFoundError):
-            return version(name)
+    with suppress(PackageNotFoundError):
+        return version(package)
     return "not installed"
+
+
+def _onnxruntime() -> str:
+    """The package and the version of the ONNX Runtime that runs: several packages overwrite each other's module."""
+    import onnxruntime
+
+    here = [name for name in ("onnxruntime", "onnxruntime-gpu") if _version(name) != "not installed"]
+    if len(here) > 1:
+        both = f"{' and '.join(here)} are both here: uninstall both, install one"
+        return f"onnxruntime {onnxruntime.__version__} ({both})"
+    return f"{here[0] if here else 'onnxruntime'} {onnxruntime.__version__}"
 
 
 def examine(storage: Storage) -> Doctor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -148,6 +149,34 @@ def test_auto_leaves_yunet_on_the_cpu_and_a_device_that_is_named_is_taken(monkey
     for device in ("auto", "cpu", "cuda", "coreml"):
         yunet.load(device=device)
     assert asked == [("cpu", "auto"), ("cpu", "auto"), ("cuda", "auto"), ("coreml", "auto")]
+
+
+@pytest.mark.parametrize(
+    ("installed", "said"),
+    [
+        ({"onnxruntime": "1.32.0"}, "onnxruntime 1.31.1,"),  # its files are another package's, or edited
+        ({"onnxruntime-gpu": "1.31.1"}, "onnxruntime-gpu 1.31.1,"),
+        (
+            {"onnxruntime": "1.32.0", "onnxruntime-gpu": "1.31.1"},
+            "onnxruntime 1.31.1 (onnxruntime and onnxruntime-gpu are both here: uninstall both, install one),",
+        ),
+        ({}, "onnxruntime 1.31.1,"),
+    ],
+)
+def test_doctor_names_the_onnx_runtime_that_runs(
+    installed: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from facekit.storage import doctor
+
+    def version(package: str) -> str:
+        if package not in installed:
+            raise PackageNotFoundError
+        return installed[package]
+
+    monkeypatch.setattr(doctor, "version", version)
+    monkeypatch.setattr(onnxruntime, "__version__", "1.31.1")
+    versions = doctor.examine_machine("yunet", "sface", "cpu")[0].detail
+    assert said in versions
 
 
 @pytest.mark.parametrize("names", [{"detector": "yunet", "embedder": "sface"}, {"engine": "onnxruntime"}])
