@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import Lock
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from facekit.errors import VectorIndexError
+from facekit.errors import StalledError, VectorIndexError
 from facekit.index.lite import LiteServer
 from facekit.index.protocol import MAX_LIMIT, NO_DATE, Fields, IndexFilter, seconds
+from facekit.system.threads import Threads
+from facekit.system.waiting import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 _COLLECTION = "faces"
 _COPY = "faces_copy"  # while the index is being compacted
 _NEVER = 2**31 - 1  # gRPC's word for it, in milliseconds
+_CALLS_AT_ONCE = 8  # searches run beside each other, and beside what is stored
 _BATCH = 1000  # rows in one request: half a megabyte at 128 dimensions, far below gRPC's limit
 
 
@@ -60,7 +64,7 @@ class MilvusIndex:
             address = self._server.uri if self._server else uri
             # A connection inside this process needs no sign of life; pings that come too often are refused, in red.
             options = {"grpc.keepalive_time_ms": _NEVER} if self._lite else {}
-            self._client = MilvusClient(address, grpc_options=options)
+            self._client = _Client(MilvusClient(address, grpc_options=options))
             self._settle()
             self._load()
         except Exception as error:
@@ -209,6 +213,36 @@ class MilvusIndex:
         broken = path.with_name(f"{path.name}.broken-{stamp}")
         shutil.move(path, broken)
         return broken
+
+
+class _Client:
+    """A `MilvusClient` whose calls have an end: by itself it waits for an answer for ever.
+
+    Its own ``timeout`` would not do: with one it also tries failed calls again until then.
+    """
+
+    _UNASKED = ("create_schema", "prepare_index_params")  # nothing is asked of Milvus
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401 - pymilvus has no types
+        self._client = client
+        self._threads = Threads(_CALLS_AT_ONCE, "facekit-index")
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        method = getattr(self._client, name)
+        return method if name in self._UNASKED else partial(self._ask, name, method)
+
+    def _ask(self, name: str, method: Callable[..., Any], *what: Any, **how: Any) -> Any:  # noqa: ANN401
+        future = self._threads.submit(partial(method, *what, **how))
+        try:
+            remedy = "Close the library and open it again; the vectors are in the catalog."
+            return result_of(future, f"the vector index ({name})", remedy)
+        except StalledError:
+            self._threads.leave([future])
+            raise
+
+    def close(self) -> None:
+        self._client.close()
+        self._threads.close()
 
 
 def _expression(where: IndexFilter) -> str:

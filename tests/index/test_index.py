@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facekit.catalog import IndexRow
-from facekit.errors import VectorIndexError
+from facekit.errors import StalledError, VectorIndexError
 from facekit.index import IndexFilter, MilvusIndex
 from facekit.index.protocol import Fields
 
@@ -270,3 +270,37 @@ os.setgroups([]); os.setgid(65534); os.setuid(65534)
 with socket.socket(socket.AF_UNIX) as other:
     other.connect(sys.argv[1])
 """
+
+
+@pytest.mark.parametrize("call", ["Search", "Upsert", "GetCollectionStatistics"])
+def test_a_call_that_is_never_answered_has_an_end(call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from milvus_lite.adapter.grpc import MilvusServicer
+
+    answer, asked = getattr(MilvusServicer, call), Event()
+    stuck, go_on = Event(), Event()
+
+    def never(servicer: object, request: object, context: object) -> object:
+        if stuck.is_set():
+            asked.set()
+            go_on.wait(120)
+        return answer(servicer, request, context)
+
+    monkeypatch.setattr(MilvusServicer, call, never)
+    index = MilvusIndex(str(tmp_path / "vectors.db"), DIMENSION)
+    try:
+        index.upsert([row(number) for number in range(5)])
+        monkeypatch.setenv("FACEKIT_GIVE_UP_AFTER", "2")
+        stuck.set()
+        with pytest.raises(StalledError, match=r"Gave up waiting for the vector index .* nothing came for 2 s"):
+            _ = {
+                "Search": lambda: index.search(unit(1), 3, IndexFilter()),
+                "Upsert": lambda: index.upsert([row(6)]),
+                "GetCollectionStatistics": index.count,
+            }[call]()
+        assert asked.is_set()
+        stuck.clear()
+        go_on.set()
+        assert index.search(unit(1), 1, IndexFilter())
+    finally:
+        go_on.set()
+        index.close()
