@@ -121,8 +121,9 @@ def looked_again(
     for side in (CUT_SIDE, GLANCE_SIDE):
         leaning = side == CUT_SIDE
         look([(f, _roll(f.landmarks)) for f in faces if (_tilt(f.landmarks) >= _LEANING) == leaning], side)
-    lost = [face for face in faces if id(face) not in best]
-    look([(face, _roll(face.landmarks) + turn) for face in lost for turn in TURNS[1:]], GLANCE_SIDE)
+    # A face that lies or stands on its head is seen too, less well, and with landmarks as if it stood upright.
+    weak = [face for face in faces if not _sure(best.get(id(face)), good)]
+    look([(face, _roll(face.landmarks) + turn) for face in weak for turn in TURNS[1:]], GLANCE_SIDE)
     unsettled = [face for face in faces if _unsettled(face, best.get(id(face)), sure)]
     jobs = [(face, _roll(face.landmarks)) for face in unsettled]
     for (face, _), again in zip(jobs, _looks(images, jobs, CUT_SIDE, read), strict=True):
@@ -137,6 +138,10 @@ def _worth_a_look(landmarks: FloatArray, score: float, good: float) -> bool:
         return tilt >= TILTED
     # Upright and of a low score it is a poor face, whatever another look shows.
     return tilt >= _LEANING or score >= MINIMUM.detection_score
+
+
+def _sure(best: tuple[_Seen, float, int] | None, good: float) -> bool:
+    return best is not None and best[0].score >= good
 
 
 def _unsettled(face: _Face, best: tuple[_Seen, float, int] | None, sure: float) -> bool:
