@@ -51,6 +51,13 @@ _ONE = 0.2
 _STILL_TILTED = 6.0
 
 
+# A face is taken for one that lies in another orientation where it is seen there with a score so far between one that
+# is sure and one that is good, 0.89 for YuNet. Of the faces in the background of 4,992 photos of LFW 14 good ones are
+# turned wrongly without a limit, 4 with 0.86, none with 0.89. Of 300 faces turned by 180 degrees beside a good one, at
+# three sizes, 246 are read so with 0.86 and 0.89, 230 with 0.92.
+_CLEARLY = 0.75
+
+
 @dataclass(slots=True)
 class _Face:
     image: int
@@ -107,15 +114,16 @@ def looked_again(
         if min(box[2:]) >= MINIMUM.size and _worth_a_look(points, score, good)
     ]
     best: dict[int, tuple[_Seen, float, int]] = {}
+    elsewhere = sure + _CLEARLY * (good - sure)
 
     def look(jobs: Sequence[tuple[_Face, float]], side: int) -> None:
         for (face, angle), seen in zip(jobs, _looks(images, jobs, side, read), strict=True):
-            here = not _apart(_roll(face.landmarks), angle)  # elsewhere it must be seen better than it was
-            if (
-                seen
-                and (here or seen.score > face.score)
-                and (id(face) not in best or seen.score > best[id(face)][0].score)
-            ):
+            if not seen:
+                continue
+            before = best[id(face)][0].score if id(face) in best else 0.0
+            if _apart(_roll(face.landmarks), angle):  # elsewhere it must be seen clearly, and better than it was
+                before = max(before, face.score, elsewhere)
+            if seen.score > before:
                 best[id(face)] = seen, angle, side
 
     for side in (CUT_SIDE, GLANCE_SIDE):
