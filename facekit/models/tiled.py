@@ -52,7 +52,7 @@ class TiledDetector(ABC):
     usual_closer_sides: tuple[int, ...] = ()
     small_face: float = 0
     good_score: float
-    """A photo with a face of this score is not looked at in other orientations."""
+    """A photo whose faces of this score all stand upright, and that has one, is not looked at in other orientations."""
     sure_score: float
     """The score from which on a face is believed that was seen in another orientation."""
     batch_pixels: int

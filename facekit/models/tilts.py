@@ -51,6 +51,13 @@ _ONE = 0.2
 _STILL_TILTED = 6.0
 
 
+# A face is taken for one that lies in another orientation where it is seen there with a score so far between one that
+# is sure and one that is good, 0.89 for YuNet. Of the faces in the background of 4,992 photos of LFW 14 good ones are
+# turned wrongly without a limit, 4 with 0.86, none with 0.89. Of 300 faces turned by 180 degrees beside a good one, at
+# three sizes, 246 are read so with 0.86 and 0.89, 230 with 0.92.
+_CLEARLY = 0.75
+
+
 @dataclass(slots=True)
 class _Face:
     image: int
@@ -107,22 +114,24 @@ def looked_again(
         if min(box[2:]) >= MINIMUM.size and _worth_a_look(points, score, good)
     ]
     best: dict[int, tuple[_Seen, float, int]] = {}
+    elsewhere = sure + _CLEARLY * (good - sure)
 
     def look(jobs: Sequence[tuple[_Face, float]], side: int) -> None:
         for (face, angle), seen in zip(jobs, _looks(images, jobs, side, read), strict=True):
-            here = not _apart(_roll(face.landmarks), angle)  # elsewhere it must be seen better than it was
-            if (
-                seen
-                and (here or seen.score > face.score)
-                and (id(face) not in best or seen.score > best[id(face)][0].score)
-            ):
+            if not seen:
+                continue
+            before = best[id(face)][0].score if id(face) in best else 0.0
+            if _apart(_roll(face.landmarks), angle):  # elsewhere it must be seen clearly, and better than it was
+                before = max(before, face.score, elsewhere)
+            if seen.score > before:
                 best[id(face)] = seen, angle, side
 
     for side in (CUT_SIDE, GLANCE_SIDE):
         leaning = side == CUT_SIDE
         look([(f, _roll(f.landmarks)) for f in faces if (_tilt(f.landmarks) >= _LEANING) == leaning], side)
-    lost = [face for face in faces if id(face) not in best]
-    look([(face, _roll(face.landmarks) + turn) for face in lost for turn in TURNS[1:]], GLANCE_SIDE)
+    # A face that lies or stands on its head is seen too, less well, and with landmarks as if it stood upright.
+    weak = [face for face in faces if not _sure(best.get(id(face)), good)]
+    look([(face, _roll(face.landmarks) + turn) for face in weak for turn in TURNS[1:]], GLANCE_SIDE)
     unsettled = [face for face in faces if _unsettled(face, best.get(id(face)), sure)]
     jobs = [(face, _roll(face.landmarks)) for face in unsettled]
     for (face, _), again in zip(jobs, _looks(images, jobs, CUT_SIDE, read), strict=True):
@@ -137,6 +146,10 @@ def _worth_a_look(landmarks: FloatArray, score: float, good: float) -> bool:
         return tilt >= TILTED
     # Upright and of a low score it is a poor face, whatever another look shows.
     return tilt >= _LEANING or score >= MINIMUM.detection_score
+
+
+def _sure(best: tuple[_Seen, float, int] | None, good: float) -> bool:
+    return best is not None and best[0].score >= good
 
 
 def _unsettled(face: _Face, best: tuple[_Seen, float, int] | None, sure: float) -> bool:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from facekit.images.orientation import TURNS, turned
+from facekit.images.orientation import TURNS, turn_upright, turned
+from facekit.models.quality import pose
 from facekit.types.arrays import Detections
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _SAME = 0.5
 def seen_in_turns(
     images: Sequence[Image], found: Sequence[Detections], see: See, glance: See, *, good: float, sure: float
 ) -> list[Detections]:
-    """Look again in the other orientations at the photos that show no good face.
+    """Look again in the other orientations at the photos that show no good face, or one that does not stand upright.
 
     Parameters
     ----------
@@ -44,7 +45,7 @@ def seen_in_turns(
     see, glance : callable
         From pictures to the upright faces in them: seen with all care, and at a glance, at the pictures' own size.
     good : float
-        A photo with a face of this score is not looked at again.
+        A photo in which all faces of this score stand upright, and there is one, is not looked at again.
     sure : float
         The score from which on a face in another orientation is believed.
 
@@ -54,7 +55,7 @@ def seen_in_turns(
         In pixels of the photos as they came, best first.
     """
     result = list(found)
-    doubtful = [i for i, faces in enumerate(found) if faces.scores.max(initial=0) < good]
+    doubtful = [i for i, faces in enumerate(found) if not _stands(faces[faces.scores >= good])]
     small = [_small(images[i]) for i in doubtful]
     for turn in TURNS[1:]:
         glances = glance([turned(image, turn) for image in small])
@@ -106,6 +107,11 @@ def _point_back(points: FloatArray, turn: int, width: int, height: int) -> Float
     x, y = points[..., 0], points[..., 1]
     before = {90: (y, height - x), 180: (width - x, height - y), 270: (width - y, x)}[turn]
     return np.stack(before, axis=-1).astype(np.float32, copy=False)
+
+
+def _stands(good: Detections) -> bool:
+    """Whether a photo stands upright for sure: it shows good faces, and all of them do."""
+    return len(good) > 0 and all(turn_upright(pose(points)[2]) == 0 for points in good.landmarks)
 
 
 def _small(image: Image) -> Image:

@@ -94,6 +94,11 @@ class YuNet(TiledDetector):
     known    99  99, 98  98, 98  99, 95  97  99, 98  91   98
     =======  ==  ======  ======  ======  ==  ======  ===  ===
 
+    Of 100 other people 91 and 90, tilted by 135 degrees to the right and to the left, were known again at 0.42. A photo
+    that shows a good face upright, and no good one that is not, is not looked at in the other orientations; of 100
+    faces turned by 180, 90 or 270 degrees beside an upright one of the same size 94, 40 and 39 are found and read
+    rightly, of those a third as large 53, 9 and 9.
+
     Parameters
     ----------
     network : Network

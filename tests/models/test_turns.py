@@ -93,6 +93,23 @@ def test_faces_that_lie_differently_in_one_photo_each_get_their_own(people: list
                 assert not faces.doubted[nearest]
 
 
+def test_an_upside_down_face_beside_a_good_one_is_read_upside_down(people: list[tuple[Path, Path]]) -> None:
+    """It is seen at first sight too, as a face that stands upright: with those landmarks strangers are alike."""
+    detector, embedder = load_detector("yunet"), load_embedder("sface")
+    known = []
+    for (upright, _), (photo, other) in zip(people, people[1:] + people[:1], strict=True):
+        image = np.concatenate([read_image(upright), turned(read_image(photo), 180)], axis=1)
+        found, reference = detector.detect([image])[0], read_image(other)
+        reasons = [quality.reason for quality in assess(embedder.align(image, found), found)]
+        right = np.flatnonzero(np.abs(found.boxes[:, 0] + found.boxes[:, 2] / 2 - 375) < 50)
+        good = [i for i in right if reasons[i] is None]
+        assert [turn_upright(pose(found.landmarks[i])[2]) for i in good] in ([], [180])  # once, and never upright
+        probe = embedder.embed(embedder.align(reference, head(detector.detect([reference])[0], reference)))[0]
+        similar = embedder.embed(embedder.align(image, found[good])) @ probe if good else np.zeros(1)
+        known.append(float(similar.max()) >= SAME_PERSON)
+    assert np.mean(known) >= 0.75
+
+
 def test_the_photo_is_shown_upright_with_its_box_and_its_face(astronaut: Path, tmp_path: Path) -> None:
     original = read_image(astronaut)[:, :400]
     for turn in TURNS:
@@ -159,7 +176,7 @@ def test_a_photo_that_is_turned_later_is_fetched_anew_by_a_browser_that_kept_it(
 
 def test_a_tilted_head_is_known_again(people: list[tuple[Path, Path]]) -> None:
     detector, embedder = load_detector("yunet"), load_embedder("sface")
-    known = []
+    known, off = [], []
     for first, other in people:
         image, reference = read_image(first), read_image(other)
         vector = embedder.embed(embedder.align(reference, head(detector.detect([reference])[0], reference)))[0]
@@ -168,27 +185,40 @@ def test_a_tilted_head_is_known_again(people: list[tuple[Path, Path]]) -> None:
             matrix = cv2.getRotationMatrix2D((float(x + w / 2), float(y + h / 2)), -degrees, 1)
             tilted = cv2.warpAffine(image, matrix, (250, 250), borderMode=cv2.BORDER_REFLECT_101)
             face = head(detector.detect([tilted])[0], tilted)
-            assert abs((pose(face.landmarks[0])[2] - degrees + 180) % 360 - 180) < 45  # no other orientation
+            off.append(abs((pose(face.landmarks[0])[2] - degrees + 180) % 360 - 180))
             known.append(float((embedder.embed(embedder.align(tilted, face)) @ vector)[0]) >= SAME_PERSON)
     assert np.mean(known) >= 0.9
+    # At 45 degrees a face may be seen as one that leans by less than 12, and seen so again: it is taken for upright.
+    assert np.mean(np.array(off) < 30) >= 0.95
+    assert max(off) < 45  # no other orientation
 
 
-@pytest.mark.parametrize("name", ["Bernard_Law_0001.jpg", "Hal_Gehman_0001.jpg", "Paul_ONeill_0008.jpg"])
-def test_between_two_orientations_a_face_is_read_in_its_own(lfw: Path, name: str) -> None:
-    """Seen with a low score, and as well in the photo on its side, where the landmarks are wrong by 100 degrees."""
+@pytest.mark.parametrize(
+    ("name", "degrees"),
+    [
+        ("Bernard_Law_0001.jpg", -45),
+        ("Hal_Gehman_0001.jpg", -45),
+        ("Paul_ONeill_0008.jpg", -45),
+        ("Rick_Romley_0001.jpg", 135),
+        ("Russell_Simmons_0003.jpg", 135),
+        ("Sachiko_Yamada_0001.jpg", -135),
+    ],
+)
+def test_between_two_orientations_a_face_is_read_in_its_own(lfw: Path, name: str, degrees: int) -> None:
+    """Seen with a low score, and as well in another orientation, where the landmarks are wrong by 100 degrees."""
     image = read_image(lfw / name.rsplit("_", 1)[0] / name)
     detector = load_detector("yunet")
     x, y, w, h = head(detector.upright([image])[0], image).boxes[0]
-    matrix = cv2.getRotationMatrix2D((float(x + w / 2 + 250), float(y + h / 2 + 250)), 45, 1)
+    matrix = cv2.getRotationMatrix2D((float(x + w / 2 + 250), float(y + h / 2 + 250)), -degrees, 1)
     wide = cv2.copyMakeBorder(image, 250, 250, 250, 250, cv2.BORDER_REFLECT_101)
     tilted = cv2.warpAffine(wide, matrix, (750, 750), borderMode=cv2.BORDER_REFLECT_101)
     left, top = int(x + w / 2 + 250) - 125, int(y + h / 2 + 250) - 125
     tilted = np.ascontiguousarray(tilted[top : top + 250, left : left + 250])
     roll = pose(head(detector.detect([tilted])[0], tilted).landmarks[0])[2]
-    assert abs((roll + 45 + 180) % 360 - 180) < 30
+    assert abs((roll - degrees + 180) % 360 - 180) < 30
 
 
-@pytest.mark.parametrize("name", ["Luis_Horna_0005.jpg", "Luis_Horna_0002.jpg", "Bob_Riley_0001.jpg"])
+@pytest.mark.parametrize("name", ["Adam_Scott_0001.jpg", "Luis_Horna_0002.jpg", "Bob_Riley_0001.jpg"])
 def test_a_second_look_leaves_the_landmarks_of_a_face_that_stands_upright(lfw: Path, name: str) -> None:
     """They were read in more pixels, or as well: with others LFW's pairs are told apart less well."""
     image = read_image(lfw / name.rsplit("_", 1)[0] / name)
