@@ -19,7 +19,7 @@ NEW_NAMES = {
     "facekit.evaluate": "facekit.measure.lfw_accuracy",
     "facekit.hits": "facekit.search.hits",
     "facekit.opening": "facekit.library.opening",
-    "facekit.people.clustering": "facekit.clustering.cluster",
+    "facekit.people.clustering": "facekit.clustering.methods",
     "facekit.people.crowd": "facekit.measure.crowd",
     "facekit.people.people": "facekit.people.base",
     "facekit.people.projection": "facekit.clustering.projection",

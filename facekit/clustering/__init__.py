@@ -5,8 +5,8 @@ grouping is.
 """
 
 from facekit.clustering.assignment import Assignment, Centres, assign, centres
-from facekit.clustering.cluster import METHODS, Method, cluster
 from facekit.clustering.constraints import Conflict, Constraints
+from facekit.clustering.methods import METHODS, Method, cluster
 from facekit.clustering.neighbours import NeighbourCurve, neighbour_curve, suggest_eps
 from facekit.metrics.clusters import ClusterScores, evaluate_clusters
 

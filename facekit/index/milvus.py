@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from facekit.errors import StalledError, VectorIndexError
+from facekit.errors import FacekitError, StalledError, VectorIndexError
 from facekit.index.lite import LiteServer
 from facekit.index.protocol import MAX_LIMIT, NO_DATE, Fields, IndexFilter, seconds
 from facekit.system.threads import Threads
@@ -67,6 +67,9 @@ class MilvusIndex:
             self._client = _Client(MilvusClient(address, grpc_options=options))
             self._settle()
             self._load()
+        except FacekitError:  # it is not broken
+            self.close()
+            raise
         except Exception as error:
             self.close()
             message = f"The vector index {uri} can't be opened: {_first_line(error)}."

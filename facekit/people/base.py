@@ -266,7 +266,7 @@ class People(KeywordsChecked, ABC):
         Parameters
         ----------
         method : str, optional
-            One of `facekit.clustering.cluster.METHODS`; by default the one that measured best.
+            One of `facekit.clustering.methods.METHODS`; by default the one that measured best.
         eps, min_faces, people
             See `facekit.cluster`.
         accept : bool

@@ -49,7 +49,7 @@ def propose(
     stop: Event | None,
 ) -> ClusterRun:
     """Cluster all usable faces, honouring what the user said, and keep the result as a proposal."""
-    from facekit.clustering.cluster import DEFAULT_METHOD, cluster
+    from facekit.clustering.methods import DEFAULT_METHOD, cluster
     from facekit.clustering.neighbours import stop_if
 
     start = perf_counter()

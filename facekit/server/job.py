@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from facekit.clustering.cluster import Method  # noqa: TC001 - pydantic reads the annotation
+from facekit.clustering.methods import Method  # noqa: TC001 - pydantic reads the annotation
 from facekit.types.photos import SMALLEST_LOOK, Detail
 
 JobKind: TypeAlias = Literal["ingest", "reembed", "cluster"]

@@ -15,7 +15,9 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from math import inf
 from threading import Event, Thread
+from threading import enumerate as enumerate_threads
 from time import monotonic
+from traceback import format_stack
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from loguru import logger
@@ -258,9 +260,11 @@ def finished() -> None:
 
 
 def _log_stacks(what: str, seconds: float) -> None:
-    with tempfile.TemporaryFile() as file:
-        faulthandler.dump_traceback(file, all_threads=True)
-        file.seek(0)
-        stacks = file.read().decode("utf-8", "replace")
+    # Not by faulthandler, which stops after 100 threads and knows no names.
+    names = {thread.ident: thread.name for thread in enumerate_threads()}
+    stacks = "\n".join(
+        f"Thread {names.get(ident, ident)}:\n{''.join(format_stack(frame))}"
+        for ident, frame in sys._current_frames().items()  # noqa: SLF001 - documented, and there is no other way
+    )
     # To the library's log only: a terminal and a notebook show warnings and what is worse.
     logger.info("Nothing came for {:g} s while waiting for {}. All threads:\n{}", seconds, what, stacks)

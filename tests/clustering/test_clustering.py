@@ -13,8 +13,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.cluster import DBSCAN, KMeans
 
 import facekit as fk
-from facekit.clustering import METHODS, Method, assign, centres, neighbour_curve, neighbours
-from facekit.clustering import cluster as clustering
+from facekit.clustering import METHODS, Method, assign, centres, methods, neighbour_curve, neighbours
 from facekit.clustering.kmeans import kmeans
 from facekit.measure.crowd import crowd
 
@@ -186,7 +185,7 @@ def test_many_faces_a_person_ask_for_no_more_neighbours(method: Method, monkeypa
         asked.append(count)
         return neighbours.nearest(vectors, count, stop=stop)
 
-    monkeypatch.setattr(clustering, "nearest", nearest)
+    monkeypatch.setattr(methods, "nearest", nearest)
     vectors, _ = some_people(4, 100)
     labels = fk.cluster(vectors, method=method, min_faces=2**31, people=4 if method == "kmeans" else None)
     assert (asked, set(labels)) == ([neighbours.NEIGHBOURS], {-1})

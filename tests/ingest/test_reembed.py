@@ -682,7 +682,7 @@ def test_a_killed_service_goes_on_where_it_was(lfw: Path, tmp_path: Path) -> Non
     with process(library.folder):
         remote = fk.open(library.folder)
         assert remote.running_ingest() is None
-        report = follow_reembed(remote, started["job_id"], progress=False, stop=Event())
+        report = follow_reembed(remote.session, started["job_id"], progress=False, stop=Event())
         assert report.switched
         assert report.photos < 150
         assert remote.stats()["faces"] == faces

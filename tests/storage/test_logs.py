@@ -57,11 +57,13 @@ def test_a_script_says_nothing_on_stdout_that_it_did_not_print(tmp_path: Path) -
 
 
 _INGEST = """
-import sys
+import os, sys
 import facekit as fk
 with fk.open(sys.argv[1]) as library:
     library.ingest(*sys.argv[2:], progress=False)
-    library.relocate(sys.argv[2], sys.argv[2])
+    os.rename(sys.argv[2], sys.argv[2] + "-elsewhere")
+    library.relocate(sys.argv[2], sys.argv[2] + "-elsewhere")
+    os.rename(sys.argv[2] + "-elsewhere", sys.argv[2])
     for verb in (lambda: library.search(sys.argv[2] + "/broken-one.jpg"), lambda: library.remove("/nowhere/else.jpg")):
         try:
             verb()

@@ -207,9 +207,14 @@ def test_change_of_models_waits_for_searches_and_they_for_it_but_not_for_ever(
 def test_limit_that_is_no_number_is_refused(
     value: str, astronaut: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("FACEKIT_GIVE_UP_AFTER", value)
-    with fk.open(tmp_path / "faces") as library, pytest.raises(FacekitError, match="number of seconds"):
-        library.ingest(astronaut, progress=False)
+    with fk.open(tmp_path / "faces") as library:
+        with monkeypatch.context() as patch:
+            patch.setenv("FACEKIT_GIVE_UP_AFTER", value)
+            with pytest.raises(FacekitError, match="number of seconds"):
+                library.ingest(astronaut, progress=False)
+            with pytest.raises(FacekitError, match="number of seconds"):
+                fk.open(tmp_path / "others")
+        assert library.ingest(astronaut, progress=False).ingested == 1
 
 
 # A script whose detector is stuck from its second batch on: in a wait that other threads can run beside, or in a native

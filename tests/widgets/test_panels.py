@@ -202,6 +202,11 @@ class Service:
 
     accounts = True
 
+    @property
+    def session(self) -> Service:
+        """It is its own."""
+        return self
+
     def __init__(self, library: Library, role: str) -> None:
         self._library = library
         self.identity = SimpleNamespace(name="anna", role=role, scopes=[])
@@ -337,7 +342,7 @@ def test_a_session_that_ends_while_a_picture_is_sent_leads_back_to_the_form(
 def test_a_service_that_does_not_answer_is_one_line_on_the_page() -> None:
     class Down:
         @property
-        def accounts(self) -> bool:
+        def session(self) -> Any:
             message = "The service does not answer."
             raise ServiceError(message, "Start it again.")
 

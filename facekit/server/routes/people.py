@@ -11,7 +11,7 @@ from fastapi import Path as InPath
 from loguru import logger
 from pydantic import BaseModel, Field
 
-from facekit.clustering.cluster import checked_options
+from facekit.clustering.methods import checked_options
 from facekit.errors import FacekitError
 from facekit.library.documents import Constraint, XmpDocument, photo_for, sent_time, xmp_document
 from facekit.people.base import MAX_PAGE
