@@ -76,8 +76,8 @@ _HOMES = {
         "WeightsError",
     ],
     "facekit.search.hits": ["Hits"],
-    "facekit.images.decode": ["Limits", "read_image"],
-    "facekit.ingest.run": ["IngestReport"],
+    "facekit.images": ["Limits", "read_image"],
+    "facekit.ingest.report": ["IngestReport"],
     "facekit.library.base": ["Library"],
     "facekit.models": ["align", "detect", "embed", "similarity"],
     "facekit.ingest.reembed_report": ["ReembedReport"],
@@ -88,7 +88,7 @@ _HOMES = {
     "facekit.types.people": ["Person"],
     "facekit.server.publish": ["publish"],
     "facekit.sources": ["scan"],
-    "facekit.types.photos": ["Detections", "Face", "Hit", "Photo", "Probe", "Quality", "Status"],
+    "facekit.types": ["Detections", "Face", "Hit", "Photo", "Probe", "Quality", "Status"],
 }
 _home = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -38,3 +38,8 @@ def test_importing_facekit_imports_nothing_else_of_it() -> None:
     program = "import facekit, json, sys; print(json.dumps([name for name in sys.modules if 'facekit' in name]))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert sorted(json.loads(done.stdout)) == ["facekit", "facekit._old_names", "facekit._version"]
+
+
+@pytest.mark.parametrize("name", fk.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(fk, name) is getattr(fk, name)
