@@ -26,4 +26,4 @@ if len(names) < 100:
 for name in facekit.__all__:
     if name != "publish":
         getattr(facekit, name)
-sys.exit("\n".join(failed))
+sys.exit("\n".join(failed) or 0)
