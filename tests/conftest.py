@@ -35,11 +35,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# What takes a browser, a server, TensorFlow, a killed process or minutes; `.ci/run quick` leaves it out.
+# What takes a browser, a server, TensorFlow, a killed process or long; `.ci/run quick` leaves it out.
 _SLOW_ROOMS = {"server", "webapp", "widgets"}
 _SLOW_FILES = {
     "test_backup",
     "test_bench",
+    "test_calibration",
     "test_cli",
     "test_damage",
     "test_evaluate",
@@ -50,6 +51,7 @@ _SLOW_FILES = {
     "test_model_sets",
     "test_open_files",
     "test_packages",
+    "test_plots",
     "test_people_cli",
     "test_people_state",
     "test_private",
