@@ -189,7 +189,7 @@ class Watch:
     @contextmanager
     def _watchdog(self) -> Iterator[Callable[[], None]]:
         """A process that ends this one where no thread of Python's has run for long; give it signs of life."""
-        if self._limit == inf:
+        if self._limit == inf or not sys.executable:  # a program that Python is part of has none
             yield lambda: None
             return
         told = [str(os.getpid()), str(self._limit + _END_AFTER), str(self._file)]

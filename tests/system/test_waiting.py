@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from threading import Event, Timer
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,7 @@ from facekit.images.decode import read_image
 from facekit.library.local import LocalLibrary
 from facekit.models.registry import load_detector
 from facekit.sources import LocalSource
+from facekit.system import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -311,3 +313,17 @@ def test_process_ends_after_a_call_that_was_left_has_come_back() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "came back\n", "")
+
+
+@pytest.mark.parametrize("executable", ["", None])
+def test_a_run_is_watched_also_where_python_is_part_of_another_program(
+    executable: str | None, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, never: Event, said: list[str]
+) -> None:
+    library = fk.open(tmp_path / "faces", detector="yunet", embedder="sface", device="cpu", engine="onnxruntime")
+    with monkeypatch.context() as patch:
+        patch.setenv("FACEKIT_GIVE_UP_AFTER", "3")
+        stick_at_second_batch(library.detector, patch, never)
+        patch.setattr(waiting, "sys", SimpleNamespace(executable=executable, _current_frames=sys._current_frames))
+        with pytest.raises(StalledError):
+            library.ingest(people, progress=False)
+    assert any("No photo was finished for" in line for line in said)
