@@ -17,6 +17,7 @@ from facekit.errors import FacekitError, LibraryBusyError, LibraryError
 from facekit.images.thumbnails import THUMBNAILS
 from facekit.index.sync import reconcile
 from facekit.models.engines import check_where
+from facekit.storage.face_arrays import FacesInMemory
 from facekit.storage.lock import OwnerLock
 from facekit.storage.logs import log_into, quiet_console
 from facekit.storage.models_in_use import VECTORS, InUse, ModelSet, forget_other_vectors
@@ -55,6 +56,8 @@ class Storage:
     ----------
     folder : Path
     catalog : Catalog
+    faces : FacesInMemory
+        All faces as arrays.
     models : InUse
         The models in use, with their vectors.
     pictures : Pictures
@@ -102,6 +105,7 @@ class Storage:
             self.catalog = open_catalog(folder)
             opened.callback(self.catalog.close)
             opened.callback(_keep_people, self.catalog, folder)
+            self.faces = FacesInMemory(self.catalog.people)
             self.pictures = Pictures(self.catalog, folder)
             opened.callback(self.pictures.close)
             bound = self.catalog.staging.bound  # by a change of models: it may have been cut off right after this
