@@ -1,36 +1,32 @@
-"""The one class that talks SQL. Everything it writes in one call is one transaction."""
+"""The catalog as a whole: opening it, and what is written into it. Each call that writes is one transaction."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-import numpy as np
 import sqlalchemy as sa
 
+from facekit.catalog.contents import Contents
 from facekit.catalog.database import Database
 from facekit.catalog.hidden import hide, reveal
 from facekit.catalog.pages import Pages
-from facekit.catalog.people import PeopleTables
+from facekit.catalog.people import PeopleTables, now
 from facekit.catalog.people_copy import COPY, copy_people, state_of_people
-from facekit.catalog.places import compose_folders, move_files, move_roots, place_key
-from facekit.catalog.records import Change, FileState, IndexRow, file_id, folder_of
-from facekit.catalog.rows import among, chunks, column, delete, face_row, insert, set_meta
+from facekit.catalog.places import compose_folders, move_files
+from facekit.catalog.records import Change, file_id, folder_of
+from facekit.catalog.rows import among, column, delete, face_row, insert, set_meta
+from facekit.catalog.runs import Runs, forget_in_runs, move_roots
 from facekit.catalog.staging import Staging
-from facekit.catalog.tables import SCHEMA_VERSION, add_new_columns, faces, files, meta, metadata, photos, runs
+from facekit.catalog.tables import SCHEMA_VERSION, add_new_columns, faces, files, meta, metadata, photos
 from facekit.errors import FacekitError, LibraryError
 from facekit.system.disk_space import check_room
-from facekit.types.photos import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from facekit.catalog.records import FileRecord, Move, PhotoRecord
-    from facekit.types.arrays import FloatArray
     from facekit.types.photos import PhotoFacts
 
 
@@ -55,7 +51,7 @@ def open_catalog(folder: Path) -> Catalog:
         raise LibraryError(message, "To rescue what can be read: facekit doctor --repair.") from error
 
 
-class Catalog:
+class Catalog(Contents, Runs):
     """Photos, faces, files and runs behind a SQLAlchemy URL (``duckdb:///...`` or ``postgresql://...``)."""
 
     def __init__(self, url: str, path: Path | None = None) -> None:
@@ -135,51 +131,6 @@ class Catalog:
 
     # -- ingest --------------------------------------------------------------------------------------------------
 
-    def start_run(self, roots: Sequence[str], detector: str, embedder: str, device: str) -> str:
-        """Open a run and return its id."""
-        run_id = uuid4().hex
-        row = {"run_id": run_id, "started_at": _now(), "roots": list(roots)}
-        row |= {"detector": detector, "embedder": embedder, "device": device}
-        with self._engine.begin() as connection:
-            connection.execute(sa.insert(runs), row)
-        return run_id
-
-    def finish_run(self, run_id: str, report: dict[str, Any]) -> None:
-        """Close a run with its report; a run without one was cut off."""
-        with self._engine.begin() as connection:
-            connection.execute(
-                sa.update(runs).where(runs.c.run_id == run_id).values(finished_at=_now(), report=report),
-            )
-
-    def file_states(self, source: str) -> dict[bytes, FileState]:
-        """Every known file of a source, by path."""
-        query = sa.select(
-            files.c.path,
-            files.c.photo_id,
-            files.c.bytes,
-            files.c.mtime_ns,
-            photos.c.status,
-            files.c.missing_since,
-        ).join(photos, photos.c.photo_id == files.c.photo_id)
-        with self._engine.connect() as connection:
-            rows = connection.execute(query.where(files.c.source == source)).all()
-        return {
-            bytes(path): FileState(photo_id, size, mtime, Status(status), missing_since is not None)
-            for path, photo_id, size, mtime, status, missing_since in rows
-        }
-
-    def has_file(self, source: str, path: bytes) -> bool:
-        """Whether a file is known."""
-        query = sa.select(files.c.file_id).where(files.c.file_id == file_id(source, path))
-        with self._engine.connect() as connection:
-            return connection.scalar(query) is not None
-
-    def photo_statuses(self) -> dict[str, tuple[Status, str | None]]:
-        """Status and reason of every known content, by photo id."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(photos.c.photo_id, photos.c.status, photos.c.reason)).all()
-        return {photo_id: (Status(status), reason) for photo_id, status, reason in rows}
-
     def save(
         self,
         new_photos: Sequence[PhotoRecord],
@@ -223,7 +174,7 @@ class Catalog:
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             delete(connection, files.c.file_id, file_ids)
             orphans = self._forget_photos_without_files(connection, before)
-            _forget_in_runs(connection)
+            forget_in_runs(connection)
             set_meta(connection, "erase", "due")
         return replace(orphans, touched=sorted(set(before) - set(orphans.photos)))
 
@@ -240,24 +191,13 @@ class Catalog:
     def mark_missing(self, source: str, paths: Iterable[bytes], *, missing: bool) -> Change:
         """Note that files have vanished, or are back."""
         file_ids = [file_id(source, path) for path in paths]
-        value = _now() if missing else None
+        value = now() if missing else None
         with self._engine.begin() as connection:
             connection.execute(sa.update(files).where(among(files.c.file_id, file_ids)).values(missing_since=value))
             touched = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             if touched:
                 self._set_index_state(connection, "behind")
         return Change(sorted(set(touched)), [], [])
-
-    def several(self, source: str) -> dict[str, list[bytes]]:
-        """Photos of which several files of a source are known and not missing: their paths, by photo id."""
-        there = (files.c.source == source, files.c.missing_since.is_(None))
-        many = sa.select(files.c.photo_id).where(*there).group_by(files.c.photo_id).having(sa.func.count() > 1)
-        query = sa.select(files.c.photo_id, files.c.path).where(*there, files.c.photo_id.in_(many))
-        found: dict[str, list[bytes]] = {}
-        with self._engine.connect() as connection:
-            for photo_id, path in connection.execute(query.order_by(files.c.file_id)):
-                found.setdefault(photo_id, []).append(bytes(path))
-        return found
 
     def relocate(self, source: str, moves: Sequence[Move], roots: tuple[str, str]) -> Change:
         """Files lie elsewhere, and the folders that were ingested are called otherwise (old, new).
@@ -268,151 +208,6 @@ class Catalog:
             change = move_files(connection, source, moves)
             move_roots(connection, *roots)
         return change
-
-    # -- reading -------------------------------------------------------------------------------------------------
-
-    def rows(self, table: sa.Table, photo_ids: Iterable[str] | None = None) -> list[dict[str, Any]]:
-        """Rows of `photos`, `faces` or `files`, of all photos or of those named, ordered by photo and first column."""
-        query = sa.select(table).order_by(table.c.photo_id, table.columns[0])
-        with self._engine.connect() as connection:
-            if photo_ids is not None:
-                query = query.where(among(table.c.photo_id, photo_ids))
-            return [dict(row) for row in connection.execute(query).mappings()]
-
-    def faces_by_id(self, face_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Rows of `faces` without their embeddings, by face id. Unknown ids are left out."""
-        query = sa.select(*(column for column in faces.c if column.name != "embedding"))
-        with self._engine.connect() as connection:
-            rows = connection.execute(query.where(among(faces.c.face_id, face_ids))).mappings()
-            return {row["face_id"]: dict(row) for row in rows}
-
-    def places(
-        self, photo_ids: Iterable[str] | None = None, *, folder: str | None = None, source: str | None = None
-    ) -> dict[str, list[dict[str, Any]]]:
-        """The files of each photo, the one to show first: see `facekit.catalog.places.place_order`."""
-        found: dict[str, list[dict[str, Any]]] = {}
-        for row in self.rows(files, photo_ids):
-            found.setdefault(row["photo_id"], []).append(row)
-        for places in found.values():
-            places.sort(key=place_key(folder, source))
-        return found
-
-    def taken_at(self, photo_ids: Iterable[str] | None = None) -> dict[str, datetime | None]:
-        """When photos were taken, by photo id."""
-        return {row["photo_id"]: row["taken_at"] for row in self.rows(photos, photo_ids)}
-
-    def turns(self, photo_ids: Iterable[str] | None = None) -> dict[str, int]:
-        """By how many degrees clockwise photos must be turned to stand upright, by photo id; the others stand so."""
-        query = sa.select(photos.c.photo_id, photos.c.turn).where(photos.c.turn != 0)
-        if photo_ids is not None:
-            query = query.where(among(photos.c.photo_id, photo_ids))
-        with self._engine.connect() as connection:
-            return {photo_id: int(turn) for photo_id, turn in connection.execute(query)}
-
-    def index_rows(self, photo_ids: Iterable[str] | None = None, faces: sa.Table = faces) -> Iterator[IndexRow]:
-        """What the vector index should hold of `faces` or `staged_faces`, for all photos or for those named."""
-        wanted = None if photo_ids is None else sorted(set(photo_ids))
-        places = self.places(wanted)
-        taken = self.taken_at(wanted)
-        query = sa.select(faces.c.face_id, faces.c.photo_id, faces.c.reason, faces.c.embedding)
-        query = query.where(faces.c.embedding.is_not(None))
-        for chunk in chunks(sorted(places)):
-            with self._engine.connect() as connection:
-                rows = connection.execute(query.where(among(faces.c.photo_id, chunk))).all()
-            for key, photo_id, reason, embedding in rows:
-                first = places[photo_id][0]
-                vector = np.frombuffer(embedding, np.float32)
-                yield IndexRow(key, vector, reason is None, first["source"], first["folder"], taken[photo_id])
-
-    def embeddings(self, *, include_poor: bool) -> tuple[list[str], FloatArray]:
-        """Face ids and their embeddings, float32 (N, D), ordered by face id."""
-        query = sa.select(faces.c.face_id, faces.c.embedding).where(faces.c.embedding.is_not(None))
-        if not include_poor:
-            query = query.where(faces.c.reason.is_(None))
-        with self._engine.connect() as connection:
-            rows = connection.execute(query.order_by(faces.c.face_id)).all()
-        if not rows:
-            return [], np.zeros((0, 0), np.float32)
-        return [row[0] for row in rows], np.stack([np.frombuffer(row[1], np.float32) for row in rows])
-
-    def faces_at_second_places(self, source: str | None, folder: str | None) -> list[str]:
-        """Faces of photos that lie in several places, of which any is in the source and folder.
-
-        The vector index holds one place a face; these are the faces for which that is not enough.
-        """
-        several = sa.select(files.c.photo_id).group_by(files.c.photo_id).having(sa.func.count() > 1)
-        here = sa.select(files.c.photo_id).where(*_place_conditions(source, folder))
-        query = sa.select(faces.c.face_id).where(faces.c.photo_id.in_(several), faces.c.photo_id.in_(here))
-        with self._engine.connect() as connection:
-            return list(connection.scalars(query.order_by(faces.c.face_id)))
-
-    def has_photos(self, folder: str) -> bool:
-        """Whether any file is, or was, in a folder, which ends with a slash, or below it."""
-        query = sa.select(files.c.file_id).where(*_place_conditions(None, folder)).limit(1)
-        with self._engine.connect() as connection:
-            return connection.scalar(query) is not None
-
-    def counts(self) -> dict[str, Any]:
-        """Numbers of photos by status, of files, of faces and of those that search uses."""
-        with self._engine.connect() as connection:
-            by_status = connection.execute(sa.select(photos.c.status, sa.func.count()).group_by(photos.c.status)).all()
-            return {
-                "photos": dict(sorted((status, count) for status, count in by_status)),
-                "files": connection.scalar(sa.select(sa.func.count()).select_from(files)),
-                "missing_files": connection.scalar(
-                    sa.select(sa.func.count()).select_from(files).where(files.c.missing_since.is_not(None)),
-                ),
-                "faces": connection.scalar(sa.select(sa.func.count()).select_from(faces)),
-                "usable_faces": connection.scalar(
-                    sa.select(sa.func.count()).select_from(faces).where(faces.c.reason.is_(None)),
-                ),
-                "indexable_faces": connection.scalar(
-                    sa.select(sa.func.count()).select_from(faces).where(faces.c.embedding.is_not(None)),
-                ),
-                "bytes": int(connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(photos.c.bytes), 0))) or 0),
-            }
-
-    def roots(self) -> list[str]:
-        """What all runs were given."""
-        with self._engine.connect() as connection:
-            found = connection.scalars(sa.select(runs.c.roots)).all()
-        return sorted({root for roots in found for root in roots})
-
-    def last_run(self) -> dict[str, Any] | None:
-        """The newest run, or None."""
-        with self._engine.connect() as connection:
-            row = connection.execute(sa.select(runs).order_by(runs.c.started_at.desc()).limit(1)).mappings().first()
-        return dict(row) if row else None
-
-
-def _now() -> datetime:
-    return datetime.now().replace(microsecond=0)  # noqa: DTZ005 - local time without a zone, as photos have it
-
-
-def _forget_in_runs(connection: sa.Connection) -> None:
-    """Runs name files: those that failed, and those that were asked for; what the library has no more goes."""
-    left = list(connection.scalars(sa.select(files.c.display)))
-    for run_id, roots, report in connection.execute(sa.select(runs.c.run_id, runs.c.roots, runs.c.report)).all():
-        kept = [root for root in roots if any(_at(path, root) for path in left)]
-        values: dict[str, Any] = {} if kept == roots else {"roots": kept}
-        if report and isinstance(report.get("failed"), list):
-            counts = Counter(one["status"] for one in report["failed"])
-            values["report"] = report | {"failed": dict(counts)}
-        if values:
-            connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(values))
-
-
-def _at(path: str, root: str) -> bool:
-    return path == root or path.startswith(root.rstrip("/") + "/")
-
-
-def _place_conditions(source: str | None, folder: str | None) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = []
-    if source is not None:
-        conditions.append(files.c.source == source)
-    if folder is not None:
-        conditions.append(files.c.folder.startswith(folder, autoescape=True))
-    return conditions
 
 
 _NO_FACTS: dict[str, Any] = dict.fromkeys(

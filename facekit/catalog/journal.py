@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import sqlalchemy as sa
 
+from facekit.catalog.aliases import aliases_of
 from facekit.catalog.people_tables import (
     allowed_twice,
     cluster_runs,
     differences,
-    face_aliases,
     journal,
     members,
     persons,
@@ -355,13 +355,6 @@ def decode(entry: Row, connection: sa.Connection) -> list[RowChange]:
         )
         for table, key, before, after in rows
     ]
-
-
-def aliases_of(connection: sa.Connection, number: int) -> dict[str, str]:
-    """What faces are called now that were called otherwise when an entry of the journal was written."""
-    query = sa.select(face_aliases.c.old_face_id, face_aliases.c.new_face_id).where(face_aliases.c.since >= number)
-    rows = connection.execute(query.order_by(face_aliases.c.since.desc())).all()  # the first renaming after it counts
-    return {old: new for old, new in rows}  # noqa: C416 - dict() does not know what a row is
 
 
 def _plain(value: object) -> str:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from facekit.catalog.records import Change, Move, file_id, folder_of
 from facekit.catalog.rows import among, delete, insert, set_meta
-from facekit.catalog.tables import files, meta, runs
+from facekit.catalog.tables import files, meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,14 +81,3 @@ def _moved(row: dict[str, Any], move: Move) -> dict[str, Any]:
         "folder": folder_of(move.display),
         "missing_since": None if move.there else row["missing_since"] or move.now,
     }
-
-
-def move_roots(connection: sa.Connection, old: str, new: str) -> None:
-    """Folders that were ingested are called otherwise; both without a separator at the end."""
-    for run_id, roots in connection.execute(sa.select(runs.c.run_id, runs.c.roots)).all():
-        renamed = [
-            new + root[len(old) :] if root == old or root.startswith((old + "/", old + "\\")) else root
-            for root in roots
-        ]
-        if renamed != roots:
-            connection.execute(sa.update(runs).where(runs.c.run_id == run_id).values(roots=renamed))

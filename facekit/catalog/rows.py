@@ -37,6 +37,11 @@ def column(connection: sa.Connection, query: sa.Select[Any], key: sa.Column[Any]
     return list(connection.scalars(query.where(among(key, ids))))
 
 
+def by_key(connection: sa.Connection, query: sa.Select[Any]) -> dict[str, str]:
+    """What a query of two columns finds: the second by the first."""
+    return {key: value for key, value in connection.execute(query)}  # noqa: C416 - a row is no pair to mypy
+
+
 def delete(connection: sa.Connection, key: sa.Column[Any], ids: Sequence[str]) -> None:
     """Delete the rows with some ids."""
     if ids:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
+from facekit.catalog.aliases import rename_faces
 from facekit.catalog.hidden import reveal
-from facekit.catalog.people import rename_faces
 from facekit.catalog.rows import chunks, face_row, insert, set_meta
 from facekit.catalog.tables import carried, faces, meta, photos, staged_faces, staged_photos
 from facekit.types.photos import Status

@@ -1,0 +1,181 @@
+"""What the catalog holds of photos, files and faces, as it is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from facekit.catalog.places import place_key
+from facekit.catalog.records import FileState, IndexRow, file_id
+from facekit.catalog.rows import among, chunks
+from facekit.catalog.tables import faces, files, photos
+from facekit.types.photos import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from facekit.catalog.database import Database
+    from facekit.types.arrays import FloatArray
+
+
+class Contents:
+    """Reads photos, files and faces from a catalog."""
+
+    _engine: Database
+
+    # -- photos and files ----------------------------------------------------------------------------------------
+
+    def rows(self, table: sa.Table, photo_ids: Iterable[str] | None = None) -> list[dict[str, Any]]:
+        """Rows of `photos`, `faces` or `files`, of all photos or of those named, ordered by photo and first column."""
+        query = sa.select(table).order_by(table.c.photo_id, table.columns[0])
+        with self._engine.connect() as connection:
+            if photo_ids is not None:
+                query = query.where(among(table.c.photo_id, photo_ids))
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def places(
+        self, photo_ids: Iterable[str] | None = None, *, folder: str | None = None, source: str | None = None
+    ) -> dict[str, list[dict[str, Any]]]:
+        """The files of each photo, the one to show first: see `facekit.catalog.places.place_order`."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in self.rows(files, photo_ids):
+            found.setdefault(row["photo_id"], []).append(row)
+        for places in found.values():
+            places.sort(key=place_key(folder, source))
+        return found
+
+    def taken_at(self, photo_ids: Iterable[str] | None = None) -> dict[str, datetime | None]:
+        """When photos were taken, by photo id."""
+        return {row["photo_id"]: row["taken_at"] for row in self.rows(photos, photo_ids)}
+
+    def turns(self, photo_ids: Iterable[str] | None = None) -> dict[str, int]:
+        """By how many degrees clockwise photos must be turned to stand upright, by photo id; the others stand so."""
+        query = sa.select(photos.c.photo_id, photos.c.turn).where(photos.c.turn != 0)
+        if photo_ids is not None:
+            query = query.where(among(photos.c.photo_id, photo_ids))
+        with self._engine.connect() as connection:
+            return {photo_id: int(turn) for photo_id, turn in connection.execute(query)}
+
+    def photo_statuses(self) -> dict[str, tuple[Status, str | None]]:
+        """Status and reason of every known content, by photo id."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(photos.c.photo_id, photos.c.status, photos.c.reason)).all()
+        return {photo_id: (Status(status), reason) for photo_id, status, reason in rows}
+
+    def file_states(self, source: str) -> dict[bytes, FileState]:
+        """Every known file of a source, by path."""
+        query = sa.select(
+            files.c.path,
+            files.c.photo_id,
+            files.c.bytes,
+            files.c.mtime_ns,
+            photos.c.status,
+            files.c.missing_since,
+        ).join(photos, photos.c.photo_id == files.c.photo_id)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.where(files.c.source == source)).all()
+        return {
+            bytes(path): FileState(photo_id, size, mtime, Status(status), missing_since is not None)
+            for path, photo_id, size, mtime, status, missing_since in rows
+        }
+
+    def has_file(self, source: str, path: bytes) -> bool:
+        """Whether a file is known."""
+        query = sa.select(files.c.file_id).where(files.c.file_id == file_id(source, path))
+        with self._engine.connect() as connection:
+            return connection.scalar(query) is not None
+
+    def several(self, source: str) -> dict[str, list[bytes]]:
+        """Photos of which several files of a source are known and not missing: their paths, by photo id."""
+        there = (files.c.source == source, files.c.missing_since.is_(None))
+        many = sa.select(files.c.photo_id).where(*there).group_by(files.c.photo_id).having(sa.func.count() > 1)
+        query = sa.select(files.c.photo_id, files.c.path).where(*there, files.c.photo_id.in_(many))
+        found: dict[str, list[bytes]] = {}
+        with self._engine.connect() as connection:
+            for photo_id, path in connection.execute(query.order_by(files.c.file_id)):
+                found.setdefault(photo_id, []).append(bytes(path))
+        return found
+
+    def has_photos(self, folder: str) -> bool:
+        """Whether any file is, or was, in a folder, which ends with a slash, or below it."""
+        query = sa.select(files.c.file_id).where(*_place_conditions(None, folder)).limit(1)
+        with self._engine.connect() as connection:
+            return connection.scalar(query) is not None
+
+    def counts(self) -> dict[str, Any]:
+        """Numbers of photos by status, of files, of faces and of those that search uses."""
+        with self._engine.connect() as connection:
+            by_status = connection.execute(sa.select(photos.c.status, sa.func.count()).group_by(photos.c.status)).all()
+            return {
+                "photos": dict(sorted((status, count) for status, count in by_status)),
+                "files": connection.scalar(sa.select(sa.func.count()).select_from(files)),
+                "missing_files": connection.scalar(
+                    sa.select(sa.func.count()).select_from(files).where(files.c.missing_since.is_not(None)),
+                ),
+                "faces": connection.scalar(sa.select(sa.func.count()).select_from(faces)),
+                "usable_faces": connection.scalar(
+                    sa.select(sa.func.count()).select_from(faces).where(faces.c.reason.is_(None)),
+                ),
+                "indexable_faces": connection.scalar(
+                    sa.select(sa.func.count()).select_from(faces).where(faces.c.embedding.is_not(None)),
+                ),
+                "bytes": int(connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(photos.c.bytes), 0))) or 0),
+            }
+
+    # -- faces ---------------------------------------------------------------------------------------------------
+
+    def faces_by_id(self, face_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Rows of `faces` without their embeddings, by face id. Unknown ids are left out."""
+        query = sa.select(*(column for column in faces.c if column.name != "embedding"))
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.where(among(faces.c.face_id, face_ids))).mappings()
+            return {row["face_id"]: dict(row) for row in rows}
+
+    def index_rows(self, photo_ids: Iterable[str] | None = None, faces: sa.Table = faces) -> Iterator[IndexRow]:
+        """What the vector index should hold of `faces` or `staged_faces`, for all photos or for those named."""
+        wanted = None if photo_ids is None else sorted(set(photo_ids))
+        places = self.places(wanted)
+        taken = self.taken_at(wanted)
+        query = sa.select(faces.c.face_id, faces.c.photo_id, faces.c.reason, faces.c.embedding)
+        query = query.where(faces.c.embedding.is_not(None))
+        for chunk in chunks(sorted(places)):
+            with self._engine.connect() as connection:
+                rows = connection.execute(query.where(among(faces.c.photo_id, chunk))).all()
+            for key, photo_id, reason, embedding in rows:
+                first = places[photo_id][0]
+                vector = np.frombuffer(embedding, np.float32)
+                yield IndexRow(key, vector, reason is None, first["source"], first["folder"], taken[photo_id])
+
+    def embeddings(self, *, include_poor: bool) -> tuple[list[str], FloatArray]:
+        """Face ids and their embeddings, float32 (N, D), ordered by face id."""
+        query = sa.select(faces.c.face_id, faces.c.embedding).where(faces.c.embedding.is_not(None))
+        if not include_poor:
+            query = query.where(faces.c.reason.is_(None))
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(faces.c.face_id)).all()
+        if not rows:
+            return [], np.zeros((0, 0), np.float32)
+        return [row[0] for row in rows], np.stack([np.frombuffer(row[1], np.float32) for row in rows])
+
+    def faces_at_second_places(self, source: str | None, folder: str | None) -> list[str]:
+        """Faces of photos that lie in several places, of which any is in the source and folder.
+
+        The vector index holds one place a face; these are the faces for which that is not enough.
+        """
+        several = sa.select(files.c.photo_id).group_by(files.c.photo_id).having(sa.func.count() > 1)
+        here = sa.select(files.c.photo_id).where(*_place_conditions(source, folder))
+        query = sa.select(faces.c.face_id).where(faces.c.photo_id.in_(several), faces.c.photo_id.in_(here))
+        with self._engine.connect() as connection:
+            return list(connection.scalars(query.order_by(faces.c.face_id)))
+
+
+def _place_conditions(source: str | None, folder: str | None) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if source is not None:
+        conditions.append(files.c.source == source)
+    if folder is not None:
+        conditions.append(files.c.folder.startswith(folder, autoescape=True))
+    return conditions
