@@ -121,7 +121,9 @@ def test_a_beginning_that_fits_two_is_refused(
     library: LocalLibrary, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for photo, end in (("lagos1.jpg", "1"), ("lagos2.jpg", "2")):
-        monkeypatch.setattr("facekit.people.corrections.uuid4", lambda end=end: SimpleNamespace(hex="abcdef" + end * 26))
+        monkeypatch.setattr(
+            "facekit.people.corrections.uuid4", lambda end=end: SimpleNamespace(hex="abcdef" + end * 26)
+        )
         people.new(face(library, photo))
     with pytest.raises(UnknownIdError, match="several people") as refused:
         people.get("abcdef")

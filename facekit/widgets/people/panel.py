@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ipywidgets import DOMWidget
 
     from facekit.library.base import Library
+    from facekit.types.people import Verb
 
 _FACES, _PHOTOS = "person_faces", "person_photos"
 _VIEWS = {"people_cards": "cards", "people_review": "review"}  # by the key of their text
@@ -99,10 +100,15 @@ class PeoplePanel(Panel):
 
     def refresh(self) -> None:
         """Take in what changed in the library."""
-        self._changed(None)
+        self._stale = set(self._pages)
+        self._freshen()
 
-    def _changed(self, by: object) -> None:
-        self._stale = {name for name, page in self._pages.items() if page is not by or name != "review"}
+    def _changed(self, by: object, verb: Verb) -> None:
+        self._stale = set(self._pages)
+        if by is self.review:
+            self._stale.discard("review")
+        if by is self.person and verb == "name" and self._shows.chosen == _FACES:  # photos say who is on them
+            self._stale.discard("person")
         self._freshen()
 
     def _view(self, name: str) -> None:
