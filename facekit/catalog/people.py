@@ -28,7 +28,7 @@ from facekit.catalog.people_tables import (
 )
 from facekit.catalog.rows import among, chunks, set_meta
 from facekit.catalog.tables import faces, meta
-from facekit.errors import FacekitError, UnknownIdError
+from facekit.errors import RefusedError, UnknownIdError
 from facekit.types.people import SHORT_ID, Person, Proposal, faces_in_words
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class PeopleTables:
         """How many people there are of a kind, and some of them: named ones first, then those with most faces."""
         if not (isinstance(limit, int) and 1 <= limit <= MAX_PAGE):
             message = f"A page of {limit!r} was asked for."
-            raise FacekitError(message, f"Ask for 1 to {MAX_PAGE}.")
+            raise RefusedError(message, f"Ask for 1 to {MAX_PAGE}.")
         query = _people.where(persons.c.hidden.is_(hidden), _to_be_seen)
         if named is not None:
             query = query.where(persons.c.name.is_not(None) if named else persons.c.name.is_(None))

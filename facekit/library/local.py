@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 from typing_extensions import override
 
-from facekit.errors import FacekitError, NoFolderError
+from facekit.errors import FacekitError, NoFolderError, RefusedError
 from facekit.images.files import display_name
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
@@ -147,7 +147,7 @@ class LocalLibrary(Library):
         sources = [self._source(root, patterns) for root in roots]
         if not sources:
             message = "No folder was named."
-            raise FacekitError(message, "Call ingest with the folders that hold the photos.")
+            raise RefusedError(message, "Call ingest with the folders that hold the photos.")
         with self._storage.changing("An ingest"), watching(self.folder, stop) as watch:
             if patterns != self.settings.exclude:
                 self._storage.keep(replace(self.settings, exclude=patterns))
@@ -295,7 +295,7 @@ class LocalLibrary(Library):
         prefix = self._folder(folder)
         if source is not None and not str(source).isprintable():
             message = f"There is no source {source!r}."
-            raise FacekitError(message, 'Photos in folders are from "local".')
+            raise RefusedError(message, 'Photos in folders are from "local".')
         source = source if source is None else str(source)
         also = () if source is None and prefix is None else self._storage.catalog.faces_at_second_places(source, prefix)
         return IndexFilter(usable_only, source, prefix, moment(after), moment(before), also)

@@ -16,7 +16,7 @@ from facekit.catalog.names import clean_name
 from facekit.catalog.pages import checked_offset, known_id
 from facekit.catalog.people import now
 from facekit.catalog.people_tables import allowed_twice, cluster_runs, differences, members, persons, rejections
-from facekit.errors import FacekitError, NameTakenError, UnknownIdError
+from facekit.errors import NameTakenError, RefusedError, UnknownIdError
 from facekit.people import runs as people_runs
 from facekit.people.base import People, Who, person_meant
 from facekit.people.member_faces import members_of, ranked_faces
@@ -100,7 +100,7 @@ class LocalPeople(People):
     ) -> PersonPage:
         if not isinstance(text, str):
             message = f"{text!r} is no part of a name."
-            raise FacekitError(message, "Names are text.")
+            raise RefusedError(message, "Names are text.")
         offset = checked_offset(offset)
         asked: dict[str, Any] = {"hidden": bool(hidden), "named": named, "text": text.strip()}
         total, found = self._tables.page(**asked, offset=offset, limit=limit)
@@ -138,7 +138,7 @@ class LocalPeople(People):
             rest = {one.person_id: one for one in map(self.get, others) if one.person_id != person.person_id}
             if not rest:
                 message = f"There is nobody to merge {person.label} with."
-                raise FacekitError(message, "Name at least two different people.")
+                raise RefusedError(message, "Name at least two different people.")
             owned = self._tables.owners([person.person_id, *rest])
             work.put(members, [_said(face, person.person_id) for face in owned])
             said = [(face, of) for face, of in self._tables.rejections() if of in rest]
@@ -166,10 +166,10 @@ class LocalPeople(People):
             owned = self._tables.owners([person.person_id])
             if not set(chosen) <= owned.keys():
                 message = f"Not all of these faces are with {person.label}."
-                raise FacekitError(message, "lib.people.faces lists a person's faces; move brings others to a person.")
+                raise RefusedError(message, "lib.people.faces lists a person's faces; move brings others to a person.")
             if set(chosen) >= set(self._tables.photo_of(owned)):
                 message = f"These are all faces of {person.label}."
-                raise FacekitError(message, "Leave at least one, or give the person another name.")
+                raise RefusedError(message, "Leave at least one, or give the person another name.")
             self._refuse_taken(wanted, "")
             key = self._new(work, wanted)
             self._move(work, chosen, key)
@@ -208,7 +208,7 @@ class LocalPeople(People):
             said = {face: person.person_id if person else owners.get(face, "") for face in chosen}
             if not all(said.values()):
                 message = "Some of these faces are nobody's."
-                raise FacekitError(message, "Say whom they do not show.")
+                raise RefusedError(message, "Say whom they do not show.")
             work.remove(members, [(face,) for face, owner in said.items() if owners.get(face) == owner])
             work.put(rejections, [{"face_id": face, "person_id": owner} for face, owner in said.items()])
             labels = sorted({one.label for one in self._tables.some(said.values()).values()})
@@ -221,7 +221,7 @@ class LocalPeople(People):
             one, two = self.get(who), self.get(other)
             if one.person_id == two.person_id:
                 message = f"{one.label} can't be different from {one.label}."
-                raise FacekitError(message, "Name two people.")
+                raise RefusedError(message, "Name two people.")
             work.put(differences, [_pair(one.person_id, two.person_id)])
             work.words = f"{one.label} and {two.label} are different people"
         return work.number
@@ -248,7 +248,7 @@ class LocalPeople(People):
                 face_id = wanted["cover"]
                 if face_id is not None and face_id not in self._tables.owners([person.person_id]):
                     message = f"This face is not with {person.label}."
-                    raise FacekitError(message, "lib.people.faces lists a person's faces.")
+                    raise RefusedError(message, "lib.people.faces lists a person's faces.")
                 said.append(f"has {'another' if face_id else 'no chosen'} cover face")
             if "hidden" in wanted:
                 said.append("is hidden" if wanted["hidden"] else "is shown again")
@@ -311,7 +311,7 @@ class LocalPeople(People):
     def journal(self, limit: int = 50) -> tuple[Entry, ...]:
         if not (isinstance(limit, int) and 0 <= limit < 2**63):
             message = f"A journal of {limit!r} entries was asked for."
-            raise FacekitError(message, "Ask for 0 or more.")
+            raise RefusedError(message, "Ask for 0 or more.")
         names = Entry.__dataclass_fields__
         return tuple(Entry(**{name: row[name] for name in names}) for row in self._tables.entries(limit))
 
@@ -369,7 +369,7 @@ class LocalPeople(People):
         found = people_runs.find_run(self._catalog, run)
         if found.state == "accepted":
             message = f"The run {found.run_id[:SHORT_ID]} was accepted; it can't be thrown away."
-            raise FacekitError(message, "Undo its acceptance: lib.people.undo().")
+            raise RefusedError(message, "Undo its acceptance: lib.people.undo().")
         with self._work("discard") as work:
             work.put(cluster_runs, [{"run_id": found.run_id, "state": "discarded"}])
             work.words = f"the run {found.run_id[:SHORT_ID]} ({found.method}) was thrown away"

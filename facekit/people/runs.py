@@ -10,7 +10,7 @@ import numpy as np
 
 from facekit.catalog.people import now
 from facekit.catalog.people_tables import cluster_runs, members, persons
-from facekit.errors import FacekitError, UnknownIdError
+from facekit.errors import RefusedError, UnknownIdError
 from facekit.people.acceptance import Standing, plan
 from facekit.people.comparison import matched_groups, moved_faces, split_and_joined
 from facekit.storage.face_arrays import FaceArrays
@@ -111,7 +111,7 @@ def accept(catalog: Catalog, settings: Settings, run_id: str, work: Work) -> Non
     found = find_run(catalog, run_id)
     if found.state == "accepted":
         message = f"The run {run_id[:SHORT_ID]} was accepted already."
-        raise FacekitError(message, "Undo it first, or cluster again.")
+        raise RefusedError(message, "Undo it first, or cluster again.")
     owners = tables.owners()
     standing = Standing(
         owners,

@@ -13,7 +13,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 from loguru import logger
 
-from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
+from facekit.errors import FacekitError, LibraryBusyError, RefusedError, UnknownIdError
 from facekit.ingest.reembed_report import ReembedReport
 from facekit.ingest.report import IngestReport
 from facekit.server.database import metadata
@@ -274,7 +274,7 @@ class Jobs:
     def _do(self, job: Job, progress: Callable[[int, int], None], stop: Event) -> Report:
         if job.kind == "ingest" and not (job.anywhere or self._allows(job.path)):
             message = "Photos may not come from this folder any more."
-            raise FacekitError(message, "Whoever runs the service allows folders.")
+            raise RefusedError(message, "Whoever runs the service allows folders.")
         while True:
             try:
                 if job.clustering is not None:
