@@ -38,8 +38,6 @@ from facekit.sources.left_out import checked
 from facekit.storage import frames as tables
 from facekit.storage.backup import write_backup
 from facekit.storage.doctor import Doctor, examine
-from facekit.storage.job_rows import forget_in_jobs
-from facekit.storage.logs import forget_in_logs
 from facekit.storage.relocation import Relocation, relocate
 from facekit.storage.removal import KnownFiles, named_photos
 from facekit.storage.settings import check_versions
@@ -97,6 +95,8 @@ class LocalLibrary(Library):
         self.folder = folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""
+        self.on_removal = self._storage.on_removal
+        """Who is told which photos are removed, see `Storage`."""
         self._backing_up = Lock()
 
     # -- opening and closing -------------------------------------------------------------------------------------
@@ -221,8 +221,7 @@ class LocalLibrary(Library):
         self._storage.catalog.index_caught_up()
         # What is in a folder that stays is named in full; a folder's own name stands where its photos stood.
         names = [*roots, *map(display_name, files)]
-        forget_in_logs(self.folder, names)
-        forget_in_jobs(self.folder, names)
+        self._storage.forget(names)
         self._storage.erase()
         logger.info("{} paths were removed", len(files))
         return len(files)

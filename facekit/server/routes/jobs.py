@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from facekit.errors import RefusedError
 from facekit.server.access import access_of, credential_of, needs
 from facekit.server.accounts import Identity
-from facekit.server.job import Job, Look, ModelChange
+from facekit.server.job import FolderIngest, Job, Look, ModelChange
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import Service, ServiceOf
 from facekit.server.strict import StrictRoute
@@ -48,10 +48,10 @@ def ingest_local(service: ServiceOf, me: Editor, body: FolderToIngest) -> Job:
     """Bring a folder of the service's machine into the library, in the background."""
     path = service.paths.decide(body.path, me, "ingest") or ""
     try:
-        exclude = None if body.exclude is None else checked(body.exclude)
+        exclude = None if body.exclude is None else [*checked(body.exclude)]
     except RefusedError as error:
         raise ServiceRefusal(422, error.message, error.remedy, kind="pattern") from error
-    return service.jobs.add(path, body.detail, me.name, anywhere=me.kind == "owner", exclude=exclude)
+    return service.jobs.add(FolderIngest(path, body.detail, me.kind == "owner", exclude), me.name)
 
 
 @router.post("/library/reembed", status_code=202)
@@ -62,7 +62,7 @@ def reembed(service: ServiceOf, me: Admin, body: ModelChange) -> Job:
         settings_of(body.detector or now.detector, body.embedder or now.embedder)
     except RefusedError as error:
         raise ServiceRefusal(422, error.message, error.remedy, kind="no_model") from error
-    return service.jobs.add_change(body, me.name)
+    return service.jobs.add(body, me.name)
 
 
 @router.get("/jobs")

@@ -337,7 +337,7 @@ def cluster(service: ServiceOf, me: Editor, body: Clustering) -> Job:
         checked_options(body.method, body.eps, body.min_faces, body.people)
     except RefusedError as error:
         raise ServiceRefusal(422, error.message, error.remedy, kind="refused") from error
-    return service.jobs.add_clustering(body, me.name)
+    return service.jobs.add(body, me.name)
 
 
 @router.post("/clusters/runs/{run_id}/accept", tags=["clusters"])
