@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from facekit.text.names import one_line, shortened
 
@@ -19,6 +19,9 @@ _REMEDY_SHARE = 0.6
 class FacekitError(Exception):
     """An expected failure. It has one line of at most 500 characters; of longer values the middle is left out.
 
+    A service tells whoever asked the words of errors that are `safe_to_show`. Of all others it tells the kind at most,
+    in words of its own: they may name a file or an address of its machine.
+
     Parameters
     ----------
     message : str
@@ -28,6 +31,8 @@ class FacekitError(Exception):
     """
 
     longest = LONGEST_MESSAGE
+    safe_to_show: ClassVar[bool] = False
+    """Whether the words hold nothing but what whoever asked gave, or may know: no path of this machine, no address."""
 
     def __init__(self, message: str, remedy: str = "") -> None:
         remedy = shortened(one_line(remedy), int(self.longest * _REMEDY_SHARE))
@@ -35,6 +40,12 @@ class FacekitError(Exception):
         super().__init__(f"{message} {remedy}".strip())
         self.message = message
         self.remedy = remedy
+
+
+class RefusedError(FacekitError):
+    """What was asked makes no sense, or does not go with what there is. Its words name no path and no address."""
+
+    safe_to_show = True
 
 
 class PhotoError(FacekitError):
@@ -67,6 +78,8 @@ class ForkError(FacekitError):
 
 class NoFaceError(FacekitError):
     """A probe image shows no face, or not the face that was asked for."""
+
+    safe_to_show = True
 
 
 class EmbeddingError(FacekitError):
@@ -120,9 +133,13 @@ class LibraryLockedError(LibraryError):
 class LibraryBusyError(LibraryError):
     """Something that changes the library is going on; only one such thing may."""
 
+    safe_to_show = True
+
 
 class UnknownIdError(FacekitError):
     """The library has no photo, face, person or job with this id."""
+
+    safe_to_show = True
 
 
 class NoFolderError(FacekitError):
@@ -131,6 +148,8 @@ class NoFolderError(FacekitError):
 
 class NameTakenError(FacekitError):
     """Somebody else has this name: ``person_id``."""
+
+    safe_to_show = True
 
     def __init__(self, message: str, remedy: str = "", person_id: str = "") -> None:
         super().__init__(message, remedy)
@@ -151,6 +170,12 @@ class ServiceError(FacekitError):
 
 class ModelMismatchError(LibraryError):
     """A library is bound to other models than those asked for."""
+
+
+class OtherVectorsError(ModelMismatchError):
+    """Similarities don't compare: another model, or another version of it, made the library's vectors."""
+
+    safe_to_show = True
 
 
 class VectorIndexError(LibraryError):

@@ -25,7 +25,7 @@ from facekit.catalog.people_tables import (
     rejections,
 )
 from facekit.catalog.rows import among, delete, insert
-from facekit.errors import FacekitError, UnknownIdError
+from facekit.errors import RefusedError, UnknownIdError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -192,13 +192,13 @@ def _entry(connection: sa.Connection, number: int | None) -> Row:
     row = connection.execute(query).mappings().first()
     if row is None and number is None:
         message = "There is nothing to undo."
-        raise FacekitError(message, "The journal lists what was done.")
+        raise RefusedError(message, "The journal lists what was done.")
     if row is None:
         message = f"The journal has no entry {number}."
         raise UnknownIdError(message, "lib.people.journal() lists what was done.")
     if row["undone"]:
         message = f"Entry {row['number']} was undone already."
-        raise FacekitError(message, "Undo the undo to do it again.")
+        raise RefusedError(message, "Undo the undo to do it again.")
     return dict(row)
 
 
@@ -260,9 +260,9 @@ def _refuse(
     ]
     message = f"Entry {entry['number']} ({entry['words']}) can't be undone: something done later builds on it."
     if not later:
-        raise FacekitError(message, "Correct it by hand: move the faces, or give the name that is meant.")
+        raise RefusedError(message, "Correct it by hand: move the faces, or give the name that is meant.")
     more = f", and {len(later) - _MOST_NAMED} more" if len(later) > _MOST_NAMED else ""
-    raise FacekitError(message, f"Undo first, in this order: {'; '.join(later[:_MOST_NAMED])}{more}.")
+    raise RefusedError(message, f"Undo first, in this order: {'; '.join(later[:_MOST_NAMED])}{more}.")
 
 
 def _ids(change: RowChange) -> set[str]:

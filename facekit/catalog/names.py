@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from facekit.errors import FacekitError
+from facekit.errors import RefusedError
 
 _LONGEST_NAME = 200
 
@@ -25,12 +25,12 @@ def clean_name(name: str | None) -> str | None:
     """
     if not isinstance(name, str | None):
         message = f"{name!r} is no name."
-        raise FacekitError(message, "Names are text.")
+        raise RefusedError(message, "Names are text.")
     text = composed(name or "")
     if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in "".join((name or "").split())):
         message = f"The name {name!r} holds characters that can't be written."
-        raise FacekitError(message, "Type it anew.")
+        raise RefusedError(message, "Type it anew.")
     if len(text) > _LONGEST_NAME:
         message = f"A name of {len(text)} characters is too long."
-        raise FacekitError(message, f"Take at most {_LONGEST_NAME}.")
+        raise RefusedError(message, f"Take at most {_LONGEST_NAME}.")
     return text or None

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from facekit.catalog.people_tables import members, persons
 from facekit.catalog.places import place_order
 from facekit.catalog.tables import faces, files, photos
-from facekit.errors import FacekitError, UnknownIdError
+from facekit.errors import RefusedError, UnknownIdError
 from facekit.types.arrays import Quality
 from facekit.types.photos import Face, FacePage, Folder, Photo, PhotoPage, Status
 
@@ -138,7 +138,7 @@ def _common(folders: list[str]) -> str:
 def _status(status: Status | str, first: sa.Subquery) -> list[sa.ColumnElement[bool]]:
     if status not in set(Status):
         message = f"There is no status {str(status)!r}."
-        raise FacekitError(message, f"Take one of {', '.join(Status)}.")
+        raise RefusedError(message, f"Take one of {', '.join(Status)}.")
     if status == Status.MISSING:
         return [first.c.missing_since.is_not(None)]
     return [first.c.missing_since.is_(None), photos.c.status == str(status)]
@@ -153,14 +153,14 @@ def checked_offset(offset: int) -> int:
     """Where a page begins. Raises FacekitError."""
     if not (isinstance(offset, int) and 0 <= offset < 2**63):
         message = f"A page from position {offset!r} on was asked for."
-        raise FacekitError(message, "Positions are counted from 0.")
+        raise RefusedError(message, "Positions are counted from 0.")
     return offset
 
 
 def _at_most(limit: int) -> int:
     if not (isinstance(limit, int) and 1 <= limit <= MAX_PAGE):
         message = f"A page of {limit!r} was asked for."
-        raise FacekitError(message, f"Ask for 1 to {MAX_PAGE}.")
+        raise RefusedError(message, f"Ask for 1 to {MAX_PAGE}.")
     return limit
 
 

@@ -12,7 +12,7 @@ from facekit.catalog.people_tables import differences, members, persons, rejecti
 from facekit.catalog.rows import among, by_key
 from facekit.catalog.snapshots import Snapshots
 from facekit.catalog.tables import faces
-from facekit.errors import FacekitError, UnknownIdError
+from facekit.errors import RefusedError, UnknownIdError
 from facekit.types.people import SHORT_ID, Person
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Persons(Snapshots):
         """How many people there are of a kind, and some of them: named ones first, then those with most faces."""
         if not (isinstance(limit, int) and 1 <= limit <= MAX_PAGE):
             message = f"A page of {limit!r} was asked for."
-            raise FacekitError(message, f"Ask for 1 to {MAX_PAGE}.")
+            raise RefusedError(message, f"Ask for 1 to {MAX_PAGE}.")
         query = _people.where(persons.c.hidden.is_(hidden), _to_be_seen)
         if named is not None:
             query = query.where(persons.c.name.is_not(None) if named else persons.c.name.is_(None))

@@ -10,7 +10,7 @@ from facekit.clustering.average import link
 from facekit.clustering.constraints import Constraints
 from facekit.clustering.kmeans import kmeans
 from facekit.clustering.neighbours import MOST_NEIGHBOURS, NEIGHBOURS, ROUNDING, Neighbours, checked, nearest, stop_if
-from facekit.errors import FacekitError
+from facekit.errors import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +130,7 @@ def cluster(
     eps = eps if eps is not None else _default_eps(method, embedder)
     if method == "kmeans" and people is not None and people > faces:
         message = f"There can't be {people} people among {faces} faces."
-        raise FacekitError(message, "Give a smaller number of people.")
+        raise RefusedError(message, "Give a smaller number of people.")
     if not faces:
         return np.empty(0, np.int64)
     # Vectors in an order of their own, so that the order in which they were given does not matter.
@@ -154,19 +154,19 @@ def checked_options(method: str | None, eps: float | None, min_faces: int, peopl
             break
     else:
         message = f"There is no method {method!r}."
-        raise FacekitError(message, f"Methods: {', '.join(METHODS)}.")
+        raise RefusedError(message, f"Methods: {', '.join(METHODS)}.")
     if eps is not None and not 0 <= eps <= FARTHEST:
         message = f"eps is {eps}, but a cosine distance is from 0 to 2."
-        raise FacekitError(message, "Leave it out for the embedder's default.")
+        raise RefusedError(message, "Leave it out for the embedder's default.")
     if min_faces < 1:
         message = f"min_faces is {min_faces}, but a person has at least one face."
-        raise FacekitError(message, "Give 1 or more.")
+        raise RefusedError(message, "Give 1 or more.")
     if min_faces > MOST_NEIGHBOURS and name in _BY_DENSITY:
         message = f"min_faces is {min_faces}, but {name} looks at {MOST_NEIGHBOURS} faces around each at most."
-        raise FacekitError(message, f"Give {MOST_NEIGHBOURS} or less, or take another method.")
+        raise RefusedError(message, f"Give {MOST_NEIGHBOURS} or less, or take another method.")
     if (people is None) == (name == "kmeans") or (people is not None and people < 1):
         message = f"people is {people}: the method kmeans takes the number of people, 1 or more, and no other does."
-        raise FacekitError(message, "Without that number, leave the method out.")
+        raise RefusedError(message, "Without that number, leave the method out.")
     return name
 
 

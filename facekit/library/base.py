@@ -427,7 +427,7 @@ class Library(KeywordsChecked, Closing):
         ------
         FacekitError
             If it is not from -1 to 1.
-        ModelMismatchError
+        OtherVectorsError
             If the library has another embedder by now.
         LibraryBusyError
             If another change of the library is going on.

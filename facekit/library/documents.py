@@ -10,10 +10,11 @@ from facekit.errors import (
     DiskFullError,
     FacekitError,
     LibraryBusyError,
-    ModelMismatchError,
     NameTakenError,
     NoFaceError,
+    OtherVectorsError,
     PhotoError,
+    RefusedError,
     ServiceError,
     UnknownIdError,
 )
@@ -33,9 +34,9 @@ _NOT_FOUND = 404
 _ERRORS = {
     "no_face": NoFaceError,
     "busy": LibraryBusyError,
-    "models": ModelMismatchError,
+    "models": OtherVectorsError,
     "disk_full": DiskFullError,
-    "refused": FacekitError,
+    "refused": RefusedError,
 }
 
 T = TypeVar("T")

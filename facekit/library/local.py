@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 from typing_extensions import override
 
-from facekit.errors import FacekitError, NoFolderError
+from facekit.errors import FacekitError, NoFolderError, RefusedError
 from facekit.images.files import display_name
 from facekit.index import IndexFilter
 from facekit.index.protocol import MAX_LIMIT
@@ -38,8 +38,6 @@ from facekit.sources.left_out import checked
 from facekit.storage import frames as tables
 from facekit.storage.backup import write_backup
 from facekit.storage.doctor import Doctor, examine
-from facekit.storage.job_rows import forget_in_jobs
-from facekit.storage.logs import forget_in_logs
 from facekit.storage.relocation import Relocation, relocate
 from facekit.storage.removal import KnownFiles, named_photos
 from facekit.storage.settings import check_versions
@@ -97,6 +95,8 @@ class LocalLibrary(Library):
         self.folder = folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""
+        self.on_removal = self._storage.on_removal
+        """Who is told which photos are removed, see `Storage`."""
         self._backing_up = Lock()
 
     # -- opening and closing -------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class LocalLibrary(Library):
         sources = [self._source(root, patterns) for root in roots]
         if not sources:
             message = "No folder was named."
-            raise FacekitError(message, "Call ingest with the folders that hold the photos.")
+            raise RefusedError(message, "Call ingest with the folders that hold the photos.")
         with self._storage.changing("An ingest"), watching(self.folder, stop) as watch:
             if patterns != self.settings.exclude:
                 self._storage.keep(replace(self.settings, exclude=patterns))
@@ -221,8 +221,7 @@ class LocalLibrary(Library):
         self._storage.catalog.index_caught_up()
         # What is in a folder that stays is named in full; a folder's own name stands where its photos stood.
         names = [*roots, *map(display_name, files)]
-        forget_in_logs(self.folder, names)
-        forget_in_jobs(self.folder, names)
+        self._storage.forget(names)
         self._storage.erase()
         logger.info("{} paths were removed", len(files))
         return len(files)
@@ -295,7 +294,7 @@ class LocalLibrary(Library):
         prefix = self._folder(folder)
         if source is not None and not str(source).isprintable():
             message = f"There is no source {source!r}."
-            raise FacekitError(message, 'Photos in folders are from "local".')
+            raise RefusedError(message, 'Photos in folders are from "local".')
         source = source if source is None else str(source)
         also = () if source is None and prefix is None else self._storage.catalog.faces_at_second_places(source, prefix)
         return IndexFilter(usable_only, source, prefix, moment(after), moment(before), also)

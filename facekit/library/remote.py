@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 from typing_extensions import override
 
-from facekit.errors import FacekitError
+from facekit.errors import FacekitError, RefusedError
 from facekit.ingest.progress import check_progress
 from facekit.library.base import Library
 from facekit.library.documents import SearchDocument, ServiceInfo, hits_from, parse
@@ -154,11 +154,11 @@ class RemoteLibrary(Library):
         check_progress(progress)
         if limits is not None:
             message = "A service has limits of its own."
-            raise FacekitError(message, "Leave limits out.")
+            raise RefusedError(message, "Leave limits out.")
         paths = [_place(root) for root in roots]
         if not paths:
             message = "No folder was named."
-            raise FacekitError(message, "Call ingest with the folders that hold the photos.")
+            raise RefusedError(message, "Call ingest with the folders that hold the photos.")
         what = {"detail": detail, "exclude": None if exclude is None else list(checked(exclude))}
         jobs = [self._send("POST", "/api/v1/upload/local", json={"path": path, **what}) for path in paths]
         return follow(self.session, [response.json()["job_id"] for response in jobs], progress, stop or Event())
@@ -269,7 +269,7 @@ class RemoteLibrary(Library):
     ) -> pd.DataFrame:
         if status is not None and status not in set(Status):
             message = f"There is no status {str(status)!r}."
-            raise FacekitError(message, f"Take one of {', '.join(Status)}.")
+            raise RefusedError(message, f"Take one of {', '.join(Status)}.")
         others: list[Who | None] = list(together_with) if isinstance(together_with, list | tuple) else [together_with]  # type: ignore[list-item]
         chosen = {"person": _who(person), "together_with": [_who(other) for other in others if other is not None]}
         return self.session.table("photos", **chosen, status=status, year=year, source=source)

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from facekit.errors import FacekitError
+from facekit.errors import RefusedError
 from facekit.models import deepface, retinaface, sface, yunet
 from facekit.models.engines import check_where
 from facekit.models.weights import verify
@@ -238,7 +238,7 @@ def model_info(name: str) -> ModelInfo:
     """
     if name not in MODELS:
         message = f"There is no model {name!r}."
-        raise FacekitError(message, f"Known models: {', '.join(MODELS)}.")
+        raise RefusedError(message, f"Known models: {', '.join(MODELS)}.")
     return MODELS[name]
 
 
@@ -265,7 +265,7 @@ def model_for(name: str, task: Literal["detection", "embedding"]) -> ModelInfo:
     if info.task != task:
         message = f"{name!r} is a model for {info.task}, not for {task}."
         fitting = ", ".join(other.name for other in MODELS.values() if other.task == task)
-        raise FacekitError(message, f"Models for {task}: {fitting}.")
+        raise RefusedError(message, f"Models for {task}: {fitting}.")
     return info
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facekit.errors import EmbeddingError, FacekitError
+from facekit.errors import EmbeddingError, RefusedError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -169,5 +169,5 @@ def checked_similarity(value: float) -> float:
     """
     if not (isinstance(value, int | float | np.number) and -1 <= value <= 1):
         message = f"{value!r} is no similarity to search from."
-        raise FacekitError(message, "Cosine similarities go from -1 to 1; facekit calibrate suggests some.")
+        raise RefusedError(message, "Cosine similarities go from -1 to 1; facekit calibrate suggests some.")
     return float(value)

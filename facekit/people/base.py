@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from facekit.errors import FacekitError, UnknownIdError
+from facekit.errors import FacekitError, RefusedError, UnknownIdError
 from facekit.text.keywords import KeywordsChecked
 from facekit.text.names import one_line
 from facekit.types.people import Person
@@ -41,7 +41,7 @@ Faces: TypeAlias = "str | Sequence[str]"
 MAX_PAGE = 200
 
 
-class NotAPersonError(FacekitError):
+class NotAPersonError(RefusedError):
     """Something was given for a person that is none."""
 
 

@@ -13,7 +13,7 @@ from facekit.catalog.names import clean_name
 from facekit.catalog.pages import known_id
 from facekit.catalog.people import now
 from facekit.catalog.people_tables import allowed_twice, differences, members, persons, rejections
-from facekit.errors import FacekitError, NameTakenError, UnknownIdError
+from facekit.errors import NameTakenError, RefusedError, UnknownIdError
 from facekit.people.base import person_meant
 from facekit.types.people import faces_in_words
 
@@ -32,7 +32,7 @@ def merge(tables: PeopleTables, work: Work, who: Who, *others: Who) -> str:
     rest.pop(person.person_id, None)
     if not rest:
         message = f"There is nobody to merge {person.label} with."
-        raise FacekitError(message, "Name at least two different people.")
+        raise RefusedError(message, "Name at least two different people.")
     owned = tables.owners([person.person_id, *rest])
     work.put(members, [_membership(face, person.person_id) for face in owned])
     rejected = [(face, of) for face, of in tables.rejections() if of in rest]
@@ -60,10 +60,10 @@ def split(tables: PeopleTables, work: Work, who: Who, faces: Faces, name: str | 
     owned = tables.owners([person.person_id])
     if not set(chosen) <= owned.keys():
         message = f"Not all of these faces are with {person.label}."
-        raise FacekitError(message, "lib.people.faces lists a person's faces; move brings others to a person.")
+        raise RefusedError(message, "lib.people.faces lists a person's faces; move brings others to a person.")
     if set(chosen) >= set(tables.photo_of(owned)):
         message = f"These are all faces of {person.label}."
-        raise FacekitError(message, "Leave at least one, or give the person another name.")
+        raise RefusedError(message, "Leave at least one, or give the person another name.")
     key = _new_person(tables, work, wanted)
     _move(work, chosen, key)
     work.put(differences, [_pair(person.person_id, key)])
@@ -99,7 +99,7 @@ def reject(tables: PeopleTables, work: Work, faces: Faces, who: Who | None) -> N
     rejected = {face: person.person_id if person else owners.get(face, "") for face in chosen}
     if not all(rejected.values()):
         message = "Some of these faces are nobody's."
-        raise FacekitError(message, "Say whom they do not show.")
+        raise RefusedError(message, "Say whom they do not show.")
     work.remove(members, [(face,) for face, owner in rejected.items() if owners.get(face) == owner])
     work.put(rejections, [{"face_id": face, "person_id": owner} for face, owner in rejected.items()])
     labels = sorted({one.label for one in tables.some(rejected.values()).values()})
@@ -111,7 +111,7 @@ def tell_apart(tables: PeopleTables, work: Work, who: Who, other: Who) -> None:
     one, two = find(tables, who), find(tables, other)
     if one.person_id == two.person_id:
         message = f"{one.label} can't be different from {one.label}."
-        raise FacekitError(message, "Name two people.")
+        raise RefusedError(message, "Name two people.")
     work.put(differences, [_pair(one.person_id, two.person_id)])
     work.words = f"{one.label} and {two.label} are different people"
 
@@ -129,7 +129,7 @@ def change(tables: PeopleTables, work: Work, who: Who, wanted: dict[str, Any]) -
         face_id = wanted["cover"]
         if face_id is not None and face_id not in tables.owners([person.person_id]):
             message = f"This face is not with {person.label}."
-            raise FacekitError(message, "lib.people.faces lists a person's faces.")
+            raise RefusedError(message, "lib.people.faces lists a person's faces.")
         words.append(f"has {'another' if face_id else 'no chosen'} cover face")
     if "hidden" in wanted:
         words.append("is hidden" if wanted["hidden"] else "is shown again")

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from facekit.catalog.pages import checked_offset
 from facekit.catalog.people_tables import cluster_runs
-from facekit.errors import FacekitError, UnknownIdError
+from facekit.errors import RefusedError, UnknownIdError
 from facekit.people import corrections
 from facekit.people import runs as people_runs
 from facekit.people.base import People, Who, person_meant
@@ -99,7 +99,7 @@ class LocalPeople(People):
     ) -> PersonPage:
         if not isinstance(text, str):
             message = f"{text!r} is no part of a name."
-            raise FacekitError(message, "Names are text.")
+            raise RefusedError(message, "Names are text.")
         offset = checked_offset(offset)
         asked: dict[str, Any] = {"hidden": bool(hidden), "named": named, "text": text.strip()}
         total, found = self._tables.page(**asked, offset=offset, limit=limit)
@@ -197,7 +197,7 @@ class LocalPeople(People):
     def journal(self, limit: int = 50) -> tuple[Entry, ...]:
         if not (isinstance(limit, int) and 0 <= limit < 2**63):
             message = f"A journal of {limit!r} entries was asked for."
-            raise FacekitError(message, "Ask for 0 or more.")
+            raise RefusedError(message, "Ask for 0 or more.")
         names = Entry.__dataclass_fields__
         return tuple(Entry(**{name: row[name] for name in names}) for row in self._tables.entries(limit))
 
@@ -254,7 +254,7 @@ class LocalPeople(People):
         found = people_runs.find_run(self._catalog, run)
         if found.state == "accepted":
             message = f"The run {found.run_id[:SHORT_ID]} was accepted; it can't be thrown away."
-            raise FacekitError(message, "Undo its acceptance: lib.people.undo().")
+            raise RefusedError(message, "Undo its acceptance: lib.people.undo().")
         with self._work("discard") as work:
             work.put(cluster_runs, [{"run_id": found.run_id, "state": "discarded"}])
             work.words = f"the run {found.run_id[:SHORT_ID]} ({found.method}) was thrown away"

@@ -10,7 +10,7 @@ import numpy as np
 
 from facekit.catalog.people import now
 from facekit.catalog.people_tables import cluster_runs, members, persons
-from facekit.errors import FacekitError, UnknownIdError
+from facekit.errors import RefusedError, UnknownIdError
 from facekit.people.acceptance import Standing, plan
 from facekit.people.comparison import matched_groups, moved_faces, split_and_joined
 from facekit.types.people import SHORT_ID, AssignReport, ClusterRun, Comparison, Move, Proposal, faces_in_words
@@ -113,7 +113,7 @@ def accept(storage: Storage, run_id: str, work: Work) -> None:
     found = find_run(storage.catalog, run_id)
     if found.state == "accepted":
         message = f"The run {run_id[:SHORT_ID]} was accepted already."
-        raise FacekitError(message, "Undo it first, or cluster again.")
+        raise RefusedError(message, "Undo it first, or cluster again.")
     owners = tables.owners()
     standing = Standing(
         owners,

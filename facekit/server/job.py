@@ -33,6 +33,19 @@ ENDED = frozenset({JobState.DONE, JobState.CANCELLED, JobState.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
+class FolderIngest:
+    """Which folder's photos are to come in; see `facekit.library.base.Library.ingest`.
+
+    ``anywhere`` says that the service's own user asked for it, who is not bound to the roots.
+    """
+
+    path: str
+    detail: Detail = "normal"
+    anywhere: bool = False
+    exclude: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelChange:
     """Which models a library is to change to; see `facekit.library.base.Library.reembed`."""
 
@@ -55,11 +68,11 @@ class Clustering:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An ingest of one folder, a change of models, or a clustering.
+    """One thing of `facekit.server.job_kinds.KINDS` that the service is asked to do.
 
-    ``path``, ``detail`` and ``exclude`` are an ingest's, ``models`` is a change's, ``clustering`` a clustering's;
-    ``anywhere`` says that the service's own user asked for it, who is not bound to the roots; ``cancelled`` that it is
-    to stop. ``total`` is None until the files are listed, and for a clustering; times are UTC.
+    ``path``, ``detail``, ``anywhere`` and ``exclude`` are a `FolderIngest`'s, ``models`` is a change's, ``clustering``
+    a clustering's; ``cancelled`` says that it is to stop. ``total`` is None until the files are listed, and for a
+    clustering; times are UTC.
     """
 
     job_id: str

@@ -229,7 +229,7 @@ def test_a_clustering_that_a_killed_service_left_is_taken_up_again(folder: Path)
     with fk.open(folder) as library:
         store = ServiceStore(folder)
         before = Jobs(store, library, lambda _: None, lambda _: True)  # never started: the service was killed
-        left = before.add_clustering(Clustering(method="dbscan"), "ed")
+        left = before.add(Clustering(method="dbscan"), "ed")
         after = Jobs(store, library, lambda _: None, lambda _: True)
         after.start()
         while not after.get(left.job_id).ended:

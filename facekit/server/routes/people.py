@@ -12,7 +12,7 @@ from loguru import logger
 from pydantic import BaseModel, Field
 
 from facekit.clustering.methods import checked_options
-from facekit.errors import FacekitError
+from facekit.errors import RefusedError
 from facekit.library.documents import Constraint, XmpDocument, photo_for, sent_time, xmp_document
 from facekit.people.base import MAX_PAGE
 from facekit.people.local import LocalPeople
@@ -22,6 +22,7 @@ from facekit.server.job import Clustering, Job
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.server.strict import StrictRoute
+from facekit.system.files import user_path
 from facekit.types.people import (
     AssignReport,
     ClusterRun,
@@ -48,12 +49,10 @@ Few = Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most to return.")
 
 
 def _said() -> Iterator[None]:
-    """Something that can't be done with people is refused in facekit's own words: they hold no path."""
+    """What can't be done with people does not go with what there is: 409, where elsewhere it is 400."""
     try:
         yield
-    except FacekitError as error:
-        if type(error) is not FacekitError:
-            raise
+    except RefusedError as error:
         raise ServiceRefusal(409, error.message, error.remedy, kind="refused") from error
 
 
@@ -142,6 +141,14 @@ class PhotosOf(BaseModel):
     folder: str | None = Field(
         None, max_length=4096, pattern=r"^[^\x00]*$", description="Only photos in it or below it; by default all."
     )
+
+
+def _there(folder: str | None) -> str | None:
+    """A folder of photos that the library has, if it can be read now: its disk may be gone."""
+    if folder is not None and not user_path(folder).exists():
+        message = "This folder is not there now."
+        raise ServiceRefusal(409, message, "Connect the disk that it is on.", kind="refused")
+    return folder
 
 
 def _entry(entry: Entry) -> Entry:
@@ -304,14 +311,14 @@ def assign(people: Changing) -> AssignReport:
 @router.post("/people/xmp/write")
 def write_xmp(service: ServiceOf, me: Editor, people: Changing, body: PhotosOf) -> XmpDocument:
     """Write the named faces into XMP sidecar files beside the photos that lie where this person may write."""
-    folder = service.paths.decide(body.folder, me, "write")
+    folder = _there(service.paths.decide(body.folder, me, "write"))
     return xmp_document(people.write_xmp(folder, writable=service.paths.writable(me)))
 
 
 @router.post("/people/xmp/read")
 def read_xmp(service: ServiceOf, me: Editor, people: Changing, body: PhotosOf) -> XmpDocument:
     """Take names of faces over from XMP sidecar files, and from XMP inside the photos."""
-    return xmp_document(people.read_xmp(service.paths.decide(body.folder, me, "read")))
+    return xmp_document(people.read_xmp(_there(service.paths.decide(body.folder, me, "read"))))
 
 
 # -- clusterings -------------------------------------------------------------------------------------------------
@@ -328,9 +335,9 @@ def cluster(service: ServiceOf, me: Editor, body: Clustering) -> Job:
     """Group the faces into people, in the background; a cancelled job changes nothing."""
     try:
         checked_options(body.method, body.eps, body.min_faces, body.people)
-    except FacekitError as error:
+    except RefusedError as error:
         raise ServiceRefusal(422, error.message, error.remedy, kind="refused") from error
-    return service.jobs.add_clustering(body, me.name)
+    return service.jobs.add(body, me.name)
 
 
 @router.post("/clusters/runs/{run_id}/accept", tags=["clusters"])

@@ -93,8 +93,6 @@ def backup(service: ServiceOf, me: Admin, body: BackupFolder) -> BackedUp:
 def doctor(service: ServiceOf, me: Admin) -> dict[str, Any]:
     """Check everything. Only the service's own user is told where files lie."""
     document = service.library.doctor().to_dict()
-    if me.kind not in {"owner", "local"}:
-        place = service.library.place
-        for check in document["checks"]:
-            check["detail"] = check["detail"].replace(place, "the library")
+    for check in document["checks"]:
+        check["detail"] = service.paths.said(check["detail"], me)
     return document
