@@ -280,8 +280,9 @@ def routes() -> tuple[tuple[re.Pattern[str], str, Route], ...]:
     return tuple(sorted(found, key=lambda route: route[0].groups))
 
 
-def route_of(request: Request) -> tuple[Route, frozenset[str]]:
+def route_of(request: Request | None) -> tuple[Route, frozenset[str]]:
     """The route that answers a request, and the fields that it is sent."""
+    assert request is not None, "the client asked for nothing"
     for pattern, method, route in routes():
         if method == request.method and (match := pattern.fullmatch(request.path)):
             return route, request.sent | match.groupdict().keys()
@@ -290,9 +291,9 @@ def route_of(request: Request) -> tuple[Route, frozenset[str]]:
 
 
 class Listener(Session):
-    """A connection to nobody, which keeps what is asked for."""
+    """A connection to nobody, which keeps what it was asked for last."""
 
-    heard: Request
+    heard: Request | None = None
 
     def send(self, method: str, path: str, *, anonymous: bool = False, **options: Any) -> httpx2.Response:
         del anonymous
@@ -308,11 +309,12 @@ class Listener(Session):
 
 
 @cache
-def asked(base: type, name: str) -> Request:
+def asked(base: type, name: str) -> Request | None:
     """What the client asks for when a verb is called with all that it takes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("facekit.library.remote.Session", Listener)
         library = RemoteLibrary("http://nobody")
+    library.session.heard = None
     owner: Any = library if base is Library else library.people
     if isinstance(public(base)[name], property):
         getattr(owner, name)
