@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 Who = Annotated[str, typer.Argument(metavar="WHO", help="A name, or the first six digits of an id or more.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verbs to the command line."""
-    for verb in (cluster, people, name, merge, split, undo, runs):
-        app.command()(verb)
-
-
 def cluster(
     context: typer.Context,
     method: Annotated[str | None, typer.Option(help="How to group; by default the method that measured best.")] = None,
