@@ -45,6 +45,7 @@ _SLOW_FILES = {
     "test_damage",
     "test_evaluate",
     "test_evaluate_people",
+    "test_examples",
     "test_forks",
     "test_kill",
     "test_logs",

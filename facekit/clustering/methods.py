@@ -120,6 +120,13 @@ def cluster(
     except where that contradicts a must-link, see `Constraints.conflicts`. Average linkage honours both as it merges.
     The other methods see the graph without the forbidden pairs; then groups that must-links tie are joined, and the
     groups that still hold a forbidden pair are taken apart and merged anew by average linkage.
+
+    Examples
+    --------
+    >>> ids, vectors = lib.embeddings()
+    >>> labels = fk.cluster(vectors)
+    >>> [int((labels == person).sum()) for person in range(labels.max() + 1)]
+    [14, 9]
     """
     method = checked_options(method, eps, min_faces, people)
     vectors = checked(embeddings)

@@ -245,6 +245,14 @@ def suggest_eps(embeddings: npt.ArrayLike, *, min_faces: int = 2) -> float:
     -------
     float
         Cosine distance.
+
+    Examples
+    --------
+    >>> ids, vectors = lib.embeddings()
+    >>> eps = fk.suggest_eps(vectors)
+    >>> labels = fk.cluster(vectors, method="dbscan", eps=eps)
+    >>> int(labels.max()) + 1
+    2
     """
     return neighbour_curve(embeddings, min_faces=min_faces).eps
 

@@ -44,6 +44,14 @@ class ReembedReport:
     whether the library uses the new models now; until then it uses the old ones. ``again`` is the call that goes on
     with this run, ``discarded`` the photos whose faces a stopped run had made for other models, and which were thrown
     away; ``threshold`` the similarity that was set for searches, if it does not count any more.
+
+    Examples
+    --------
+    >>> report = lib.reembed("yunet", "sface", progress=False)
+    >>> report.switched, report.photos  # the library had these models already
+    (True, 0)
+    >>> len(report.unmatched)
+    0
     """
 
     models_before: str = ""

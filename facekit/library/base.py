@@ -38,7 +38,17 @@ PICTURE_SIDE = 2048
 
 
 class Library(KeywordsChecked, Closing):
-    """Photos, faces and their vectors. Made by `facekit.open`; a context manager."""
+    """Photos, faces and their vectors. Made by `facekit.open`; a context manager.
+
+    Examples
+    --------
+    >>> lib.stats()["photos"]
+    {'no_face': 5, 'ok': 20}
+    >>> hits = lib.search(demo.probe, min_similarity=0.5)
+    >>> page = lib.photo_page(folder=demo.folder, limit=10)
+    >>> page.total, len(page.photos)
+    (25, 10)
+    """
 
     # -- opening and closing -------------------------------------------------------------------------------------
 

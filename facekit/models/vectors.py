@@ -134,6 +134,14 @@ def similarity(a: npt.ArrayLike, b: npt.ArrayLike) -> FloatArray | float:
     ------
     EmbeddingError
         If the lengths D differ, or a vector is zero or not finite.
+
+    Examples
+    --------
+    >>> one, other = fk.embed(demo.probe), fk.embed(demo.folder / "selfie.webp")
+    >>> fk.similarity(one, other).shape
+    (1, 1)
+    >>> fk.similarity(one[0], other[0]) > 0.8
+    True
     """
     left, right = _directions(a), _directions(b)
     if left.shape[-1] != right.shape[-1]:

@@ -62,10 +62,16 @@ class People(KeywordsChecked, ABC):
     the user has touched a person, no run takes a face away from them, renames, splits or merges them: runs only add.
     Everything that is done is written into a journal and can be undone.
 
-    >>> lib.people.cluster()                     # doctest: +SKIP
-    >>> anna = lib.people.name("3f2a9c", "Anna")  # doctest: +SKIP
-    >>> lib.people.merge("Anna", "77b0e1")       # doctest: +SKIP
-    >>> lib.people.undo()                        # doctest: +SKIP
+    Examples
+    --------
+    >>> run = lib.people.cluster()
+    >>> [person.faces for person in lib.people]
+    [14, 9]
+    >>> eileen = lib.people.name(lib.people[0], "Eileen Collins")
+    >>> both = lib.people.merge("Eileen Collins", lib.people[1])
+    >>> undone = lib.people.undo(both.entry)
+    >>> len(lib.people)
+    2
     """
 
     # -- who there is --------------------------------------------------------------------------------------------

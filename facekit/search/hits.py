@@ -36,6 +36,14 @@ class Hits:
 
     ``probes`` says which face of each probe image was searched for, ``searched`` how many faces were compared, and
     ``library`` is where the photos are.
+
+    Examples
+    --------
+    >>> hits = lib.search(demo.probe, top_k=3)
+    >>> [hit.rank for hit in hits]
+    [1, 2, 3]
+    >>> table = hits.to_frame()
+    >>> page = hits.save_html("hits.html")
     """
 
     hits: tuple[Hit, ...]

@@ -67,6 +67,13 @@ class Person:
     entry : int
         The number of the journal's entry of the change that returned this record, for `People.undo`; 0 where nothing
         was changed.
+
+    Examples
+    --------
+    >>> run = lib.people.cluster()
+    >>> eileen = lib.people.name(lib.people[0], "Eileen Collins")
+    >>> eileen.label, eileen.faces, eileen.settled
+    ('Eileen Collins', 14, True)
     """
 
     person_id: str

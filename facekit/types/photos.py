@@ -20,7 +20,13 @@ TableName: TypeAlias = Literal["faces", "photos", "people", "constraints", "embe
 
 
 class Status(StrEnum):
-    """What became of a photo. Everything but ``ok`` and ``no_face`` comes with a reason."""
+    """What became of a photo. Everything but ``ok`` and ``no_face`` comes with a reason.
+
+    Examples
+    --------
+    >>> len(lib.photos(fk.Status.NO_FACE)), len(lib.photos("corrupt"))
+    (5, 0)
+    """
 
     OK = "ok"
     NO_FACE = "no_face"
@@ -77,6 +83,14 @@ class Face:
     """A face in a photo of a library. ``box`` is ``x, y, width, height`` in 0..1 of the upright photo.
 
     ``person_id`` is whose face it is, ``person`` that person's name; None where nobody's, or where there is no name.
+
+    Examples
+    --------
+    >>> face = lib.photo(hits[0].photo_id).faces[0]
+    >>> face.quality.usable
+    True
+    >>> x, y, width, height = face.box
+    >>> jpeg = lib.face_thumbnail(face.face_id)
     """
 
     face_id: str
@@ -97,6 +111,12 @@ class Photo:
     ``turn`` is by how many degrees clockwise (0, 90, 180, 270) the photo must be turned, after its EXIF orientation is
     applied, for the people in it to stand upright: thumbnails and pictures are turned so, boxes and sizes are not, see
     `facekit.images.orientation.turned_box`.
+
+    Examples
+    --------
+    >>> photo = lib.photo(hits[0].photo_id)
+    >>> photo.width, photo.height, photo.format, len(photo.faces)
+    (1024, 1024, 'JPEG', 1)
     """
 
     photo_id: str
@@ -151,6 +171,12 @@ class Probe:
 
     ``faces`` is the number of faces found, largest first; ``used`` the position of the one that was used, ``box`` its
     bounding box ``x, y, w, h`` in 0..1 of the upright picture; ``picture`` is an image file of it, for showing.
+
+    Examples
+    --------
+    >>> probe = hits.probes[0]
+    >>> probe.faces, probe.used, probe.quality.usable
+    (1, 0, True)
     """
 
     path: str
@@ -178,6 +204,13 @@ class Hit:
     ``person_id`` is whose face it is, ``person`` that person's name; None where nobody's, or where there is no name.
     ``copies`` counts the files that hold the photo, of which ``photo`` names one.
     ``turn`` is the photo's, see `Photo`.
+
+    Examples
+    --------
+    >>> hit = hits[0]
+    >>> hit.rank, hit.similarity > 0.9
+    (1, True)
+    >>> more = lib.search(hit)  # the face that was found is the next probe
     """
 
     rank: int
