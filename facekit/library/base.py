@@ -6,8 +6,8 @@ from abc import abstractmethod
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from facekit.library.gallery_source import GallerySource
 from facekit.system.closing import Closing
-from facekit.text.keywords import KeywordsChecked
 from facekit.views import view
 
 if TYPE_CHECKING:
@@ -31,13 +31,10 @@ if TYPE_CHECKING:
     from facekit.storage.relocation import Relocation
     from facekit.storage.removal import Removable
     from facekit.types.arrays import FloatArray
-    from facekit.types.photos import Detail, FacePage, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
-
-PICTURE_SIDE = 2048
-"""Longest side of `Library.picture` in pixels: sharp on a large screen, and well under a megabyte."""
+    from facekit.types.photos import Detail, ProbeFace, Status, TableName
 
 
-class Library(KeywordsChecked, Closing):
+class Library(GallerySource, Closing):
     """Photos, faces and their vectors. Made by `facekit.open`; a context manager.
 
     Examples
@@ -187,12 +184,10 @@ class Library(KeywordsChecked, Closing):
         detector, embedder : str, optional
             Names of models (`facekit models list`); by default those that the library has, in the version that this
             facekit has.
-        progress : bool or callable
-            A progress bar (default), none, or a function called with (photos done, photos to do).
+        progress, stop
+            See `ingest`; a function is called with (photos done, photos to do).
         detail : {"normal", "fine"} or int
             How closely to look at all photos, see `ingest`. A library that has the models already is left as it is.
-        stop : threading.Event, optional
-            Set it from another thread to stop the run as Ctrl-C does.
         skip_unreadable : bool
             Switch although some photos can't be read, or hold something else by now. They stay in the library without
             faces, with the status "io_error", and a later ingest finds their faces. Without it the switch is not made
@@ -349,66 +344,7 @@ class Library(KeywordsChecked, Closing):
             If the folder holds something else, can't be written, or has no room; the backup before is kept.
         """
 
-    # -- what galleries are made of ------------------------------------------------------------------------------
-
-    @abstractmethod
-    def photo_page(
-        self,
-        status: Status | str | None = None,
-        *,
-        folder: str | os.PathLike[str] | None = None,
-        person: Who | None = None,
-        offset: int = 0,
-        limit: int = 60,
-    ) -> PhotoPage:
-        """Some of the photos, ordered by path: those with a status, in a folder or below it, of a person, or all.
-
-        ``limit`` is at most 200. A page costs the same whatever the size of the library.
-        """
-
-    @abstractmethod
-    def face_page(self, *, include_poor: bool = False, offset: int = 0, limit: int = 60) -> FacePage:
-        """Some of the faces, ordered by photo; see `photo_page`."""
-
-    @abstractmethod
-    def photo(self, photo_id: str) -> Photo:
-        """One photo with its faces.
-
-        Raises
-        ------
-        UnknownIdError
-            If the library has no such photo.
-        """
-
-    @abstractmethod
-    def folders(self) -> tuple[Folder, ...]:
-        """The folders that hold photos, and those above them up to the one that holds all; ordered by name."""
-
-    @abstractmethod
-    def thumbnail(self, photo_id: str) -> bytes | None:
-        """A photo as a JPEG of at most 512 pixels, upright; None where none is kept."""
-
-    @abstractmethod
-    def face_thumbnail(self, face_id: str) -> bytes | None:
-        """A face with some of what surrounds it, as a square JPEG of 160 pixels; None where no picture is kept.
-
-        Raises
-        ------
-        UnknownIdError
-            If the library has no such face.
-        """
-
-    @abstractmethod
-    def picture(self, photo_id: str) -> bytes:
-        """A photo as a JPEG for the screen, upright, its longer side at most 2048 pixels.
-
-        Raises
-        ------
-        UnknownIdError
-            If the library has no such photo.
-        PhotoError
-            If its file is gone or can't be read.
-        """
+    # -- the similarity that counts ------------------------------------------------------------------------------
 
     @property
     @abstractmethod

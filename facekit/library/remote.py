@@ -112,15 +112,18 @@ class RemoteLibrary(Library):
         return parse(ServiceInfo, self._get("/api/v1/service"))
 
     @property
+    @override
     def closed(self) -> bool:
         """Whether the library was closed."""
         return self.session.closed
 
+    @override
     def close(self) -> None:
         """Let go of the service; it goes on."""
         self.session.close()
 
     @property
+    @override
     def place(self) -> str:
         """The service's address."""
         return self.url
@@ -141,6 +144,7 @@ class RemoteLibrary(Library):
         body = {"value": None if value is None else checked_similarity(value), "embedder": embedder}
         self._send("PUT", "/api/v1/search/similarity", json=body)
 
+    @override
     def ingest(
         self,
         *roots: str | bytes | os.PathLike[str],
@@ -163,6 +167,7 @@ class RemoteLibrary(Library):
         jobs = [self._send("POST", "/api/v1/upload/local", json={"path": path, **what}) for path in paths]
         return follow(self.session, [response.json()["job_id"] for response in jobs], progress, stop or Event())
 
+    @override
     def reembed(
         self,
         detector: str | None = None,
@@ -191,6 +196,7 @@ class RemoteLibrary(Library):
         """Watch a job of the service until it ends; ``stop`` cancels it."""
         return follow(self.session, [job_id], progress, stop)
 
+    @override
     def remove(self, path: Removable | Iterable[Removable]) -> int:
         """See `Library.remove`. Paths are the service's machine's."""
         paths, ids = named_photos(path)
@@ -199,6 +205,7 @@ class RemoteLibrary(Library):
         body = {"path": [_place(one) for one in paths], "photo_ids": ids}
         return int(self._send("POST", "/api/v1/photos/remove", json=body).json()["paths"])
 
+    @override
     def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
         """See `Library.relocate`. Both are the service's machine's."""
         body = {"old": _place(old), "new": _place(new)}
@@ -287,6 +294,7 @@ class RemoteLibrary(Library):
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
             return [str(key) for key in arrays["face_id"]], arrays["embedding"]
 
+    @override
     def export(self, table: TableName, path: str | os.PathLike[str], *, include_poor: bool = False) -> Path:
         """See `Library.export`. The file is written on this machine."""
         place = user_path(path)
@@ -299,6 +307,7 @@ class RemoteLibrary(Library):
     def stats(self) -> dict[str, Any]:
         return dict(self._get("/api/v1/stats"))
 
+    @override
     def backup(self, folder: str | os.PathLike[str]) -> int:
         """See `Library.backup`. The folder is the service's machine's."""
         body = {"folder": _place(folder)}

@@ -160,6 +160,7 @@ class RemotePeople(People):
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
+    @override
     def cluster(
         self,
         method: str | None = None,
@@ -225,15 +226,18 @@ class RemotePeople(People):
 
     # -- to and from other programs ------------------------------------------------------------------------------
 
-    def links(self, folder: str | os.PathLike[str], *, copy: bool = False) -> NoReturn:  # noqa: ARG002 - see People
+    @override
+    def links(self, folder: str | os.PathLike[str], *, copy: bool = False) -> NoReturn:
         """Links are made where the photos are, which may be another machine: `FacekitError`."""
         message = "Links can't be made through a service."
         raise FacekitError(message, "Stop the service, open the library's folder itself, and call links there.")
 
+    @override
     def write_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
         """See `People.write_xmp`. The files are written on the service's machine."""
         return self._xmp("write", folder)
 
+    @override
     def read_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
         """See `People.read_xmp`. The files are those of the service's machine."""
         return self._xmp("read", folder)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from service import remote, served
-from test_cli import facekit
+from shell import facekit
 
 import facekit as fk
 from facekit.cli.terminal import in_shell_words

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from loguru import logger
 from scipy.optimize import brentq
 from service import process, served, sign_in
+from shell import document, facekit
 from sklearn.metrics import roc_curve
-from test_cli import document, facekit
 
 import facekit as fk
 from facekit.errors import FacekitError, LibraryBusyError
