@@ -8,30 +8,27 @@ import numpy as np
 import sqlalchemy as sa
 
 from facekit.catalog.people_tables import allowed_twice, differences, members, persons, rejections
-from facekit.catalog.rows import among, by_key
+from facekit.catalog.rows import MemberRow, MembershipRow, among, by_key, fetch, select
 from facekit.catalog.snapshots import Snapshots
 from facekit.catalog.tables import faces, meta
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from facekit.catalog.journal import Row
     from facekit.types.arrays import FloatArray
 
 
 class Memberships(Snapshots):
     """Reads whose the faces are."""
 
-    def members(self, person_ids: Iterable[str] | None = None) -> list[Row]:
-        """Faces in the library that are somebody's, or one of these people's: with person, origin, run and photo."""
-        query = sa.select(members, faces.c.photo_id, faces.c.quality, faces.c.reason)
+    def members(self, person_ids: Iterable[str] | None = None) -> list[MembershipRow]:
+        """Faces in the library that are somebody's, or one of these people's."""
+        query = select(MemberRow, members).add_columns(faces.c.photo_id)
         query = query.join(faces, faces.c.face_id == members.c.face_id).order_by(members.c.face_id)
+        if person_ids is not None:
+            query = query.where(among(members.c.person_id, person_ids))
         with self._connect() as connection:
-            if person_ids is None:
-                return [dict(row) for row in connection.execute(query).mappings()]
-            return [
-                dict(row) for row in connection.execute(query.where(among(members.c.person_id, person_ids))).mappings()
-            ]
+            return fetch(connection, query, MembershipRow)
 
     def whose(self, face_ids: Iterable[str]) -> dict[str, tuple[str, str | None]]:
         """The id and the name of the person whose each face is; faces that are nobody's are left out."""

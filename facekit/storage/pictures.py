@@ -73,10 +73,10 @@ class Pictures:
         if rows is None:
             self._catalog.pages.photo(photo_id)
         for row in rows or ():
-            path = Path(os.fsdecode(bytes(row["path"])))
+            path = Path(os.fsdecode(row.path))
             with suppress(OSError):
                 now = path.stat()
-                if (now.st_size, now.st_mtime_ns) == (row["bytes"], row["mtime_ns"]):
+                if (now.st_size, now.st_mtime_ns) == (row.bytes, row.mtime_ns):
                     return path
-        name = rows[0]["display"] if rows else photo_id
+        name = rows[0].display if rows else photo_id
         raise PhotoError(Status.MISSING, f"{name} is gone, or was changed since it was ingested")
