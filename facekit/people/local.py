@@ -48,8 +48,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facekit.catalog import Catalog
-    from facekit.catalog.journal import Row, Work
+    from facekit.catalog.journal import Work
     from facekit.catalog.people import PeopleTables
+    from facekit.catalog.rows import Values
     from facekit.people.base import Faces
     from facekit.storage.storage import Storage
     from facekit.types.people import Verb
@@ -116,7 +117,7 @@ class LocalPeople(People):
             person = self.get(who)
             ranked = ranked_faces(self._tables, person.person_id)
         shown = ranked[offset : offset + limit]
-        found, photos = self._catalog.pages.some_faces([row["face_id"] for row, _ in shown], limit)
+        found, photos = self._catalog.pages.some_faces([row.face_id for row, _ in shown], limit)
         inside = members_of(shown, found)
         return MemberPage(len(ranked), offset, person, inside, photos)
 
@@ -295,9 +296,9 @@ class LocalPeople(People):
 
     @staticmethod
     def _new(work: Work, name: str | None) -> str:
-        row = {"person_id": uuid4().hex, "name": name, "cover": None, "hidden": False, "created_at": now()}
-        work.put(persons, [row])
-        return str(row["person_id"])
+        key = uuid4().hex
+        work.put(persons, [{"person_id": key, "name": name, "cover": None, "hidden": False, "created_at": now()}])
+        return key
 
     def _refuse_taken(self, name: str | None, person_id: str) -> None:
         other = self._tables.named(name) if name else None
@@ -312,8 +313,7 @@ class LocalPeople(People):
         if not (isinstance(limit, int) and 0 <= limit < 2**63):
             message = f"A journal of {limit!r} entries was asked for."
             raise FacekitError(message, "Ask for 0 or more.")
-        names = Entry.__dataclass_fields__
-        return tuple(Entry(**{name: row[name] for name in names}) for row in self._tables.entries(limit))
+        return tuple(self._tables.entries(limit))
 
     @override
     def undo(self, number: int | None = None) -> Entry:
@@ -355,7 +355,7 @@ class LocalPeople(People):
 
     @override
     def runs(self) -> tuple[ClusterRun, ...]:
-        return tuple(people_runs.run_of(row) for row in self._tables.runs())
+        return tuple(self._tables.runs())
 
     @override
     def accept(self, run: ClusterRun | str) -> ClusterRun:
@@ -408,7 +408,7 @@ class LocalPeople(People):
             )
         values = np.array([value for _, value in ranked])
         far = [ranked[at] for at in outliers(values)]
-        found, _ = self._catalog.pages.some_faces([row["face_id"] for row, _ in far], max(len(far), 1))
+        found, _ = self._catalog.pages.some_faces([row.face_id for row, _ in far], max(len(far), 1))
         spread = float(1 - values.mean()) if len(values) else 0.0
         return PersonQuality(person, spread, members_of(far, found), pairs)
 
@@ -448,10 +448,10 @@ class LocalPeople(People):
             return read_xmp(self, self._catalog, folder)
 
 
-def _pair(one: str, other: str) -> Row:
+def _pair(one: str, other: str) -> Values:
     first, second = sorted((one, other))
     return {"person_id": first, "other_id": second}
 
 
-def _said(face_id: str, person_id: str) -> Row:
+def _said(face_id: str, person_id: str) -> Values:
     return {"face_id": face_id, "person_id": person_id, "origin": "user", "run_id": None}
