@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
 
 from facekit.catalog.people_tables import members, persons
 from facekit.catalog.places import place_order
-from facekit.catalog.rows import FileRow, OwnedFaceRow, PhotoRow, box_of, fetch, quality_of, select
+from facekit.catalog.rows import (
+    FacePictureRow,
+    FileRow,
+    OwnedFaceRow,
+    PhotoRow,
+    PictureRow,
+    box_of,
+    fetch,
+    quality_of,
+    select,
+)
 from facekit.catalog.tables import faces, files, photos
 from facekit.errors import FacekitError, UnknownIdError
 from facekit.types.photos import Face, FacePage, Folder, Photo, PhotoPage, Status
@@ -18,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from facekit.catalog.database import Database
+
+T = TypeVar("T")
 
 MAX_PAGE = 200
 _ID = re.compile("[0-9a-f]{32}")
@@ -38,6 +50,16 @@ _faces = (
     )
     .outerjoin(members, members.c.face_id == faces.c.face_id)
     .outerjoin(persons, persons.c.person_id == members.c.person_id)
+)
+
+
+_pictures = (
+    sa.select(
+        *(photos.c[name] for name in ("photo_id", "width", "height", "turn")),
+        *(files.c[name] for name in ("path", "display", "bytes", "mtime_ns")),
+    )
+    .join(files, files.c.photo_id == photos.c.photo_id)
+    .order_by(*place_order())
 )
 
 
@@ -94,20 +116,28 @@ class Pages:
         """One photo with its faces."""
         with self._engine.connect() as connection:
             found = _photos(connection, [known_id(photo_id)])
-        if known_id(photo_id) not in found:
-            message = "The library has no photo with this id."
-            raise UnknownIdError(message, "It may have been removed; load the page again.")
-        return found[photo_id]
+        return _known(found.values(), "photo")[0]
 
     def face(self, face_id: str) -> Face:
         """One face."""
         query = _faces.where(faces.c.face_id == known_id(face_id))
         with self._engine.connect() as connection:
             found = fetch(connection, query, OwnedFaceRow)
-        if not found:
-            message = "The library has no face with this id."
-            raise UnknownIdError(message, "It may have been removed; load the page again.")
-        return _face(found[0])
+        return _face(_known(found, "face")[0])
+
+    def picture(self, photo_id: str) -> list[PictureRow]:
+        """What is needed to draw a photo: one row a file, the one that is shown first. One statement."""
+        query = _pictures.where(photos.c.photo_id == known_id(photo_id))
+        with self._engine.connect() as connection:
+            return _known(fetch(connection, query, PictureRow), "photo")
+
+    def face_picture(self, face_id: str) -> list[FacePictureRow]:
+        """What is needed to draw a face: one row a file of its photo, the one that is shown first. One statement."""
+        columns = [faces.c[name] for name in ("x", "y", "w", "h", "roll", "reason")]
+        query = _pictures.add_columns(*columns).join(faces, faces.c.photo_id == photos.c.photo_id)
+        with self._engine.connect() as connection:
+            found = fetch(connection, query.where(faces.c.face_id == known_id(face_id)), FacePictureRow)
+        return _known(found, "face")
 
     def folders(self) -> tuple[Folder, ...]:
         """The folders that hold photos and those above them, up to the one that holds all of a source."""
@@ -133,6 +163,14 @@ def _common(folders: list[str]) -> str:
     low, high = min(folders), max(folders)
     same = next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
     return low[:same].rpartition("/")[0] + "/"
+
+
+def _known(found: Iterable[T], what: str) -> list[T]:
+    """What was found by an id. Raises UnknownIdError where that is nothing."""
+    if known := list(found):
+        return known
+    message = f"The library has no {what} with this id."
+    raise UnknownIdError(message, "It may have been removed; load the page again.")
 
 
 def _status(status: Status | str, first: sa.Subquery) -> list[sa.ColumnElement[bool]]:

@@ -104,6 +104,38 @@ class OwnedFaceRow(NamedTuple):
     person: str | None
 
 
+class PictureRow(NamedTuple):
+    """A photo with one of its files: what is needed to draw it."""
+
+    photo_id: str
+    width: int | None
+    height: int | None
+    turn: int | None
+    path: bytes
+    display: str
+    bytes: int
+    mtime_ns: int
+
+
+class FacePictureRow(NamedTuple):
+    """A face with its photo and one of the photo's files: what is needed to draw it."""
+
+    photo_id: str
+    width: int | None
+    height: int | None
+    turn: int | None
+    path: bytes
+    display: str
+    bytes: int
+    mtime_ns: int
+    x: float
+    y: float
+    w: float
+    h: float
+    roll: float
+    reason: str | None
+
+
 class RunRow(NamedTuple):
     """A row of ``runs``."""
 
@@ -209,7 +241,7 @@ def fetch(connection: sa.Connection, query: sa.Select[Any], kind: type[RowT]) ->
     return [kind(*row) for row in found]
 
 
-def box_of(row: FaceRow | OwnedFaceRow) -> tuple[float, float, float, float]:
+def box_of(row: FaceRow | OwnedFaceRow | FacePictureRow) -> tuple[float, float, float, float]:
     """A face's left, top, width and height in 0..1 of the upright photo."""
     return row.x, row.y, row.w, row.h
 
