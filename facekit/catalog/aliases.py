@@ -1,4 +1,4 @@
-"""Faces that are called otherwise now: another id takes the old one's place in all that was said of them."""
+"""Aliases: faces whose id has changed. The new id takes the old one's place in memberships, rejections and covers."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ class Contents:
             return connection.scalar(query) is not None
 
     def several(self, source: str) -> dict[str, list[bytes]]:
-        """Photos of which several files of a source are known and not missing: their paths, by photo id."""
+        """Duplicates: photos of which several files of a source are known and not missing: their paths, by photo id."""
         there = (files.c.source == source, files.c.missing_since.is_(None))
         many = sa.select(files.c.photo_id).where(*there).group_by(files.c.photo_id).having(sa.func.count() > 1)
         query = sa.select(files.c.photo_id, files.c.path).where(*there, files.c.photo_id.in_(many))

@@ -62,7 +62,7 @@ class RowChange:
 
 @dataclass(slots=True)
 class Work:
-    """Changes of one verb, made in a transaction and written down for the journal."""
+    """Changes of one verb, made in one transaction and logged for the journal."""
 
     connection: sa.Connection
     verb: Verb
@@ -103,7 +103,7 @@ class Work:
         write(self.connection, changes, now)
         for change in changes:
             place = (change.table, change.key)
-            both = _both(self._changes[place], change) if place in self._changes else change
+            both = _merged(self._changes[place], change) if place in self._changes else change
             if both is None:
                 del self._changes[place]
             else:
@@ -121,7 +121,7 @@ class Work:
         return number
 
 
-def _both(first: RowChange, second: RowChange) -> RowChange | None:
+def _merged(first: RowChange, second: RowChange) -> RowChange | None:
     """Two changes of a row as one; None where nothing is left of them."""
     if first.before is None and second.after is None:
         return None
@@ -147,7 +147,7 @@ def take_back(connection: sa.Connection, number: int | None, user: str) -> Work:
     """
     entry = _entry(connection, number)
     changes = [change.inverse for change in decode(entry, connection)]
-    in_the_way = _standing_in_the_way(connection, changes)
+    in_the_way = _conflicting_rows(connection, changes)
     if in_the_way:
         _refuse(connection, entry, rows=in_the_way)
     by_table: dict[str, list[Key]] = {}
@@ -202,8 +202,8 @@ def _entry(connection: sa.Connection, number: int | None) -> JournalRow:
     return found[0]
 
 
-def _standing_in_the_way(connection: sa.Connection, changes: Sequence[RowChange]) -> set[Place]:
-    """Rows that are not as the change left them."""
+def _conflicting_rows(connection: sa.Connection, changes: Sequence[RowChange]) -> set[Place]:
+    """Conflicts: rows that are not as the change left them, because of a later change."""
     wrong: set[Place] = set()
     for name in {change.table for change in changes}:
         mine = [change for change in changes if change.table == name]

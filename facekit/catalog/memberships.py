@@ -1,4 +1,4 @@
-"""Whose the faces are, whose they are not, and what was said of two people: memberships, rejections, differences."""
+"""Memberships (which person is a face's owner), rejections (who is not), and differences (two people are not one)."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Memberships(Snapshots):
-    """Reads whose the faces are."""
+    """Reads memberships, rejections and differences."""
 
     def members(self, person_ids: Iterable[str] | None = None) -> list[MembershipRow]:
-        """Faces in the library that are somebody's, or one of these people's."""
+        """The memberships of faces in the library: of everybody, or of these people."""
         query = select(MemberRow, members).add_columns(faces.c.photo_id)
         query = query.join(faces, faces.c.face_id == members.c.face_id).order_by(members.c.face_id)
         if person_ids is not None:
@@ -31,7 +31,7 @@ class Memberships(Snapshots):
             return fetch(connection, query, MembershipRow)
 
     def whose(self, face_ids: Iterable[str]) -> dict[str, tuple[str, str | None]]:
-        """The id and the name of the person whose each face is; faces that are nobody's are left out."""
+        """The id and the name of each face's owner; faces without an owner are left out."""
         query = sa.select(members.c.face_id, persons.c.person_id, persons.c.name)
         query = query.join(persons, persons.c.person_id == members.c.person_id)
         with self._connect() as connection:
@@ -41,7 +41,7 @@ class Memberships(Snapshots):
             }
 
     def owners(self, person_ids: Iterable[str] | None = None) -> dict[str, str]:
-        """Whose faces are, also of faces that are not in the library now; of everybody, or of these people."""
+        """The owner of each face, also of faces that are not in the library now; of everybody, or of these people."""
         query = sa.select(members.c.face_id, members.c.person_id).order_by(members.c.face_id)
         with self._connect() as connection:
             if person_ids is None:
@@ -49,7 +49,7 @@ class Memberships(Snapshots):
             return by_key(connection, query.where(among(members.c.person_id, person_ids)))
 
     def spoken_of(self, photo_ids: Iterable[str]) -> dict[str, str]:
-        """Faces on some photos of which anything was said, whose they are or are not: with their photos."""
+        """Faces on some photos that have a membership or a rejection: with their photos."""
         known = sa.union(sa.select(members.c.face_id), sa.select(rejections.c.face_id)).subquery()
         query = sa.select(faces.c.face_id, faces.c.photo_id).join(known, known.c.face_id == faces.c.face_id)
         with self._connect() as connection:
@@ -65,7 +65,7 @@ class Memberships(Snapshots):
             }
 
     def all_faces(self) -> list[tuple[str, str, str | None, str | None, bytes]]:
-        """All faces with an embedding: face id, photo id, why it is poor, whose it is, the embedding's bytes."""
+        """All faces with an embedding: face id, photo id, why it is poor, its owner, the embedding's bytes."""
         query = (
             sa.select(faces.c.face_id, faces.c.photo_id, faces.c.reason, members.c.person_id, faces.c.embedding)
             .outerjoin(members, members.c.face_id == faces.c.face_id)
@@ -90,11 +90,11 @@ class Memberships(Snapshots):
             return sorted(set(connection.scalars(query.where(members.c.person_id == person_id))))
 
     def rejections(self) -> list[tuple[str, str]]:
-        """Which face is not which person."""
+        """The rejections: which face is not which person."""
         return self._pairs(rejections)
 
     def differences(self) -> list[tuple[str, str]]:
-        """Which two people are not one."""
+        """The differences: which two people are not one."""
         return self._pairs(differences)
 
     def _pairs(self, table: sa.Table) -> list[tuple[str, str]]:

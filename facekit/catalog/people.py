@@ -38,18 +38,18 @@ class PeopleTables(Persons, Memberships):
 
     @contextmanager
     def work(self, verb: Verb, user: str) -> Iterator[Work]:
-        """One verb's changes: all of them and their entry in the journal, or nothing."""
+        """A transaction for one verb: all its changes and their entry in the journal, or nothing."""
         with self._lock, self._engine.begin() as connection:
-            self._working.connection = connection
+            self._current.connection = connection
             try:
                 work = Work(connection, verb, user)
                 yield work
                 work.number = work.write_down(now()) or 0
             finally:
-                self._working.connection = None
+                self._current.connection = None
 
     def undo(self, number: int | None, user: str) -> int:
-        """Take an entry back; returns the number of the entry that says so."""
+        """Undo an entry of the journal, in one transaction; returns the number of the entry that says so."""
         with self._lock, self._engine.begin() as connection:
             done = take_back(connection, number, user).write_down(now())
         return done or 0
@@ -62,7 +62,7 @@ class PeopleTables(Persons, Memberships):
 
     @staticmethod
     def assigned(work: Work) -> None:
-        """Note that faces were given to people."""
+        """Note that new faces were assigned to people."""
         set_meta(work.connection, "assign", "done")
 
     # -- runs ----------------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ class PeopleTables(Persons, Memberships):
             reveal(connection, ids)
 
     def rename(self, pairs: Mapping[str, str]) -> None:
-        """Faces have another id from now on; all that was said of them stays."""
+        """Faces have another id from now on; their memberships and rejections stay."""
         if pairs:
             values = sa.values(sa.column("old", sa.String), sa.column("new", sa.String), name="renamed")
             with self._lock, self._engine.begin() as connection:
@@ -112,7 +112,7 @@ class PeopleTables(Persons, Memberships):
                     rename_faces(connection, sa.select(part.c.old, part.c.new))
 
     def copy(self, pairs: Mapping[str, str]) -> None:
-        """Faces are also there under another id: there, they are and are not the same people's."""
+        """Faces are also there under another id, which has the same memberships and rejections."""
         with self.work("assign", "") as work:
             owned = select(MemberRow, members).where(among(members.c.face_id, pairs))
             there = self.owners()

@@ -117,7 +117,7 @@ class Persons(Snapshots):
             return connection.scalar(query)
 
     def person_ids(self) -> set[str]:
-        """Everybody who has a row, also those who have no face in the library now."""
+        """Everybody who has a row, also those without a face in the library now."""
         with self._connect() as connection:
             return set(connection.scalars(sa.select(persons.c.person_id)))
 

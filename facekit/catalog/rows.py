@@ -150,7 +150,7 @@ class RunRow(NamedTuple):
 
 
 class MemberRow(NamedTuple):
-    """A row of ``members``: whose a face is, who said so, and in which run."""
+    """A row of ``members``: the owner of a face, who said so, and in which run."""
 
     face_id: str
     person_id: str
