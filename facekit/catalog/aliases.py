@@ -1,11 +1,11 @@
-"""Faces that are called otherwise now: another id takes the old one's place in all that was said of them."""
+"""Aliases: faces whose id has changed. The new id takes the old one's place in memberships, rejections and covers."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
 from facekit.catalog.people_tables import face_aliases, journal, members, persons, rejections
-from facekit.catalog.rows import among
+from facekit.catalog.rows import MemberRow, RejectionRow, delete, fetch, fields_of, insert
 
 
 def rename_faces(connection: sa.Connection, pairs: sa.Select[tuple[str, str]]) -> None:
@@ -17,15 +17,13 @@ def rename_faces(connection: sa.Connection, pairs: sa.Select[tuple[str, str]]) -
     chosen = pairs.subquery()
     old, new = chosen.c
     connection.execute(sa.insert(table).from_select(["old", "new"], sa.select(old, new).where(old != new)))
-    for owned in (members, rejections):
-        rest = [column for column in owned.c if column.name != "face_id"]
+    for owned, kind in ((members, MemberRow), (rejections, RejectionRow)):
+        rest = [owned.c[name] for name in fields_of(kind) if name != "face_id"]
         moved = sa.select(table.c.new.label("face_id"), *rest).join(owned, owned.c.face_id == table.c.old)
-        rows = [dict(row) for row in connection.execute(moved).mappings()]
+        rows: list[MemberRow | RejectionRow] = fetch(connection, moved, kind)
         connection.execute(sa.delete(owned).where(owned.c.face_id.in_(sa.select(table.c.old))))
-        if rows:
-            left = [row["face_id"] for row in rows]  # from before the models were changed back
-            connection.execute(sa.delete(owned).where(among(owned.c.face_id, left)))
-            connection.execute(sa.insert(owned), rows)
+        delete(connection, owned.c.face_id, [row.face_id for row in rows])  # from before the models were changed back
+        insert(connection, owned, [row._asdict() for row in rows])
     connection.execute(sa.update(persons).values(cover=table.c.new).where(persons.c.cover == table.c.old))
     connection.execute(
         sa.update(face_aliases).values(new_face_id=table.c.new).where(face_aliases.c.new_face_id == table.c.old)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -15,7 +15,7 @@ from facekit.catalog.people import PeopleTables, now
 from facekit.catalog.people_copy import COPY, copy_people, state_of_people
 from facekit.catalog.places import compose_folders, move_files
 from facekit.catalog.records import Change, file_id, folder_of
-from facekit.catalog.rows import among, column, delete, face_row, insert, set_meta
+from facekit.catalog.rows import FileRow, PhotoRow, among, column, delete, face_values, insert, set_meta
 from facekit.catalog.runs import Runs, forget_in_runs, move_roots
 from facekit.catalog.staging import Staging
 from facekit.catalog.tables import SCHEMA_VERSION, add_new_columns, faces, files, meta, metadata, photos
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.catalog.records import FileRecord, Move, PhotoRecord
-    from facekit.types.photos import PhotoFacts
+    from facekit.catalog.rows import Values
 
 
 FILE = "catalog.duckdb"
@@ -151,18 +151,16 @@ class Catalog(Contents, Runs):
             delete(connection, files.c.file_id, file_ids)
             delete(connection, faces.c.photo_id, photo_ids)
             delete(connection, photos.c.photo_id, photo_ids)
-            insert(connection, photos, [_photo_row(photo, run_id) for photo in new_photos])
-            face_rows = [
-                face_row(photo.photo_id, face, detector, embedder) for photo in new_photos for face in photo.faces
-            ]
-            insert(connection, faces, face_rows)
-            if face_rows:
+            insert(connection, photos, [_photo_values(photo, run_id) for photo in new_photos])
+            inside = [(photo.photo_id, face) for photo in new_photos for face in photo.faces]
+            insert(connection, faces, [face_values(*one, detector, embedder) for one in inside])
+            if inside:
                 set_meta(connection, "assign", "due")
-            insert(connection, files, [_file_row(*pair) for pair in zip(new_files, file_ids, strict=True)])
+            insert(connection, files, [_file_values(*pair) for pair in zip(new_files, file_ids, strict=True)])
             orphans = self._forget_photos_without_files(connection, before)
             if orphans.photos:
                 set_meta(connection, "erase", "due")
-        kept = {row["face_id"] for row in face_rows}
+        kept = {face.face_id for _, face in inside}
         touched = {*photo_ids, *(record.photo_id for record in new_files), *before} - set(orphans.photos)
         return Change(sorted(touched), sorted((set(replaced) - kept) | set(orphans.faces)), orphans.photos)
 
@@ -210,31 +208,32 @@ class Catalog(Contents, Runs):
         return change
 
 
-_NO_FACTS: dict[str, Any] = dict.fromkeys(
-    ("width", "height", "format", "taken_at", "camera", "latitude", "longitude"),
-)
+_NO_FACTS = dict.fromkeys(("width", "height", "format", "taken_at", "camera", "latitude", "longitude"))
 
 
-def _photo_row(photo: PhotoRecord, run_id: str) -> dict[str, Any]:
-    facts: PhotoFacts | None = photo.facts
-    row = {"photo_id": photo.photo_id, "status": photo.status.value, "reason": photo.reason, "bytes": photo.size}
-    return (
-        row
-        | (asdict(facts) if facts else _NO_FACTS)
-        | {"turn": photo.turn, "faces": len(photo.faces), "run_id": run_id}
-    )
+def _photo_values(photo: PhotoRecord, run_id: str) -> Values:
+    return PhotoRow(
+        photo_id=photo.photo_id,
+        status=photo.status.value,
+        reason=photo.reason,
+        bytes=photo.size,
+        **(asdict(photo.facts) if photo.facts else _NO_FACTS),
+        turn=photo.turn,
+        faces=len(photo.faces),
+        run_id=run_id,
+    )._asdict()
 
 
-def _file_row(record: FileRecord, key: str) -> dict[str, Any]:
+def _file_values(record: FileRecord, key: str) -> Values:
     file = record.file
-    return {
-        "file_id": key,
-        "source": file.source,
-        "path": file.path,
-        "display": file.display,
-        "folder": folder_of(file.display),
-        "photo_id": record.photo_id,
-        "bytes": file.size,
-        "mtime_ns": file.mtime_ns,
-        "missing_since": None,
-    }
+    return FileRow(
+        file_id=key,
+        source=file.source,
+        path=file.path,
+        display=file.display,
+        folder=folder_of(file.display),
+        photo_id=record.photo_id,
+        bytes=file.size,
+        mtime_ns=file.mtime_ns,
+        missing_since=None,
+    )._asdict()

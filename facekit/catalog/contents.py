@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
 
 from facekit.catalog.places import place_key
 from facekit.catalog.records import FileState, IndexRow, file_id
-from facekit.catalog.rows import among, chunks
+from facekit.catalog.rows import FaceRow, FileRow, PhotoRow, among, chunks, fetch, fields_of, select
 from facekit.catalog.tables import faces, files, photos
 from facekit.types.photos import Status
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from facekit.types.arrays import FloatArray
 
 
+Kind = TypeVar("Kind", FileRow, PhotoRow, FaceRow)
+_TABLES: dict[type, sa.Table] = {FileRow: files, PhotoRow: photos, FaceRow: faces}
+
+
 class Contents:
     """Reads photos, files and faces from a catalog."""
 
@@ -28,28 +32,41 @@ class Contents:
 
     # -- photos and files ----------------------------------------------------------------------------------------
 
-    def rows(self, table: sa.Table, photo_ids: Iterable[str] | None = None) -> list[dict[str, Any]]:
-        """Rows of `photos`, `faces` or `files`, of all photos or of those named, ordered by photo and first column."""
-        query = sa.select(table).order_by(table.c.photo_id, table.columns[0])
+    def rows(self, kind: type[Kind], photo_ids: Iterable[str] | None = None) -> list[Kind]:
+        """Rows of a kind, of all photos or of those named, ordered by photo and id.
+
+        Parameters
+        ----------
+        kind : type
+            `PhotoRow`, `FileRow` or `FaceRow`.
+        photo_ids : iterable of str, optional
+            Unknown ids are passed over.
+        """
+        table = _TABLES[kind]
+        query = select(kind, table).order_by(table.c.photo_id, table.c[fields_of(kind)[0]])
+        if photo_ids is not None:
+            query = query.where(among(table.c.photo_id, photo_ids))
         with self._engine.connect() as connection:
-            if photo_ids is not None:
-                query = query.where(among(table.c.photo_id, photo_ids))
-            return [dict(row) for row in connection.execute(query).mappings()]
+            return fetch(connection, query, kind)
 
     def places(
         self, photo_ids: Iterable[str] | None = None, *, folder: str | None = None, source: str | None = None
-    ) -> dict[str, list[dict[str, Any]]]:
+    ) -> dict[str, list[FileRow]]:
         """The files of each photo, the one to show first: see `facekit.catalog.places.place_order`."""
-        found: dict[str, list[dict[str, Any]]] = {}
-        for row in self.rows(files, photo_ids):
-            found.setdefault(row["photo_id"], []).append(row)
+        found: dict[str, list[FileRow]] = {}
+        for row in self.rows(FileRow, photo_ids):
+            found.setdefault(row.photo_id, []).append(row)
         for places in found.values():
             places.sort(key=place_key(folder, source))
         return found
 
     def taken_at(self, photo_ids: Iterable[str] | None = None) -> dict[str, datetime | None]:
         """When photos were taken, by photo id."""
-        return {row["photo_id"]: row["taken_at"] for row in self.rows(photos, photo_ids)}
+        query = sa.select(photos.c.photo_id, photos.c.taken_at)
+        if photo_ids is not None:
+            query = query.where(among(photos.c.photo_id, photo_ids))
+        with self._engine.connect() as connection:
+            return {photo_id: taken_at for photo_id, taken_at in connection.execute(query)}  # noqa: C416 - see `by_key`
 
     def turns(self, photo_ids: Iterable[str] | None = None) -> dict[str, int]:
         """By how many degrees clockwise photos must be turned to stand upright, by photo id; the others stand so."""
@@ -89,7 +106,7 @@ class Contents:
             return connection.scalar(query) is not None
 
     def several(self, source: str) -> dict[str, list[bytes]]:
-        """Photos of which several files of a source are known and not missing: their paths, by photo id."""
+        """Duplicates: photos of which several files of a source are known and not missing: their paths, by photo id."""
         there = (files.c.source == source, files.c.missing_since.is_(None))
         many = sa.select(files.c.photo_id).where(*there).group_by(files.c.photo_id).having(sa.func.count() > 1)
         query = sa.select(files.c.photo_id, files.c.path).where(*there, files.c.photo_id.in_(many))
@@ -127,12 +144,11 @@ class Contents:
 
     # -- faces ---------------------------------------------------------------------------------------------------
 
-    def faces_by_id(self, face_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
-        """Rows of `faces` without their embeddings, by face id. Unknown ids are left out."""
-        query = sa.select(*(column for column in faces.c if column.name != "embedding"))
+    def faces_by_id(self, face_ids: Iterable[str]) -> dict[str, FaceRow]:
+        """Faces by their ids. Unknown ids are left out."""
+        query = select(FaceRow, faces).where(among(faces.c.face_id, face_ids))
         with self._engine.connect() as connection:
-            rows = connection.execute(query.where(among(faces.c.face_id, face_ids))).mappings()
-            return {row["face_id"]: dict(row) for row in rows}
+            return {row.face_id: row for row in fetch(connection, query, FaceRow)}
 
     def index_rows(self, photo_ids: Iterable[str] | None = None, faces: sa.Table = faces) -> Iterator[IndexRow]:
         """What the vector index should hold of `faces` or `staged_faces`, for all photos or for those named."""
@@ -147,7 +163,7 @@ class Contents:
             for key, photo_id, reason, embedding in rows:
                 first = places[photo_id][0]
                 vector = np.frombuffer(embedding, np.float32)
-                yield IndexRow(key, vector, reason is None, first["source"], first["folder"], taken[photo_id])
+                yield IndexRow(key, vector, reason is None, first.source, first.folder, taken[photo_id])
 
     def embeddings(self, *, include_poor: bool) -> tuple[list[str], FloatArray]:
         """Face ids and their embeddings, float32 (N, D), ordered by face id."""

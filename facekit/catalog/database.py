@@ -1,4 +1,4 @@
-"""The one door to the catalog's file: room is seen to before a change, failures become errors that say what to do."""
+"""The one door to the catalog's file: connections, transactions, and errors that say what to do."""
 
 from __future__ import annotations
 

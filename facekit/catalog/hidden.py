@@ -1,8 +1,9 @@
-"""Ids of removed photos and their faces, in what was said about people: as keyed hashes, until the photos come back.
+"""Pseudonyms: ids of removed photos and their faces become keyed hashes in what was said about people.
 
-What was said waits for photos that are removed, and an id would say which photo it was. HMAC (RFC 2104) with SHA-256
-and the library's own secret can't be turned around; when a photo comes in, its ids are hashed to see if one waits.
-Hashes take the ids' place everywhere, also in the journal and in the runs, so that all else works as with ids.
+Memberships and rejections wait for photos that are removed, and an id would say which photo it was. HMAC (RFC 2104)
+with SHA-256 and the library's own secret can't be turned around; when a photo comes in, its ids are hashed to see if
+one waits. Hashes take the ids' place everywhere, also in the journal and in the runs, so that all else works as with
+ids.
 """
 
 from __future__ import annotations

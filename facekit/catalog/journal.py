@@ -10,7 +10,7 @@ import json
 import zlib
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import sqlalchemy as sa
 
@@ -24,15 +24,15 @@ from facekit.catalog.people_tables import (
     persons,
     rejections,
 )
-from facekit.catalog.rows import among, delete, insert
+from facekit.catalog.rows import JournalRow, among, delete, fetch, insert, select
 from facekit.errors import RefusedError, UnknownIdError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from facekit.catalog.rows import Values
     from facekit.types.people import Verb
 
-Row: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[str, ...]
 Place: TypeAlias = tuple[str, Key]
 """A row: its table and its key."""
@@ -51,8 +51,8 @@ class RowChange:
 
     table: str
     key: Key
-    before: Row | None
-    after: Row | None
+    before: Values | None
+    after: Values | None
 
     @property
     def inverse(self) -> RowChange:
@@ -62,7 +62,7 @@ class RowChange:
 
 @dataclass(slots=True)
 class Work:
-    """Changes of one verb, made in a transaction and written down for the journal."""
+    """Changes of one verb, made in one transaction and logged for the journal."""
 
     connection: sa.Connection
     verb: Verb
@@ -78,7 +78,7 @@ class Work:
         """What became of each row in all."""
         return list(self._changes.values())
 
-    def put(self, table: sa.Table, rows: Sequence[Row]) -> None:
+    def put(self, table: sa.Table, rows: Sequence[Values]) -> None:
         """Insert rows, or update those that are there: columns that are not named stay as they are."""
         now = read_rows(self.connection, table, [_key(table, row) for row in rows])
         changes = []
@@ -99,11 +99,11 @@ class Work:
         now = read_rows(self.connection, table, list(keys))
         self._apply([RowChange(table.name, key, dict(row), None) for key, row in now.items()], now)
 
-    def _apply(self, changes: Sequence[RowChange], now: dict[Key, Row]) -> None:
+    def _apply(self, changes: Sequence[RowChange], now: dict[Key, Values]) -> None:
         write(self.connection, changes, now)
         for change in changes:
             place = (change.table, change.key)
-            both = _both(self._changes[place], change) if place in self._changes else change
+            both = _merged(self._changes[place], change) if place in self._changes else change
             if both is None:
                 del self._changes[place]
             else:
@@ -115,13 +115,13 @@ class Work:
             return None
         number = int(self.connection.scalar(sa.select(sa.func.coalesce(sa.func.max(journal.c.number), 0))) or 0) + 1
         faces = len({change.key[0] for change in self.changes if change.table in {members.name, rejections.name}})
-        row = {"number": number, "at": at, "user": self.user, "verb": self.verb, "words": self.words, "faces": faces}
-        row |= {"undoes": self.undoes, "undone": False, "changes": encode(self.changes)}
-        self.connection.execute(sa.insert(journal), row)
+        said, undone = encode(self.changes), False
+        entry = JournalRow(number, at, self.user, self.verb, self.words, faces, self.undoes, undone, said)
+        insert(self.connection, journal, [entry._asdict()])
         return number
 
 
-def _both(first: RowChange, second: RowChange) -> RowChange | None:
+def _merged(first: RowChange, second: RowChange) -> RowChange | None:
     """Two changes of a row as one; None where nothing is left of them."""
     if first.before is None and second.after is None:
         return None
@@ -142,12 +142,12 @@ def take_back(connection: sa.Connection, number: int | None, user: str) -> Work:
 
     Raises
     ------
-    FacekitError
+    RefusedError
         If there is no such entry, it was undone, or something done later stands in the way.
     """
     entry = _entry(connection, number)
     changes = [change.inverse for change in decode(entry, connection)]
-    in_the_way = _standing_in_the_way(connection, changes)
+    in_the_way = _conflicting_rows(connection, changes)
     if in_the_way:
         _refuse(connection, entry, rows=in_the_way)
     by_table: dict[str, list[Key]] = {}
@@ -162,13 +162,13 @@ def take_back(connection: sa.Connection, number: int | None, user: str) -> Work:
     wrong = _people_without_row(connection, changes) | _namesakes(connection)
     if wrong:
         _refuse(connection, entry, people=wrong)
-    _mark(connection, entry["number"])
-    before, words = entry["words"], _UNDONE + entry["words"]
-    if entry["verb"] == "undo":
+    _mark(connection, entry.number)
+    before, words = entry.words, _UNDONE + entry.words
+    if entry.verb == "undo":
         again = before.startswith(_UNDONE)
         words = _AGAIN + before.removeprefix(_UNDONE) if again else _UNDONE + before.removeprefix(_AGAIN)
     kept = {(change.table, change.key): change for change in changes}
-    return Work(connection, "undo", user, words, entry["number"], kept)
+    return Work(connection, "undo", user, words, entry.number, kept)
 
 
 def _mark(connection: sa.Connection, number: int) -> None:
@@ -181,29 +181,29 @@ def _mark(connection: sa.Connection, number: int) -> None:
         following, undone = connection.scalar(sa.select(journal.c.undoes).where(here)), not undone
 
 
-def _entry(connection: sa.Connection, number: int | None) -> Row:
-    query = sa.select(journal)
+def _entry(connection: sa.Connection, number: int | None) -> JournalRow:
+    query = select(JournalRow, journal)
     if number is None:
         by_user = journal.c.verb != "assign"  # what facekit did by itself is taken back by its number only
         query = query.where(journal.c.undone.is_(False), journal.c.undoes.is_(None), by_user)
         query = query.order_by(journal.c.number.desc()).limit(1)
     else:
         query = query.where(journal.c.number == number)
-    row = connection.execute(query).mappings().first()
-    if row is None and number is None:
+    found = fetch(connection, query, JournalRow)
+    if not found and number is None:
         message = "There is nothing to undo."
         raise RefusedError(message, "The journal lists what was done.")
-    if row is None:
+    if not found:
         message = f"The journal has no entry {number}."
         raise UnknownIdError(message, "lib.people.journal() lists what was done.")
-    if row["undone"]:
-        message = f"Entry {row['number']} was undone already."
+    if found[0].undone:
+        message = f"Entry {found[0].number} was undone already."
         raise RefusedError(message, "Undo the undo to do it again.")
-    return dict(row)
+    return found[0]
 
 
-def _standing_in_the_way(connection: sa.Connection, changes: Sequence[RowChange]) -> set[Place]:
-    """Rows that are not as the change left them."""
+def _conflicting_rows(connection: sa.Connection, changes: Sequence[RowChange]) -> set[Place]:
+    """Conflicts: rows that are not as the change left them, because of a later change."""
     wrong: set[Place] = set()
     for name in {change.table for change in changes}:
         mine = [change for change in changes if change.table == name]
@@ -244,21 +244,22 @@ def _namesakes(connection: sa.Connection) -> set[str]:
 
 def _refuse(
     connection: sa.Connection,
-    entry: Row,
+    entry: JournalRow,
     *,
     rows: Collection[Place] = (),
     people: Collection[str] = frozenset(),
 ) -> None:
-    query = sa.select(journal).where(journal.c.number > entry["number"], journal.c.undone.is_(False))
+    after = (journal.c.number > entry.number, journal.c.undone.is_(False))
+    query = select(JournalRow, journal).where(*after).order_by(journal.c.number.desc())
     later = [
-        f"{row['number']} ({row['words']})"
-        for row in connection.execute(query.order_by(journal.c.number.desc())).mappings().all()
+        f"{one.number} ({one.words})"
+        for one in fetch(connection, query, JournalRow)
         if any(
             (change.table, change.key) in rows or not _ids(change).isdisjoint(people)
-            for change in decode(dict(row), connection)
+            for change in decode(one, connection)
         )
     ]
-    message = f"Entry {entry['number']} ({entry['words']}) can't be undone: something done later builds on it."
+    message = f"Entry {entry.number} ({entry.words}) can't be undone: something done later builds on it."
     if not later:
         raise RefusedError(message, "Correct it by hand: move the faces, or give the name that is meant.")
     more = f", and {len(later) - _MOST_NAMED} more" if len(later) > _MOST_NAMED else ""
@@ -273,7 +274,7 @@ def _ids(change: RowChange) -> set[str]:
 # -- rows --------------------------------------------------------------------------------------------------------
 
 
-def read_rows(connection: sa.Connection, table: sa.Table, keys: Sequence[Key]) -> dict[Key, Row]:
+def read_rows(connection: sa.Connection, table: sa.Table, keys: Sequence[Key]) -> dict[Key, Values]:
     """Rows by key, without the labels of runs, which never change."""
     columns = [column for column in table.c if not isinstance(column.type, sa.LargeBinary)]
     first = next(iter(table.primary_key.columns))
@@ -285,7 +286,7 @@ def read_rows(connection: sa.Connection, table: sa.Table, keys: Sequence[Key]) -
     }
 
 
-def write(connection: sa.Connection, changes: Sequence[RowChange], now: dict[Key, Row]) -> None:
+def write(connection: sa.Connection, changes: Sequence[RowChange], now: dict[Key, Values]) -> None:
     """Make changes of one table whose rows are now as given."""
     if not changes:
         return
@@ -314,7 +315,7 @@ def _delete(connection: sa.Connection, table: sa.Table, keys: Sequence[Key]) -> 
         )
 
 
-def _key(table: sa.Table, row: Row) -> Key:
+def _key(table: sa.Table, row: Values) -> Key:
     return tuple(row[column.name] for column in table.primary_key.columns)
 
 
@@ -327,12 +328,12 @@ def encode(changes: Sequence[RowChange]) -> bytes:
     return zlib.compress(json.dumps(rows, default=_plain).encode())
 
 
-def decode(entry: Row, connection: sa.Connection) -> list[RowChange]:
+def decode(entry: JournalRow, connection: sa.Connection) -> list[RowChange]:
     """An entry's changes, of the faces as they are called now."""
-    rows = json.loads(zlib.decompress(entry["changes"]))
-    aliases = aliases_of(connection, entry["number"])
+    rows = json.loads(zlib.decompress(entry.changes))
+    aliases = aliases_of(connection, entry.number)
 
-    def now(row: Row | None, table: str) -> Row | None:
+    def now(row: Values | None, table: str) -> Values | None:
         if row is None:
             return None
         times = {column.name for column in _TABLES[table].c if isinstance(column.type, sa.DateTime)}

@@ -1,4 +1,4 @@
-"""Whose the faces are, whose they are not, and what was said of two people: memberships, rejections, differences."""
+"""Memberships (which person is a face's owner), rejections (who is not), and differences (two people are not one)."""
 
 from __future__ import annotations
 
@@ -9,33 +9,30 @@ import sqlalchemy as sa
 
 from facekit.catalog.changes import Version, version
 from facekit.catalog.people_tables import allowed_twice, differences, members, persons, rejections
-from facekit.catalog.rows import among, by_key
+from facekit.catalog.rows import MemberRow, MembershipRow, among, by_key, fetch, select
 from facekit.catalog.snapshots import Snapshots
 from facekit.catalog.tables import faces, meta
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from facekit.catalog.journal import Row
     from facekit.types.arrays import FloatArray
 
 
 class Memberships(Snapshots):
-    """Reads whose the faces are."""
+    """Reads memberships, rejections and differences."""
 
-    def members(self, person_ids: Iterable[str] | None = None) -> list[Row]:
-        """Faces in the library that are somebody's, or one of these people's: with person, origin, run and photo."""
-        query = sa.select(members, faces.c.photo_id, faces.c.quality, faces.c.reason)
+    def members(self, person_ids: Iterable[str] | None = None) -> list[MembershipRow]:
+        """The memberships of faces in the library: of everybody, or of these people."""
+        query = select(MemberRow, members).add_columns(faces.c.photo_id)
         query = query.join(faces, faces.c.face_id == members.c.face_id).order_by(members.c.face_id)
+        if person_ids is not None:
+            query = query.where(among(members.c.person_id, person_ids))
         with self._connect() as connection:
-            if person_ids is None:
-                return [dict(row) for row in connection.execute(query).mappings()]
-            return [
-                dict(row) for row in connection.execute(query.where(among(members.c.person_id, person_ids))).mappings()
-            ]
+            return fetch(connection, query, MembershipRow)
 
     def whose(self, face_ids: Iterable[str]) -> dict[str, tuple[str, str | None]]:
-        """The id and the name of the person whose each face is; faces that are nobody's are left out."""
+        """The id and the name of each face's owner; faces without an owner are left out."""
         query = sa.select(members.c.face_id, persons.c.person_id, persons.c.name)
         query = query.join(persons, persons.c.person_id == members.c.person_id)
         with self._connect() as connection:
@@ -45,7 +42,7 @@ class Memberships(Snapshots):
             }
 
     def owners(self, person_ids: Iterable[str] | None = None) -> dict[str, str]:
-        """Whose faces are, also of faces that are not in the library now; of everybody, or of these people."""
+        """The owner of each face, also of faces that are not in the library now; of everybody, or of these people."""
         query = sa.select(members.c.face_id, members.c.person_id).order_by(members.c.face_id)
         with self._connect() as connection:
             if person_ids is None:
@@ -53,7 +50,7 @@ class Memberships(Snapshots):
             return by_key(connection, query.where(among(members.c.person_id, person_ids)))
 
     def spoken_of(self, photo_ids: Iterable[str]) -> dict[str, str]:
-        """Faces on some photos of which anything was said, whose they are or are not: with their photos."""
+        """Faces on some photos that have a membership or a rejection: with their photos."""
         known = sa.union(sa.select(members.c.face_id), sa.select(rejections.c.face_id)).subquery()
         query = sa.select(faces.c.face_id, faces.c.photo_id).join(known, known.c.face_id == faces.c.face_id)
         with self._connect() as connection:
@@ -100,11 +97,11 @@ class Memberships(Snapshots):
             return sorted(set(connection.scalars(query.where(members.c.person_id == person_id))))
 
     def rejections(self) -> list[tuple[str, str]]:
-        """Which face is not which person."""
+        """The rejections: which face is not which person."""
         return self._pairs(rejections)
 
     def differences(self) -> list[tuple[str, str]]:
-        """Which two people are not one."""
+        """The differences: which two people are not one."""
         return self._pairs(differences)
 
     def _pairs(self, table: sa.Table) -> list[tuple[str, str]]:

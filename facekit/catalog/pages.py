@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
 
 from facekit.catalog.people_tables import members, persons
 from facekit.catalog.places import place_order
+from facekit.catalog.rows import (
+    FacePictureRow,
+    FileRow,
+    OwnedFaceRow,
+    PhotoRow,
+    PictureRow,
+    box_of,
+    fetch,
+    quality_of,
+    select,
+)
 from facekit.catalog.tables import faces, files, photos
 from facekit.errors import RefusedError, UnknownIdError
-from facekit.types.arrays import Quality
 from facekit.types.photos import Face, FacePage, Folder, Photo, PhotoPage, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from facekit.catalog.database import Database
+
+T = TypeVar("T")
 
 MAX_PAGE = 200
 _ID = re.compile("[0-9a-f]{32}")
@@ -32,12 +44,22 @@ def _first(folder: str | None = None) -> sa.Subquery:
 
 _faces = (
     sa.select(
-        *(column for column in faces.c if column.name not in {"embedding", "landmarks"}),
+        *(faces.c[name] for name in OwnedFaceRow._fields if name in faces.c),
         persons.c.person_id,
         persons.c.name.label("person"),
     )
     .outerjoin(members, members.c.face_id == faces.c.face_id)
     .outerjoin(persons, persons.c.person_id == members.c.person_id)
+)
+
+
+_pictures = (
+    sa.select(
+        *(photos.c[name] for name in ("photo_id", "width", "height", "turn")),
+        *(files.c[name] for name in ("path", "display", "bytes", "mtime_ns")),
+    )
+    .join(files, files.c.photo_id == photos.c.photo_id)
+    .order_by(*place_order())
 )
 
 
@@ -94,20 +116,28 @@ class Pages:
         """One photo with its faces."""
         with self._engine.connect() as connection:
             found = _photos(connection, [known_id(photo_id)])
-        if known_id(photo_id) not in found:
-            message = "The library has no photo with this id."
-            raise UnknownIdError(message, "It may have been removed; load the page again.")
-        return found[photo_id]
+        return _known(found.values(), "photo")[0]
 
     def face(self, face_id: str) -> Face:
         """One face."""
         query = _faces.where(faces.c.face_id == known_id(face_id))
         with self._engine.connect() as connection:
-            row = connection.execute(query).mappings().first()
-        if row is None:
-            message = "The library has no face with this id."
-            raise UnknownIdError(message, "It may have been removed; load the page again.")
-        return _face(dict(row))
+            found = fetch(connection, query, OwnedFaceRow)
+        return _face(_known(found, "face")[0])
+
+    def picture(self, photo_id: str) -> list[PictureRow]:
+        """What is needed to draw a photo: one row a file, the one that is shown first. One statement."""
+        query = _pictures.where(photos.c.photo_id == known_id(photo_id))
+        with self._engine.connect() as connection:
+            return _known(fetch(connection, query, PictureRow), "photo")
+
+    def face_picture(self, face_id: str) -> list[FacePictureRow]:
+        """What is needed to draw a face: one row a file of its photo, the one that is shown first. One statement."""
+        columns = [faces.c[name] for name in ("x", "y", "w", "h", "roll", "reason")]
+        query = _pictures.add_columns(*columns).join(faces, faces.c.photo_id == photos.c.photo_id)
+        with self._engine.connect() as connection:
+            found = fetch(connection, query.where(faces.c.face_id == known_id(face_id)), FacePictureRow)
+        return _known(found, "face")
 
     def folders(self) -> tuple[Folder, ...]:
         """The folders that hold photos and those above them, up to the one that holds all of a source."""
@@ -133,6 +163,14 @@ def _common(folders: list[str]) -> str:
     low, high = min(folders), max(folders)
     same = next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
     return low[:same].rpartition("/")[0] + "/"
+
+
+def _known(found: Iterable[T], what: str) -> list[T]:
+    """What was found by an id. Raises UnknownIdError where that is nothing."""
+    if known := list(found):
+        return known
+    message = f"The library has no {what} with this id."
+    raise UnknownIdError(message, "It may have been removed; load the page again.")
 
 
 def _status(status: Status | str, first: sa.Subquery) -> list[sa.ColumnElement[bool]]:
@@ -167,45 +205,45 @@ def _at_most(limit: int) -> int:
 def _photos(connection: sa.Connection, photo_ids: Iterable[str], folder: str | None = None) -> dict[str, Photo]:
     """Photos with their files and faces, in the order of the ids; unknown ids are left out."""
     wanted = list(photo_ids)
-    places: dict[str, list[Mapping[str, Any]]] = {}
-    query = sa.select(files).where(files.c.photo_id.in_(wanted)).order_by(*place_order(folder))
-    for row in connection.execute(query).mappings():
-        places.setdefault(row["photo_id"], []).append(dict(row))
+    places: dict[str, list[FileRow]] = {}
+    query = select(FileRow, files).where(files.c.photo_id.in_(wanted)).order_by(*place_order(folder))
+    for place in fetch(connection, query, FileRow):
+        places.setdefault(place.photo_id, []).append(place)
     inside: dict[str, list[Face]] = {}
     by_size = _faces.where(faces.c.photo_id.in_(wanted)).order_by(faces.c.size.desc(), faces.c.x)
-    for row in connection.execute(by_size).mappings():
-        inside.setdefault(row["photo_id"], []).append(_face(dict(row)))
-    rows = connection.execute(sa.select(photos).where(photos.c.photo_id.in_(wanted))).mappings()
-    found = {row["photo_id"]: dict(row) for row in rows if row["photo_id"] in places}
+    for face in fetch(connection, by_size, OwnedFaceRow):
+        inside.setdefault(face.photo_id, []).append(_face(face))
+    rows = fetch(connection, select(PhotoRow, photos).where(photos.c.photo_id.in_(wanted)), PhotoRow)
+    found = {row.photo_id: row for row in rows if row.photo_id in places}
     return {key: _photo(found[key], places[key], inside.get(key, [])) for key in wanted if key in found}
 
 
-def _photo(row: Mapping[str, Any], places: list[Mapping[str, Any]], inside: list[Face]) -> Photo:
+def _photo(row: PhotoRow, places: list[FileRow], inside: list[Face]) -> Photo:
     first = places[0]
-    same = ("reason", "bytes", "width", "height", "format", "taken_at", "camera", "latitude", "longitude")
     return Photo(
-        photo_id=row["photo_id"],
-        path=first["display"],
-        paths=tuple(place["display"] for place in places),
-        source=first["source"],
-        status=Status(row["status"]) if first["missing_since"] is None else Status.MISSING,
+        photo_id=row.photo_id,
+        path=first.display,
+        paths=tuple(place.display for place in places),
+        source=first.source,
+        status=Status(row.status) if first.missing_since is None else Status.MISSING,
+        reason=row.reason,
+        bytes=row.bytes,
+        width=row.width,
+        height=row.height,
+        format=row.format,
+        taken_at=row.taken_at,
+        camera=row.camera,
+        latitude=row.latitude,
+        longitude=row.longitude,
         faces=tuple(inside),
-        copies=sum(place["missing_since"] is None for place in places) or 1,
-        turn=row["turn"] or 0,
-        **{name: row[name] for name in same},
+        copies=sum(place.missing_since is None for place in places) or 1,
+        turn=row.turn or 0,
     )
 
 
-def _face(row: Mapping[str, Any]) -> Face:
-    box = (row["x"], row["y"], row["w"], row["h"])
-    return Face(row["face_id"], row["photo_id"], box, quality_of(row), row["person"], row["person_id"])
+def _face(row: OwnedFaceRow) -> Face:
+    return Face(row.face_id, row.photo_id, box_of(row), quality_of(row), row.person, row.person_id)
 
 
 def _by_id(found: Iterable[Photo]) -> dict[str, Face]:
     return {face.face_id: face for photo in found for face in photo.faces}
-
-
-def quality_of(row: Mapping[str, Any]) -> Quality:
-    """The quality facts in a row of the catalog's faces."""
-    names = ("detection_score", "size", "sharpness", "yaw", "pitch", "roll", "reason")
-    return Quality(*(row[name] for name in names))

@@ -13,12 +13,12 @@ import sqlalchemy as sa
 
 from facekit.catalog.aliases import aliases_of, rename_faces
 from facekit.catalog.hidden import reveal
-from facekit.catalog.journal import Row, Work, take_back
+from facekit.catalog.journal import Work, take_back
 from facekit.catalog.memberships import Memberships
 from facekit.catalog.people_tables import allowed_twice, cluster_runs, journal, members, rejections
 from facekit.catalog.persons import Persons
-from facekit.catalog.rows import among, chunks, set_meta
-from facekit.types.people import Proposal, faces_in_words
+from facekit.catalog.rows import ClusterRunRow, MemberRow, RejectionRow, among, chunks, fetch, select, set_meta
+from facekit.types.people import ClusterRun, Entry, Proposal, faces_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -38,48 +38,49 @@ class PeopleTables(Persons, Memberships):
 
     @contextmanager
     def work(self, verb: Verb, user: str) -> Iterator[Work]:
-        """One verb's changes: all of them and their entry in the journal, or nothing."""
+        """A transaction for one verb: all its changes and their entry in the journal, or nothing."""
         with self._lock, self._engine.begin() as connection:
-            self._working.connection = connection
+            self._current.connection = connection
             try:
                 work = Work(connection, verb, user)
                 yield work
                 work.number = work.write_down(now()) or 0
             finally:
-                self._working.connection = None
+                self._current.connection = None
 
     def undo(self, number: int | None, user: str) -> int:
-        """Take an entry back; returns the number of the entry that says so."""
+        """Undo an entry of the journal, in one transaction; returns the number of the entry that says so."""
         with self._lock, self._engine.begin() as connection:
             done = take_back(connection, number, user).write_down(now())
         return done or 0
 
-    def entries(self, limit: int) -> list[Row]:
+    def entries(self, limit: int) -> list[Entry]:
         """The journal, newest first, without the changes."""
-        columns = [column for column in journal.c if column.name != "changes"]
-        query = sa.select(*columns).order_by(journal.c.number.desc()).limit(limit)
+        query = select(Entry, journal).order_by(journal.c.number.desc()).limit(limit)
         with self._connect() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+            return fetch(connection, query, Entry)
 
     @staticmethod
     def assigned(work: Work) -> None:
-        """Note that faces were given to people."""
+        """Note that new faces were assigned to people."""
         set_meta(work.connection, "assign", "done")
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
-    def add_run(self, row: Row, proposal: Proposal) -> None:
+    def add_run(self, run: ClusterRun, proposal: Proposal) -> None:
         """Keep what a run proposes."""
+        row = {name: getattr(run, name) for name in ClusterRunRow._fields} | {"conflicts": list(run.conflicts)}
         blob = zlib.compress(json.dumps([dict(proposal.labels), dict(proposal.settled)]).encode())
         with self._lock, self._engine.begin() as connection:
             connection.execute(sa.insert(cluster_runs), row | {"labels": blob})
 
-    def runs(self) -> list[Row]:
+    def runs(self) -> list[ClusterRun]:
         """The runs, newest first, without their labels."""
-        columns = [column for column in cluster_runs.c if column.name != "labels"]
-        query = sa.select(*columns).order_by(cluster_runs.c.created_at.desc(), cluster_runs.c.run_id)
+        query = select(ClusterRunRow, cluster_runs)
+        query = query.order_by(cluster_runs.c.created_at.desc(), cluster_runs.c.run_id)
         with self._connect() as connection:
-            return [dict(row) for row in connection.execute(query).mappings()]
+            rows = fetch(connection, query, ClusterRunRow)
+        return [ClusterRun(**row._asdict() | {"conflicts": tuple(row.conflicts)}) for row in rows]
 
     def proposal(self, run_id: str) -> Proposal:
         """What a run proposed, of the faces as they are called now."""
@@ -102,7 +103,7 @@ class PeopleTables(Persons, Memberships):
             reveal(connection, ids)
 
     def rename(self, pairs: Mapping[str, str]) -> None:
-        """Faces have another id from now on; all that was said of them stays."""
+        """Faces have another id from now on; their memberships and rejections stay."""
         if pairs:
             values = sa.values(sa.column("old", sa.String), sa.column("new", sa.String), name="renamed")
             with self._lock, self._engine.begin() as connection:
@@ -111,16 +112,15 @@ class PeopleTables(Persons, Memberships):
                     rename_faces(connection, sa.select(part.c.old, part.c.new))
 
     def copy(self, pairs: Mapping[str, str]) -> None:
-        """Faces are also there under another id: there, they are and are not the same people's."""
+        """Faces are also there under another id, which has the same memberships and rejections."""
         with self.work("assign", "") as work:
-            for table in (members, rejections):
-                query = sa.select(table)
-                rows = [
-                    dict(row) | {"face_id": pairs[row["face_id"]]}
-                    for row in work.connection.execute(query.where(among(table.c.face_id, pairs))).mappings()
-                ]
-                there = self.owners() if table is members else {}
-                work.put(table, [row for row in rows if row["face_id"] not in there])
+            owned = select(MemberRow, members).where(among(members.c.face_id, pairs))
+            there = self.owners()
+            rows = [row._replace(face_id=pairs[row.face_id]) for row in fetch(work.connection, owned, MemberRow)]
+            work.put(members, [row._asdict() for row in rows if row.face_id not in there])
+            denied = select(RejectionRow, rejections).where(among(rejections.c.face_id, pairs))
+            said = fetch(work.connection, denied, RejectionRow)
+            work.put(rejections, [row._replace(face_id=pairs[row.face_id])._asdict() for row in said])
             work.words = f"{faces_in_words(len(pairs))} of changed photos: whose they were before"
 
     def allow_too(self, photo_id: str, new_photo_id: str) -> None:

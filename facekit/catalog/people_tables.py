@@ -21,7 +21,7 @@ persons = sa.Table(
     sa.Column("created_at", sa.DateTime, nullable=False),
 )
 
-# Whose a face is; a face without a row is nobody's.
+# Memberships: the owner of a face; a face without a row is nobody's.
 members = sa.Table(
     "members",
     metadata,
@@ -31,7 +31,7 @@ members = sa.Table(
     sa.Column("run_id", sa.String(32)),
 )
 
-# "This is not Anna."
+# Rejections, as in "this is not Anna".
 rejections = sa.Table(
     "rejections",
     metadata,
@@ -39,7 +39,7 @@ rejections = sa.Table(
     sa.Column("person_id", sa.String(32), primary_key=True),
 )
 
-# "Anna and Ivan are two people." The smaller id is the first.
+# Differences, as in "Anna and Ivan are two people". The smaller id is the first.
 differences = sa.Table(
     "differences",
     metadata,

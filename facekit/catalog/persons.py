@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from facekit.catalog.names import composed
 from facekit.catalog.pages import MAX_PAGE
 from facekit.catalog.people_tables import differences, members, persons, rejections
-from facekit.catalog.rows import among, by_key
+from facekit.catalog.rows import PersonRow, among, by_key, fetch
 from facekit.catalog.snapshots import Snapshots
 from facekit.catalog.tables import faces
 from facekit.errors import RefusedError, UnknownIdError
@@ -17,8 +17,6 @@ from facekit.types.people import SHORT_ID, Person
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    from facekit.catalog.journal import Row
 
 _here = (
     sa.select(
@@ -46,7 +44,9 @@ _settled = sa.or_(
 _count = sa.func.coalesce(_here.c.faces, 0)
 _people = (
     sa.select(
-        persons,
+        persons.c.person_id,
+        persons.c.name,
+        persons.c.hidden,
         _count.label("faces"),
         sa.func.coalesce(_here.c.photos, 0).label("photos"),
         _settled.label("settled"),
@@ -74,21 +74,18 @@ class Persons(Snapshots):
         ordered = query.order_by(unnamed, _count.desc(), persons.c.name, persons.c.person_id)
         with self._connect() as connection:
             total = connection.scalar(sa.select(sa.func.count()).select_from(query.subquery())) or 0
-            rows = connection.execute(ordered.offset(offset).limit(limit)).mappings().all()
-            return total, _persons(connection, [dict(row) for row in rows])
+            return total, _persons(connection, ordered.offset(offset).limit(limit))
 
     def some(self, person_ids: Iterable[str]) -> dict[str, Person]:
         """People by id; unknown ids are left out."""
         query = _people.where(among(persons.c.person_id, person_ids))
         with self._connect() as connection:
-            rows = [dict(row) for row in connection.execute(query).mappings()]
-            return {one.person_id: one for one in _persons(connection, rows)}
+            return {one.person_id: one for one in _persons(connection, query)}
 
     def all(self) -> dict[str, Person]:
         """Everybody, hidden or not, by id."""
         with self._connect() as connection:
-            rows = [dict(row) for row in connection.execute(_people).mappings()]
-            return {one.person_id: one for one in _persons(connection, rows)}
+            return {one.person_id: one for one in _persons(connection, _people)}
 
     def find(self, who: str) -> Person:
         """A person by name, id or the beginning of an id; see `facekit.people.base.People.get`."""
@@ -110,8 +107,7 @@ class Persons(Snapshots):
     def _beginning(self, text: str) -> dict[str, Person]:
         query = _people.where(persons.c.person_id.startswith(text, autoescape=True)).limit(2)
         with self._connect() as connection:
-            rows = [dict(row) for row in connection.execute(query).mappings()]
-            return {one.person_id: one for one in _persons(connection, rows)}
+            return {one.person_id: one for one in _persons(connection, query)}
 
     def named(self, name: str) -> str | None:
         """Who has a name, or None; upper and lower case are alike."""
@@ -121,7 +117,7 @@ class Persons(Snapshots):
             return connection.scalar(query)
 
     def person_ids(self) -> set[str]:
-        """Everybody who has a row, also those who have no face in the library now."""
+        """Everybody who has a row, also those without a face in the library now."""
         with self._connect() as connection:
             return set(connection.scalars(sa.select(persons.c.person_id)))
 
@@ -145,17 +141,19 @@ class Persons(Snapshots):
         return {"people": people, "named_people": named}
 
 
-def _persons(connection: sa.Connection, rows: Sequence[Row]) -> list[Person]:
-    covers = _covers(connection, [row["person_id"] for row in rows])
+def _persons(connection: sa.Connection, query: sa.Select[Any]) -> list[Person]:
+    """The people whom a query for `PersonRow` finds, with their cover faces."""
+    rows = fetch(connection, query, PersonRow)
+    covers = _covers(connection, [row.person_id for row in rows])
     return [
         Person(
-            person_id=row["person_id"],
-            name=row["name"],
-            faces=row["faces"],
-            photos=row["photos"],
-            cover=covers.get(row["person_id"]),
-            hidden=row["hidden"],
-            settled=bool(row["settled"]),
+            person_id=row.person_id,
+            name=row.name,
+            faces=row.faces,
+            photos=row.photos,
+            cover=covers.get(row.person_id),
+            hidden=row.hidden,
+            settled=row.settled,
         )
         for row in rows
     ]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from facekit.catalog.records import Change, Move, file_id, folder_of
-from facekit.catalog.rows import among, delete, insert, set_meta
+from facekit.catalog.rows import FileRow, among, delete, fetch, insert, select, set_meta
 from facekit.catalog.tables import files, meta
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 _ORDER = "2"  # meta "places": 2 since folders are kept composed, and the shorter path comes first
 
@@ -31,13 +31,12 @@ def place_order(folder: str | None = None, source: str | None = None) -> tuple[s
     return (there, *inside, sa.func.length(files.c.display), files.c.mtime_ns, files.c.display, files.c.file_id)
 
 
-def place_key(folder: str | None = None, source: str | None = None) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+def place_key(folder: str | None = None, source: str | None = None) -> Callable[[FileRow], tuple[Any, ...]]:
     """The order of `place_order`, as a key to sort rows of ``files`` by."""
 
-    def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
-        inside = (folder is None or row["folder"].startswith(folder)) and (source is None or row["source"] == source)
-        name = row["display"]
-        return (row["missing_since"] is not None, not inside, len(name), row["mtime_ns"], name, row["file_id"])
+    def key(row: FileRow) -> tuple[Any, ...]:
+        inside = (folder is None or row.folder.startswith(folder)) and (source is None or row.source == source)
+        return (row.missing_since is not None, not inside, len(row.display), row.mtime_ns, row.display, row.file_id)
 
     return key
 
@@ -62,22 +61,21 @@ def compose_folders(connection: sa.Connection) -> None:
 def move_files(connection: sa.Connection, source: str, moves: Sequence[Move]) -> Change:
     """Files lie elsewhere; see `facekit.catalog.catalog.Catalog.relocate`."""
     by_id = {file_id(source, move.old): move for move in moves}
-    query = sa.select(files).where(among(files.c.file_id, by_id))
-    rows = [dict(row) for row in connection.execute(query).mappings()]
+    rows = fetch(connection, select(FileRow, files).where(among(files.c.file_id, by_id)), FileRow)
     set_meta(connection, "index", "behind")
     delete(connection, files.c.file_id, list(by_id))
-    new = [_moved(row, by_id[row["file_id"]]) for row in rows]
-    ids = [row["file_id"] for row in new]
+    new = [_moved(row, by_id[row.file_id]) for row in rows]
+    ids = [row.file_id for row in new]
     there = set(connection.scalars(sa.select(files.c.file_id).where(among(files.c.file_id, ids))))
-    insert(connection, files, [row for row in new if row["file_id"] not in there])
-    return Change(sorted({row["photo_id"] for row in rows}), [], [])
+    insert(connection, files, [row._asdict() for row in new if row.file_id not in there])
+    return Change(sorted({row.photo_id for row in rows}), [], [])
 
 
-def _moved(row: dict[str, Any], move: Move) -> dict[str, Any]:
-    return row | {
-        "file_id": file_id(row["source"], move.new),
-        "path": move.new,
-        "display": move.display,
-        "folder": folder_of(move.display),
-        "missing_since": None if move.there else row["missing_since"] or move.now,
-    }
+def _moved(row: FileRow, move: Move) -> FileRow:
+    return row._replace(
+        file_id=file_id(row.source, move.new),
+        path=move.new,
+        display=move.display,
+        folder=folder_of(move.display),
+        missing_since=None if move.there else row.missing_since or move.now,
+    )

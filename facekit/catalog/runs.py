@@ -9,6 +9,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from facekit.catalog.people import now
+from facekit.catalog.rows import RunRow, fetch, select
 from facekit.catalog.tables import files, runs
 
 if TYPE_CHECKING:
@@ -25,10 +26,10 @@ class Runs:
     def start_run(self, roots: Sequence[str], detector: str, embedder: str, device: str) -> str:
         """Open a run and return its id."""
         run_id = uuid4().hex
-        row = {"run_id": run_id, "started_at": now(), "roots": list(roots)}
-        row |= {"detector": detector, "embedder": embedder, "device": device}
+        run = {"run_id": run_id, "started_at": now(), "roots": list(roots)}
+        run |= {"detector": detector, "embedder": embedder, "device": device}
         with self._engine.begin() as connection:
-            connection.execute(sa.insert(runs), row)
+            connection.execute(sa.insert(runs), run)
         return run_id
 
     def finish_run(self, run_id: str, report: dict[str, Any]) -> None:
@@ -44,11 +45,11 @@ class Runs:
             found = connection.scalars(sa.select(runs.c.roots)).all()
         return sorted({root for roots in found for root in roots})
 
-    def last_run(self) -> dict[str, Any] | None:
+    def last_run(self) -> RunRow | None:
         """The newest run, or None."""
+        query = select(RunRow, runs).order_by(runs.c.started_at.desc()).limit(1)
         with self._engine.connect() as connection:
-            row = connection.execute(sa.select(runs).order_by(runs.c.started_at.desc()).limit(1)).mappings().first()
-        return dict(row) if row else None
+            return next(iter(fetch(connection, query, RunRow)), None)
 
 
 def forget_in_runs(connection: sa.Connection) -> None:

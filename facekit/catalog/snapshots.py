@@ -19,12 +19,12 @@ class Snapshots:
 
     def __init__(self, engine: Database) -> None:
         self._engine = engine
-        self._working = local()
+        self._current = local()
 
     @contextmanager
     def _connect(self) -> Iterator[sa.Connection]:
-        """A connection for reading; inside `work` the one that sees what was written there."""
-        current: sa.Connection | None = getattr(self._working, "connection", None)
+        """A connection for reading; inside a transaction (`work`) that one, which sees what was written in it."""
+        current: sa.Connection | None = getattr(self._current, "connection", None)
         if current is not None:
             yield current
             return
@@ -33,11 +33,11 @@ class Snapshots:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """All that this thread reads here inside the block is as it was at one moment."""
+        """A snapshot: all that this thread reads here inside the block is as it was at one moment."""
         with self._connect() as connection:
-            before = getattr(self._working, "connection", None)
-            self._working.connection = connection
+            before = getattr(self._current, "connection", None)
+            self._current.connection = connection
             try:
                 yield
             finally:
-                self._working.connection = before
+                self._current.connection = before

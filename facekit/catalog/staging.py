@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from facekit.catalog.aliases import rename_faces
 from facekit.catalog.hidden import reveal
-from facekit.catalog.rows import chunks, face_row, insert, set_meta
+from facekit.catalog.rows import chunks, face_values, insert, set_meta
 from facekit.catalog.tables import carried, faces, meta, photos, staged_faces, staged_photos
 from facekit.types.photos import Status
 
@@ -69,7 +69,9 @@ class Staging:
         ]
         with self._engine.begin() as connection:
             insert(connection, staged_photos, rows)
-            inside = [face_row(photo.photo_id, face, detector, embedder) for photo in records for face in photo.faces]
+            inside = [
+                face_values(photo.photo_id, face, detector, embedder) for photo in records for face in photo.faces
+            ]
             insert(connection, staged_faces, inside)
 
     def clear(self) -> int:

@@ -38,7 +38,7 @@ def reconcile(catalog: Catalog, index: VectorIndex) -> int:
     if stale:
         index.delete(stale)
     if wrong:
-        photo_ids = {row["photo_id"] for row in catalog.faces_by_id(sorted(wrong)).values()}
+        photo_ids = {row.photo_id for row in catalog.faces_by_id(sorted(wrong)).values()}
         index.upsert(row for row in catalog.index_rows(photo_ids) if row.face_id in wrong)
     catalog.index_caught_up()
     if wrong or stale:

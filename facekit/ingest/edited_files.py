@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facekit.catalog.rows import box_of
 from facekit.images.boxes import match_faces
 from facekit.images.stored_orientation import turned_sideways, upright_box
 from facekit.images.thumbnails import thumbnail_path
@@ -108,9 +109,7 @@ def carry_edited(
     for number, (photo_id, record) in enumerate(edited):
         catalog.people.allow_too(photo_id, record.photo_id)
         old: list[_Face] = [
-            (key, (row["x"], row["y"], row["w"], row["h"]), vectors.get(key))
-            for key, row in sorted(rows.items())
-            if row["photo_id"] == photo_id
+            (key, box_of(row), vectors.get(key)) for key, row in sorted(rows.items()) if row.photo_id == photo_id
         ]
         pairs = _same_faces(old, record.faces)
         if len(pairs) < len(old):

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from facekit.catalog.rows import FileRow, PhotoRow
 from facekit.catalog.staging import Bound
-from facekit.catalog.tables import faces, photos, staged_faces
+from facekit.catalog.tables import faces, staged_faces
 from facekit.images.boxes import match_faces
 from facekit.images.decode import turned_thumbnail
 from facekit.images.files import Limits
@@ -125,16 +126,16 @@ class Reembed:
 
     def _make(self, progress: Progress) -> None:
         """Make the faces of all photos that are not done; those that can't be read are in `_lost` afterwards."""
-        rows = self._catalog.rows(photos)
-        good = [row for row in rows if row["status"] in {Status.OK, Status.NO_FACE}]
+        rows = self._catalog.rows(PhotoRow)
+        good = [row for row in rows if row.status in {Status.OK, Status.NO_FACE}]
         done, discarded = self._catalog.staging.begin(self._made_for)
         self._discarded(discarded)
-        self._left = {row["photo_id"] for row in good} - done
+        self._left = {row.photo_id for row in good} - done
         places = self._catalog.places(self._left)
         # What the library took once is not too large now.
         limits = Limits(
-            max([Limits().max_bytes, *(row["bytes"] for row in good)]),
-            max([Limits().max_pixels, *(row["width"] * row["height"] for row in good)]),
+            max([Limits().max_bytes, *(row.bytes for row in good)]),
+            max([Limits().max_pixels, *((row.width or 0) * (row.height or 0) for row in good)]),
         )
         known = {key: found for key, found in self._catalog.photo_statuses().items() if key not in self._left}
         pipeline = Pipeline(*self._models, limits, known)
@@ -144,17 +145,15 @@ class Reembed:
                 todo = [places[key][number] for key in self._left if number < len(places.get(key, ()))]
                 if not todo:
                     break
-                self._read(sorted(todo, key=lambda row: row["display"]), pipeline, advance)
+                self._read(sorted(todo, key=lambda row: row.display), pipeline, advance)
         for key in self._left - self._lost.keys():  # a photo is made or lost, whatever happened
-            name = next((row["display"] for row in places.get(key, ())), key)
+            name = next((row.display for row in places.get(key, ())), key)
             self._lost[key] = Failure(name, Status.IO_ERROR, f"{name} could not be read")
 
-    def _read(self, rows: Sequence[dict[str, Any]], pipeline: Pipeline, advance: Callable[[int], None]) -> None:
+    def _read(self, rows: Sequence[FileRow], pipeline: Pipeline, advance: Callable[[int], None]) -> None:
         anywhere = LocalSource(os.sep, must_exist=False)
-        files = [
-            FoundFile(row["source"], bytes(row["path"]), row["display"], row["bytes"], row["mtime_ns"]) for row in rows
-        ]
-        expected = {file.path: row["photo_id"] for file, row in zip(files, rows, strict=True)}
+        files = [FoundFile(row.source, row.path, row.display, row.bytes, row.mtime_ns) for row in rows]
+        expected = {file.path: row.photo_id for file, row in zip(files, rows, strict=True)}
 
         def store(items: Sequence[Item]) -> None:
             advance(self._store(items, expected))
@@ -245,7 +244,7 @@ class Reembed:
             partners = set(both.values())
             left += [Alone(photo_id, key, box, "new") for key, box in after.items() if key not in partners]
         places = self._catalog.places({one.photo for one in left})
-        return pairs, [replace(one, photo=places[one.photo][0]["display"]) for one in left]
+        return pairs, [replace(one, photo=places[one.photo][0].display) for one in left]
 
 
 def same_faces(old: Mapping[str, Box], new: Mapping[str, Box]) -> dict[str, str]:

@@ -167,9 +167,9 @@ class Ingest:
         leaving = set(paths)
         found = self._catalog.places({states[path].photo_id for path in paths})
         return {
-            photo_id: places[0]["display"]
+            photo_id: places[0].display
             for photo_id, places in found.items()
-            if all(bytes(place["path"]) in leaving for place in places)
+            if all(place.path in leaving for place in places)
         }
 
     def _named(self, photo_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
@@ -260,7 +260,7 @@ class Ingest:
     def _leaving(self, leaving: Mapping[str, int]) -> dict[str, str]:
         """Photos that no file shows any more when so many files fewer show them: with where they lay."""
         found = self._catalog.places([photo_id for photo_id, count in leaving.items() if count > 0])
-        return {key: places[0]["display"] for key, places in found.items() if len(places) <= leaving[key]}
+        return {key: places[0].display for key, places in found.items() if len(places) <= leaving[key]}
 
     def _edited(
         self, items: Sequence[Item], records: Mapping[str, PhotoRecord]

@@ -327,7 +327,7 @@ class LocalLibrary(LocalGallery, Library):
         counts.pop("indexable_faces")
         counts |= self._storage.catalog.people.counts()
         run = self._storage.catalog.last_run()
-        last = None if run is None else {name: str(run[name]) for name in ("started_at", "finished_at")}
+        last = None if run is None else {"started_at": str(run.started_at), "finished_at": str(run.finished_at)}
         models = {"detector": now.settings.detector, "embedder": now.settings.embedder}
         return {"library": str(self.folder), **counts, **models, "last_run": last}
 

@@ -19,8 +19,9 @@ from facekit.types.people import faces_in_words
 
 if TYPE_CHECKING:
     from facekit.catalog import Catalog
-    from facekit.catalog.journal import Row, Work
+    from facekit.catalog.journal import Work
     from facekit.catalog.people import PeopleTables
+    from facekit.catalog.rows import Values
     from facekit.people.base import Faces, Who
     from facekit.types.people import Person
 
@@ -183,10 +184,10 @@ def _refuse_taken(tables: PeopleTables, name: str | None, person_id: str) -> Non
         raise NameTakenError(message, "Merge the two, or write one name differently.", other)
 
 
-def _pair(one: str, other: str) -> Row:
+def _pair(one: str, other: str) -> Values:
     first, second = sorted((one, other))
     return {"person_id": first, "other_id": second}
 
 
-def _membership(face_id: str, person_id: str) -> Row:
+def _membership(face_id: str, person_id: str) -> Values:
     return {"face_id": face_id, "person_id": person_id, "origin": "user", "run_id": None}

@@ -11,11 +11,12 @@ from collections import Counter, defaultdict
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from facekit.catalog.names import clean_name
+from facekit.catalog.rows import FaceRow
 from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
 from facekit.images.boxes import match_faces, overlaps
 from facekit.images.files import display_name
@@ -56,15 +57,15 @@ def write_xmp(
     named = _named(people)
     names = dict(zip(named["face_id"], named["person"], strict=True))
     wrong = _names_denied(people)
-    spoken_of = {row["photo_id"] for row in catalog.faces_by_id({*names, *wrong}).values()}
+    spoken_of = {row.photo_id for row in catalog.faces_by_id({*names, *wrong}).values()}
     faces: dict[str, list[tuple[str, Box]]] = defaultdict(list)
     others: dict[str, list[tuple[Box, set[str]]]] = defaultdict(list)
-    for row in people.library.faces().to_dict("records"):
-        key, photo_id = row["face_id"], row["photo_id"]
-        if key in names:
-            faces[photo_id].append((names[key], _box(row)))
-        else:
-            others[photo_id].append((_box(row), wrong.get(key, set())))
+    for photo_id, inside in _faces(catalog).items():
+        for row in inside:
+            if row.face_id in names:
+                faces[photo_id].append((names[row.face_id], _box(row)))
+            else:
+                others[photo_id].append((_box(row), wrong.get(row.face_id, set())))
     photos = written = 0
     files, failed = _files(catalog, spoken_of, folder)
     stems = lru_cache(maxsize=1)(stems_of)
@@ -97,7 +98,7 @@ def read_xmp(people: People, catalog: Catalog, folder: Where = None) -> XmpRepor
     """
     from tqdm.auto import tqdm
 
-    faces = {str(photo_id): part.to_dict("records") for photo_id, part in people.library.faces().groupby("photo_id")}
+    faces = _faces(catalog)
     said: dict[str, tuple[str, str]] = {}  # by face: the name in the file, and the file
     unmatched: list[tuple[str, str]] = []
     files, failed = _files(catalog, faces, folder)
@@ -111,7 +112,7 @@ def read_xmp(people: People, catalog: Catalog, folder: Where = None) -> XmpRepor
         failed += [(display, problem) for problem in problems]
         unmatched += [(display, name) for name in left]
         for face, name in names.items():
-            said.setdefault(faces[photo_id][face]["face_id"], (name, display))
+            said.setdefault(faces[photo_id][face].face_id, (name, display))
     taken = _Taken(people, said)
     return XmpReport(len(taken.photos), taken.faces, taken.new, tuple(unmatched), (*failed, *taken.failed))
 
@@ -123,7 +124,7 @@ def links(people: People, catalog: Catalog, folder: str | os.PathLike[str], *, c
     photos: dict[str, set[str]] = defaultdict(set)
     for face_id, person_id in zip(named["face_id"], named["person_id"], strict=True):
         if face_id in rows:
-            photos[person_id].add(rows[face_id]["photo_id"])
+            photos[person_id].add(rows[face_id].photo_id)
     names = dict(zip(named["person_id"], named["person"], strict=True))
     first: dict[str, bytes] = {}
     for photo_id, path in _files(catalog, {one for some in photos.values() for one in some}, None)[0]:
@@ -201,10 +202,18 @@ def _said_not(people: People) -> tuple[set[tuple[str, str]], dict[str, set[str]]
     return set(zip(is_not["face_id"], is_not["person_id"], strict=True)), different
 
 
-def _box(row: dict[str, Any]) -> Box:
+def _faces(catalog: Catalog) -> dict[str, list[FaceRow]]:
+    """The faces of each photo, from left to right."""
+    found: dict[str, list[FaceRow]] = {}
+    for row in sorted(catalog.rows(FaceRow), key=lambda row: (row.x, row.y)):
+        found.setdefault(row.photo_id, []).append(row)
+    return found
+
+
+def _box(row: FaceRow) -> Box:
     """A face's box, cut at the edges of the photo: a detector's may reach beyond them."""
-    left, top = max(row["x"], 0.0), max(row["y"], 0.0)
-    right, bottom = min(row["x"] + row["w"], 1.0), min(row["y"] + row["h"], 1.0)
+    left, top = max(row.x, 0.0), max(row.y, 0.0)
+    right, bottom = min(row.x + row.w, 1.0), min(row.y + row.h, 1.0)
     return left, top, right - left, bottom - top
 
 
@@ -216,15 +225,14 @@ def _files(
     found, changed = [], []
     for photo_id, places in catalog.places(photo_ids).items():
         for row in places:
-            path = bytes(row["path"])
-            if row["source"] != LocalSource.name or (source and not source.holds(path)):
+            if row.source != LocalSource.name or (source and not source.holds(row.path)):
                 continue
             with suppress(OSError):
-                now = os.stat(path)
-                if (now.st_size, now.st_mtime_ns) == (row["bytes"], row["mtime_ns"]):
-                    found.append((photo_id, path))
+                now = os.stat(row.path)
+                if (now.st_size, now.st_mtime_ns) == (row.bytes, row.mtime_ns):
+                    found.append((photo_id, row.path))
                 else:
-                    changed.append((row["display"], "it was changed since it was ingested; ingest it again"))
+                    changed.append((row.display, "it was changed since it was ingested; ingest it again"))
     return sorted(found, key=lambda one: one[1]), sorted(changed)
 
 

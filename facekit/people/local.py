@@ -115,7 +115,7 @@ class LocalPeople(People):
             person = self.get(who)
             ranked = ranked_faces(self._open, person.person_id)
         shown = ranked[offset : offset + limit]
-        found, photos = self._catalog.pages.some_faces([row["face_id"] for row, _ in shown], limit)
+        found, photos = self._catalog.pages.some_faces([row.face_id for row, _ in shown], limit)
         inside = members_of(shown, found)
         return MemberPage(len(ranked), offset, person, inside, photos)
 
@@ -198,8 +198,7 @@ class LocalPeople(People):
         if not (isinstance(limit, int) and 0 <= limit < 2**63):
             message = f"A journal of {limit!r} entries was asked for."
             raise RefusedError(message, "Ask for 0 or more.")
-        names = Entry.__dataclass_fields__
-        return tuple(Entry(**{name: row[name] for name in names}) for row in self._tables.entries(limit))
+        return tuple(self._tables.entries(limit))
 
     @override
     def undo(self, number: int | None = None) -> Entry:
@@ -240,7 +239,7 @@ class LocalPeople(People):
 
     @override
     def runs(self) -> tuple[ClusterRun, ...]:
-        return tuple(people_runs.run_of(row) for row in self._tables.runs())
+        return tuple(self._tables.runs())
 
     @override
     def accept(self, run: ClusterRun | str) -> ClusterRun:
@@ -291,7 +290,7 @@ class LocalPeople(People):
             pairs = duplicates_of(self._open, person.person_id, 10)
         values = np.array([value for _, value in ranked])
         far = [ranked[at] for at in outliers(values)]
-        found, _ = self._catalog.pages.some_faces([row["face_id"] for row, _ in far], max(len(far), 1))
+        found, _ = self._catalog.pages.some_faces([row.face_id for row, _ in far], max(len(far), 1))
         spread = float(1 - values.mean()) if len(values) else 0.0
         return PersonQuality(person, spread, members_of(far, found), pairs)
 

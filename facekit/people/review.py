@@ -144,9 +144,9 @@ def conflicts_of(catalog: Catalog) -> list[Conflict]:
     wrong: list[tuple[str, str, list[str], str]] = []
     inside: dict[tuple[str, str], list[str]] = {}
     for row in tables.members():
-        inside.setdefault((row["person_id"], row["photo_id"]), []).append(row["face_id"])
-        if (row["face_id"], row["person_id"]) in said:
-            wrong.append(("rejected", row["person_id"], [row["face_id"]], row["photo_id"]))
+        inside.setdefault((row.person_id, row.photo_id), []).append(row.face_id)
+        if (row.face_id, row.person_id) in said:
+            wrong.append(("rejected", row.person_id, [row.face_id], row.photo_id))
     wrong += [
         ("same_photo", person, faces, photo)
         for (person, photo), faces in inside.items()
@@ -155,6 +155,6 @@ def conflicts_of(catalog: Catalog) -> list[Conflict]:
     who = tables.some(person for _, person, _, _ in wrong)
     places = catalog.places(photo for _, _, _, photo in wrong)
     return [
-        Conflict(kind, who[person], tuple(faces), photo, places[photo][0]["display"])  # type: ignore[arg-type]
+        Conflict(kind, who[person], tuple(faces), photo, places[photo][0].display)  # type: ignore[arg-type]
         for kind, person, faces, photo in wrong
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import numpy as np
@@ -72,23 +72,23 @@ def propose(
     free = [arrays.owners[face] for face, label in zip(usable, labels, strict=True) if label < 0]
     alone = [owner for owner in free if owner in settled]  # somebody with a single face is no cluster, and a person
     parameters = {"eps": eps, "min_faces": min_faces, "people": people}
-    row: dict[str, Any] = {
-        "run_id": uuid4().hex,
-        "method": method or DEFAULT_METHOD,
-        "parameters": {name: value for name, value in parameters.items() if value is not None},
-        "models": storage.settings.words,
-        "faces": len(usable),
-        "people": int(labels.max(initial=-1)) + 1 + len(set(alone)),
-        "unassigned": len(free) - len(alone),
-        "conflicts": list(conflicts),
-        "seconds": perf_counter() - start,
-        "created_at": now(),
-        "state": "proposed",
-    }
+    run = ClusterRun(
+        run_id=uuid4().hex,
+        method=method or DEFAULT_METHOD,
+        parameters={name: value for name, value in parameters.items() if value is not None},
+        models=storage.settings.words,
+        faces=len(usable),
+        people=int(labels.max(initial=-1)) + 1 + len(set(alone)),
+        unassigned=len(free) - len(alone),
+        conflicts=conflicts,
+        seconds=perf_counter() - start,
+        created_at=now(),
+        state="proposed",
+    )
     before = {arrays.face_ids[face]: owner for face in usable if (owner := arrays.owners[face]) in settled and owner}
     stop_if(stop)
-    tables.add_run(row, Proposal(kept, before))
-    return run_of(row)
+    tables.add_run(run, Proposal(kept, before))
+    return run
 
 
 def _constraints(tables: PeopleTables, arrays: FaceArrays, usable: IntArray, settled: set[str]) -> Constraints:
@@ -188,18 +188,10 @@ def ask_from(settings: Settings) -> float:
 # -- runs --------------------------------------------------------------------------------------------------------
 
 
-def run_of(row: Mapping[str, Any]) -> ClusterRun:
-    """A run from its row."""
-    names = ClusterRun.__dataclass_fields__
-    return ClusterRun(
-        **{name: row[name] for name in names if name in row and name != "conflicts"}, conflicts=tuple(row["conflicts"])
-    )
-
-
 def find_run(catalog: Catalog, which: ClusterRun | str) -> ClusterRun:
     """A run by id, or by the beginning of one. Raises UnknownIdError."""
     key = which.run_id if isinstance(which, ClusterRun) else which
-    found = [run_of(row) for row in catalog.people.runs() if len(key) >= SHORT_ID and row["run_id"].startswith(key)]
+    found = [run for run in catalog.people.runs() if len(key) >= SHORT_ID and run.run_id.startswith(key)]
     if len(found) != 1:
         message = f"There is no run {key!r}." if not found else f"Several runs begin with {key!r}."
         raise UnknownIdError(message, "lib.people.runs() lists the runs.")
@@ -220,11 +212,11 @@ def compare(catalog: Catalog, first: ClusterRun | str, second: ClusterRun | str 
     split, joined = split_and_joined(before, after)
     called, called_now = _labels(catalog, before, after)
     rows = catalog.faces_by_id(moved[:_MOST_MOVES])
-    places = catalog.places(row["photo_id"] for row in rows.values())
+    places = catalog.places(row.photo_id for row in rows.values())
     moves = [
         Move(
             key,
-            places[rows[key]["photo_id"]][0]["display"],
+            places[rows[key].photo_id][0].display,
             called[before[key]],
             called_now[after[key]],
         )

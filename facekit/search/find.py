@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from loguru import logger
 
-from facekit.catalog.pages import quality_of
+from facekit.catalog.rows import FaceRow, box_of, quality_of
 from facekit.errors import NoFaceError, PhotoError, RefusedError
 from facekit.images.decode import read_image, thumbnail
 from facekit.images.files import display_name
@@ -216,16 +216,16 @@ def find(
     photo_ids: Collection[str] | None = None,
 ) -> list[Hit]:
     """The photos most like a vector, each with its most similar face, best first; of ``photo_ids`` only, if given."""
-    best: dict[str, tuple[float, dict[str, Any]]] = {}
+    best: dict[str, tuple[float, FaceRow]] = {}
     limit = min(2 * top_k + 10, MAX_LIMIT)
     while True:
         near = index.search(vector, limit, where)
         rows = catalog.faces_by_id(key for key, _ in near)
         best = {}
         for key, similarity in near:
-            inside = key in rows and (photo_ids is None or rows[key]["photo_id"] in photo_ids)
+            inside = key in rows and (photo_ids is None or rows[key].photo_id in photo_ids)
             if similarity >= min_similarity and inside:
-                best.setdefault(rows[key]["photo_id"], (similarity, rows[key]))
+                best.setdefault(rows[key].photo_id, (similarity, rows[key]))
         lost = sum(key not in rows for key, _ in near)
         if lost:
             logger.warning("{} faces of the vector index are not in the catalog; run facekit doctor.", lost)
@@ -237,21 +237,21 @@ def find(
     places = catalog.places((photo_id for photo_id, _ in chosen), folder=where.folder, source=where.source)
     taken = catalog.taken_at(photo_id for photo_id, _ in chosen)
     turns = catalog.turns(photo_id for photo_id, _ in chosen)
-    whose = catalog.people.whose(row["face_id"] for _, (_, row) in chosen)
+    whose = catalog.people.whose(row.face_id for _, (_, row) in chosen)
     return [
         Hit(
             rank=rank,
-            photo=places[photo_id][0]["display"],
+            photo=places[photo_id][0].display,
             photo_id=photo_id,
-            face_id=row["face_id"],
+            face_id=row.face_id,
             similarity=similarity,
-            box=(row["x"], row["y"], row["w"], row["h"]),
+            box=box_of(row),
             quality=quality_of(row),
-            source=places[photo_id][0]["source"],
+            source=places[photo_id][0].source,
             taken_at=taken[photo_id],
-            person=whose.get(row["face_id"], (None, None))[1],
-            person_id=whose.get(row["face_id"], (None, None))[0],
-            copies=sum(place["missing_since"] is None for place in places[photo_id]) or 1,
+            person=whose.get(row.face_id, (None, None))[1],
+            person_id=whose.get(row.face_id, (None, None))[0],
+            copies=sum(place.missing_since is None for place in places[photo_id]) or 1,
             turn=turns.get(photo_id, 0),
         )
         for rank, (photo_id, (similarity, row)) in enumerate(chosen, 1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from facekit.catalog.pages import quality_of
+from facekit.catalog.rows import box_of, quality_of
 from facekit.errors import NoFaceError, UnknownIdError
 from facekit.types.people import Member, Person
 from facekit.types.photos import Face, Hit, Probe
@@ -61,7 +61,7 @@ def known_probe(whom: Known, catalog: Catalog, thumbnail: Callable[[str], bytes 
     if whom.person_id:
         person = catalog.people.find(whom.person_id)
         owned = catalog.faces_by_id(catalog.people.owners([person.person_id]))
-        rows = {key: row for key, row in owned.items() if row["reason"] is None}
+        rows = {key: row for key, row in owned.items() if row.reason is None}
         chosen, name = person.cover or "", person.label
     else:
         rows = catalog.faces_by_id([whom.face_id])
@@ -74,8 +74,7 @@ def known_probe(whom: Known, catalog: Catalog, thumbnail: Callable[[str], bytes 
         message = f"{name or 'This face'} has no good face to search with."
         raise NoFaceError(message, "Give a picture of the person.")
     row = rows[chosen if chosen in vectors else next(iter(vectors))]
-    name = name or catalog.places([row["photo_id"]])[row["photo_id"]][0]["display"]
-    box = (row["x"], row["y"], row["w"], row["h"])
+    name = name or catalog.places([row.photo_id])[row.photo_id][0].display
     vector = np.mean(np.stack(list(vectors.values())), axis=0, dtype=np.float32)
     vector = np.asarray(vector / max(float(np.linalg.norm(vector)), 1e-6), np.float32)
-    return Probe(name, 1, 0, box, quality_of(row), thumbnail(row["photo_id"]) or b""), vector
+    return Probe(name, 1, 0, box_of(row), quality_of(row), thumbnail(row.photo_id) or b""), vector

@@ -103,8 +103,14 @@ class Accounts:
         if not _NAME.fullmatch(display):
             message = "That is no name for a user."
             raise AccountError(message, "Up to 64 letters, digits and any of . _ - + @, a letter or digit first.")
-        row: dict[str, Any] = {"name": canonical(name), "display": display, "role": role, "created_at": now()}
-        row["password_hash"] = self._hash(password, name)
+        created = now()
+        user = sa.insert(users).values(
+            name=canonical(name),
+            display=display,
+            role=role,
+            created_at=created,
+            password_hash=self._hash(password, name),
+        )
         with self.store.write() as connection:
             if _find(connection, name):
                 message = f"There is a user {display} already."
@@ -112,9 +118,9 @@ class Accounts:
             if role != "admin" and connection.scalar(sa.select(users.c.name).limit(1)) is None:
                 message = "The first account has to be an admin's: nobody else could manage the others."
                 raise AccountConflictError(message, "Add an admin, then the others.")
-            connection.execute(sa.insert(users), row)
+            connection.execute(user)
         logger.info("user {} was added as {}", display, role)
-        return User(display, role, disabled=False, created_at=_time(row["created_at"]))
+        return User(display, role, disabled=False, created_at=_time(created))
 
     def change(
         self,

@@ -67,11 +67,17 @@ class Sessions:
     def start(self, user: str) -> Tokens:
         """Open a session for somebody whose password was right."""
         session, secret, at = secrets.token_hex(16), _random(), now()
-        row: dict[str, Any] = {"id": session, "user": canonical(user), "token_hash": _hash(secret)}
-        row |= {"created_at": at, "last_used_at": at, "expires_at": at + SESSION_SECONDS}
+        opened = sa.insert(sessions).values(
+            id=session,
+            user=canonical(user),
+            token_hash=_hash(secret),
+            created_at=at,
+            last_used_at=at,
+            expires_at=at + SESSION_SECONDS,
+        )
         with self._store.write() as connection:
             connection.execute(sa.delete(sessions).where(sessions.c.expires_at <= at))
-            connection.execute(sa.insert(sessions), row)
+            connection.execute(opened)
         return Tokens(self._access(session, canonical(user)), f"{session}.{secret}")
 
     def refresh(self, token: str) -> Tokens | None:
@@ -184,12 +190,19 @@ class Keys:
             if not scopes or not ROLES[owner.role].issuperset(scopes):
                 message = f"A key of a user with the role {owner.role} can't have these scopes."
                 raise AccountError(message, f"Give it one or more of: {allowed}.")
-            row = {"id": key_id, "user": owner.name, "name": name, "hash": _hash(secret), "created_at": at}
-            row["scopes"] = [scope for scope in SCOPES if scope in scopes]
-            row["expires_at"] = None if expires_days is None else at + expires_days * 86_400
-            connection.execute(sa.insert(api_keys), row)
+            given = [scope for scope in SCOPES if scope in scopes]
+            key = sa.insert(api_keys).values(
+                id=key_id,
+                user=owner.name,
+                name=name,
+                hash=_hash(secret),
+                created_at=at,
+                scopes=given,
+                expires_at=None if expires_days is None else at + expires_days * 86_400,
+            )
+            connection.execute(key)
             made = connection.execute(_listing().where(api_keys.c.id == key_id)).one()
-        logger.info("{} got the API key {} for {}", owner.display, key_id, ", ".join(row["scopes"]))
+        logger.info("{} got the API key {} for {}", owner.display, key_id, ", ".join(given))
         return f"fk_{key_id}_{secret}", _key(made)
 
     def of(self, user: str | None = None) -> list[Key]:

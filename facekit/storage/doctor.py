@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from facekit._version import __version__
-from facekit.catalog import tables
+from facekit.catalog.rows import FileRow, PhotoRow
 from facekit.errors import FacekitError
 from facekit.images.thumbnails import thumbnail_path
 from facekit.index.protocol import Fields
@@ -166,7 +166,7 @@ def _index(catalog: Catalog, in_use: InUse) -> Check:
 
 
 def _thumbnails(folder: Path, catalog: Catalog) -> Check:
-    shown = [row["photo_id"] for row in catalog.rows(tables.photos) if row["status"] in {Status.OK, Status.NO_FACE}]
+    shown = [row.photo_id for row in catalog.rows(PhotoRow) if row.status in {Status.OK, Status.NO_FACE}]
     lost = sum(not thumbnail_path(folder, photo_id).exists() for photo_id in shown)
     detail = f"{len(shown) - lost} of {len(shown)}"
     detail += "; remove and ingest those photos to make them again" if lost else ""
@@ -174,8 +174,8 @@ def _thumbnails(folder: Path, catalog: Catalog) -> Check:
 
 
 def _files(catalog: Catalog) -> Check:
-    rows = catalog.rows(tables.files)
-    gone = sum(row["source"] == "local" and not os.path.lexists(row["path"]) for row in rows)
+    rows = catalog.rows(FileRow)
+    gone = sum(row.source == "local" and not os.path.lexists(row.path) for row in rows)
     detail = f"{len(rows)} known, {gone} not there now"
     return Check("files", detail + ("; is a disk not mounted?" if gone else ""), ok=not gone)
 

@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING, get_args
 
 import numpy as np
 
-from facekit.catalog import tables
+from facekit.catalog.rows import FaceRow, PhotoRow
 from facekit.errors import RefusedError
 from facekit.system.files import named_file, user_path
 from facekit.text.spreadsheets import csv_bytes
@@ -52,17 +52,17 @@ def photos_frame(
         raise RefusedError(message, f"Take one of {', '.join(Status)}.")
     places = catalog.places(photo_ids)
     rows = []
-    for row in catalog.rows(tables.photos, photo_ids):
-        if year is not None and (row["taken_at"] is None or row["taken_at"].year != year):
+    for row in catalog.rows(PhotoRow, photo_ids):
+        if year is not None and (row.taken_at is None or row.taken_at.year != year):
             continue
-        files = places.get(row["photo_id"], [])
+        files = places.get(row.photo_id, [])
         if source is not None:
-            files = [file for file in files if file["source"] == source]
+            files = [file for file in files if file.source == source]
         if files:
             first = files[0]
-            gone = first["missing_since"] is not None
-            row |= {"path": first["display"], "source": first["source"], "paths": [file["display"] for file in files]}
-            rows.append(row | {"status": Status.MISSING.value if gone else row["status"]})
+            gone = first.missing_since is not None
+            shown = {"path": first.display, "source": first.source, "paths": [file.display for file in files]}
+            rows.append(row._asdict() | shown | {"status": Status.MISSING.value if gone else row.status})
     frame = pd.DataFrame(rows, columns=_PHOTO_COLUMNS)
     if status is not None:
         frame = frame[frame["status"] == str(status)]
@@ -76,10 +76,10 @@ def faces_frame(catalog: Catalog) -> pd.DataFrame:
 
     places = catalog.places()
     rows = []
-    for row in catalog.rows(tables.faces):
-        files = places.get(row["photo_id"], [])
+    for row in catalog.rows(FaceRow):
+        files = places.get(row.photo_id, [])
         if files:
-            rows.append(row | {"photo": files[0]["display"], "source": files[0]["source"]})
+            rows.append(row._asdict() | {"photo": files[0].display, "source": files[0].source})
     frame = pd.DataFrame(rows, columns=_FACE_COLUMNS + _MORE_FACE_COLUMNS)
     return frame.sort_values(["photo", "x", "y"], ignore_index=True)
 
@@ -92,12 +92,12 @@ def people_frame(catalog: Catalog) -> pd.DataFrame:
 
     rows = catalog.people.members()
     who = catalog.people.all()
-    places = catalog.places(row["photo_id"] for row in rows)
-    vectors = catalog.people.vectors([row["face_id"] for row in rows])
+    places = catalog.places(row.photo_id for row in rows)
+    vectors = catalog.people.vectors([row.face_id for row in rows])
     by_person: dict[str, list[str]] = {}
     for row in rows:
-        if row["face_id"] in vectors:
-            by_person.setdefault(row["person_id"], []).append(row["face_id"])
+        if row.face_id in vectors:
+            by_person.setdefault(row.person_id, []).append(row.face_id)
     near = {
         key: float(value)
         for keys in by_person.values()
@@ -105,11 +105,11 @@ def people_frame(catalog: Catalog) -> pd.DataFrame:
     }
     cells = [
         (
-            *(row["face_id"], places[row["photo_id"]][0]["display"], row["person_id"], who[row["person_id"]].name),
-            *(row["run_id"], near.get(row["face_id"]), row["origin"], who[row["person_id"]].hidden),
+            *(row.face_id, places[row.photo_id][0].display, row.person_id, who[row.person_id].name),
+            *(row.run_id, near.get(row.face_id), row.origin, who[row.person_id].hidden),
         )
         for row in rows
-        if row["photo_id"] in places
+        if row.photo_id in places
     ]
     frame = pd.DataFrame(cells, columns=[*_PEOPLE_COLUMNS, "origin", "hidden"])
     frame = frame.astype({"similarity_to_centre": "float64"})
@@ -123,9 +123,9 @@ def constraints_frame(catalog: Catalog) -> pd.DataFrame:
 
     known = catalog.people
     rows: list[dict[str, str | None]] = [
-        {"kind": "is", "face_id": row["face_id"], "person_id": row["person_id"], "photo_id": row["photo_id"]}
+        {"kind": "is", "face_id": row.face_id, "person_id": row.person_id, "photo_id": row.photo_id}
         for row in known.members()
-        if row["origin"] == "user"
+        if row.origin == "user"
     ]
     said = known.rejections()
     photo = known.photo_of(face for face, _ in said)

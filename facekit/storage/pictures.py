@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facekit.catalog.pages import known_id
+from facekit.catalog.rows import box_of
 from facekit.errors import PhotoError
 from facekit.images.drawing import Drawing
 from facekit.images.orientation import SIDEWAYS, turn_upright, turned_box
@@ -15,7 +15,10 @@ from facekit.images.thumbnails import thumbnail_path
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from facekit.catalog import Catalog
+    from facekit.catalog.rows import FacePictureRow, PictureRow
 
 
 class Pictures:
@@ -39,25 +42,22 @@ class Pictures:
 
     def face(self, face_id: str) -> bytes | None:
         """A face with some of what surrounds it, as a square JPEG; None where no picture is kept."""
-        face = self._catalog.pages.face(face_id)
-        photo = self._catalog.pages.photo(face.photo_id)
-
-        size = (photo.width or 1, photo.height or 1)
-        if photo.turn in SIDEWAYS:
+        rows = self._catalog.pages.face_picture(face_id)
+        face, turn = rows[0], rows[0].turn or 0
+        size = (face.width or 1, face.height or 1)
+        if turn in SIDEWAYS:
             size = size[::-1]
         # Poor landmarks say nothing of how the face lies.
-        more = turn_upright(face.quality.roll) - photo.turn if face.quality.usable else 0
-        try:
-            path: Path | None = self.file(face.photo_id)
-        except PhotoError:
-            path = None
-        box = turned_box(face.box, photo.turn)
-        return self._drawing.face(box, self.thumbnail(face.photo_id), size, path, (photo.turn, more))
+        more = turn_upright(face.roll) - turn if face.reason is None else 0
+        path = _there(rows)
+        box = turned_box(box_of(face), turn)
+        return self._drawing.face(box, self.thumbnail(face.photo_id), size, path, (turn, more))
 
     def photo(self, photo_id: str, side: int) -> bytes:
         """A photo as a JPEG, upright, its longer side at most so many pixels."""
-        path, photo = self.file(photo_id), self._catalog.pages.photo(photo_id)
-        return self._drawing.photo(path, side, (photo.width or 1) * (photo.height or 1), photo.turn)
+        rows = self._catalog.pages.picture(photo_id)
+        pixels = (rows[0].width or 1) * (rows[0].height or 1)
+        return self._drawing.photo(_file(rows), side, pixels, rows[0].turn or 0)
 
     def file(self, photo_id: str) -> Path:
         """Where a photo lies.
@@ -69,14 +69,23 @@ class Pictures:
         PhotoError
             If its files are gone, or hold something else by now.
         """
-        rows = self._catalog.places([known_id(photo_id)]).get(photo_id)
-        if rows is None:
-            self._catalog.pages.photo(photo_id)
-        for row in rows or ():
-            path = Path(os.fsdecode(bytes(row["path"])))
-            with suppress(OSError):
-                now = path.stat()
-                if (now.st_size, now.st_mtime_ns) == (row["bytes"], row["mtime_ns"]):
-                    return path
-        name = rows[0]["display"] if rows else photo_id
-        raise PhotoError(Status.MISSING, f"{name} is gone, or was changed since it was ingested")
+        return _file(self._catalog.pages.picture(photo_id))
+
+
+def _file(rows: Sequence[PictureRow]) -> Path:
+    """The first file that holds a photo. Raises PhotoError where none does."""
+    path = _there(rows)
+    if path is None:
+        raise PhotoError(Status.MISSING, f"{rows[0].display} is gone, or was changed since it was ingested")
+    return path
+
+
+def _there(rows: Sequence[PictureRow | FacePictureRow]) -> Path | None:
+    """The first file that is as it was when it was ingested."""
+    for row in rows:
+        path = Path(os.fsdecode(row.path))
+        with suppress(OSError):
+            now = path.stat()
+            if (now.st_size, now.st_mtime_ns) == (row.bytes, row.mtime_ns):
+                return path
+    return None

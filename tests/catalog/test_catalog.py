@@ -94,16 +94,16 @@ def test_a_name_that_is_not_utf8_comes_back_as_it_was(catalog: Catalog) -> None:
     raw = b"/\xd4\xee\xf2\xee/\xff.jpg"
     catalog.save([photo("p", 0)], [file(raw, "p")], **RUN)
     assert set(catalog.file_states("local")) == {raw}
-    assert "\ufffd" in catalog.places()["p"][0]["display"]
+    assert "\ufffd" in catalog.places()["p"][0].display
 
 
 def test_missing_files_come_after_those_that_are_there_and_can_come_back(catalog: Catalog) -> None:
     catalog.save([photo("p", 1)], [file("/a/1", "p"), file("/b/1", "p")], **RUN)
     assert catalog.mark_missing("local", [b"/a/1"], missing=True).touched == ["p"]
-    assert [row["display"] for row in catalog.places()["p"]] == ["/b/1", "/a/1"]
+    assert [row.display for row in catalog.places()["p"]] == ["/b/1", "/a/1"]
     assert catalog.counts()["missing_files"] == 1
     catalog.mark_missing("local", [b"/a/1"], missing=False)
-    assert [row["display"] for row in catalog.places()["p"]] == ["/a/1", "/b/1"]
+    assert [row.display for row in catalog.places()["p"]] == ["/a/1", "/b/1"]
 
 
 def test_a_folder_is_a_prefix_without_wildcards(catalog: Catalog) -> None:

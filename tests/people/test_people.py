@@ -242,7 +242,7 @@ def test_nobody_is_not_a_person(library: LocalLibrary, people: People) -> None:
 def test_who_lost_all_faces_is_listed_while_there_is_a_name(library: LocalLibrary, people: People) -> None:
     lopez, wolf = on(library, "lopez1.jpg"), people.name(on(library, "wolf1.jpg"), "Paul")
     people.not_this_person(faces(library, *sorted(LOPEZ)))
-    people.move([row["face_id"] for row in people._tables.members([wolf.person_id])], on(library, "lagos1.jpg"))
+    people.move([row.face_id for row in people._tables.members([wolf.person_id])], on(library, "lagos1.jpg"))
     assert [(one.label, one.faces) for one in people] == [("Paul", 0), (on(library, "lagos1.jpg").label, 10)]
     assert people.get(lopez).faces == 0  # what was said of her is kept
     assert library.stats()["people"] == 2
@@ -479,7 +479,7 @@ def test_photos_that_are_gone_keep_what_was_said(library: LocalLibrary, people: 
         people.move(gone, on(library, "wolf1.jpg"))
     people.merge(on(library, "wolf1.jpg"), lagos)
     with pytest.raises(FacekitError, match="all faces"):
-        people.split("Ricardo", [row["face_id"] for row in people._tables.members([people.get("Ricardo").person_id])])
+        people.split("Ricardo", [row.face_id for row in people._tables.members([people.get("Ricardo").person_id])])
     library.ingest(family.photos, progress=False)
     assert on(library, "lagos1.jpg").name == "Ricardo"
     assert people.get("Ricardo").faces == 10
