@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sqlalchemy as sa
 
+from facekit.arguments import checked_page, checked_position
 from facekit.catalog.hidden import reveal
 from facekit.catalog.journal import Row, Work, aliases_of, take_back
 from facekit.catalog.names import composed
-from facekit.catalog.pages import MAX_PAGE
 from facekit.catalog.people_tables import (
     allowed_twice,
     cluster_runs,
@@ -28,7 +28,7 @@ from facekit.catalog.people_tables import (
 )
 from facekit.catalog.rows import among, chunks, set_meta
 from facekit.catalog.tables import faces, meta
-from facekit.errors import RefusedError, UnknownIdError
+from facekit.errors import UnknownIdError
 from facekit.types.people import SHORT_ID, Person, Proposal, faces_in_words
 
 if TYPE_CHECKING:
@@ -108,9 +108,7 @@ class PeopleTables:
 
     def page(self, *, hidden: bool, named: bool | None, text: str, offset: int, limit: int) -> tuple[int, list[Person]]:
         """How many people there are of a kind, and some of them: named ones first, then those with most faces."""
-        if not (isinstance(limit, int) and 1 <= limit <= MAX_PAGE):
-            message = f"A page of {limit!r} was asked for."
-            raise RefusedError(message, f"Ask for 1 to {MAX_PAGE}.")
+        offset, limit = checked_position(offset), checked_page(limit)
         query = _people.where(persons.c.hidden.is_(hidden), _to_be_seen)
         if named is not None:
             query = query.where(persons.c.name.is_not(None) if named else persons.c.name.is_(None))

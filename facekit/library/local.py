@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 from typing_extensions import override
 
+from facekit.arguments import checked_roots
 from facekit.errors import FacekitError, NoFolderError, RefusedError
 from facekit.images.files import display_name
 from facekit.index import IndexFilter
@@ -144,10 +145,7 @@ class LocalLibrary(Library):
         self._storage.alive()
         check_progress(progress)
         patterns = self.settings.exclude if exclude is None else checked(exclude)
-        sources = [self._source(root, patterns) for root in roots]
-        if not sources:
-            message = "No folder was named."
-            raise RefusedError(message, "Call ingest with the folders that hold the photos.")
+        sources = [self._source(root, patterns) for root in checked_roots(roots)]
         with self._storage.changing("An ingest"), watching(self.folder, stop) as watch:
             if patterns != self.settings.exclude:
                 self._storage.keep(replace(self.settings, exclude=patterns))
