@@ -85,7 +85,7 @@ def cluster(
         Cosine distance, 0..2. "average": the average distance at which merging ends. "dbscan": the radius in which a
         face needs ``min_faces`` faces, itself among them, to be in the midst of a person. "hdbscan": faces farther
         apart are not neighbours. "kmeans" has none.
-        The defaults are the embedder's, see `facekit.models.registry.ModelInfo`; `suggest_eps` suggests another for
+        The defaults are the embedder's, see `facekit.models.facts.ModelInfo`; `suggest_eps` suggests another for
         "dbscan".
     min_faces : int, optional
         Faces that make a person: those of smaller groups are left unassigned. 1 or more; "dbscan" and "hdbscan", which
