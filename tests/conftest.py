@@ -20,7 +20,7 @@ import facekit as fk
 from facekit.demo.photos import DemoPhotos, build_demo_photos
 from facekit.measure.lfw_accuracy import central_faces
 from facekit.models import registry
-from facekit.models.registry import EMBEDDED, MODELS
+from facekit.models.facts import EMBEDDED, MODELS
 from facekit.models.weights import fetch
 
 if TYPE_CHECKING:

@@ -49,7 +49,7 @@ class Turns:
 
 
 def models() -> dict[str, registry.ModelInfo]:
-    """What `facekit.models.registry.MODELS` is to hold beside its own."""
+    """What `facekit.models.facts.MODELS` is to hold beside its own."""
     yunet, sface = registry.MODELS["yunet"], registry.MODELS["sface"]
     detectors = [
         replace(yunet, name="fine", load=lambda **how: Finds(yunet.load(**how | {"detail": "fine"}), "fine")),

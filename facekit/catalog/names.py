@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from facekit.arguments import LONGEST_NAME
 from facekit.errors import RefusedError
-
-_LONGEST_NAME = 200
 
 
 def composed(text: str) -> str:
@@ -30,7 +29,7 @@ def clean_name(name: str | None) -> str | None:
     if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in "".join((name or "").split())):
         message = f"The name {name!r} holds characters that can't be written."
         raise RefusedError(message, "Type it anew.")
-    if len(text) > _LONGEST_NAME:
+    if len(text) > LONGEST_NAME:
         message = f"A name of {len(text)} characters is too long."
-        raise RefusedError(message, f"Take at most {_LONGEST_NAME}.")
+        raise RefusedError(message, f"Take at most {LONGEST_NAME}.")
     return text or None

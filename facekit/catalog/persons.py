@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from facekit.arguments import checked_page, checked_position
 from facekit.catalog.names import composed
-from facekit.catalog.pages import MAX_PAGE
 from facekit.catalog.people_tables import differences, members, persons, rejections
 from facekit.catalog.rows import PersonRow, among, by_key, fetch
 from facekit.catalog.snapshots import Snapshots
 from facekit.catalog.tables import faces
-from facekit.errors import RefusedError, UnknownIdError
+from facekit.errors import UnknownIdError
 from facekit.types.people import SHORT_ID, Person
 
 if TYPE_CHECKING:
@@ -62,9 +62,7 @@ class Persons(Snapshots):
 
     def page(self, *, hidden: bool, named: bool | None, text: str, offset: int, limit: int) -> tuple[int, list[Person]]:
         """How many people there are of a kind, and some of them: named ones first, then those with most faces."""
-        if not (isinstance(limit, int) and 1 <= limit <= MAX_PAGE):
-            message = f"A page of {limit!r} was asked for."
-            raise RefusedError(message, f"Ask for 1 to {MAX_PAGE}.")
+        offset, limit = checked_position(offset), checked_page(limit)
         query = _people.where(persons.c.hidden.is_(hidden), _to_be_seen)
         if named is not None:
             query = query.where(persons.c.name.is_not(None) if named else persons.c.name.is_(None))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facekit.arguments import PAGE
 from facekit.cli.terminal import AsJson, note, open_existing, out, plain, print_json, print_table
-from facekit.people.base import MAX_PAGE
 from facekit.types.people import SHORT_ID
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def runs(
 
 def _all(library_people: People, *, hidden: bool) -> Iterator[Person]:
     offset = 0
-    while found := library_people.page(hidden=hidden, offset=offset, limit=MAX_PAGE).people:
+    while found := library_people.page(hidden=hidden, offset=offset, limit=PAGE.most).people:
         yield from found
         offset += len(found)
 

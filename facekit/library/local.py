@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 from typing_extensions import override
 
-from facekit.errors import FacekitError, RefusedError
+from facekit.arguments import checked_roots
+from facekit.errors import FacekitError
 from facekit.index.protocol import MAX_LIMIT
 from facekit.ingest.progress import Progress, check_progress
 from facekit.ingest.reembed import Reembed
@@ -139,10 +140,7 @@ class LocalLibrary(LocalGallery, Library):
         self._storage.alive()
         check_progress(progress)
         patterns = self.settings.exclude if exclude is None else checked(exclude)
-        sources = [self._source(root, patterns) for root in roots]
-        if not sources:
-            message = "No folder was named."
-            raise RefusedError(message, "Call ingest with the folders that hold the photos.")
+        sources = [self._source(root, patterns) for root in checked_roots(roots)]
         with self._storage.changing("An ingest"), watching(self.folder, stop) as watch:
             if patterns != self.settings.exclude:
                 self._storage.keep(replace(self.settings, exclude=patterns))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 from typing_extensions import override
 
+from facekit.arguments import checked_page, checked_position, checked_roots, checked_similarity, checked_status
 from facekit.errors import FacekitError, RefusedError
 from facekit.ingest.progress import check_progress
 from facekit.library.base import Library
@@ -18,7 +19,6 @@ from facekit.library.documents import SearchDocument, ServiceInfo, hits_from, pa
 from facekit.library.follow import follow, follow_reembed
 from facekit.library.remote_people import RemotePeople
 from facekit.library.session import Session
-from facekit.models.vectors import checked_similarity
 from facekit.people.base import person_meant
 from facekit.search.find import check_search, given_probes, people_pointed_at
 from facekit.search.known_faces import Known
@@ -159,10 +159,7 @@ class RemoteLibrary(Library):
         if limits is not None:
             message = "A service has limits of its own."
             raise RefusedError(message, "Leave limits out.")
-        paths = [_place(root) for root in roots]
-        if not paths:
-            message = "No folder was named."
-            raise RefusedError(message, "Call ingest with the folders that hold the photos.")
+        paths = [_place(root) for root in checked_roots(roots)]
         what = {"detail": detail, "exclude": None if exclude is None else list(checked(exclude))}
         jobs = [self._send("POST", "/api/v1/upload/local", json={"path": path, **what}) for path in paths]
         return follow(self.session, [response.json()["job_id"] for response in jobs], progress, stop or Event())
@@ -274,9 +271,7 @@ class RemoteLibrary(Library):
         year: int | None = None,
         source: str | None = None,
     ) -> pd.DataFrame:
-        if status is not None and status not in set(Status):
-            message = f"There is no status {str(status)!r}."
-            raise RefusedError(message, f"Take one of {', '.join(Status)}.")
+        checked_status(status)
         others: list[Who | None] = list(together_with) if isinstance(together_with, list | tuple) else [together_with]  # type: ignore[list-item]
         chosen = {"person": _who(person), "together_with": [_who(other) for other in others if other is not None]}
         return self.session.table("photos", **chosen, status=status, year=year, source=source)
@@ -333,13 +328,13 @@ class RemoteLibrary(Library):
         limit: int = 60,
     ) -> PhotoPage:
         where = None if folder is None else os.fspath(folder)
-        asked = {"status": status, "folder": where, "person": _who(person), "offset": offset, "limit": limit}
+        asked = {"status": checked_status(status), "folder": where, "person": _who(person), **_page(offset, limit)}
         params = {name: str(value) for name, value in asked.items() if value is not None}
         return parse(PhotoPage, self._get("/api/v1/photos", params=params))
 
     @override
     def face_page(self, *, include_poor: bool = False, offset: int = 0, limit: int = 60) -> FacePage:
-        params = {"include_poor": include_poor, "offset": offset, "limit": limit}
+        params = {"include_poor": include_poor, **_page(offset, limit)}
         return parse(FacePage, self._get("/api/v1/faces", params=params))
 
     @override
@@ -361,6 +356,10 @@ class RemoteLibrary(Library):
     @override
     def picture(self, photo_id: str) -> bytes:
         return self._send("GET", f"/api/v1/photos/{photo_id}/picture").content
+
+
+def _page(offset: int, limit: int) -> dict[str, int]:
+    return {"offset": checked_position(offset), "limit": checked_page(limit)}
 
 
 def _who(who: Who | None) -> str | None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 from typing_extensions import override
 
+from facekit.arguments import checked_page, checked_position
+from facekit.catalog.names import clean_name
 from facekit.errors import FacekitError
 from facekit.library.documents import Constraint, XmpDocument, local_time, parse, xmp_report
 from facekit.library.follow import follow_clustering
@@ -84,8 +86,8 @@ class RemotePeople(People):
         offset: int = 0,
         limit: int = 60,
     ) -> PersonPage:
-        found = self._get("people", hidden=hidden, named=named, text=text, offset=offset, limit=limit)
-        return parse(PersonPage, found)
+        where = {"offset": checked_position(offset), "limit": checked_page(limit)}
+        return parse(PersonPage, self._get("people", hidden=hidden, named=named, text=text, **where))
 
     @override
     def get(self, who: Who) -> Person:
@@ -95,7 +97,8 @@ class RemotePeople(People):
 
     @override
     def faces(self, who: Who, *, offset: int = 0, limit: int = 60) -> MemberPage:
-        return parse(MemberPage, self._get(self._of(who, "/faces"), offset=offset, limit=limit))
+        where = {"offset": checked_position(offset), "limit": checked_page(limit)}
+        return parse(MemberPage, self._get(self._of(who, "/faces"), **where))
 
     @override
     def to_frame(self) -> pd.DataFrame:
@@ -105,7 +108,7 @@ class RemotePeople(People):
 
     @override
     def name(self, who: Who, name: str | None) -> Person:
-        return self._change(who, name=name)
+        return self._change(who, name=clean_name(name))
 
     @override
     def hide(self, who: Who, hidden: bool = True) -> Person:
@@ -124,7 +127,7 @@ class RemotePeople(People):
 
     @override
     def split(self, who: Who, faces: Faces, name: str | None = None) -> Person:
-        return parse(Person, self._post(self._of(who, "/split"), faces=_listed(faces), name=name))
+        return parse(Person, self._post(self._of(who, "/split"), faces=_listed(faces), name=clean_name(name)))
 
     @override
     def move(self, faces: Faces, who: Who) -> Person:
@@ -132,7 +135,7 @@ class RemotePeople(People):
 
     @override
     def new(self, faces: Faces, name: str | None = None) -> Person:
-        return parse(Person, self._post("people", faces=_listed(faces), name=name))
+        return parse(Person, self._post("people", faces=_listed(faces), name=clean_name(name)))
 
     @override
     def not_this_person(self, faces: Faces, who: Who | None = None) -> int:
@@ -152,7 +155,7 @@ class RemotePeople(People):
 
     @override
     def journal(self, limit: int = 50) -> tuple[Entry, ...]:
-        return tuple(map(_entry, self._get("people/journal", limit=limit)))
+        return tuple(map(_entry, self._get("people/journal", limit=checked_page(limit))))
 
     @override
     def undo(self, number: int | None = None) -> Entry:
@@ -172,6 +175,9 @@ class RemotePeople(People):
         stop: Event | None = None,
     ) -> ClusterRun:
         """See `People.cluster`. It is a job of the service; Ctrl-C cancels it."""
+        from facekit.clustering.methods import checked_options  # its module is heavy
+
+        checked_options(method, eps, min_faces, people)
         job = self._post("clusters/runs", method=method, eps=eps, min_faces=min_faces, people=people, accept=accept)
         run_id = follow_clustering(self._session, job["job_id"], stop or Event())
         return next(run for run in self.runs() if run.run_id == run_id)
@@ -201,7 +207,7 @@ class RemotePeople(People):
 
     @override
     def review(self, limit: int = 20) -> tuple[Suggestion, ...]:
-        return parse(tuple[Suggestion, ...], self._get("people/review", limit=limit))
+        return parse(tuple[Suggestion, ...], self._get("people/review", limit=checked_page(limit)))
 
     # -- quality -------------------------------------------------------------------------------------------------
 
@@ -215,7 +221,7 @@ class RemotePeople(People):
 
     @override
     def duplicates(self, limit: int = 20) -> tuple[Duplicate, ...]:
-        return parse(tuple[Duplicate, ...], self._get("people/duplicates", limit=limit))
+        return parse(tuple[Duplicate, ...], self._get("people/duplicates", limit=checked_page(limit)))
 
     @override
     def constraints(self) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facekit.errors import EmbeddingError, RefusedError
+from facekit.errors import EmbeddingError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -165,17 +165,3 @@ def _directions(vectors: npt.ArrayLike) -> npt.NDArray[np.float64]:
         message = "A zero or non-finite vector has no similarity to anything."
         raise EmbeddingError(message, "Find it with `facekit.models.vectors.good_embeddings`.")
     return np.asarray(array / lengths, dtype=np.float64)
-
-
-def checked_similarity(value: float) -> float:
-    """A cosine similarity, as a plain float.
-
-    Raises
-    ------
-    FacekitError
-        If it is not from -1 to 1.
-    """
-    if not (isinstance(value, int | float | np.number) and -1 <= value <= 1):
-        message = f"{value!r} is no similarity to search from."
-        raise RefusedError(message, "Cosine similarities go from -1 to 1; facekit calibrate suggests some.")
-    return float(value)

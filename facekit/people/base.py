@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from facekit.arguments import PAGE
 from facekit.errors import FacekitError, RefusedError, UnknownIdError
 from facekit.text.keywords import KeywordsChecked
 from facekit.text.names import one_line
@@ -37,8 +38,6 @@ Who: TypeAlias = "Person | str"
 
 Faces: TypeAlias = "str | Sequence[str]"
 """One face id, or several."""
-
-MAX_PAGE = 200
 
 
 class NotAPersonError(RefusedError):
@@ -114,7 +113,7 @@ class People(KeywordsChecked, ABC):
 
     def __iter__(self) -> Iterator[Person]:
         found: list[Person] = []  # all before the first: whoever is renamed or hidden on the way would shift the pages
-        while page := self.page(offset=len(found), limit=MAX_PAGE).people:
+        while page := self.page(offset=len(found), limit=PAGE.most).people:
             found += page
         return iter(found)
 

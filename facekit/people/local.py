@@ -10,7 +10,7 @@ import numpy as np
 from loguru import logger
 from typing_extensions import override
 
-from facekit.catalog.pages import checked_offset
+from facekit.arguments import checked_page, checked_position
 from facekit.catalog.people_tables import cluster_runs
 from facekit.errors import RefusedError, UnknownIdError
 from facekit.people import corrections
@@ -100,7 +100,6 @@ class LocalPeople(People):
         if not isinstance(text, str):
             message = f"{text!r} is no part of a name."
             raise RefusedError(message, "Names are text.")
-        offset = checked_offset(offset)
         asked: dict[str, Any] = {"hidden": bool(hidden), "named": named, "text": text.strip()}
         total, found = self._tables.page(**asked, offset=offset, limit=limit)
         return PersonPage(total, offset, tuple(found))
@@ -111,6 +110,7 @@ class LocalPeople(People):
 
     @override
     def faces(self, who: Who, *, offset: int = 0, limit: int = 60) -> MemberPage:
+        offset, limit = checked_position(offset), checked_page(limit)
         with self._tables.reading():
             person = self.get(who)
             ranked = ranked_faces(self._open, person.person_id)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from loguru import logger
 
+from facekit.arguments import TOP_K, checked_similarity
 from facekit.catalog.rows import FaceRow, box_of, quality_of
 from facekit.errors import NoFaceError, PhotoError, RefusedError
 from facekit.images.decode import read_image, thumbnail
@@ -21,7 +22,7 @@ from facekit.images.inputs import ImageSource, given_picture
 from facekit.index.protocol import MAX_LIMIT, IndexFilter
 from facekit.models.alignment import align
 from facekit.models.quality import assess
-from facekit.models.vectors import checked_similarity, good_embeddings
+from facekit.models.vectors import good_embeddings
 from facekit.search.hits import Hits
 from facekit.search.known_faces import Known, KnownSource, known
 from facekit.types.photos import Hit, Probe, ProbeFace
@@ -194,7 +195,7 @@ def template(embeddings: Sequence[FloatArray]) -> FloatArray:
 
 def check_search(top_k: int, min_similarity: float | None, after: date | str | None, before: date | str | None) -> None:
     """Refuse what no search can mean. Raises FacekitError."""
-    if isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < 1:
+    if isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < TOP_K.least:
         message = f"top_k is {top_k!r}."
         raise RefusedError(message, "It must be a whole number, at least 1.")
     if min_similarity is not None:

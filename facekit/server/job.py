@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from facekit.arguments import DISTANCE, NUMBER
 from facekit.clustering.methods import Method  # noqa: TC001 - pydantic reads the annotation
 from facekit.types.photos import SMALLEST_LOOK, Detail
 
@@ -60,19 +61,19 @@ class Clustering:
     """How the faces are to be grouped; see `facekit.people.base.People.cluster`."""
 
     method: Method | None = None
-    eps: Annotated[float, Field(ge=0, le=2)] | None = None
-    min_faces: Annotated[int, Field(ge=1, le=2**31)] = 2
-    people: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    eps: Annotated[float, Field(ge=DISTANCE.least, le=DISTANCE.most)] | None = None
+    min_faces: Annotated[int, Field(ge=NUMBER.least, le=NUMBER.most)] = 2
+    people: Annotated[int, Field(ge=NUMBER.least, le=NUMBER.most)] | None = None
     accept: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One thing of `facekit.server.job_kinds.KINDS` that the service is asked to do.
+    """An ingest of one folder, a change of models, or a clustering.
 
-    ``path``, ``detail``, ``anywhere`` and ``exclude`` are a `FolderIngest`'s, ``models`` is a change's, ``clustering``
-    a clustering's; ``cancelled`` says that it is to stop. ``total`` is None until the files are listed, and for a
-    clustering; times are UTC.
+    ``path``, ``detail`` and ``exclude`` are an ingest's, ``models`` is a change's, ``clustering`` a clustering's;
+    ``anywhere`` says that the service's own user asked for it, who is not bound to the roots; ``cancelled`` that it is
+    to stop. ``total`` is None until the files are listed, and for a clustering; times are UTC.
     """
 
     job_id: str

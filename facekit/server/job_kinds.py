@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from facekit.errors import FacekitError, LibraryBusyError, RefusedError
 from facekit.server.job import Clustering, FolderIngest, Job, JobKind, ModelChange
@@ -12,12 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
-    from _typeshed import DataclassInstance
-
     from facekit.ingest.report import IngestReport
     from facekit.library.local import LocalLibrary
 
-A = TypeVar("A", bound="DataclassInstance")
+
+class Arguments(Protocol):
+    """What a kind of job is asked with: a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+A = TypeVar("A", bound=Arguments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +128,6 @@ KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}
 """The kinds of jobs, by name."""
 
 
-def kind_for(asked: object) -> Kind[Any]:
+def kind_for(asked: Arguments) -> Kind[Any]:
     """The kind of job that is asked for with these arguments."""
     return next(kind for kind in KINDS.values() if kind.arguments is type(asked))

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from facekit.ingest.report import IngestReport
     from facekit.library.local import LocalLibrary
     from facekit.server.database import ServiceStore
+    from facekit.server.job_kinds import Arguments
 
 _WRITE_SECONDS = 1.0  # how often the progress of a job is written down
 _STOP_SECONDS = 120  # for a batch of photos that has begun; one that is stuck does not keep the service
@@ -130,7 +131,7 @@ class Jobs:
         """Whether jobs are being worked on."""
         return self._thread.is_alive()
 
-    def add(self, asked: object, user: str) -> Job:
+    def add(self, asked: Arguments, user: str) -> Job:
         """Queue a job; ``asked`` are the arguments of its kind, as `facekit.server.job.FolderIngest`."""
         kind = kind_for(asked)
         of_its_kind: dict[str, Any] = _NO_FOLDER | kind.fields_of(asked)

@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, get_args
 
 import numpy as np
 
+from facekit.arguments import checked_status
 from facekit.catalog.rows import FaceRow, PhotoRow
 from facekit.errors import RefusedError
 from facekit.system.files import named_file, user_path
@@ -47,9 +48,7 @@ def photos_frame(
     """
     import pandas as pd
 
-    if status is not None and status not in set(Status):
-        message = f"There is no status {str(status)!r}."
-        raise RefusedError(message, f"Take one of {', '.join(Status)}.")
+    status = checked_status(status)
     places = catalog.places(photo_ids)
     rows = []
     for row in catalog.rows(PhotoRow, photo_ids):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from bisect import bisect_left
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from loguru import logger
 
+from facekit.arguments import is_id
 from facekit.errors import FacekitError, UnknownIdError
 from facekit.images.files import display_name
 from facekit.index.sync import apply_change
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 Removable: TypeAlias = "str | bytes | os.PathLike[Any] | Photo | Hit"
 """A path of a photo or a folder, the id of a photo, a `Photo`, or a `Hit`, whose photo is meant."""
 
-_ID = re.compile("[0-9a-f]{32}")
 _SEPARATOR = os.fsencode(os.sep)
 
 
@@ -46,7 +45,7 @@ def named_photos(given: Removable | Iterable[Removable]) -> tuple[list[Path], li
     for one in [given] if alone else given:  # type: ignore[union-attr]
         if isinstance(one, Photo | Hit):
             ids[one.photo_id] = None
-        elif isinstance(one, str) and _ID.fullmatch(one) and not Path(one).exists():
+        elif isinstance(one, str) and is_id(one) and not Path(one).exists():
             ids[str(one)] = None
         else:
             paths[user_path(one)] = None  # type: ignore[arg-type]

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from facekit.arguments import checked_similarity
 from facekit.errors import FacekitError, LibraryError, ModelMismatchError, OtherVectorsError
 from facekit.models.registry import default_models, model_for, model_info
-from facekit.models.vectors import checked_similarity
 from facekit.sources.left_out import checked
 from facekit.system.disk_space import remedy_for
 from facekit.system.permissions import make_private_folder, private_opener

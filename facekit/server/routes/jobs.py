@@ -12,6 +12,7 @@ from fastapi import Path as InPath
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
+from facekit.arguments import ID, LONGEST_PATH
 from facekit.errors import RefusedError
 from facekit.server.access import access_of, credential_of, needs
 from facekit.server.accounts import Identity
@@ -19,13 +20,13 @@ from facekit.server.job import FolderIngest, Job, Look, ModelChange
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import Service, ServiceOf
 from facekit.server.strict import StrictRoute
-from facekit.sources.left_out import checked
+from facekit.sources.left_out import MOST_PATTERNS, checked
 from facekit.storage.settings import settings_of
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=StrictRoute)
 Editor = Annotated[Identity, Depends(needs("ingest"))]
 Admin = Annotated[Identity, Depends(needs("admin"))]
-JobId = Annotated[str, InPath(pattern="^[0-9a-f]{32}$")]
+JobId = Annotated[str, InPath(pattern=ID)]
 
 _EVENT_SECONDS = 0.5
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "description": "There is no such job."}}
@@ -34,12 +35,16 @@ _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "descriptio
 class FolderToIngest(BaseModel):
     """A folder on the service's machine."""
 
-    path: str = Field(min_length=1, max_length=4096, description="Absolute, and under a root that the service allows.")
+    path: str = Field(
+        min_length=1, max_length=LONGEST_PATH, description="Absolute, and under a root that the service allows."
+    )
     detail: Look = Field(
         "normal", description="How closely to look: normal, fine, or the longest side in pixels that is looked at."
     )
     exclude: list[str] | None = Field(
-        None, max_length=200, description="Globs of what to leave out, now and later; null leaves them as they are."
+        None,
+        max_length=MOST_PATTERNS,
+        description="Globs of what to leave out, now and later; null leaves them as they are.",
     )
 
 
