@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from facekit.catalog.names import clean_name
 from facekit.errors import FacekitError
 from facekit.library.documents import Constraint, XmpDocument, local_time, parse, xmp_report
 from facekit.library.follow import follow_clustering
+from facekit.library.session import service_path
 from facekit.people.base import Faces, People, Who, person_meant
 from facekit.types.people import (
     AssignReport,
@@ -57,15 +57,10 @@ class RemotePeople(People):
 
     def __init__(self, library: Library, session: Session) -> None:
         self.library: Library = library
-        self._session, self._send = session, session.send
-
-    def _get(self, path: str, **asked: Any) -> Any:  # noqa: ANN401 - JSON
-        params = {name: str(value) for name, value in asked.items() if value is not None}
-        return self._send("GET", f"/api/v1/{path}", params=params).json()
+        self._session, self._get = session, session.get
 
     def _post(self, path: str, **body: Any) -> Any:  # noqa: ANN401 - JSON
-        response = self._send("POST", f"/api/v1/{path}", json=body)
-        return response.json() if response.content else None
+        return self._session.tell("POST", path, **body)
 
     def _of(self, who: Who, verb: str = "") -> str:
         """The address of a person, or of something about them."""
@@ -119,7 +114,7 @@ class RemotePeople(People):
         return self._change(who, cover=face_id)
 
     def _change(self, who: Who, **changed: Any) -> Person:  # noqa: ANN401 - JSON
-        return parse(Person, self._send("PATCH", f"/api/v1/{self._of(who)}", json=changed).json())
+        return parse(Person, self._session.tell("PATCH", self._of(who), **changed))
 
     @override
     def merge(self, who: Who, *others: Who) -> Person:
@@ -148,8 +143,7 @@ class RemotePeople(People):
 
     @override
     def allow_twice(self, photo_id: str, allowed: bool = True) -> int:
-        said = self._send("PUT", f"/api/v1/photos/{photo_id}/allowed-twice", json={"allowed": allowed})
-        return _entry_number(said.json() if said.content else None)
+        return _entry_number(self._session.tell("PUT", f"photos/{photo_id}/allowed-twice", allowed=allowed))
 
     # -- the journal ---------------------------------------------------------------------------------------------
 
@@ -249,9 +243,8 @@ class RemotePeople(People):
         return self._xmp("read", folder)
 
     def _xmp(self, verb: str, folder: str | os.PathLike[str] | None) -> XmpReport:
-        where = None if folder is None else str(Path(folder).expanduser().absolute())
-        response = self._send("POST", f"/api/v1/people/xmp/{verb}", json={"folder": where}, timeout=_PATIENT)
-        return xmp_report(parse(XmpDocument, response.json()))
+        where = None if folder is None else service_path(folder)
+        return xmp_report(parse(XmpDocument, self._post(f"people/xmp/{verb}", patience=_PATIENT, folder=where)))
 
 
 def _entry(document: Any) -> Entry:  # noqa: ANN401 - JSON

@@ -166,11 +166,25 @@ class ProbeFace:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """A picture of the person searched for, and the face in it that was used.
+class ChosenFace:
+    """The face of a picture of somebody that a search is for.
 
     ``faces`` is the number of faces found, largest first; ``used`` the position of the one that was used, ``box`` its
-    bounding box ``x, y, w, h`` in 0..1 of the upright picture; ``picture`` is an image file of it, for showing.
+    bounding box ``x, y, w, h`` in 0..1 of the upright picture.
+    """
+
+    path: str
+    faces: int
+    used: int
+    box: tuple[float, float, float, float]
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Probe(ChosenFace):
+    """A picture of the person searched for, and the face in it that was used; see `ChosenFace`.
+
+    ``picture`` is an image file of it, for showing.
 
     Examples
     --------
@@ -179,11 +193,6 @@ class Probe:
     (1, 0, True)
     """
 
-    path: str
-    faces: int
-    used: int
-    box: tuple[float, float, float, float]
-    quality: Quality
     picture: bytes
 
 

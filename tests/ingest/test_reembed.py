@@ -674,7 +674,7 @@ def test_a_killed_service_goes_on_where_it_was(lfw: Path, tmp_path: Path) -> Non
     make_old(library)
     with process(library.folder) as service:
         remote = fk.open(library.folder)
-        started = remote._send("POST", "/api/v1/library/reembed", json={}).json()
+        started = remote.session.send("POST", "/api/v1/library/reembed", json={}).json()
         while not (job := remote.session.job(started["job_id"]))["done"]:
             assert job["state"] in {"queued", "running"}
         service.stop(signal.SIGKILL)
