@@ -42,6 +42,7 @@ def run(test: DocTest, values: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def beginning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What is there after the package's own example has run, in a folder that stays the current one."""
+    pytest.importorskip("skimage")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("examples"))
         [test] = examples("facekit", fk)

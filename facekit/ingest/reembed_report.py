@@ -38,6 +38,9 @@ class Alone:
 class ReembedReport:
     """What a change of models did.
 
+    ``models_before`` and ``models_after`` are detector and embedder with their versions, ``faces_before`` and
+    ``faces_after`` the faces that each of them made; ``seconds`` is what this run took, and ``switched_before`` says
+    that the library had changed to these models earlier.
     ``photos`` counts those that this run searched for faces; ``matched`` the faces that are in both sets,
     ``unmatched_old`` and ``unmatched_new`` those that are in one only; ``alone`` holds these (`unmatched` is the same
     as a table), of a service at most 1,000. ``unreadable`` are the photos that could not be read. ``switched`` says

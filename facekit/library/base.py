@@ -99,6 +99,11 @@ class Library(GallerySource, Closing):
             one for a path from the root on, whose ``*`` also stands for slashes (``*/Exports/*.png``); case does not
             matter. Photos that are in the library already stay there, until they are removed.
 
+        Returns
+        -------
+        IngestReport
+            What was found, ingested and left out, and which files could not be used.
+
         Raises
         ------
         FacekitError
@@ -243,6 +248,11 @@ class Library(GallerySource, Closing):
         person : Person or str, optional
             Only photos that show this person, as the one who is found or beside them.
 
+        Returns
+        -------
+        Hits
+            Each photo once, with the face in it that is most like the probe; the most alike first.
+
         Raises
         ------
         UnknownIdError
@@ -280,7 +290,11 @@ class Library(GallerySource, Closing):
         year: int | None = None,
         source: str | None = None,
     ) -> pd.DataFrame:
-        """One row a photo: path, status, reason, faces, size, date, camera, place.
+        """One row a photo, ordered by path.
+
+        Columns: photo_id, path, status, reason, faces (how many), width and height (pixels of the upright photo),
+        bytes, format, taken_at (the camera's clock), camera, latitude and longitude (degrees), source, paths (all that
+        hold the photo).
 
         Parameters
         ----------
@@ -303,7 +317,12 @@ class Library(GallerySource, Closing):
 
     @abstractmethod
     def faces(self) -> pd.DataFrame:
-        """One row a face: photo, box in 0..1 of the upright photo, landmarks, quality, models."""
+        """One row a face, ordered by photo and within it from left to right.
+
+        Columns: face_id, photo (its path), x, y, w, h (the box in 0..1 of the upright photo), detection_score (0..1),
+        quality, reason (why it is poor), detector, embedder, source; and what `Quality` says: size, sharpness, yaw,
+        pitch, roll; landmarks and photo_id.
+        """
 
     @abstractmethod
     def embeddings(self, *, include_poor: bool = False) -> tuple[list[str], FloatArray]:
@@ -315,6 +334,26 @@ class Library(GallerySource, Closing):
 
         "people" has a row a face that is somebody's: face_id, photo, person_id, person, run, similarity_to_centre.
         "constraints" is what the user said, see `People.constraints`. "embeddings" are face_id and embedding.
+
+        Parameters
+        ----------
+        table : {"faces", "photos", "people", "constraints", "embeddings"}
+            What.
+        path : path
+            Where; its ending says how. A file that is there is replaced.
+        include_poor : bool
+            Also the embeddings of poor faces.
+
+        Returns
+        -------
+        Path
+            Of the file.
+
+        Raises
+        ------
+        FacekitError
+            If there is no such table, the ending is none of these, the path lies in the library's own folder, or the
+            file can't be written.
         """
 
     @abstractmethod

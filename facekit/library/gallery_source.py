@@ -32,12 +32,43 @@ class GallerySource(KeywordsChecked, ABC):
     ) -> PhotoPage:
         """Some of the photos, ordered by path: those with a status, in a folder or below it, of a person, or all.
 
-        ``limit`` is at most 200. A page costs the same whatever the size of the library.
+        A page costs the same whatever the size of the library.
+
+        Parameters
+        ----------
+        status : Status or str, optional
+            Only photos of this category.
+        folder : path, optional
+            Only photos in this folder or below it.
+        person : Person or str, optional
+            Only photos that show this person: a name, or an id.
+        offset, limit : int
+            Where to begin, from 0, and how many; ``limit`` is 1 to 200.
+
+        Raises
+        ------
+        UnknownIdError
+            If there is no such person.
+        FacekitError
+            If there is no such category, no photo in the folder, or a number is out of its range.
         """
 
     @abstractmethod
     def face_page(self, *, include_poor: bool = False, offset: int = 0, limit: int = 60) -> FacePage:
-        """Some of the faces, ordered by photo; see `photo_page`."""
+        """Some of the faces, ordered by photo and within it from left to right.
+
+        Parameters
+        ----------
+        include_poor : bool
+            Also faces marked as too small, blurred or turned away.
+        offset, limit : int
+            As for `photo_page`.
+
+        Raises
+        ------
+        FacekitError
+            If a number is out of its range.
+        """
 
     @abstractmethod
     def photo(self, photo_id: str) -> Photo:

@@ -61,6 +61,9 @@ class People(KeywordsChecked, ABC):
     the user has touched a person, no run takes a face away from them, renames, splits or merges them: runs only add.
     Everything that is done is written into a journal and can be undone.
 
+    Who is meant is given as a `Person`, an id, a name (upper and lower case are alike), or the first six digits of an
+    id or more; faces by their ids, one or several. Verbs raise `UnknownIdError` where there is no such person or face.
+
     Examples
     --------
     >>> run = lib.people.cluster()
@@ -170,7 +173,7 @@ class People(KeywordsChecked, ABC):
 
     @abstractmethod
     def name(self, who: Who, name: str | None) -> Person:
-        """Give a person a name, another one, or none.
+        """Give a person a name of at most 200 characters, another one, or none.
 
         Raises
         ------
@@ -199,6 +202,8 @@ class People(KeywordsChecked, ABC):
         ------
         FacekitError
             If they are not all this person's, or are all that this person has.
+        NameTakenError
+            If somebody has this name.
         """
 
     @abstractmethod
@@ -207,7 +212,13 @@ class People(KeywordsChecked, ABC):
 
     @abstractmethod
     def new(self, faces: Faces, name: str | None = None) -> Person:
-        """These faces are somebody who is not among the people yet."""
+        """These faces are somebody who is not among the people yet.
+
+        Raises
+        ------
+        NameTakenError
+            If somebody has this name: `move` the faces to them.
+        """
 
     @abstractmethod
     def not_this_person(self, faces: Faces, who: Who | None = None) -> int:

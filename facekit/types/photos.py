@@ -105,9 +105,12 @@ class Face:
 class Photo:
     """A photo of a library with its faces, the largest first.
 
-    ``path`` is the first of ``paths``, where the photo lies: files that are there come first, then those in the folder
-    that was asked for, then shorter and older ones; ``width`` and ``height`` are pixels of the upright photo,
-    None where it could not be decoded, and then ``reason`` says why; ``copies`` counts the ``paths`` that are there.
+    ``photo_id`` names the content: 32 hexadecimal digits. ``path`` is the first of ``paths``, where the photo lies:
+    files that are there come first, then those in the folder that was asked for, then shorter and older ones;
+    ``source`` is the kind of place ("local"), ``copies`` counts the ``paths`` that are there, ``bytes`` is the size of
+    the file. ``width`` and ``height`` are pixels of the upright photo, None where it could not be decoded; then
+    ``status`` and ``reason`` say why. ``taken_at`` (as the camera's clock had it, without a zone), ``camera``,
+    ``latitude`` and ``longitude`` (degrees, WGS 84; north and east are positive) are EXIF's, None where it has none.
     ``turn`` is by how many degrees clockwise (0, 90, 180, 270) the photo must be turned, after its EXIF orientation is
     applied, for the people in it to stand upright: thumbnails and pictures are turned so, boxes and sizes are not, see
     `facekit.images.orientation.turned_box`.
@@ -169,6 +172,7 @@ class ProbeFace:
 class ChosenFace:
     """The face of a picture of somebody that a search is for.
 
+    ``path`` is what the picture is called: its path, or words for one that is no file, or a person's name.
     ``faces`` is the number of faces found, largest first; ``used`` the position of the one that was used, ``box`` its
     bounding box ``x, y, w, h`` in 0..1 of the upright picture.
     """
@@ -209,6 +213,8 @@ class Folder:
 class Hit:
     """One photo that a search found, with the face in it that is most like the probe.
 
+    ``rank`` counts from 1; ``photo`` is the photo's path and ``photo_id`` its id, ``face_id`` the face's; ``source`` is
+    the kind of place that the photo lies in ("local"), ``taken_at`` when it was taken, as the camera's clock had it.
     ``box`` is ``x, y, width, height`` in 0..1 of the upright photo; ``similarity`` is the cosine, higher is better;
     ``person_id`` is whose face it is, ``person`` that person's name; None where nobody's, or where there is no name.
     ``copies`` counts the files that hold the photo, of which ``photo`` names one.
