@@ -87,33 +87,6 @@ def good_embeddings(vectors: npt.ArrayLike, dimension: int) -> npt.NDArray[np.bo
     return np.array([fault is None for fault in embedding_faults(vectors, dimension)], dtype=np.bool_)
 
 
-def check_embeddings(vectors: npt.ArrayLike, dimension: int) -> FloatArray:
-    """Refuse vectors that must not enter a library.
-
-    Parameters
-    ----------
-    vectors : array_like, float (N, D)
-        Embeddings, one a row.
-    dimension : int
-        The length that the model's vectors have.
-
-    Returns
-    -------
-    ndarray, float32 (N, D)
-        The same vectors.
-
-    Raises
-    ------
-    EmbeddingError
-        If the shape is wrong, or a vector is zero, constant, not finite or not of length 1; it names the first one.
-    """
-    for row, fault in enumerate(embedding_faults(vectors, dimension)):
-        if fault is not None:
-            message = f"Embedding {row} is refused: {fault}."
-            raise EmbeddingError(message, "Normalise with `v / numpy.linalg.norm(v)`, or leave this face out.")
-    return np.asarray(vectors, dtype=np.float32)
-
-
 def similarity(a: npt.ArrayLike, b: npt.ArrayLike) -> FloatArray | float:
     """Cosine similarity of every vector of `a` with every vector of `b`.
 

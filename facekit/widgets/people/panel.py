@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ipywidgets import Layout, VBox
 
 from facekit.widgets.appbar import Choice
-from facekit.widgets.base import Widget, handler
+from facekit.widgets.base import attempt
 from facekit.widgets.gallery import Gallery
 from facekit.widgets.panel import Panel
 from facekit.widgets.people.cards import PeopleCards
@@ -18,8 +18,6 @@ from facekit.widgets.static_html import still_gallery
 from facekit.widgets.tiles import ChainedTiles, MemberTiles, PhotoTiles, Tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import traitlets
     from ipywidgets import DOMWidget
 
@@ -78,8 +76,8 @@ class PeoplePanel(Panel):
         self.person.on_open(self.open_person)
         self.person.on_back(self.close_person)
         deeds.on_change(self._changed)
-        self._views.observe(lambda change: _chosen(self._views, self._view, change.new), "chosen")
-        self._shows.observe(lambda _change: _chosen(self._shows, self._show_person), "chosen")
+        self._views.observe(lambda change: attempt(self._views, self._view, change.new), "chosen")
+        self._shows.observe(lambda _change: attempt(self._shows, self._show_person), "chosen")
         self.gallery.observe(self._from_gallery, "selected")
         self.person.observe(self._from_person, "selected")
 
@@ -192,8 +190,3 @@ class PeoplePanel(Panel):
             for one in self.cards.people
         ]
         return still_gallery(tiles, self.cards.thumbs, self.cards.total)
-
-
-@handler
-def _chosen(_choice: Widget, act: Callable[..., None], *arguments: str) -> None:
-    act(*arguments)
