@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
 import sqlalchemy as sa
+from loguru import logger
 
 from facekit.catalog.database import Database
 from facekit.catalog.hidden import hide, reveal
+from facekit.catalog.migrations import SCHEMA
 from facekit.catalog.pages import Pages
 from facekit.catalog.people import PeopleTables
 from facekit.catalog.people_copy import COPY, copy_people, state_of_people
-from facekit.catalog.places import compose_folders, move_files, move_roots, place_key
+from facekit.catalog.places import move_files, move_roots, place_key
 from facekit.catalog.records import Change, FileState, IndexRow, file_id, folder_of
 from facekit.catalog.rows import among, chunks, column, delete, face_row, insert, set_meta
 from facekit.catalog.staging import Staging
-from facekit.catalog.tables import SCHEMA_VERSION, add_new_columns, faces, files, meta, metadata, photos, runs
+from facekit.catalog.tables import faces, files, meta, photos, runs
+from facekit.catalog.times import now
 from facekit.errors import FacekitError, LibraryError
 from facekit.system.disk_space import check_room
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from facekit.catalog.records import FileRecord, Move, PhotoRecord
@@ -47,12 +50,18 @@ def open_catalog(folder: Path) -> Catalog:
     """
     path = folder / FILE
     try:
-        return Catalog(f"duckdb:///{path}", path)
+        catalog = Catalog(f"duckdb:///{path}", path)
     except FacekitError:
         raise
     except Exception as error:
         message = f"The catalog {path} can't be opened: {str(error).splitlines()[0]}."
         raise LibraryError(message, "To rescue what can be read: facekit doctor --repair.") from error
+    if catalog.upgraded:
+        try:
+            catalog.keep_people(folder)
+        except (FacekitError, OSError) as error:  # it is tried again when the library is closed
+            logger.warning("The copy of people and names is still that of the older facekit: {}", error)
+    return catalog
 
 
 class Catalog:
@@ -63,25 +72,27 @@ class Catalog:
         self.pages = Pages(self._engine)
         self.people = PeopleTables(self._engine)
         self.staging = Staging(self._engine)
-        with self._engine.begin() as connection:
-            metadata.create_all(connection)
-            found = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema"))
-            if found is not None and int(found) > SCHEMA_VERSION:
-                message = f"A newer facekit wrote the catalog (schema {found}; this one knows {SCHEMA_VERSION})."
-                raise LibraryError(message, "Upgrade facekit.")
-            if found is None:
-                set_meta(connection, "looks", "all")
-            if found != str(SCHEMA_VERSION):  # a new catalog, or one to which tables were added just now
-                set_meta(connection, "schema", str(SCHEMA_VERSION))
-            add_new_columns(connection)
-            compose_folders(connection)
-        self._people_at_first = state_of_people(self._engine)
+        where = f"the catalog {path}" if path else "the catalog"
+        try:
+            with self._engine.begin() as connection:
+                found = SCHEMA.prepare(connection, where, path)
+                if found is None:
+                    set_meta(connection, "looks", "all")
+        except BaseException:
+            self._engine.close()
+            raise
+        self.upgraded = found not in {None, SCHEMA.version}
+        if self.upgraded:
+            logger.bind(notice=True).info("Upgraded {} from schema {} to {}.", where, found, SCHEMA.version)
+        # A copy of the people that an older facekit made is as old as the catalog was.
+        self._people_at_first = () if self.upgraded else state_of_people(self._engine)
 
     def keep_people(self, folder: Path) -> None:
         """Copy what is known about people beside the catalog, where it was changed since the catalog was opened."""
         state = state_of_people(self._engine)
         if any(state) and (state != self._people_at_first or not (folder / COPY).exists()):
             self.copy_people_beside(folder)
+            self._people_at_first = state
 
     def copy_people_beside(self, folder: Path) -> None:
         """Make the copy of what is known about people anew, or the first one."""
@@ -138,7 +149,7 @@ class Catalog:
     def start_run(self, roots: Sequence[str], detector: str, embedder: str, device: str) -> str:
         """Open a run and return its id."""
         run_id = uuid4().hex
-        row = {"run_id": run_id, "started_at": _now(), "roots": list(roots)}
+        row = {"run_id": run_id, "started_at": now(), "roots": list(roots)}
         row |= {"detector": detector, "embedder": embedder, "device": device}
         with self._engine.begin() as connection:
             connection.execute(sa.insert(runs), row)
@@ -148,7 +159,7 @@ class Catalog:
         """Close a run with its report; a run without one was cut off."""
         with self._engine.begin() as connection:
             connection.execute(
-                sa.update(runs).where(runs.c.run_id == run_id).values(finished_at=_now(), report=report),
+                sa.update(runs).where(runs.c.run_id == run_id).values(finished_at=now(), report=report),
             )
 
     def file_states(self, source: str) -> dict[bytes, FileState]:
@@ -240,7 +251,7 @@ class Catalog:
     def mark_missing(self, source: str, paths: Iterable[bytes], *, missing: bool) -> Change:
         """Note that files have vanished, or are back."""
         file_ids = [file_id(source, path) for path in paths]
-        value = _now() if missing else None
+        value = now() if missing else None
         with self._engine.begin() as connection:
             connection.execute(sa.update(files).where(among(files.c.file_id, file_ids)).values(missing_since=value))
             touched = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
@@ -383,10 +394,6 @@ class Catalog:
         with self._engine.connect() as connection:
             row = connection.execute(sa.select(runs).order_by(runs.c.started_at.desc()).limit(1)).mappings().first()
         return dict(row) if row else None
-
-
-def _now() -> datetime:
-    return datetime.now().replace(microsecond=0)  # noqa: DTZ005 - local time without a zone, as photos have it
 
 
 def _forget_in_runs(connection: sa.Connection) -> None:

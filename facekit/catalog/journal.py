@@ -25,6 +25,7 @@ from facekit.catalog.people_tables import (
     rejections,
 )
 from facekit.catalog.rows import among, delete, insert
+from facekit.catalog.times import UtcTime
 from facekit.errors import FacekitError, UnknownIdError
 
 if TYPE_CHECKING:
@@ -335,7 +336,7 @@ def decode(entry: Row, connection: sa.Connection) -> list[RowChange]:
     def now(row: Row | None, table: str) -> Row | None:
         if row is None:
             return None
-        times = {column.name for column in _TABLES[table].c if isinstance(column.type, sa.DateTime)}
+        times = {column.name for column in _TABLES[table].c if isinstance(column.type, UtcTime)}
         faces = {"face_id", "cover"}
         return {
             name: datetime.fromisoformat(value)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import zlib
 from contextlib import contextmanager
-from datetime import datetime
 from threading import RLock, local
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from facekit.catalog.people_tables import (
 )
 from facekit.catalog.rows import among, chunks, set_meta
 from facekit.catalog.tables import faces, meta
+from facekit.catalog.times import now
 from facekit.errors import FacekitError, UnknownIdError
 from facekit.types.people import SHORT_ID, Person, Proposal, faces_in_words
 
@@ -413,11 +413,6 @@ def rename_faces(connection: sa.Connection, pairs: sa.Select[tuple[str, str]]) -
 def _by_key(connection: sa.Connection, query: sa.Select[Any]) -> dict[str, str]:
     """What a query of two columns finds: the second by the first."""
     return {key: value for key, value in connection.execute(query)}  # noqa: C416 - a row is no pair to mypy
-
-
-def now() -> datetime:
-    """Local time without a zone, as photos have it."""
-    return datetime.now().replace(microsecond=0)  # noqa: DTZ005
 
 
 def _persons(connection: sa.Connection, rows: Sequence[Row]) -> list[Person]:

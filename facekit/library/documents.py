@@ -191,16 +191,6 @@ def xmp_report(document: XmpDocument) -> XmpReport:
     return XmpReport(document.photos, document.faces, document.people, unmatched, failed)
 
 
-def sent_time(moment: datetime) -> datetime:
-    """A local time as it travels: with its distance from UTC."""
-    return moment.astimezone()
-
-
-def local_time(moment: datetime) -> datetime:
-    """A time that has travelled, on the clock of this machine."""
-    return moment.astimezone().replace(tzinfo=None)
-
-
 def parse(shape: type[T], document: Any) -> T:  # noqa: ANN401 - what JSON gave
     """Read one of the shapes from JSON."""
     from pydantic import TypeAdapter

@@ -372,7 +372,8 @@ class LocalLibrary(Library):
         counts.pop("indexable_faces")
         counts |= self._storage.catalog.people.counts()
         run = self._storage.catalog.last_run()
-        last = None if run is None else {name: str(run[name]) for name in ("started_at", "finished_at")}
+        names = ("started_at", "finished_at")
+        last = None if run is None else {name: str(run[name] and run[name].astimezone()) for name in names}
         models = {"detector": now.settings.detector, "embedder": now.settings.embedder}
         return {"library": str(self.folder), **counts, **models, "last_run": last}
 

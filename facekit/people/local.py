@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from facekit.catalog.names import clean_name
 from facekit.catalog.pages import checked_offset, known_id
-from facekit.catalog.people import now
 from facekit.catalog.people_tables import allowed_twice, cluster_runs, differences, members, persons, rejections
+from facekit.catalog.times import now
 from facekit.errors import FacekitError, NameTakenError, UnknownIdError
 from facekit.people import runs as people_runs
 from facekit.people.base import People, Who, person_meant
@@ -313,7 +313,8 @@ class LocalPeople(People):
             message = f"A journal of {limit!r} entries was asked for."
             raise FacekitError(message, "Ask for 0 or more.")
         names = Entry.__dataclass_fields__
-        return tuple(Entry(**{name: row[name] for name in names}) for row in self._tables.entries(limit))
+        rows = [{name: row[name] for name in names} for row in self._tables.entries(limit)]
+        return tuple(Entry(**row | {"at": row["at"].astimezone()}) for row in rows)
 
     @override
     def undo(self, number: int | None = None) -> Entry:

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import numpy as np
 
-from facekit.catalog.people import now
 from facekit.catalog.people_tables import cluster_runs, members, persons
+from facekit.catalog.times import now
 from facekit.errors import FacekitError, UnknownIdError
 from facekit.people.acceptance import Standing, plan
 from facekit.people.comparison import matched_groups, moved_faces, split_and_joined
@@ -189,9 +189,8 @@ def ask_from(settings: Settings) -> float:
 def run_of(row: Mapping[str, Any]) -> ClusterRun:
     """A run from its row."""
     names = ClusterRun.__dataclass_fields__
-    return ClusterRun(
-        **{name: row[name] for name in names if name in row and name != "conflicts"}, conflicts=tuple(row["conflicts"])
-    )
+    changed = {"conflicts": tuple(row["conflicts"]), "created_at": row["created_at"].astimezone()}
+    return ClusterRun(**{name: row[name] for name in names if name in row} | changed)
 
 
 def find_run(catalog: Catalog, which: ClusterRun | str) -> ClusterRun:

@@ -208,8 +208,8 @@ class ClusterRun:
     """One clustering of a library's faces.
 
     ``faces`` took part, ``people`` clusters came out, ``unassigned`` faces are in none of them. ``conflicts`` are
-    contradictions between what the user said that the run met, in words. Times are local. ``entry`` is the number of
-    the journal's entry of its acceptance, where that returned this record.
+    contradictions between what the user said that the run met, in words. Times are local, with their zone. ``entry`` is
+    the number of the journal's entry of its acceptance, where that returned this record.
     """
 
     run_id: str
@@ -308,7 +308,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the journal. ``number`` counts up; ``undone`` says that it was taken back; times are local."""
+    """One line of the journal. ``number`` counts up; ``at`` is local, with its zone; ``undone``: it was taken back."""
 
     number: int
     at: datetime

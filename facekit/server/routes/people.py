@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from facekit.clustering.methods import checked_options
 from facekit.errors import FacekitError
-from facekit.library.documents import Constraint, XmpDocument, photo_for, sent_time, xmp_document
+from facekit.library.documents import Constraint, XmpDocument, photo_for, xmp_document
 from facekit.people.base import MAX_PAGE
 from facekit.people.local import LocalPeople
 from facekit.server.access import needs
@@ -144,14 +144,6 @@ class PhotosOf(BaseModel):
     )
 
 
-def _entry(entry: Entry) -> Entry:
-    return replace(entry, at=sent_time(entry.at))
-
-
-def _run(run: ClusterRun) -> ClusterRun:
-    return replace(run, created_at=sent_time(run.created_at))
-
-
 # -- who there is ------------------------------------------------------------------------------------------------
 
 
@@ -182,7 +174,7 @@ def resolve(
 @router.get("/people/journal")
 def journal(service: ServiceOf, me: Reader, limit: Few = 50) -> tuple[Entry, ...]:
     """What was done, by whom, the newest first."""
-    return tuple(map(_entry, service.library.people.journal(limit)))
+    return service.library.people.journal(limit)
 
 
 @router.get("/people/conflicts")
@@ -292,7 +284,7 @@ def allow_twice(people: Changing, photo_id: PersonId, body: AllowedTwice) -> Don
 @router.post("/people/undo")
 def undo(people: Changing, body: UndoAsked) -> Entry:
     """Take back what was done. Undoing an undo does it again."""
-    return _entry(people.undo(body.number))
+    return people.undo(body.number)
 
 
 @router.post("/people/assign")
@@ -320,7 +312,7 @@ def read_xmp(service: ServiceOf, me: Editor, people: Changing, body: PhotosOf) -
 @router.get("/clusters/runs", tags=["clusters"])
 def list_runs(service: ServiceOf, me: Reader) -> tuple[ClusterRun, ...]:
     """The clusterings of the library's faces, newest first."""
-    return tuple(map(_run, service.library.people.runs()))
+    return service.library.people.runs()
 
 
 @router.post("/clusters/runs", tags=["clusters"], status_code=202)
@@ -336,7 +328,7 @@ def cluster(service: ServiceOf, me: Editor, body: Clustering) -> Job:
 @router.post("/clusters/runs/{run_id}/accept", tags=["clusters"])
 def accept(people: Changing, run_id: RunId) -> ClusterRun:
     """Take over what a run proposed."""
-    return _run(people.accept(run_id))
+    return people.accept(run_id)
 
 
 @router.post("/clusters/runs/{run_id}/discard", tags=["clusters"], status_code=204)
