@@ -318,6 +318,10 @@ class Entry:
     undone: bool
     faces: int = 0
 
+    def __repr__(self) -> str:
+        who = f", {one_line(self.user)}" if self.user else ""
+        return f"{self.number}: {one_line(self.words)} ({self.at:%Y-%m-%d %H:%M}{who}{', undone' * self.undone})"
+
 
 @dataclass(frozen=True, slots=True)
 class AssignReport:
