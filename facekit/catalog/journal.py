@@ -25,6 +25,7 @@ from facekit.catalog.people_tables import (
     rejections,
 )
 from facekit.catalog.rows import JournalRow, among, delete, fetch, insert, select
+from facekit.catalog.times import UtcTime
 from facekit.errors import RefusedError, UnknownIdError
 
 if TYPE_CHECKING:
@@ -336,7 +337,7 @@ def decode(entry: JournalRow, connection: sa.Connection) -> list[RowChange]:
     def now(row: Values | None, table: str) -> Values | None:
         if row is None:
             return None
-        times = {column.name for column in _TABLES[table].c if isinstance(column.type, sa.DateTime)}
+        times = {column.name for column in _TABLES[table].c if isinstance(column.type, UtcTime)}
         faces = {"face_id", "cover"}
         return {
             name: datetime.fromisoformat(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime  # noqa: TC003 - the shapes are read at run time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from facekit.errors import (
@@ -154,16 +153,6 @@ def xmp_report(document: XmpDocument) -> XmpReport:
     """The report again."""
     unmatched, failed = (tuple((one.path, one.words) for one in some) for some in (document.unmatched, document.failed))
     return XmpReport(document.photos, document.faces, document.people, unmatched, failed)
-
-
-def sent_time(moment: datetime) -> datetime:
-    """A local time as it travels: with its distance from UTC."""
-    return moment.astimezone()
-
-
-def local_time(moment: datetime) -> datetime:
-    """A time that has travelled, on the clock of this machine."""
-    return moment.astimezone().replace(tzinfo=None)
 
 
 def parse(shape: type[T], document: Any) -> T:  # noqa: ANN401 - what JSON gave

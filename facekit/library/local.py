@@ -325,7 +325,8 @@ class LocalLibrary(LocalGallery, Library):
         counts.pop("indexable_faces")
         counts |= self._storage.catalog.people.counts()
         run = self._storage.catalog.last_run()
-        last = None if run is None else {"started_at": str(run.started_at), "finished_at": str(run.finished_at)}
+        moments = {} if run is None else {"started_at": run.started_at, "finished_at": run.finished_at}
+        last = {name: str(moment and moment.astimezone()) for name, moment in moments.items()} or None
         models = {"detector": now.settings.detector, "embedder": now.settings.embedder}
         return {"library": str(self.folder), **counts, **models, "last_run": last}
 

@@ -12,7 +12,7 @@ from typing_extensions import override
 from facekit.arguments import checked_page, checked_position
 from facekit.catalog.names import clean_name
 from facekit.errors import FacekitError
-from facekit.library.documents import Constraint, XmpDocument, local_time, parse, xmp_report
+from facekit.library.documents import Constraint, XmpDocument, parse, xmp_report
 from facekit.library.follow import follow_clustering
 from facekit.library.session import service_path
 from facekit.people.base import Faces, People, Who, person_meant
@@ -249,12 +249,12 @@ class RemotePeople(People):
 
 def _entry(document: Any) -> Entry:  # noqa: ANN401 - JSON
     entry = parse(Entry, document)
-    return replace(entry, at=local_time(entry.at))
+    return replace(entry, at=entry.at.astimezone())
 
 
 def _run(document: Any) -> ClusterRun:  # noqa: ANN401 - JSON
     run = parse(ClusterRun, document)
-    return replace(run, created_at=local_time(run.created_at))
+    return replace(run, created_at=run.created_at.astimezone())
 
 
 def _listed(faces: Faces) -> list[str]:

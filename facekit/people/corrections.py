@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from facekit.catalog.names import clean_name
 from facekit.catalog.pages import known_id
-from facekit.catalog.people import now
 from facekit.catalog.people_tables import allowed_twice, differences, members, persons, rejections
+from facekit.catalog.times import now
 from facekit.errors import NameTakenError, RefusedError, UnknownIdError
 from facekit.people.base import person_meant
 from facekit.types.people import faces_in_words

@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import numpy as np
 
-from facekit.catalog.people import now
 from facekit.catalog.people_tables import cluster_runs, members, persons
+from facekit.catalog.times import now
 from facekit.errors import RefusedError, UnknownIdError
 from facekit.people.acceptance import Standing, plan
 from facekit.people.comparison import matched_groups, moved_faces, split_and_joined

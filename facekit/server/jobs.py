@@ -15,9 +15,9 @@ import sqlalchemy as sa
 from loguru import logger
 
 from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
-from facekit.server.database import metadata
 from facekit.server.job import ENDED, Job, JobState
 from facekit.server.job_kinds import KINDS, Outcome, Work, kind_for
+from facekit.server.tables import jobs as _jobs
 from facekit.storage.job_rows import Names
 
 if TYPE_CHECKING:
@@ -32,29 +32,6 @@ _WRITE_SECONDS = 1.0  # how often the progress of a job is written down
 _STOP_SECONDS = 120  # for a batch of photos that has begun; one that is stuck does not keep the service
 _KEEP = 200  # ended jobs that are remembered
 
-_jobs = sa.Table(
-    "jobs",
-    metadata,
-    sa.Column("job_id", sa.String(32), primary_key=True),
-    sa.Column("path", sa.String, nullable=False),
-    sa.Column("detail", sa.String(16), nullable=False),
-    sa.Column("user", sa.String, nullable=False),
-    sa.Column("anywhere", sa.Boolean, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("cancelled", sa.Boolean, nullable=False),
-    sa.Column("done", sa.Integer, nullable=False),
-    sa.Column("total", sa.Integer),
-    sa.Column("report", sa.JSON),
-    sa.Column("problem", sa.String),
-    sa.Column("created_at", sa.DateTime, nullable=False),
-    sa.Column("started_at", sa.DateTime),
-    sa.Column("finished_at", sa.DateTime),
-    sa.Column("kind", sa.String(16), nullable=False, server_default="ingest"),
-    sa.Column("models", sa.JSON),
-    sa.Column("clustering", sa.JSON),
-    sa.Column("exclude", sa.JSON),
-)
-_ADDED = ("kind", "models", "clustering", "exclude")  # columns that the database of an older service does not have
 _ARGUMENTS = {kind.field: kind for kind in KINDS.values() if kind.field}  # columns that hold arguments
 _NO_FOLDER = {"path": "", "detail": "normal", "anywhere": False}  # what these columns hold of other kinds
 
@@ -92,8 +69,6 @@ class Jobs:
         self._removed: dict[str, list[str]] = {}  # by job that runs: what was removed since its run began
         self._queue: SimpleQueue[str | None] = SimpleQueue()
         self._closing = Event()
-        metadata.create_all(store.engine)
-        _add_columns(store)
         library.on_removal.append(self._forget)
         self._thread = Thread(target=self._work, name="facekit-jobs", daemon=True)
 
@@ -315,19 +290,8 @@ class Jobs:
 def _job(row: dict[str, Any]) -> Job:
     detail = int(row["detail"]) if row["detail"].isdecimal() else row["detail"]
     asked = {name: kind.arguments(**row[name]) for name, kind in _ARGUMENTS.items() if row[name] is not None}
-    of_its_kind = asked | {"detail": detail}
-    times = {name: row[name] and row[name].replace(tzinfo=UTC) for name in ("created_at", "started_at", "finished_at")}
-    return Job(**row | {"state": JobState(row["state"])} | of_its_kind | times)
-
-
-def _add_columns(store: ServiceStore) -> None:
-    with store.write() as connection:
-        there = {column["name"] for column in sa.inspect(connection).get_columns(_jobs.name)}
-        for name in _ADDED:
-            if name not in there:
-                column = sa.schema.CreateColumn(_jobs.c[name]).compile(store.engine)
-                connection.exec_driver_sql(f"ALTER TABLE {_jobs.name} ADD COLUMN {column}")
+    return Job(**row | {"state": JobState(row["state"]), "detail": detail} | asked)
 
 
 def _now() -> datetime:
-    return datetime.now(UTC)  # the database keeps it without the zone
+    return datetime.now(UTC)

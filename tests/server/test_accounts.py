@@ -23,7 +23,8 @@ from facekit.cli.users import users_app
 from facekit.errors import FacekitError, LibraryError
 from facekit.server import tokens
 from facekit.server.accounts import AccountConflictError, AccountError, AccountNotFoundError, Accounts
-from facekit.server.database import ServiceStore, sessions, users
+from facekit.server.database import ServiceStore
+from facekit.server.tables import sessions, users
 from facekit.server.tokens import SESSION_SECONDS, Keys, Sessions
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from facekit.arguments import LONGEST_PATH, LONGEST_TEXT, NUMBER, START_OF_ID
 from facekit.clustering.methods import checked_options
 from facekit.errors import RefusedError
-from facekit.library.documents import Constraint, XmpDocument, photo_for, sent_time, xmp_document
+from facekit.library.documents import Constraint, XmpDocument, photo_for, xmp_document
 from facekit.people.local import LocalPeople
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
@@ -148,14 +148,6 @@ def _there(folder: str | None) -> str | None:
     return folder
 
 
-def _entry(entry: Entry) -> Entry:
-    return replace(entry, at=sent_time(entry.at))
-
-
-def _run(run: ClusterRun) -> ClusterRun:
-    return replace(run, created_at=sent_time(run.created_at))
-
-
 # -- who there is ------------------------------------------------------------------------------------------------
 
 
@@ -186,7 +178,7 @@ def resolve(
 @router.get("/people/journal")
 def journal(service: ServiceOf, me: Reader, limit: Few = 50) -> tuple[Entry, ...]:
     """What was done, by whom, the newest first."""
-    return tuple(map(_entry, service.library.people.journal(limit)))
+    return service.library.people.journal(limit)
 
 
 @router.get("/people/conflicts")
@@ -296,7 +288,7 @@ def allow_twice(people: Changing, photo_id: IdInPath, body: AllowedTwice) -> Don
 @router.post("/people/undo")
 def undo(people: Changing, body: UndoAsked) -> Entry:
     """Take back what was done. Undoing an undo does it again."""
-    return _entry(people.undo(body.number))
+    return people.undo(body.number)
 
 
 @router.post("/people/assign")
@@ -324,7 +316,7 @@ def read_xmp(service: ServiceOf, me: Editor, people: Changing, body: PhotosOf) -
 @router.get("/clusters/runs", tags=["clusters"])
 def list_runs(service: ServiceOf, me: Reader) -> tuple[ClusterRun, ...]:
     """The clusterings of the library's faces, newest first."""
-    return tuple(map(_run, service.library.people.runs()))
+    return service.library.people.runs()
 
 
 @router.post("/clusters/runs", tags=["clusters"], status_code=202)
@@ -340,7 +332,7 @@ def cluster(service: ServiceOf, me: Editor, body: Clustering) -> Job:
 @router.post("/clusters/runs/{run_id}/accept", tags=["clusters"])
 def accept(people: Changing, run_id: RunId) -> ClusterRun:
     """Take over what a run proposed."""
-    return _run(people.accept(run_id))
+    return people.accept(run_id)
 
 
 @router.post("/clusters/runs/{run_id}/discard", tags=["clusters"], status_code=204)
