@@ -5,28 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from ready import facekit
 
 if TYPE_CHECKING:
     from facekit.demo.photos import DemoPhotos
-
-
-def facekit(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "facekit", *arguments],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-        env=os.environ | environment,
-    )
 
 
 def document(*arguments: str | Path, **environment: str) -> Any:
