@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
-from shell import document, facekit
+from ready import document, facekit
 
 if TYPE_CHECKING:
     from facekit.demo.photos import DemoPhotos

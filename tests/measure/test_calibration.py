@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loguru import logger
+from ready import document, facekit
 from scipy.optimize import brentq
 from service import process, served, sign_in
-from shell import document, facekit
 from sklearn.metrics import roc_curve
 
 import facekit as fk

@@ -286,7 +286,6 @@ def test_missing_weights_are_an_error_that_names_the_file_and_the_folder(
     monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path / "nobody"))
     monkeypatch.setenv("FACEKIT_OFFLINE", "1")
     monkeypatch.delenv("FACEKIT_WEIGHTS", raising=False)
-    registry._kept.cache_clear()
     for name, file in (("retinaface", "retinaface.onnx"), ("facenet512", "facenet512_weights.onnx")):
         with pytest.raises(WeightsError) as caught:
             registry.MODELS[name].load()

@@ -26,7 +26,7 @@ from facekit.library.local import LocalLibrary
 from facekit.models import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from family import Family
@@ -51,11 +51,9 @@ def people(library: LocalLibrary) -> People:
 
 
 @pytest.fixture
-def more_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def more_models(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, info in other_models.models().items():
         monkeypatch.setitem(registry.MODELS, name, info)
-    yield
-    registry._kept.cache_clear()
 
 
 def names(frame: pd.DataFrame, column: str = "path") -> set[str]:

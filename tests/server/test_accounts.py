@@ -123,6 +123,7 @@ def test_the_first_account_is_an_admins_and_the_last_admin_stays(store: ServiceS
         accounts.remove("ada")
 
 
+@pytest.mark.usefixtures("real_passwords")
 def test_a_hash_with_old_parameters_is_made_anew_at_the_next_sign_in(accounts: Accounts) -> None:
     def stored() -> str:
         with accounts.store.read() as connection:
@@ -139,6 +140,7 @@ def test_a_hash_with_old_parameters_is_made_anew_at_the_next_sign_in(accounts: A
     assert accounts.check("Ольга", PASSWORD)
 
 
+@pytest.mark.usefixtures("real_passwords")
 def test_an_unknown_name_costs_a_hash_like_a_known_one(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
     verified = []
     verify = PasswordHasher.verify

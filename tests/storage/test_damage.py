@@ -90,7 +90,7 @@ def test_what_was_removed_through_a_service_stands_in_no_file(demo_photos: DemoP
         assert [secret for secret in secrets if secret in jobs] == []
         assert kept.name.encode() in jobs
         assert len(library.session.get("jobs")) == 2
-        assert service.popen.poll() is None
+        assert service.command.poll() is None
     with fk.open(folder) as library:
         library.stats()
     assert [secret for secret in secrets if secret in _all_bytes(folder)] == []
@@ -303,7 +303,7 @@ def test_a_full_disk_refuses_what_a_service_is_asked_for_and_does_not_end_it(
             filler.unlink()
         for verb in verbs.values():
             verb()
-        assert service.popen.poll() is None
+        assert service.command.poll() is None
     assert b"Traceback" not in (folder / "logs" / "facekit.log").read_bytes()
 
 
