@@ -22,23 +22,20 @@ def list_models(as_json: AsJson = False) -> None:
 
     rows = models_table()
     if as_json:
-        print_json(rows)
+        print_json([row._asdict() for row in rows])
         return
-    names = {
-        "name": "name",
-        "task": "task",
-        "dimension": "numbers",
-        "input_size": "input",
-        "megabytes": "MB",
-        "search_similarity": "search",
-        "cluster_distance": "cluster",
-    }
-    cells = [[row[name] for name in names] + ["yes" if row["present"] else "no"] for row in rows]
-    print_table([*names.values(), "here"], cells)
+    cells = [
+        (
+            *(row.name, row.task, row.dimension, row.input_size, row.megabytes),
+            *(row.search_similarity, row.cluster_distance, "yes" if row.present else "no"),
+        )
+        for row in rows
+    ]
+    print_table(["name", "task", "numbers", "input", "MB", "search", "cluster", "here"], cells)
     for row in rows:
-        lines = [f"licence: {row['licence']}", f"accuracy: {row['accuracy']} ({row['accuracy_source']})"]
-        lines += [f"thresholds: {row['threshold_source']}"] if row["threshold_source"] else []
-        out.print("\n".join([row["name"], *(f"  {line}" for line in lines)]), markup=False, soft_wrap=True)
+        lines = [f"licence: {row.licence}", f"accuracy: {row.accuracy} ({row.accuracy_source})"]
+        lines += [f"thresholds: {row.threshold_source}"] if row.threshold_source else []
+        out.print("\n".join([row.name, *(f"  {line}" for line in lines)]), markup=False, soft_wrap=True)
 
 
 @models_app.command()
@@ -87,12 +84,13 @@ def verify(
     from facekit.models.weights import verify as verify_weights
 
     files = {name: model_info(name).file("auto") for name in names or MODELS}
-    rows = [{"name": name, "file": file.name, "state": verify_weights(file)} for name, file in files.items()]
+    rows = [(name, file.name, verify_weights(file)) for name, file in files.items()]
     if not names:  # those that were never fetched are nobody's loss
-        rows = [row for row in rows if row["name"] in EMBEDDED or row["state"] != "missing"]
+        rows = [(name, file, state) for name, file, state in rows if name in EMBEDDED or state != "missing"]
+    columns = ["name", "file", "state"]
     if as_json:
-        print_json(rows)
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:
-        print_table(["name", "file", "state"], [list(row.values()) for row in rows])
-    if any(row["state"] != "ok" for row in rows):
+        print_table(columns, rows)
+    if any(state != "ok" for _, _, state in rows):
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ import os
 from functools import cache
 from importlib.util import find_spec
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from facekit.errors import RefusedError
 from facekit.models.engines import check_where
@@ -72,13 +72,31 @@ def model_for(name: str, task: Literal["detection", "embedding"]) -> ModelInfo:
     return info
 
 
-def models_table() -> list[dict[str, Any]]:
+class ModelRow(NamedTuple):
+    """A model's facts as plain values, None where one does not apply; see `ModelInfo`."""
+
+    name: str
+    task: str
+    version: str
+    dimension: int | None
+    input_size: int | None
+    licence: str
+    megabytes: float
+    present: bool
+    search_similarity: float | None
+    cluster_distance: float | None
+    threshold_source: str | None
+    accuracy: str
+    accuracy_source: str
+
+
+def models_table() -> list[ModelRow]:
     """List the models with their facts, and whether their weights are on this machine.
 
     Returns
     -------
-    list of dict
-        One row a model, of plain values, fit for a `pandas.DataFrame` or JSON; None where a fact does not apply.
+    list of ModelRow
+        One row a model, fit for a `pandas.DataFrame`.
     """
     return [_row(info) for info in MODELS.values()]
 
@@ -189,20 +207,20 @@ def _kept(
     return MODELS[name].load(device=device, engine=engine, **dict(options))
 
 
-def _row(info: ModelInfo) -> dict[str, Any]:
+def _row(info: ModelInfo) -> ModelRow:
     embeds = info.task == "embedding"
-    return {
-        "name": info.name,
-        "task": info.task,
-        "version": info.version,
-        "dimension": info.dimension if embeds else None,
-        "input_size": info.input_size if embeds else None,
-        "licence": info.licence,
-        "megabytes": info.megabytes,
-        "present": verify(info.file("auto")) == "ok",
-        "search_similarity": info.search_similarity if embeds else None,
-        "cluster_distance": info.cluster_distance if embeds else None,
-        "threshold_source": info.threshold_source or None,
-        "accuracy": info.accuracy,
-        "accuracy_source": info.accuracy_source,
-    }
+    return ModelRow(
+        name=info.name,
+        task=info.task,
+        version=info.version,
+        dimension=info.dimension if embeds else None,
+        input_size=info.input_size if embeds else None,
+        licence=info.licence,
+        megabytes=info.megabytes,
+        present=verify(info.file("auto")) == "ok",
+        search_similarity=info.search_similarity if embeds else None,
+        cluster_distance=info.cluster_distance if embeds else None,
+        threshold_source=info.threshold_source or None,
+        accuracy=info.accuracy,
+        accuracy_source=info.accuracy_source,
+    )

@@ -267,11 +267,11 @@ def test_unknown_names_and_options_are_errors_that_say_what_there_is() -> None:
 
 
 def test_the_table_of_models_is_plain_values() -> None:
-    rows = {row["name"]: row for row in models_table()}
+    rows = {row.name: row for row in models_table()}
     assert set(rows) == set(MODELS)
-    assert (rows["sface"]["dimension"], rows["yunet"]["dimension"]) == (128, None)
-    assert rows["sface"]["search_similarity"] == model_info("sface").search_similarity
-    assert all(isinstance(row["present"], bool) for row in rows.values())
+    assert (rows["sface"].dimension, rows["yunet"].dimension) == (128, None)
+    assert rows["sface"].search_similarity == model_info("sface").search_similarity
+    assert all(isinstance(row.present, bool) for row in rows.values())
 
 
 def test_the_device_is_the_cpu_where_there_is_no_other() -> None:
