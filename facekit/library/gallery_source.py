@@ -10,7 +10,7 @@ from facekit.text.keywords import KeywordsChecked
 if TYPE_CHECKING:
     import os
 
-    from facekit.people.base import Who
+    from facekit.people.who import Who
     from facekit.types.photos import FacePage, Folder, Photo, PhotoPage, Status
 
 PICTURE_SIDE = 2048

@@ -58,7 +58,8 @@ if TYPE_CHECKING:
     from facekit.ingest.reembed_report import ReembedReport
     from facekit.ingest.report import IngestReport
     from facekit.models.protocols import Detector, Embedder
-    from facekit.people.base import People, Who
+    from facekit.people.base import People
+    from facekit.people.who import Who
     from facekit.search.find import ProbeSource
     from facekit.search.known_faces import Known
     from facekit.storage.removal import Removable

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from facekit.library.gallery_source import PICTURE_SIDE, GallerySource
-from facekit.people.base import person_meant
+from facekit.people.who import person_meant
 from facekit.search.filters import folder_prefix
 
 if TYPE_CHECKING:
     import os
     from pathlib import Path
 
-    from facekit.people.base import Who
+    from facekit.people.who import Who
     from facekit.storage.storage import Storage
     from facekit.types.photos import Face, FacePage, Folder, Photo, PhotoPage, Status
 

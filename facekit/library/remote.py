@@ -19,7 +19,7 @@ from facekit.library.documents import SearchDocument, ServiceInfo, hits_from, pa
 from facekit.library.follow import follow, follow_reembed
 from facekit.library.remote_people import RemotePeople
 from facekit.library.session import Session, service_path
-from facekit.people.base import person_meant
+from facekit.people.who import person_meant
 from facekit.search.find import check_search, given_probes, people_pointed_at
 from facekit.search.known_faces import Known
 from facekit.sources.left_out import checked
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from facekit.ingest.reembed_report import ReembedReport
     from facekit.ingest.report import IngestReport
     from facekit.library.session import Me
-    from facekit.people.base import Who
+    from facekit.people.who import Who
     from facekit.search.find import ProbeSource
     from facekit.search.hits import Hits
     from facekit.storage.doctor import Doctor

@@ -15,7 +15,8 @@ from facekit.errors import FacekitError
 from facekit.library.documents import Constraint, XmpDocument, parse, xmp_report
 from facekit.library.follow import follow_clustering
 from facekit.library.session import service_path
-from facekit.people.base import Faces, People, Who, person_meant
+from facekit.people.base import People
+from facekit.people.who import Faces, Who, person_meant
 from facekit.types.people import (
     AssignReport,
     ClusterRun,

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from facekit.arguments import PAGE
-from facekit.errors import FacekitError, RefusedError, UnknownIdError
+from facekit.errors import FacekitError, UnknownIdError
+from facekit.people.who import NotAPersonError
 from facekit.text.keywords import KeywordsChecked
 from facekit.text.names import one_line
-from facekit.types.people import Person
 from facekit.views import view
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from threading import Event
 
     import pandas as pd
 
+    from facekit.people.who import Faces, Who
     from facekit.types.people import (
         AssignReport,
         ClusterRun,
@@ -27,31 +28,12 @@ if TYPE_CHECKING:
         Duplicate,
         Entry,
         MemberPage,
+        Person,
         PersonPage,
         PersonQuality,
         Suggestion,
         XmpReport,
     )
-
-Who: TypeAlias = "Person | str"
-"""A person, an id, a name (upper and lower case are alike), or six first digits of an id or more: in this order."""
-
-Faces: TypeAlias = "str | Sequence[str]"
-"""One face id, or several."""
-
-
-class NotAPersonError(RefusedError):
-    """Something was given for a person that is none."""
-
-
-def person_meant(who: object) -> str:
-    """The id, name or beginning of an id that somebody gave for a person. Raises NotAPersonError."""
-    if isinstance(who, Person):
-        return who.person_id
-    if isinstance(who, str):
-        return who
-    message = f"A person can't be named by {type(who).__name__}."
-    raise NotAPersonError(message, "Give a name, an id, or a Person; lib.people lists the people.")
 
 
 class People(KeywordsChecked, ABC):

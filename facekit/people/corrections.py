@@ -14,7 +14,7 @@ from facekit.catalog.pages import known_id
 from facekit.catalog.people_tables import allowed_twice, differences, members, persons, rejections
 from facekit.catalog.times import now
 from facekit.errors import NameTakenError, RefusedError, UnknownIdError
-from facekit.people.base import person_meant
+from facekit.people.who import person_meant
 from facekit.types.people import faces_in_words
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from facekit.catalog.journal import Work
     from facekit.catalog.people import PeopleTables
     from facekit.catalog.rows import Values
-    from facekit.people.base import Faces, Who
+    from facekit.people.who import Faces, Who
     from facekit.types.people import Person
 
 

@@ -15,9 +15,10 @@ from facekit.catalog.people_tables import cluster_runs
 from facekit.errors import RefusedError, UnknownIdError
 from facekit.people import corrections
 from facekit.people import runs as people_runs
-from facekit.people.base import People, Who, person_meant
+from facekit.people.base import People
 from facekit.people.member_faces import members_of, ranked_faces
 from facekit.people.review import conflicts_of, duplicates_of, outliers, questions
+from facekit.people.who import Who, person_meant
 from facekit.storage.frames import constraints_frame, people_frame
 from facekit.types.people import (
     SHORT_ID,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from facekit.catalog import Catalog
     from facekit.catalog.journal import Work
     from facekit.catalog.people import PeopleTables
-    from facekit.people.base import Faces
+    from facekit.people.who import Faces
     from facekit.storage.storage import Storage
     from facekit.types.people import Verb
 

@@ -12,8 +12,8 @@ import facekit as fk
 from facekit import errors
 from facekit.errors import FacekitError, LibraryBusyError, ModelMismatchError, RefusedError
 from facekit.library.local import LocalLibrary
-from facekit.people.base import NotAPersonError
 from facekit.people.local import LocalPeople
+from facekit.people.who import NotAPersonError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
