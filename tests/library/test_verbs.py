@@ -232,6 +232,7 @@ SAMPLES: dict[str, Any] = {
     "who": "Anna",
     "year": 2019,
 }
+SAMPLES["People.cluster"] = SAMPLES | {"method": "kmeans", "eps": None}  # which alone takes a number of people
 
 
 class Heard(Exception):  # noqa: N818 - nothing went wrong
