@@ -51,6 +51,7 @@ _SLOW_FILES = {
     "test_forks",
     "test_kill",
     "test_logs",
+    "test_migrations",
     "test_model_sets",
     "test_open_files",
     "test_packages",
