@@ -88,8 +88,6 @@ class Jobs:
     def close(self) -> None:
         """Stop what is running; it is taken up again when the service starts the next time."""
         self._closing.set()
-        with suppress(ValueError):
-            self._library.on_removal.remove(self._forget)
         with self._lock:
             for stop in self._stops.values():
                 stop.set()
@@ -100,6 +98,9 @@ class Jobs:
             logger.error(
                 "What runs did not stop in {} s; it is left, and taken up again at the next start", _STOP_SECONDS
             )
+            return
+        with suppress(ValueError):  # it was closed before
+            self._library.on_removal.remove(self._forget)
 
     @property
     def alive(self) -> bool:

@@ -13,7 +13,7 @@ from loguru import logger
 from facekit.text.names import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 _BUSY_SECONDS = 30.0  # while the service writes
@@ -32,6 +32,7 @@ class Names:
 
     def __init__(self, names: Iterable[str]) -> None:
         whole = {name.rstrip(os.sep) or os.sep for name in names}
+        whole = {name for name in whole if whole.isdisjoint(_above(name))}  # a folder stands for all below it
         self._names = whole | {one_line(name) for name in whole}  # as errors write them
         # Of many names few folders: a text that names none of these names none of them.
         self._in: dict[str, list[str]] = {}
@@ -51,12 +52,7 @@ class Names:
 
     def path(self, path: str) -> str | None:
         """A path, unless it is one of the names, or lies below one."""
-        above, here = path, ""
-        while above != here:
-            if above in self._names:
-                return None
-            here, above = above, os.path.dirname(above)  # noqa: PTH120 - as it is written
-        return path
+        return path if self._names.isdisjoint([path, *_above(path)]) else None
 
     def _field(self, key: str, value: Any, own: str) -> Any:  # noqa: ANN401 - JSON
         return self.path(value) if key in _PATHS and isinstance(value, str) else self.without(value, own)
@@ -80,6 +76,13 @@ class Names:
     def _in_sentence(self, text: str, own: str) -> bool:
         near = (name for above, names in self._in.items() if above in text for name in names)
         return any(_stands_in(text, name, own) or _stands_in(text, name, one_line(own)) for name in near)
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders that a path lies in, the nearest first."""
+    while (above := os.path.dirname(path)) not in {path, ""}:  # noqa: PTH120 - as it is written
+        yield above
+        path = above
 
 
 def forget_in_jobs(folder: Path, names: Sequence[str]) -> None:
