@@ -110,6 +110,12 @@ def test_every_module_has_a_docstring() -> None:
     assert not bare
 
 
+def test_no_module_is_longer_than_a_reader_keeps_in_mind() -> None:
+    """About 400 lines, says CONTRIBUTING.md: a longer one is usually two."""
+    lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert {str(path): length for path, length in lengths.items() if length > 400} == {}
+
+
 def test_every_imported_package_is_declared() -> None:
     declared = {Requirement(line).name.lower() for line in requirements(*PROJECT["optional-dependencies"])}
     imported = set()

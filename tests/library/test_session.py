@@ -57,7 +57,7 @@ VERBS: dict[str, Callable[[RemoteLibrary], Any]] = {
     "backup": lambda lib: lib.backup(NO_TEXT),
     "ingest": lambda lib: lib.ingest("/photos", NO_TEXT, progress=False),
     "get": lambda lib: lib.people.get(NO_TEXT),
-    "name": lambda lib: lib.people.name("Anna", NO_TEXT),
+    "set_search_similarity": lambda lib: lib.set_search_similarity(0.5, embedder=NO_TEXT),
     "page": lambda lib: lib.people.page(text=NO_TEXT),
     "read_xmp": lambda lib: lib.people.read_xmp(NO_TEXT),
 }
