@@ -27,7 +27,7 @@ _IMPORTED += ["facekit.ingest.reembed", "facekit.library.local", "facekit.server
 
 def start(function: Callable[..., None], *arguments: Any) -> BaseProcess:
     """A process that calls a function of a module; everything it opens is its own, as in any other process."""
-    context = get_context("forkserver")
+    context = get_context("spawn" if os.name == "nt" else "forkserver")  # Windows has no forks
     context.set_forkserver_preload(_IMPORTED)
     process = context.Process(target=function, args=arguments)
     process.start()
@@ -92,7 +92,8 @@ def document(*arguments: str | Path, **environment: str) -> Any:
 
 def _main(arguments: list[str], environment: dict[str, str], umask: int, files: list[Path]) -> None:
     """What the process does."""
-    os.setsid()
+    if hasattr(os, "setsid"):
+        os.setsid()
     os.umask(umask)
     os.environ.clear()
     os.environ.update(environment)

@@ -165,7 +165,7 @@ def test_a_notebook_publishes_a_library_and_takes_it_back(folder: Path, tmp_path
 
 def test_a_killed_service_takes_its_jobs_up_again(folder: Path, some_people: Path) -> None:
     with process(folder, "--root", str(some_people.parent)) as service:
-        job = httpx2.post(f"{service.url}/api/v1/upload/local", json={"path": str(some_people)}).json()
+        job = httpx2.post(f"{service.url}/api/v1/upload/local", json={"path": str(some_people)}, timeout=60).json()
         url = f"/api/v1/jobs/{job['job_id']}"
         while not httpx2.get(service.url + url).json()["done"]:
             time.sleep(0.05)
@@ -187,7 +187,7 @@ def test_fifty_people_search_while_photos_come_in(
 ) -> None:
     picture = demo_photos.probe.read_bytes()
     with process(folder, "--root", str(some_people.parent)) as service:
-        started = httpx2.post(f"{service.url}/api/v1/upload/local", json={"path": str(some_people)}).json()
+        started = httpx2.post(f"{service.url}/api/v1/upload/local", json={"path": str(some_people)}, timeout=60).json()
 
         def search(_: int) -> float:
             start = time.perf_counter()
