@@ -1,9 +1,15 @@
 """Find every photo of a person: composable functions to detect, embed, index and search faces, for Jupyter.
 
 >>> import facekit as fk
->>> lib = fk.open("faces")                # doctest: +SKIP
->>> lib.ingest("~/Photos")                # doctest: +SKIP
->>> hits = lib.search("someone.jpg")      # doctest: +SKIP
+>>> from facekit.demo.photos import build_demo_photos
+>>> demo = build_demo_photos("demo")  # 26 photos of two people; a folder of yours does as well
+>>> lib = fk.open("faces")
+>>> report = lib.ingest(demo.folder, progress=False)
+>>> hits = lib.search(demo.probe)
+>>> len(hits)
+14
+
+The examples in the other docstrings go on from here.
 """
 
 from __future__ import annotations

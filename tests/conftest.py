@@ -7,10 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import cache
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from browser import chromium, show  # noqa: F401 - fixtures
@@ -20,8 +21,9 @@ import facekit as fk
 from facekit.demo.photos import DemoPhotos, build_demo_photos
 from facekit.measure.lfw_accuracy import central_faces
 from facekit.models import registry
-from facekit.models.registry import EMBEDDED, MODELS
+from facekit.models.facts import EMBEDDED, MODELS
 from facekit.models.weights import fetch
+from facekit.server.accounts import Accounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,9 +47,11 @@ _SLOW_FILES = {
     "test_damage",
     "test_evaluate",
     "test_evaluate_people",
+    "test_examples",
     "test_forks",
     "test_kill",
     "test_logs",
+    "test_migrations",
     "test_model_sets",
     "test_open_files",
     "test_packages",
@@ -63,8 +67,20 @@ _SLOW_FILES = {
 _SLOW_FIXTURES = {"all_weights", "chromium", "generated_weights"}
 
 
+# Those that take longest, in this order: what is begun last must not keep one core waiting for the other.
+_LONGEST = [
+    *("test_evaluate", "test_reembed", "test_kill", "test_bench", "test_packages", "test_people_panel", "test_damage"),
+    *("test_engines", "test_model_sets", "test_webapp", "test_serve", "test_forks", "test_waiting", "03_gpu"),
+    *("test_people_state", "test_app", "test_service", "test_forms", "test_gallery", "test_calibration", "test_cli"),
+    *("test_people_service", "test_backup", "test_people", "test_people_files", "test_images", "05_people"),
+    *("04_thresholds", "test_lab", "test_people_app", "02_publish", "01_quickstart"),
+]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `.ci/run quick` runs."""
+    """Begin with the files that take longest, and mark what `.ci/run quick` runs."""
+    places = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     for item in items:
         slow = item.path.parent.name in _SLOW_ROOMS or item.path.stem in _SLOW_FILES
         if not slow and not _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
@@ -144,10 +160,33 @@ def generated_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def light_passwords() -> Iterator[Any]:
+    """Passwords are hashed with little work: with as much as the service does, each costs a fifth of a second."""
+    from argon2 import PasswordHasher
+
+    kept = Accounts._hasher
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Accounts, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield kept
+
+
+@pytest.fixture
+def real_passwords(light_passwords: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are hashed as the service does it."""
+    monkeypatch.setattr(Accounts, "_hasher", light_passwords)
+
+
+@pytest.fixture
+def own_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test opens of models is opened anew, and no other test gets it; what was open stays for the others."""
+    monkeypatch.setattr(registry, "_kept", cache(registry._kept.__wrapped__))
+
+
 @pytest.fixture
 def all_weights(
-    generated_weights: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path]:
+    generated_weights: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, own_models: None
+) -> Path:
     """The made-up weights and the embedded models' are what facekit finds, in a world of its own."""
     folder = tmp_path_factory.mktemp("all-weights")
     embedded = [fetch(MODELS[name].file("auto")) for name in EMBEDDED]
@@ -155,8 +194,7 @@ def all_weights(
         (folder / file.name).symlink_to(file)
     monkeypatch.setenv("FACEKIT_WEIGHTS", str(folder))
     monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
-    yield folder
-    registry._kept.cache_clear()  # no other test may get what was opened here
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -49,14 +49,18 @@ class Turns:
 
 
 def models() -> dict[str, registry.ModelInfo]:
-    """What `facekit.models.registry.MODELS` is to hold beside its own."""
+    """What `facekit.models.facts.MODELS` is to hold beside its own."""
     yunet, sface = registry.MODELS["yunet"], registry.MODELS["sface"]
-    detectors = [
-        replace(yunet, name="fine", load=lambda **how: Finds(yunet.load(**how | {"detail": "fine"}), "fine")),
-        replace(yunet, name="choosy", load=lambda **how: Finds(yunet.load(**how), "choosy")),
-    ]
-    embedders = [
-        replace(sface, name=name, dimension=size, load=lambda of=(name, size), **how: Turns(sface.load(**how), *of))
-        for name, size in (("turned", 128), ("twisted", 128), ("short", 64))
-    ]
+
+    def finds(name: str, **look: str) -> registry.ModelInfo:
+        return replace(yunet, name=name, load=lambda **how: Finds(registry.load_detector("yunet", **how | look), name))
+
+    def turns(name: str, size: int) -> registry.ModelInfo:
+        def load(**how: Any) -> Turns:
+            return Turns(registry.load_embedder("sface", **how), name, size)
+
+        return replace(sface, name=name, dimension=size, load=load)
+
+    detectors = [finds("fine", detail="fine"), finds("choosy")]
+    embedders = [turns("turned", 128), turns("twisted", 128), turns("short", 64)]
     return {info.name: info for info in (*detectors, *embedders)}

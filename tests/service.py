@@ -6,13 +6,12 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import ready
 import uvicorn
 from fastapi.testclient import TestClient
 
@@ -89,27 +88,19 @@ class Process:
     """``facekit serve`` as a user starts it; ``url`` is what it printed."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        command = [sys.executable, "-m", "facekit", "--library", str(folder), "serve", *options]
         if "--port" not in options:
-            command += ["--port", "0"]
-        self.popen = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
-            start_new_session=True,
-        )
-        self.said = self.popen.stdout.readline()
+            options = (*options, "--port", "0")
+        self.command = ready.Command("--library", folder, "serve", *options, environment=os.environ)
+        self.said = self.command.first_line()
         found = re.search(r"https?://\S+?(?=[/ ]|$)", self.said)
         self.url = found.group() if found else ""
 
-    def stop(self, how: signal.Signals = signal.SIGINT) -> tuple[int, str]:
+    def stop(self, how: signal.Signals = signal.SIGINT) -> tuple[int | None, str]:
         """End it; its exit status and what it wrote on stderr."""
-        if self.popen.poll() is None:
-            self.popen.send_signal(how)
-        _, errors = self.popen.communicate(timeout=60)
-        return self.popen.returncode, errors
+        if self.command.poll() is None:
+            self.command.send_signal(how)
+        _, errors = self.command.wait(60)
+        return self.command.poll(), errors
 
 
 @contextmanager
@@ -119,5 +110,5 @@ def process(folder: Path, *options: str) -> Iterator[Process]:
     try:
         yield started
     finally:
-        if started.popen.poll() is None:
+        if started.command.poll() is None:
             started.stop()

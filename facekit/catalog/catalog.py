@@ -6,19 +6,22 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from loguru import logger
 
 from facekit.catalog.contents import Contents
 from facekit.catalog.database import Database
 from facekit.catalog.hidden import hide, reveal
+from facekit.catalog.migrations import SCHEMA
 from facekit.catalog.pages import Pages
-from facekit.catalog.people import PeopleTables, now
+from facekit.catalog.people import PeopleTables
 from facekit.catalog.people_copy import COPY, copy_people, state_of_people
-from facekit.catalog.places import compose_folders, move_files
+from facekit.catalog.places import move_files
 from facekit.catalog.records import Change, file_id, folder_of
 from facekit.catalog.rows import FileRow, PhotoRow, among, column, delete, face_values, insert, set_meta
 from facekit.catalog.runs import Runs, forget_in_runs, move_roots
 from facekit.catalog.staging import Staging
-from facekit.catalog.tables import SCHEMA_VERSION, add_new_columns, faces, files, meta, metadata, photos
+from facekit.catalog.tables import faces, files, meta, photos
+from facekit.catalog.times import now
 from facekit.errors import FacekitError, LibraryError
 from facekit.system.disk_space import check_room
 
@@ -43,12 +46,18 @@ def open_catalog(folder: Path) -> Catalog:
     """
     path = folder / FILE
     try:
-        return Catalog(f"duckdb:///{path}", path)
+        catalog = Catalog(f"duckdb:///{path}", path)
     except FacekitError:
         raise
     except Exception as error:
         message = f"The catalog {path} can't be opened: {str(error).splitlines()[0]}."
         raise LibraryError(message, "To rescue what can be read: facekit doctor --repair.") from error
+    if catalog.upgraded:
+        try:
+            catalog.keep_people(folder)
+        except (FacekitError, OSError) as error:  # it is tried again when the library is closed
+            logger.warning("The copy of people and names is still that of the older facekit: {}", error)
+    return catalog
 
 
 class Catalog(Contents, Runs):
@@ -59,25 +68,27 @@ class Catalog(Contents, Runs):
         self.pages = Pages(self._engine)
         self.people = PeopleTables(self._engine)
         self.staging = Staging(self._engine)
-        with self._engine.begin() as connection:
-            metadata.create_all(connection)
-            found = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema"))
-            if found is not None and int(found) > SCHEMA_VERSION:
-                message = f"A newer facekit wrote the catalog (schema {found}; this one knows {SCHEMA_VERSION})."
-                raise LibraryError(message, "Upgrade facekit.")
-            if found is None:
-                set_meta(connection, "looks", "all")
-            if found != str(SCHEMA_VERSION):  # a new catalog, or one to which tables were added just now
-                set_meta(connection, "schema", str(SCHEMA_VERSION))
-            add_new_columns(connection)
-            compose_folders(connection)
-        self._people_at_first = state_of_people(self._engine)
+        where = f"the catalog {path}" if path else "the catalog"
+        try:
+            with self._engine.begin() as connection:
+                found = SCHEMA.prepare(connection, where, path)
+                if found is None:
+                    set_meta(connection, "looks", "all")
+        except BaseException:
+            self._engine.close()
+            raise
+        self.upgraded = found not in {None, SCHEMA.version}
+        if self.upgraded:
+            logger.bind(notice=True).info("Upgraded {} from schema {} to {}.", where, found, SCHEMA.version)
+        # A copy of the people that an older facekit made is as old as the catalog was.
+        self._people_at_first = () if self.upgraded else state_of_people(self._engine)
 
     def keep_people(self, folder: Path) -> None:
         """Copy what is known about people beside the catalog, where it was changed since the catalog was opened."""
         state = state_of_people(self._engine)
         if any(state) and (state != self._people_at_first or not (folder / COPY).exists()):
             self.copy_people_beside(folder)
+            self._people_at_first = state
 
     def copy_people_beside(self, folder: Path) -> None:
         """Make the copy of what is known about people anew, or the first one."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import sqlalchemy as sa
 
+from facekit.catalog.changes import ChangeCounter
 from facekit.errors import DiskFullError, FacekitError, LibraryError
 from facekit.system.disk_space import check_room, is_disk_full
 
@@ -34,6 +35,7 @@ class Database:
     def __init__(self, url: str, path: Path | None = None) -> None:
         self._path = path
         self._engine = sa.create_engine(url)
+        self._changes = ChangeCounter(self._engine)
         self._state = Condition()
         self._used = 0
         self._rewriting = False
@@ -44,7 +46,7 @@ class Database:
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:
         """A connection for reading."""
-        with self._use(), self._engine.connect() as connection:
+        with self._use(), self._engine.connect().execution_options(**self._changes.options()) as connection:
             yield connection
 
     @contextmanager
@@ -58,8 +60,12 @@ class Database:
         """
         if self._path is not None:
             check_room(self._path.parent)
-        with self._use(), self._engine.begin() as connection:
-            yield connection
+        with self._use(), self._engine.connect().execution_options(**self._changes.options()) as connection:
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                self._changes.count(connection)
 
     @contextmanager
     def _use(self) -> Iterator[None]:

@@ -25,7 +25,8 @@ from facekit.catalog.people_tables import (
     rejections,
 )
 from facekit.catalog.rows import JournalRow, among, delete, fetch, insert, select
-from facekit.errors import FacekitError, UnknownIdError
+from facekit.catalog.times import UtcTime
+from facekit.errors import RefusedError, UnknownIdError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -142,7 +143,7 @@ def take_back(connection: sa.Connection, number: int | None, user: str) -> Work:
 
     Raises
     ------
-    FacekitError
+    RefusedError
         If there is no such entry, it was undone, or something done later stands in the way.
     """
     entry = _entry(connection, number)
@@ -192,13 +193,13 @@ def _entry(connection: sa.Connection, number: int | None) -> JournalRow:
     found = fetch(connection, query, JournalRow)
     if not found and number is None:
         message = "There is nothing to undo."
-        raise FacekitError(message, "The journal lists what was done.")
+        raise RefusedError(message, "The journal lists what was done.")
     if not found:
         message = f"The journal has no entry {number}."
         raise UnknownIdError(message, "lib.people.journal() lists what was done.")
     if found[0].undone:
         message = f"Entry {found[0].number} was undone already."
-        raise FacekitError(message, "Undo the undo to do it again.")
+        raise RefusedError(message, "Undo the undo to do it again.")
     return found[0]
 
 
@@ -261,9 +262,9 @@ def _refuse(
     ]
     message = f"Entry {entry.number} ({entry.words}) can't be undone: something done later builds on it."
     if not later:
-        raise FacekitError(message, "Correct it by hand: move the faces, or give the name that is meant.")
+        raise RefusedError(message, "Correct it by hand: move the faces, or give the name that is meant.")
     more = f", and {len(later) - _MOST_NAMED} more" if len(later) > _MOST_NAMED else ""
-    raise FacekitError(message, f"Undo first, in this order: {'; '.join(later[:_MOST_NAMED])}{more}.")
+    raise RefusedError(message, f"Undo first, in this order: {'; '.join(later[:_MOST_NAMED])}{more}.")
 
 
 def _ids(change: RowChange) -> set[str]:
@@ -336,7 +337,7 @@ def decode(entry: JournalRow, connection: sa.Connection) -> list[RowChange]:
     def now(row: Values | None, table: str) -> Values | None:
         if row is None:
             return None
-        times = {column.name for column in _TABLES[table].c if isinstance(column.type, sa.DateTime)}
+        times = {column.name for column in _TABLES[table].c if isinstance(column.type, UtcTime)}
         faces = {"face_id", "cover"}
         return {
             name: datetime.fromisoformat(value)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import sqlalchemy as sa
 
+from facekit.catalog.changes import Version, version
 from facekit.catalog.people_tables import allowed_twice, differences, members, persons, rejections
 from facekit.catalog.rows import MemberRow, MembershipRow, among, by_key, fetch, select
 from facekit.catalog.snapshots import Snapshots
@@ -64,16 +65,22 @@ class Memberships(Snapshots):
                 for key, blob in connection.execute(query.where(among(faces.c.face_id, face_ids)))
             }
 
-    def all_faces(self) -> list[tuple[str, str, str | None, str | None, bytes]]:
-        """All faces with an embedding: face id, photo id, why it is poor, its owner, the embedding's bytes."""
-        query = (
-            sa.select(faces.c.face_id, faces.c.photo_id, faces.c.reason, members.c.person_id, faces.c.embedding)
-            .outerjoin(members, members.c.face_id == faces.c.face_id)
-            .where(faces.c.embedding.is_not(None))
-            .order_by(faces.c.face_id)
-        )
+    def all_faces(self) -> list[tuple[str, str, str | None, bytes]]:
+        """All faces with an embedding, by face id: face id, photo id, why it is poor, the embedding's bytes."""
+        query = sa.select(faces.c.face_id, faces.c.photo_id, faces.c.reason, faces.c.embedding)
         with self._connect() as connection:
-            return [(a, b, c, d, e) for a, b, c, d, e in connection.execute(query)]
+            rows = connection.execute(query.where(faces.c.embedding.is_not(None)).order_by(faces.c.face_id))
+            return [(a, b, c, d) for a, b, c, d in rows]
+
+    def version_of_faces(self) -> Version | None:
+        """The version of faces as this thread sees them, see `facekit.catalog.changes`; call it inside `reading`."""
+        with self._connect() as connection:
+            return version(connection, faces)
+
+    def version_of_owners(self) -> Version | None:
+        """The same, of whose faces are whose."""
+        with self._connect() as connection:
+            return version(connection, faces, members)
 
     def photo_of(self, face_ids: Iterable[str] | None = None) -> dict[str, str]:
         """The photo of each face in the library, or of these; unknown ids are left out."""

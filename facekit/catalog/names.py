@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
-from facekit.errors import FacekitError
-
-_LONGEST_NAME = 200
+from facekit.arguments import LONGEST_NAME
+from facekit.errors import RefusedError
 
 
 def composed(text: str) -> str:
@@ -25,12 +24,12 @@ def clean_name(name: str | None) -> str | None:
     """
     if not isinstance(name, str | None):
         message = f"{name!r} is no name."
-        raise FacekitError(message, "Names are text.")
+        raise RefusedError(message, "Names are text.")
     text = composed(name or "")
     if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in "".join((name or "").split())):
         message = f"The name {name!r} holds characters that can't be written."
-        raise FacekitError(message, "Type it anew.")
-    if len(text) > _LONGEST_NAME:
+        raise RefusedError(message, "Type it anew.")
+    if len(text) > LONGEST_NAME:
         message = f"A name of {len(text)} characters is too long."
-        raise FacekitError(message, f"Take at most {_LONGEST_NAME}.")
+        raise RefusedError(message, f"Take at most {LONGEST_NAME}.")
     return text or None

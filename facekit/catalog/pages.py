@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
 
+from facekit.arguments import checked_page, checked_position, checked_status, is_id
 from facekit.catalog.people_tables import members, persons
 from facekit.catalog.places import place_order
 from facekit.catalog.rows import (
@@ -21,7 +21,7 @@ from facekit.catalog.rows import (
     select,
 )
 from facekit.catalog.tables import faces, files, photos
-from facekit.errors import FacekitError, UnknownIdError
+from facekit.errors import UnknownIdError
 from facekit.types.photos import Face, FacePage, Folder, Photo, PhotoPage, Status
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from facekit.catalog.database import Database
 
 T = TypeVar("T")
-
-MAX_PAGE = 200
-_ID = re.compile("[0-9a-f]{32}")
 
 
 def _first(folder: str | None = None) -> sa.Subquery:
@@ -86,7 +83,7 @@ class Pages:
         ordered = joined.order_by(first.c.display, photos.c.photo_id)
         with self._engine.connect() as connection:
             total = connection.scalar(sa.select(sa.func.count()).select_from(joined.subquery())) or 0
-            keys = connection.scalars(ordered.offset(checked_offset(offset)).limit(_at_most(limit))).all()
+            keys = connection.scalars(ordered.offset(checked_position(offset)).limit(checked_page(limit))).all()
             found = _photos(connection, keys, folder)
         return PhotoPage(total, offset, tuple(found[key] for key in keys))
 
@@ -99,14 +96,14 @@ class Pages:
         ordered = joined.order_by(first.c.display, faces.c.x, faces.c.face_id)
         with self._engine.connect() as connection:
             total = connection.scalar(sa.select(sa.func.count()).select_from(joined.subquery())) or 0
-            keys = connection.execute(ordered.offset(checked_offset(offset)).limit(_at_most(limit))).all()
+            keys = connection.execute(ordered.offset(checked_position(offset)).limit(checked_page(limit))).all()
             found = _photos(connection, list(dict.fromkeys(photo_id for _, photo_id in keys)))
         known = _by_id(found.values())
         return FacePage(total, offset, tuple(known[key] for key, _ in keys), tuple(found.values()))
 
     def some_faces(self, face_ids: Sequence[str], limit: int) -> tuple[dict[str, Face], tuple[Photo, ...]]:
         """Some faces by id, and the photos that they are in."""
-        _at_most(limit)
+        checked_page(limit)
         with self._engine.connect() as connection:
             query = sa.select(faces.c.photo_id).where(faces.c.face_id.in_(face_ids)).distinct()
             found = _photos(connection, sorted(connection.scalars(query)))
@@ -174,32 +171,14 @@ def _known(found: Iterable[T], what: str) -> list[T]:
 
 
 def _status(status: Status | str, first: sa.Subquery) -> list[sa.ColumnElement[bool]]:
-    if status not in set(Status):
-        message = f"There is no status {str(status)!r}."
-        raise FacekitError(message, f"Take one of {', '.join(Status)}.")
-    if status == Status.MISSING:
+    if checked_status(status) is Status.MISSING:
         return [first.c.missing_since.is_not(None)]
     return [first.c.missing_since.is_(None), photos.c.status == str(status)]
 
 
 def known_id(value: object) -> str:
     """An id as the database can look for it: "", which nothing has, for anything that is no id."""
-    return value if isinstance(value, str) and _ID.fullmatch(value) else ""
-
-
-def checked_offset(offset: int) -> int:
-    """Where a page begins. Raises FacekitError."""
-    if not (isinstance(offset, int) and 0 <= offset < 2**63):
-        message = f"A page from position {offset!r} on was asked for."
-        raise FacekitError(message, "Positions are counted from 0.")
-    return offset
-
-
-def _at_most(limit: int) -> int:
-    if not (isinstance(limit, int) and 1 <= limit <= MAX_PAGE):
-        message = f"A page of {limit!r} was asked for."
-        raise FacekitError(message, f"Ask for 1 to {MAX_PAGE}.")
-    return limit
+    return str(value) if is_id(value) else ""
 
 
 def _photos(connection: sa.Connection, photo_ids: Iterable[str], folder: str | None = None) -> dict[str, Photo]:

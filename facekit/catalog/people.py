@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import replace
 from threading import RLock
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from facekit.catalog.memberships import Memberships
 from facekit.catalog.people_tables import allowed_twice, cluster_runs, journal, members, rejections
 from facekit.catalog.persons import Persons
 from facekit.catalog.rows import ClusterRunRow, MemberRow, RejectionRow, among, chunks, fetch, select, set_meta
+from facekit.catalog.times import now
 from facekit.types.people import ClusterRun, Entry, Proposal, faces_in_words
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ class PeopleTables(Persons, Memberships):
         return done or 0
 
     def entries(self, limit: int) -> list[Entry]:
-        """The journal, newest first, without the changes."""
+        """The journal, newest first, without the changes; times are on this machine's clock."""
         query = select(Entry, journal).order_by(journal.c.number.desc()).limit(limit)
         with self._connect() as connection:
-            return fetch(connection, query, Entry)
+            return [replace(entry, at=entry.at.astimezone()) for entry in fetch(connection, query, Entry)]
 
     @staticmethod
     def assigned(work: Work) -> None:
@@ -75,12 +76,15 @@ class PeopleTables(Persons, Memberships):
             connection.execute(sa.insert(cluster_runs), row | {"labels": blob})
 
     def runs(self) -> list[ClusterRun]:
-        """The runs, newest first, without their labels."""
+        """The runs, newest first, without their labels; times are on this machine's clock."""
         query = select(ClusterRunRow, cluster_runs)
         query = query.order_by(cluster_runs.c.created_at.desc(), cluster_runs.c.run_id)
         with self._connect() as connection:
             rows = fetch(connection, query, ClusterRunRow)
-        return [ClusterRun(**row._asdict() | {"conflicts": tuple(row.conflicts)}) for row in rows]
+        return [
+            ClusterRun(**row._asdict() | {"conflicts": tuple(row.conflicts), "created_at": row.created_at.astimezone()})
+            for row in rows
+        ]
 
     def proposal(self, run_id: str) -> Proposal:
         """What a run proposed, of the faces as they are called now."""
@@ -129,8 +133,3 @@ class PeopleTables(Persons, Memberships):
             if photo_id in self.allowed_twice():
                 work.put(allowed_twice, [{"photo_id": new_photo_id}])
             work.words = "a changed photo may show a face twice, as before"
-
-
-def now() -> datetime:
-    """Local time without a zone, as photos have it."""
-    return datetime.now().replace(microsecond=0)  # noqa: DTZ005

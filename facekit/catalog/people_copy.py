@@ -1,4 +1,7 @@
-"""A copy of what the catalog knows about people, beside it: photos can be read again, and names can't be."""
+"""A copy of what the catalog knows about people, beside it: photos can be read again, and names can't be.
+
+It is a catalog, of its version, that holds nothing else.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +36,11 @@ def copy_people(database: Database, path: Path) -> None:
         run = connection.exec_driver_sql
         run(f"ATTACH '{quoted}' AS people_copy")
         try:
+            name = str(run("SELECT current_database()").scalar()).replace('"', '""')
+            run(f'COPY FROM DATABASE "{name}" TO people_copy (SCHEMA)')
             for table in PEOPLE_TABLES:
-                run(f"CREATE TABLE people_copy.{table.name} AS SELECT * FROM {table.name}")  # noqa: S608 - our own names
+                run(f"INSERT INTO people_copy.{table.name} BY NAME SELECT * FROM {table.name}")  # noqa: S608 - our own names
+            run("INSERT INTO people_copy.meta SELECT * FROM meta WHERE key = 'schema'")
             connection.commit()
         finally:
             connection.rollback()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from facekit.catalog.tables import metadata
+from facekit.catalog.times import UtcTime
 
 persons = sa.Table(
     "persons",
@@ -18,7 +19,7 @@ persons = sa.Table(
     sa.Column("name", sa.String),
     sa.Column("cover", sa.String(32)),  # the face that the user chose
     sa.Column("hidden", sa.Boolean, nullable=False),
-    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
 )
 
 # Memberships: the owner of a face; a face without a row is nobody's.
@@ -66,7 +67,7 @@ cluster_runs = sa.Table(
     sa.Column("unassigned", sa.Integer, nullable=False),
     sa.Column("conflicts", sa.JSON, nullable=False),
     sa.Column("seconds", sa.Double, nullable=False),
-    sa.Column("created_at", sa.DateTime, nullable=False),
+    sa.Column("created_at", UtcTime, nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("labels", sa.LargeBinary, nullable=False),  # zlib of JSON: face id -> cluster, face id -> person
 )
@@ -75,7 +76,7 @@ journal = sa.Table(
     "people_journal",
     metadata,
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("at", sa.DateTime, nullable=False),
+    sa.Column("at", UtcTime, nullable=False),
     sa.Column("user", sa.String, nullable=False),
     sa.Column("verb", sa.String(32), nullable=False),
     sa.Column("words", sa.String, nullable=False),

@@ -8,12 +8,10 @@ import sqlalchemy as sa
 
 from facekit.catalog.records import Change, Move, file_id, folder_of
 from facekit.catalog.rows import FileRow, among, delete, fetch, insert, select, set_meta
-from facekit.catalog.tables import files, meta
+from facekit.catalog.tables import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-_ORDER = "2"  # meta "places": 2 since folders are kept composed, and the shorter path comes first
 
 
 def place_order(folder: str | None = None, source: str | None = None) -> tuple[sa.ColumnElement[Any], ...]:
@@ -39,23 +37,6 @@ def place_key(folder: str | None = None, source: str | None = None) -> Callable[
         return (row.missing_since is not None, not inside, len(row.display), row.mtime_ns, row.display, row.file_id)
 
     return key
-
-
-def compose_folders(connection: sa.Connection) -> None:
-    """Bring the folders that an older facekit wrote to the form that they are compared in; once a catalog."""
-    if connection.scalar(sa.select(meta.c.value).where(meta.c.key == "places")) == _ORDER:
-        return
-    rows = connection.execute(sa.select(files.c.file_id, files.c.display, files.c.folder)).all()
-    wrong = {key: folder_of(display) for key, display, folder in rows if folder != folder_of(display)}
-    if wrong:
-        held = [
-            dict(row) for row in connection.execute(sa.select(files).where(among(files.c.file_id, wrong))).mappings()
-        ]
-        delete(connection, files.c.file_id, list(wrong))
-        insert(connection, files, [row | {"folder": wrong[row["file_id"]]} for row in held])
-    if rows:
-        set_meta(connection, "index", "behind")  # it holds each photo's first place
-    set_meta(connection, "places", _ORDER)
 
 
 def move_files(connection: sa.Connection, source: str, moves: Sequence[Move]) -> Change:

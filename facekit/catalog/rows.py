@@ -175,17 +175,6 @@ class MembershipRow(NamedTuple):
     photo_id: str
 
 
-class PersonRow(NamedTuple):
-    """A person with the numbers of faces and photos that are in the library, and whether the user touched it."""
-
-    person_id: str
-    name: str | None
-    hidden: bool
-    faces: int
-    photos: int
-    settled: bool
-
-
 class ClusterRunRow(NamedTuple):
     """A row of ``cluster_runs`` without the labels, of which every face has one."""
 

@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from facekit.catalog.people import now
 from facekit.catalog.rows import RunRow, fetch, select
 from facekit.catalog.tables import files, runs
+from facekit.catalog.times import now
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The catalog's tables, in the SQL that DuckDB and PostgreSQL share.
+"""The catalog's tables, in the SQL that DuckDB and PostgreSQL share; a change of them is a step in `migrations`, too.
 
 Ids come from facekit (hashes), not from the database, so that writing the same thing twice is harmless and the
 vectors' keys are stable. There are no foreign keys: DuckDB checks them too eagerly to delete a parent and its
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 2  # 2: people; a facekit that knows 1 only would change models without carrying them over
+from facekit.catalog.times import UtcTime
 
 metadata = sa.MetaData()
 
@@ -32,7 +32,7 @@ files = sa.Table(
     sa.Column("photo_id", sa.String(32), nullable=False, index=True),
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("mtime_ns", sa.BigInteger, nullable=False),
-    sa.Column("missing_since", sa.DateTime),
+    sa.Column("missing_since", UtcTime),
 )
 
 # One row for each content, named by its hash; a file that can't be read gets one of its own.
@@ -82,8 +82,8 @@ runs = sa.Table(
     "runs",
     metadata,
     sa.Column("run_id", sa.String(32), primary_key=True),
-    sa.Column("started_at", sa.DateTime, nullable=False),
-    sa.Column("finished_at", sa.DateTime),
+    sa.Column("started_at", UtcTime, nullable=False),
+    sa.Column("finished_at", UtcTime),
     sa.Column("roots", sa.JSON, nullable=False),
     sa.Column("detector", sa.String, nullable=False),
     sa.Column("embedder", sa.String, nullable=False),
@@ -115,11 +115,3 @@ carried = sa.Table(
     sa.Column("old_face_id", sa.String(32), nullable=False),
     sa.Column("new_face_id", sa.String(32), nullable=False),
 )
-
-
-def add_new_columns(connection: sa.Connection) -> None:
-    """Give the tables of an older catalog the columns that came since; an older facekit may still write to them."""
-    for table in (photos, staged_photos):
-        known = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
-        if table.c.turn.name not in known:
-            connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN turn INTEGER DEFAULT 0"))

@@ -45,7 +45,8 @@ def fetch(
 ) -> None:
     """Bring the weights of models onto this machine; a transfer that broke off goes on where it was."""
     from facekit.models.engines import check_engine
-    from facekit.models.registry import EMBEDDED, model_info
+    from facekit.models.facts import EMBEDDED
+    from facekit.models.registry import model_info
     from facekit.models.weights import fetch as fetch_weights
 
     check_engine(engine)
@@ -78,7 +79,8 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check that the weights on this machine are the files they should be."""
-    from facekit.models.registry import EMBEDDED, MODELS, model_info
+    from facekit.models.facts import EMBEDDED, MODELS
+    from facekit.models.registry import model_info
     from facekit.models.weights import verify as verify_weights
 
     files = {name: model_info(name).file("auto") for name in names or MODELS}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from facekit.arguments import PAGE
 from facekit.cli.terminal import AsJson, note, open_existing, out, plain, print_json, print_table
-from facekit.people.base import MAX_PAGE
 from facekit.types.people import SHORT_ID
 
 if TYPE_CHECKING:
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from facekit.types.people import ClusterRun, Entry, Person, Suggestion
 
 Who = Annotated[str, typer.Argument(metavar="WHO", help="A name, or the first six digits of an id or more.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the verbs to the command line."""
-    for verb in (cluster, people, name, merge, split, undo, runs):
-        app.command()(verb)
 
 
 def cluster(
@@ -161,7 +155,7 @@ def runs(
 
 def _all(library_people: People, *, hidden: bool) -> Iterator[Person]:
     offset = 0
-    while found := library_people.page(hidden=hidden, offset=offset, limit=MAX_PAGE).people:
+    while found := library_people.page(hidden=hidden, offset=offset, limit=PAGE.most).people:
         yield from found
         offset += len(found)
 

@@ -123,7 +123,7 @@ def assign(
         Whose embeddings these are, for the defaults of the next two.
     min_similarity : float, optional
         The least average similarity to the person's faces. Default: the embedder's ``assign_similarity``, see
-        `facekit.models.registry.ModelInfo`.
+        `facekit.models.facts.ModelInfo`.
     margin : float, optional
         By how much it must exceed the similarity to any other person. Default: the embedder's ``assign_margin``.
     forbidden : array_like, int (M, 2), optional

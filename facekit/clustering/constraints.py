@@ -90,6 +90,16 @@ class Constraints:
     ------
     FacekitError
         If the shapes don't belong together, or a pair names a face that is not there.
+
+    Examples
+    --------
+    >>> ids, vectors = lib.embeddings()
+    >>> known = fk.Constraints(cannot=[[0, 1]])  # the first two faces are different people
+    >>> labels = fk.cluster(vectors, constraints=known)
+    >>> bool(labels[0] == labels[1])
+    False
+    >>> fk.Constraints(photo=[0, 0, 1], must=[[0, 1]]).conflicts()
+    [Conflict(first=0, second=1, kind='photo')]
     """
 
     person: IntArray | None = None

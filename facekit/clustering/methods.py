@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
+from facekit.arguments import DISTANCE, NUMBER
 from facekit.clustering.average import link
 from facekit.clustering.constraints import Constraints
 from facekit.clustering.kmeans import kmeans
 from facekit.clustering.neighbours import MOST_NEIGHBOURS, NEIGHBOURS, ROUNDING, Neighbours, checked, nearest, stop_if
-from facekit.errors import FacekitError
+from facekit.errors import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,6 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 DEFAULT_METHOD: Method = "average"
 
-FARTHEST = 2.0
 """The largest cosine distance there is."""
 
 _BY_DENSITY = frozenset({"dbscan", "hdbscan"})  # they look for min_faces faces around each
@@ -85,7 +85,7 @@ def cluster(
         Cosine distance, 0..2. "average": the average distance at which merging ends. "dbscan": the radius in which a
         face needs ``min_faces`` faces, itself among them, to be in the midst of a person. "hdbscan": faces farther
         apart are not neighbours. "kmeans" has none.
-        The defaults are the embedder's, see `facekit.models.registry.ModelInfo`; `suggest_eps` suggests another for
+        The defaults are the embedder's, see `facekit.models.facts.ModelInfo`; `suggest_eps` suggests another for
         "dbscan".
     min_faces : int, optional
         Faces that make a person: those of smaller groups are left unassigned. 1 or more; "dbscan" and "hdbscan", which
@@ -120,6 +120,13 @@ def cluster(
     except where that contradicts a must-link, see `Constraints.conflicts`. Average linkage honours both as it merges.
     The other methods see the graph without the forbidden pairs; then groups that must-links tie are joined, and the
     groups that still hold a forbidden pair are taken apart and merged anew by average linkage.
+
+    Examples
+    --------
+    >>> ids, vectors = lib.embeddings()
+    >>> labels = fk.cluster(vectors)
+    >>> [int((labels == person).sum()) for person in range(labels.max() + 1)]
+    [14, 9]
     """
     method = checked_options(method, eps, min_faces, people)
     vectors = checked(embeddings)
@@ -130,7 +137,7 @@ def cluster(
     eps = eps if eps is not None else _default_eps(method, embedder)
     if method == "kmeans" and people is not None and people > faces:
         message = f"There can't be {people} people among {faces} faces."
-        raise FacekitError(message, "Give a smaller number of people.")
+        raise RefusedError(message, "Give a smaller number of people.")
     if not faces:
         return np.empty(0, np.int64)
     # Vectors in an order of their own, so that the order in which they were given does not matter.
@@ -154,19 +161,19 @@ def checked_options(method: str | None, eps: float | None, min_faces: int, peopl
             break
     else:
         message = f"There is no method {method!r}."
-        raise FacekitError(message, f"Methods: {', '.join(METHODS)}.")
-    if eps is not None and not 0 <= eps <= FARTHEST:
+        raise RefusedError(message, f"Methods: {', '.join(METHODS)}.")
+    if eps is not None and not DISTANCE.holds(eps):
         message = f"eps is {eps}, but a cosine distance is from 0 to 2."
-        raise FacekitError(message, "Leave it out for the embedder's default.")
-    if min_faces < 1:
+        raise RefusedError(message, "Leave it out for the embedder's default.")
+    if min_faces < NUMBER.least:
         message = f"min_faces is {min_faces}, but a person has at least one face."
-        raise FacekitError(message, "Give 1 or more.")
+        raise RefusedError(message, "Give 1 or more.")
     if min_faces > MOST_NEIGHBOURS and name in _BY_DENSITY:
         message = f"min_faces is {min_faces}, but {name} looks at {MOST_NEIGHBOURS} faces around each at most."
-        raise FacekitError(message, f"Give {MOST_NEIGHBOURS} or less, or take another method.")
-    if (people is None) == (name == "kmeans") or (people is not None and people < 1):
+        raise RefusedError(message, f"Give {MOST_NEIGHBOURS} or less, or take another method.")
+    if (people is None) == (name == "kmeans") or (people is not None and people < NUMBER.least):
         message = f"people is {people}: the method kmeans takes the number of people, 1 or more, and no other does."
-        raise FacekitError(message, "Without that number, leave the method out.")
+        raise RefusedError(message, "Without that number, leave the method out.")
     return name
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facekit.errors import EmbeddingError, FacekitError
+from facekit.errors import EmbeddingError, RefusedError
 
 if TYPE_CHECKING:
     from threading import Event
@@ -141,7 +141,7 @@ def stop_if(stop: Event | None) -> None:
     """Raise `FacekitError` once somebody has asked to stop."""
     if stop is not None and stop.is_set():
         message = "The clustering was stopped."
-        raise FacekitError(message, "Nothing was changed; start it again when you like.")
+        raise RefusedError(message, "Nothing was changed; start it again when you like.")
 
 
 def nearest(vectors: FloatArray, count: int = NEIGHBOURS, *, stop: Event | None = None) -> Neighbours:
@@ -227,10 +227,10 @@ def neighbour_curve(embeddings: npt.ArrayLike, *, min_faces: int = 2) -> Neighbo
     vectors = checked(embeddings)
     if min_faces < 2 or len(vectors) < max(min_faces, 2) + 1:  # noqa: PLR2004 - steps are between two neighbours
         message = f"A curve of neighbours takes min_faces of 2 or more, and more faces than that: {len(vectors)} given."
-        raise FacekitError(message, "Give eps yourself, or take the default.")
+        raise RefusedError(message, "Give eps yourself, or take the default.")
     if min_faces > MOST_NEIGHBOURS:
         message = f"min_faces is {min_faces}, but the curve is of {MOST_NEIGHBOURS} neighbours at most."
-        raise FacekitError(message, f"Give {MOST_NEIGHBOURS} or less.")
+        raise RefusedError(message, f"Give {MOST_NEIGHBOURS} or less.")
     distances = nearest(vectors, max(NEIGHBOURS, min_faces)).distances
     curve = np.sort(distances[:, min_faces - 2])
     return NeighbourCurve(curve[np.isfinite(curve)], _where_people_end(distances), min_faces)
@@ -245,6 +245,14 @@ def suggest_eps(embeddings: npt.ArrayLike, *, min_faces: int = 2) -> float:
     -------
     float
         Cosine distance.
+
+    Examples
+    --------
+    >>> ids, vectors = lib.embeddings()
+    >>> eps = fk.suggest_eps(vectors)
+    >>> labels = fk.cluster(vectors, method="dbscan", eps=eps)
+    >>> int(labels.max()) + 1
+    2
     """
     return neighbour_curve(embeddings, min_faces=min_faces).eps
 

@@ -49,6 +49,13 @@ def project(embeddings: npt.ArrayLike, *, neighbours: int = 15, min_dist: float 
         If a row can't be compared, see `facekit.cluster`.
     FacekitError
         If umap-learn is not installed, or a number is out of its range.
+
+    Examples
+    --------
+    >>> ids, vectors = lib.embeddings()
+    >>> points = fk.project(vectors)
+    >>> points.shape
+    (23, 2)
     """
     vectors = checked(embeddings)
     if neighbours < 2 or not 0 <= min_dist <= 1:  # noqa: PLR2004 - itself is the first

@@ -28,6 +28,7 @@ from PIL import Image, ImageEnhance, ImageOps
 from facekit.errors import FacekitError
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
 PERSON = "Eileen Collins"
@@ -139,14 +140,14 @@ PHOTOS = (
 PROBE = _Photo("probe.jpg", (COLLINS,), crop=(90, 0, 390, 300), scale=1.3, brightness=0.9)
 
 
-def build_demo_photos(folder: Path) -> DemoPhotos:
+def build_demo_photos(folder: str | os.PathLike[str]) -> DemoPhotos:
     """Make the demo's photos in `folder`, or do nothing where they already are.
 
     The photos are built beside `folder` and appear in one step, so that an interrupted run leaves none behind.
 
     Parameters
     ----------
-    folder : Path
+    folder : path
         A folder that doesn't exist yet, is empty, or holds demo photos of this or another version.
 
     Returns

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from facekit.demo.photos import build_demo_photos
 from facekit.library.opening import open_library
-from facekit.models.weights import cache_folder
+from facekit.models.cache import cache_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

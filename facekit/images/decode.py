@@ -274,6 +274,12 @@ def read_image(
         If a file or its content can't be read; see `decode` and `read_bytes`.
     FacekitError
         If an array has another shape or type, or the source is none of these things.
+
+    Examples
+    --------
+    >>> picture = fk.read_image(demo.folder / "IMG_0001.jpg", max_side=512)
+    >>> picture.shape, picture.dtype
+    ((512, 512, 3), dtype('uint8'))
     """
     given = given_picture(source)
     if isinstance(given, np.ndarray):

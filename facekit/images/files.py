@@ -27,6 +27,12 @@ class Limits:
     max_pixels : int
         Width times height. The default is where Pillow 13 itself raises `DecompressionBombError`:
         twice its `MAX_IMAGE_PIXELS` of 89,478,485.
+
+    Examples
+    --------
+    >>> fk.read_image(demo.probe, limits=fk.Limits(max_pixels=10_000))
+    Traceback (most recent call last):
+    facekit.errors.PhotoError: ...probe.jpg has 390 x 390 pixels; at most 10,000 in all are allowed
     """
 
     max_bytes: int = 256 * 1024 * 1024

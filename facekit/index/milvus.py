@@ -196,12 +196,6 @@ class MilvusIndex:
             pages = iter(iterator.next, [])
         return {row["face_id"]: Fields(*(row[name] for name in Fields._fields)) for page in pages for row in page}
 
-    def clear(self) -> None:
-        """See `VectorIndex.clear`."""
-        self._client.drop_collection(_COLLECTION)
-        self._create(_COLLECTION)
-        self._client.load_collection(_COLLECTION)
-
     def close(self) -> None:
         """See `VectorIndex.close`."""
         if self._client is not None:

@@ -79,8 +79,5 @@ class VectorIndex(Protocol):
     def rows(self) -> dict[str, Fields]:
         """What is held, by face id, without the vectors."""
 
-    def clear(self) -> None:
-        """Forget everything."""
-
     def close(self) -> None:
         """Write what is pending and give the files back."""

@@ -38,12 +38,23 @@ class Alone:
 class ReembedReport:
     """What a change of models did.
 
+    ``models_before`` and ``models_after`` are detector and embedder with their versions, ``faces_before`` and
+    ``faces_after`` the faces that each of them made; ``seconds`` is what this run took, and ``switched_before`` says
+    that the library had changed to these models earlier.
     ``photos`` counts those that this run searched for faces; ``matched`` the faces that are in both sets,
     ``unmatched_old`` and ``unmatched_new`` those that are in one only; ``alone`` holds these (`unmatched` is the same
     as a table), of a service at most 1,000. ``unreadable`` are the photos that could not be read. ``switched`` says
     whether the library uses the new models now; until then it uses the old ones. ``again`` is the call that goes on
     with this run, ``discarded`` the photos whose faces a stopped run had made for other models, and which were thrown
     away; ``threshold`` the similarity that was set for searches, if it does not count any more.
+
+    Examples
+    --------
+    >>> report = lib.reembed("yunet", "sface", progress=False)
+    >>> report.switched, report.photos  # the library had these models already
+    (True, 0)
+    >>> len(report.unmatched)
+    0
     """
 
     models_before: str = ""

@@ -6,39 +6,41 @@ from abc import abstractmethod
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from facekit.library.gallery_source import GallerySource
+from facekit.library.intake import Intake
 from facekit.system.closing import Closing
-from facekit.text.keywords import KeywordsChecked
 from facekit.views import view
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date
     from pathlib import Path
-    from threading import Event
 
     import pandas as pd
 
-    from facekit.images.files import Limits
     from facekit.images.inputs import ImageSource
-    from facekit.ingest.progress import Progress
-    from facekit.ingest.reembed_report import ReembedReport
-    from facekit.ingest.report import IngestReport
-    from facekit.people.base import People, Who
+    from facekit.people.base import People
+    from facekit.people.who import Who
     from facekit.search.find import ProbeSource
     from facekit.search.hits import Hits
     from facekit.storage.doctor import Doctor
-    from facekit.storage.relocation import Relocation
-    from facekit.storage.removal import Removable
     from facekit.types.arrays import FloatArray
-    from facekit.types.photos import Detail, FacePage, Folder, Photo, PhotoPage, ProbeFace, Status, TableName
-
-PICTURE_SIDE = 2048
-"""Longest side of `Library.picture` in pixels: sharp on a large screen, and well under a megabyte."""
+    from facekit.types.photos import ProbeFace, Status, TableName
 
 
-class Library(KeywordsChecked, Closing):
-    """Photos, faces and their vectors. Made by `facekit.open`; a context manager."""
+class Library(Intake, GallerySource, Closing):
+    """Photos, faces and their vectors. Made by `facekit.open`; a context manager.
+
+    Examples
+    --------
+    >>> lib.stats()["photos"]
+    {'no_face': 5, 'ok': 20}
+    >>> hits = lib.search(demo.probe, min_similarity=0.5)
+    >>> page = lib.photo_page(folder=demo.folder, limit=10)
+    >>> page.total, len(page.photos)
+    (25, 10)
+    """
 
     # -- opening and closing -------------------------------------------------------------------------------------
 
@@ -50,151 +52,6 @@ class Library(KeywordsChecked, Closing):
     @abstractmethod
     def close(self) -> None:
         """Write what is pending and let go of the library; what a service owns stays open there."""
-
-    # -- photos in -----------------------------------------------------------------------------------------------
-
-    @abstractmethod
-    def ingest(
-        self,
-        *roots: str | bytes | os.PathLike[str],
-        progress: Progress = True,
-        detail: Detail = "normal",
-        limits: Limits | None = None,
-        stop: Event | None = None,
-        exclude: Iterable[str] | None = None,
-    ) -> IngestReport:
-        """Bring folders (or single files) into the library.
-
-        Unchanged files are not read again, a changed file replaces its faces, a moved or copied file shares them, a
-        vanished file is marked missing, and so is a file that is not there any more when its photo is met elsewhere.
-        Left out are facekit libraries, other programs' previews, folders with ``.nomedia`` in them and what is
-        excluded; the report says how many. Ctrl-C stops the run and keeps what is done; run it again to go on. The
-        photos themselves are never changed.
-
-        Parameters
-        ----------
-        *roots : path
-            Folders, searched with everything below them, or files.
-        progress : bool or callable
-            A progress bar (default), none, or a function called with (files done, files to do).
-        detail : {"normal", "fine"} or int
-            "normal" looks closely at the photos that show small faces, "fine" at every photo, which takes several
-            times as long and finds the odd face more. A number is the longest side in pixels that is looked at: less
-            is faster. It applies to the photos that this run reads.
-        limits : Limits, optional
-            The largest file and picture to accept; photos once refused as too large are tried again. A service has
-            limits of its own.
-        stop : threading.Event, optional
-            Set it from another thread to stop the run as Ctrl-C does.
-        exclude : iterable of str, optional
-            Globs of files and folders to leave out, kept in the library for the runs that follow; ``[]`` excludes
-            nothing again. Without a slash a pattern stands for a name anywhere below a root (``Screenshots``), with
-            one for a path from the root on, whose ``*`` also stands for slashes (``*/Exports/*.png``); case does not
-            matter. Photos that are in the library already stay there, until they are removed.
-
-        Raises
-        ------
-        FacekitError
-            If a root does not exist (nothing is changed then) or is a facekit library, or the disk is full (what is
-            done is kept).
-        StalledError
-            If a model, the decoding of a photo or the disk does not answer for ten minutes, or the seconds that the
-            environment's ``FACEKIT_GIVE_UP_AFTER`` says (0: never). What is done is kept, and the stacks of all threads
-            are in the library's log; where no thread could run, in its ``logs/stalled.txt``.
-        """
-
-    @abstractmethod
-    def remove(self, path: Removable | Iterable[Removable]) -> int:
-        """Forget photos with their faces. The files stay as they are.
-
-        What held them is written anew, so that nothing is left of them. That takes about as long for a thousand photos
-        as for one, in proportion to the faces of the library: 4.5 seconds of CPU with 20,480 faces of 128
-        numbers. So name all in one call. A later ingest of the folder brings them back.
-
-        Parameters
-        ----------
-        path : path, str, Photo, Hit, or an iterable of these
-            The path of a photo, or of a folder with all below it; or the id of a photo, a `Photo` or a `Hit`, which
-            mean all files that hold this photo. ``lib.remove(lib.search("probe.jpg"))`` forgets all that was found.
-
-        Returns
-        -------
-        int
-            The number of paths that were forgotten.
-
-        Raises
-        ------
-        FacekitError
-            If the library has no photo at one of the paths. Nothing is removed then.
-        UnknownIdError
-            If it has no photo of one of the ids. Nothing is removed then.
-        LibraryBusyError
-            If another change of the library is going on.
-        """
-
-    @abstractmethod
-    def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
-        """Say that photos lie elsewhere now: all that the library has at or below a path. Files stay as they are.
-
-        Nothing is read but names and sizes, and people, faces and ids stay. Call it the other way round to undo it.
-
-        Parameters
-        ----------
-        old : path
-            The folder (or photo) as the library knows it.
-        new : path
-            Where it is now. What is not found there is marked missing.
-
-        Raises
-        ------
-        FacekitError
-            If the library has no photo at ``old``, none of them is found at ``new``, or both are the same place;
-            nothing is changed then.
-        LibraryBusyError
-            If another change of the library is going on.
-        """
-
-    @abstractmethod
-    def reembed(
-        self,
-        detector: str | None = None,
-        embedder: str | None = None,
-        *,
-        progress: Progress = True,
-        detail: Detail = "normal",
-        stop: Event | None = None,
-        skip_unreadable: bool = False,
-    ) -> ReembedReport:
-        """Change the models: make all faces again from the photos, then switch to them in one step.
-
-        Until the switch the library is searched with the models that it has; it can't be changed in other ways. Ctrl-C
-        stops the run and keeps what is done; run it again with the same models to go on, with others it is lost. Faces
-        that both sets have are found by the overlap of their boxes, so that what was done with them is carried over;
-        the report lists the rest.
-
-        Parameters
-        ----------
-        detector, embedder : str, optional
-            Names of models (`facekit models list`); by default those that the library has, in the version that this
-            facekit has.
-        progress : bool or callable
-            A progress bar (default), none, or a function called with (photos done, photos to do).
-        detail : {"normal", "fine"} or int
-            How closely to look at all photos, see `ingest`. A library that has the models already is left as it is.
-        stop : threading.Event, optional
-            Set it from another thread to stop the run as Ctrl-C does.
-        skip_unreadable : bool
-            Switch although some photos can't be read, or hold something else by now. They stay in the library without
-            faces, with the status "io_error", and a later ingest finds their faces. Without it the switch is not made
-            then: bring the photos back and run it again, and only they are done.
-
-        Raises
-        ------
-        LibraryBusyError
-            If photos are being ingested or removed.
-        FacekitError
-            If a model or its weights are not to be had, or the disk is full (what is done is kept).
-        """
 
     # -- search --------------------------------------------------------------------------------------------------
 
@@ -238,6 +95,11 @@ class Library(KeywordsChecked, Closing):
         person : Person or str, optional
             Only photos that show this person, as the one who is found or beside them.
 
+        Returns
+        -------
+        Hits
+            Each photo once, with the face in it that is most like the probe; the most alike first.
+
         Raises
         ------
         UnknownIdError
@@ -275,7 +137,11 @@ class Library(KeywordsChecked, Closing):
         year: int | None = None,
         source: str | None = None,
     ) -> pd.DataFrame:
-        """One row a photo: path, status, reason, faces, size, date, camera, place.
+        """One row a photo, ordered by path.
+
+        Columns: photo_id, path, status, reason, faces (how many), width and height (pixels of the upright photo),
+        bytes, format, taken_at (the camera's clock), camera, latitude and longitude (degrees), source, paths (all that
+        hold the photo).
 
         Parameters
         ----------
@@ -298,7 +164,12 @@ class Library(KeywordsChecked, Closing):
 
     @abstractmethod
     def faces(self) -> pd.DataFrame:
-        """One row a face: photo, box in 0..1 of the upright photo, landmarks, quality, models."""
+        """One row a face, ordered by photo and within it from left to right.
+
+        Columns: face_id, photo (its path), x, y, w, h (the box in 0..1 of the upright photo), detection_score (0..1),
+        quality, reason (why it is poor), detector, embedder, source; and what `Quality` says: size, sharpness, yaw,
+        pitch, roll; landmarks and photo_id.
+        """
 
     @abstractmethod
     def embeddings(self, *, include_poor: bool = False) -> tuple[list[str], FloatArray]:
@@ -310,6 +181,26 @@ class Library(KeywordsChecked, Closing):
 
         "people" has a row a face that is somebody's: face_id, photo, person_id, person, run, similarity_to_centre.
         "constraints" is what the user said, see `People.constraints`. "embeddings" are face_id and embedding.
+
+        Parameters
+        ----------
+        table : {"faces", "photos", "people", "constraints", "embeddings"}
+            What.
+        path : path
+            Where; its ending says how. A file that is there is replaced.
+        include_poor : bool
+            Also the embeddings of poor faces.
+
+        Returns
+        -------
+        Path
+            Of the file.
+
+        Raises
+        ------
+        FacekitError
+            If there is no such table, the ending is none of these, the path lies in the library's own folder, or the
+            file can't be written.
         """
 
     @abstractmethod
@@ -339,66 +230,7 @@ class Library(KeywordsChecked, Closing):
             If the folder holds something else, can't be written, or has no room; the backup before is kept.
         """
 
-    # -- what galleries are made of ------------------------------------------------------------------------------
-
-    @abstractmethod
-    def photo_page(
-        self,
-        status: Status | str | None = None,
-        *,
-        folder: str | os.PathLike[str] | None = None,
-        person: Who | None = None,
-        offset: int = 0,
-        limit: int = 60,
-    ) -> PhotoPage:
-        """Some of the photos, ordered by path: those with a status, in a folder or below it, of a person, or all.
-
-        ``limit`` is at most 200. A page costs the same whatever the size of the library.
-        """
-
-    @abstractmethod
-    def face_page(self, *, include_poor: bool = False, offset: int = 0, limit: int = 60) -> FacePage:
-        """Some of the faces, ordered by photo; see `photo_page`."""
-
-    @abstractmethod
-    def photo(self, photo_id: str) -> Photo:
-        """One photo with its faces.
-
-        Raises
-        ------
-        UnknownIdError
-            If the library has no such photo.
-        """
-
-    @abstractmethod
-    def folders(self) -> tuple[Folder, ...]:
-        """The folders that hold photos, and those above them up to the one that holds all; ordered by name."""
-
-    @abstractmethod
-    def thumbnail(self, photo_id: str) -> bytes | None:
-        """A photo as a JPEG of at most 512 pixels, upright; None where none is kept."""
-
-    @abstractmethod
-    def face_thumbnail(self, face_id: str) -> bytes | None:
-        """A face with some of what surrounds it, as a square JPEG of 160 pixels; None where no picture is kept.
-
-        Raises
-        ------
-        UnknownIdError
-            If the library has no such face.
-        """
-
-    @abstractmethod
-    def picture(self, photo_id: str) -> bytes:
-        """A photo as a JPEG for the screen, upright, its longer side at most 2048 pixels.
-
-        Raises
-        ------
-        UnknownIdError
-            If the library has no such photo.
-        PhotoError
-            If its file is gone or can't be read.
-        """
+    # -- the similarity that counts ------------------------------------------------------------------------------
 
     @property
     @abstractmethod
@@ -427,7 +259,7 @@ class Library(KeywordsChecked, Closing):
         ------
         FacekitError
             If it is not from -1 to 1.
-        ModelMismatchError
+        OtherVectorsError
             If the library has another embedder by now.
         LibraryBusyError
             If another change of the library is going on.

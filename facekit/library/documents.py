@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from datetime import datetime  # noqa: TC003 - the shapes are read at run time
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from facekit.errors import (
     DiskFullError,
     FacekitError,
     LibraryBusyError,
-    ModelMismatchError,
     NameTakenError,
     NoFaceError,
+    OtherVectorsError,
     PhotoError,
+    RefusedError,
     ServiceError,
     UnknownIdError,
 )
 from facekit.search.hits import Hits
-from facekit.types.arrays import Quality  # noqa: TC001 - pydantic reads the annotations
 from facekit.types.people import XmpReport
-from facekit.types.photos import Hit, Photo, Probe, Status
+from facekit.types.photos import ChosenFace, Hit, Photo, Probe, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,14 +32,12 @@ _NOT_FOUND = 404
 _ERRORS = {
     "no_face": NoFaceError,
     "busy": LibraryBusyError,
-    "models": ModelMismatchError,
+    "models": OtherVectorsError,
     "disk_full": DiskFullError,
-    "refused": FacekitError,
+    "refused": RefusedError,
 }
 
 T = TypeVar("T")
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,37 +53,14 @@ class ServiceInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeDocument:
-    """A probe image: the faces it shows, and the one that was searched for."""
-
-    path: str
-    faces: int
-    used: int
-    box: Box
-    quality: Quality
-
-
-@dataclass(frozen=True, slots=True)
-class HitDocument:
+class HitDocument(Hit):
     """A photo that was found. ``box`` is x, y, width, height in 0..1 of the upright photo.
 
-    Pictures of the photo are turned clockwise by ``turn`` degrees, the box is not.
+    Pictures of the photo are turned clockwise by ``turn`` degrees, the box is not. ``detection_score`` is the
+    quality's, once more.
     """
 
-    rank: int
-    photo: str
-    photo_id: str
-    face_id: str
-    similarity: float
-    box: Box
-    detection_score: float
-    source: str
-    quality: Quality
-    taken_at: datetime | None = None
-    person: str | None = None
-    person_id: str | None = None
-    copies: int = 1
-    turn: int = 0
+    detection_score: float = field(kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +76,9 @@ class Constraint:
 
 @dataclass(frozen=True, slots=True)
 class SearchDocument:
-    """The result of a search, best first."""
+    """The result of a search, best first: `Hits` without the library, and without the pictures that were sent."""
 
-    probe: list[ProbeDocument]
+    probe: list[ChosenFace]
     hits: list[HitDocument]
     searched: int
     min_similarity: float
@@ -114,25 +88,9 @@ class SearchDocument:
 
 def search_document(hits: Hits, shown: Callable[[str], str]) -> SearchDocument:
     """The document of a search; ``shown`` says what a person may see of a path."""
-    probes = [ProbeDocument(one.path, one.faces, one.used, one.box, one.quality) for one in hits.probes]
+    probes = [_with(ChosenFace, one) for one in hits.probes]
     found = [
-        HitDocument(
-            rank=hit.rank,
-            photo=shown(hit.photo),
-            photo_id=hit.photo_id,
-            face_id=hit.face_id,
-            similarity=hit.similarity,
-            box=hit.box,
-            detection_score=hit.quality.detection_score,
-            source=hit.source,
-            quality=hit.quality,
-            taken_at=hit.taken_at,
-            person=hit.person,
-            person_id=hit.person_id,
-            copies=hit.copies,
-            turn=hit.turn,
-        )
-        for hit in hits
+        _with(HitDocument, hit, photo=shown(hit.photo), detection_score=hit.quality.detection_score) for hit in hits
     ]
     return SearchDocument(probes, found, hits.searched, hits.min_similarity, hits.top_k, hits.notes)
 
@@ -146,12 +104,18 @@ def hits_from(
     """
     more = [(one.path, b"") for one in document.probe[len(pictures) :]]
     probes = [
-        (at, Probe(name, one.faces, one.used, one.box, one.quality, picture))
+        (at, _with(Probe, one, path=name, picture=picture))
         for at, one, (name, picture) in zip(order, document.probe, [*pictures, *more], strict=True)
     ]
     in_order = tuple(probe for _, probe in sorted(probes, key=lambda pair: pair[0]))
-    hits = tuple(Hit(**{name: getattr(one, name) for name in Hit.__dataclass_fields__}) for one in document.hits)
+    hits = tuple(_with(Hit, one) for one in document.hits)
     return Hits(hits, in_order, document.top_k, document.min_similarity, document.searched, library)
+
+
+def _with(shape: type[T], one: object, **other: Any) -> T:  # noqa: ANN401 - the fields' own
+    """One dataclass from another that has its fields, but for the other values."""
+    names = [each.name for each in fields(shape) if each.name not in other]  # type: ignore[arg-type]
+    return shape(**{name: getattr(one, name) for name in names}, **other)
 
 
 def photo_for(photo: Photo, shown: Callable[[str], str]) -> Photo:
@@ -162,7 +126,7 @@ def photo_for(photo: Photo, shown: Callable[[str], str]) -> Photo:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Something to know about a photo."""
+    """Something to know about a photo: a pair of a report."""
 
     path: str
     words: str
@@ -170,7 +134,7 @@ class About:
 
 @dataclass(frozen=True, slots=True)
 class XmpDocument:
-    """What was written to sidecar files, or read from them; see `facekit.types.people.XmpReport`."""
+    """A `facekit.types.people.XmpReport`, whose pairs have names here: in JSON they would be lists."""
 
     photos: int
     faces: int
@@ -189,16 +153,6 @@ def xmp_report(document: XmpDocument) -> XmpReport:
     """The report again."""
     unmatched, failed = (tuple((one.path, one.words) for one in some) for some in (document.unmatched, document.failed))
     return XmpReport(document.photos, document.faces, document.people, unmatched, failed)
-
-
-def sent_time(moment: datetime) -> datetime:
-    """A local time as it travels: with its distance from UTC."""
-    return moment.astimezone()
-
-
-def local_time(moment: datetime) -> datetime:
-    """A time that has travelled, on the clock of this machine."""
-    return moment.astimezone().replace(tzinfo=None)
 
 
 def parse(shape: type[T], document: Any) -> T:  # noqa: ANN401 - what JSON gave

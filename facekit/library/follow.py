@@ -41,7 +41,7 @@ def follow_reembed(session: Session, job_id: str, progress: Progress, stop: Even
     """Wait for a change of models. Ctrl-C, and ``stop``, cancel it."""
     job = _until_ended(session, job_id, progress, stop, "reembed")
     if job["report"] is None:  # it was cancelled before it began
-        now = session.get("/api/v1/stats")
+        now = session.get("stats")
         models = f"{now['detector']} + {now['embedder']}"
         return ReembedReport(models, models, stopped=True)
     return ReembedReport.from_dict(job["report"])

@@ -9,23 +9,22 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 from typing_extensions import override
 
-from facekit.errors import FacekitError, NoFolderError
-from facekit.images.files import display_name
-from facekit.index import IndexFilter
+from facekit.arguments import checked_roots
+from facekit.errors import FacekitError
 from facekit.index.protocol import MAX_LIMIT
-from facekit.index.sync import apply_change
 from facekit.ingest.progress import Progress, check_progress
 from facekit.ingest.reembed import Reembed
 from facekit.ingest.run import Ingest
-from facekit.library.base import PICTURE_SIDE, Library
+from facekit.library.base import Library
+from facekit.library.local_gallery import LocalGallery
 from facekit.models.registry import load_detector
 from facekit.people.local import LocalPeople
+from facekit.search.filters import index_filter
 from facekit.search.find import (
     check_search,
     find,
     find_faces,
     given_probes,
-    moment,
     people_pointed_at,
     probe_faces,
     read_probes,
@@ -38,10 +37,8 @@ from facekit.sources.left_out import checked
 from facekit.storage import frames as tables
 from facekit.storage.backup import write_backup
 from facekit.storage.doctor import Doctor, examine
-from facekit.storage.job_rows import forget_in_jobs
-from facekit.storage.logs import forget_in_logs
 from facekit.storage.relocation import Relocation, relocate
-from facekit.storage.removal import KnownFiles, named_photos
+from facekit.storage.removal import KnownFiles, named_photos, remove
 from facekit.storage.settings import check_versions
 from facekit.storage.storage import Storage
 from facekit.system.files import user_path
@@ -61,7 +58,8 @@ if TYPE_CHECKING:
     from facekit.ingest.reembed_report import ReembedReport
     from facekit.ingest.report import IngestReport
     from facekit.models.protocols import Detector, Embedder
-    from facekit.people.base import People, Who
+    from facekit.people.base import People
+    from facekit.people.who import Who
     from facekit.search.find import ProbeSource
     from facekit.search.known_faces import Known
     from facekit.storage.removal import Removable
@@ -69,11 +67,6 @@ if TYPE_CHECKING:
     from facekit.types.arrays import FloatArray
     from facekit.types.photos import (
         Detail,
-        Face,
-        FacePage,
-        Folder,
-        Photo,
-        PhotoPage,
         Probe,
         ProbeFace,
         Status,
@@ -81,7 +74,7 @@ if TYPE_CHECKING:
     )
 
 
-class LocalLibrary(Library):
+class LocalLibrary(LocalGallery, Library):
     """A library in a folder, which this process owns while it is open."""
 
     def __init__(
@@ -97,15 +90,19 @@ class LocalLibrary(Library):
         self.folder = folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""
+        self.on_removal = self._storage.on_removal
+        """Who is told which photos are removed, see `Storage`."""
         self._backing_up = Lock()
 
     # -- opening and closing -------------------------------------------------------------------------------------
 
     @property
+    @override
     def closed(self) -> bool:
         """Whether the library was closed."""
         return self._storage.closed
 
+    @override
     def close(self) -> None:
         """Write what is pending and let other processes open the library."""
         self._storage.close()
@@ -144,10 +141,7 @@ class LocalLibrary(Library):
         self._storage.alive()
         check_progress(progress)
         patterns = self.settings.exclude if exclude is None else checked(exclude)
-        sources = [self._source(root, patterns) for root in roots]
-        if not sources:
-            message = "No folder was named."
-            raise FacekitError(message, "Call ingest with the folders that hold the photos.")
+        sources = [self._source(root, patterns) for root in checked_roots(roots)]
         with self._storage.changing("An ingest"), watching(self.folder, stop) as watch:
             if patterns != self.settings.exclude:
                 self._storage.keep(replace(self.settings, exclude=patterns))
@@ -212,20 +206,7 @@ class LocalLibrary(Library):
         if not paths and not ids:
             return 0
         with self._storage.changing("Removing photos"):
-            return self._remove(paths, ids)
-
-    def _remove(self, paths: Sequence[Path], ids: Sequence[str]) -> int:
-        files, roots = self._known_files().to_remove(paths, ids)
-        change = self._storage.catalog.remove_files(LocalSource.name, files)
-        apply_change(change, self._storage.catalog, self._storage.index, self.folder)
-        self._storage.catalog.index_caught_up()
-        # What is in a folder that stays is named in full; a folder's own name stands where its photos stood.
-        names = [*roots, *map(display_name, files)]
-        forget_in_logs(self.folder, names)
-        forget_in_jobs(self.folder, names)
-        self._storage.erase()
-        logger.info("{} paths were removed", len(files))
-        return len(files)
+            return remove(self._storage, paths, ids)
 
     @override
     def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
@@ -263,7 +244,7 @@ class LocalLibrary(Library):
             check_versions(models.settings)
             probes = read_probes(given, models.detector, models.embedder, self._kept_probe)
             threshold = models.search_similarity if min_similarity is None else min_similarity
-            where = self._filter(source, folder, after, before, usable_only=not include_poor)
+            where = index_filter(self._storage.catalog, source, folder, after, before, usable_only=not include_poor)
             hits = find(
                 template([vector for _, vector in probes]),
                 self._storage.catalog,
@@ -282,33 +263,6 @@ class LocalLibrary(Library):
     def faces_in(self, picture: ImageSource) -> tuple[ProbeFace, ...]:
         self._storage.alive()
         return probe_faces(find_faces(picture, self._storage.models.now.detector, name="the picture"))
-
-    def _filter(
-        self,
-        source: str | None,
-        folder: str | os.PathLike[str] | None,
-        after: date | str | None,
-        before: date | str | None,
-        *,
-        usable_only: bool,
-    ) -> IndexFilter:
-        prefix = self._folder(folder)
-        if source is not None and not str(source).isprintable():
-            message = f"There is no source {source!r}."
-            raise FacekitError(message, 'Photos in folders are from "local".')
-        source = source if source is None else str(source)
-        also = () if source is None and prefix is None else self._storage.catalog.faces_at_second_places(source, prefix)
-        return IndexFilter(usable_only, source, prefix, moment(after), moment(before), also)
-
-    def _folder(self, folder: str | os.PathLike[str] | None) -> str | None:
-        """A folder as the catalog has it, with its slash. Raises NoFolderError where no photo lies in it or below."""
-        if folder is None:
-            return None
-        prefix = LocalSource(folder, must_exist=False).prefix
-        if not self._storage.catalog.has_photos(prefix):
-            message = f"The library holds no photo in {folder} or below it."
-            raise NoFolderError(message, "lib.folders() lists the folders; lib.ingest(folder) brings photos in.")
-        return prefix
 
     # -- people --------------------------------------------------------------------------------------------------
 
@@ -372,7 +326,8 @@ class LocalLibrary(Library):
         counts.pop("indexable_faces")
         counts |= self._storage.catalog.people.counts()
         run = self._storage.catalog.last_run()
-        last = None if run is None else {"started_at": str(run.started_at), "finished_at": str(run.finished_at)}
+        moments = {} if run is None else {"started_at": run.started_at, "finished_at": run.finished_at}
+        last = {name: str(moment and moment.astimezone()) for name, moment in moments.items()} or None
         models = {"detector": now.settings.detector, "embedder": now.settings.embedder}
         return {"library": str(self.folder), **counts, **models, "last_run": last}
 
@@ -392,61 +347,7 @@ class LocalLibrary(Library):
         self._storage.alive()
         return examine(self._storage)
 
-    # -- what galleries are made of ------------------------------------------------------------------------------
-
-    @override
-    def photo_page(
-        self,
-        status: Status | str | None = None,
-        *,
-        folder: str | os.PathLike[str] | None = None,
-        person: Who | None = None,
-        offset: int = 0,
-        limit: int = 60,
-    ) -> PhotoPage:
-        self._storage.alive()
-        prefix = self._folder(folder)
-        person_id = None if person is None else self.people.get(person).person_id
-        return self._storage.catalog.pages.photos(status, prefix, offset, limit, person_id)
-
-    @override
-    def face_page(self, *, include_poor: bool = False, offset: int = 0, limit: int = 60) -> FacePage:
-        self._storage.alive()
-        return self._storage.catalog.pages.faces(offset, limit, include_poor=include_poor)
-
-    @override
-    def photo(self, photo_id: str) -> Photo:
-        self._storage.alive()
-        return self._storage.catalog.pages.photo(photo_id)
-
-    def face(self, face_id: str) -> Face:
-        """A face; raises `UnknownIdError`."""
-        self._storage.alive()
-        return self._storage.catalog.pages.face(face_id)
-
-    @override
-    def folders(self) -> tuple[Folder, ...]:
-        self._storage.alive()
-        return self._storage.catalog.pages.folders()
-
-    def thumbnail(self, photo_id: str) -> bytes | None:
-        """See `Library.thumbnail`. A closed library's thumbnails can be read too: results outlive it."""
-        return self._storage.pictures.thumbnail(photo_id)
-
-    @override
-    def face_thumbnail(self, face_id: str) -> bytes | None:
-        self._storage.alive()
-        return self._storage.pictures.face(face_id)
-
-    @override
-    def picture(self, photo_id: str) -> bytes:
-        self._storage.alive()
-        return self._storage.pictures.photo(photo_id, PICTURE_SIDE)
-
-    def file(self, photo_id: str) -> Path:
-        """Where a photo lies; see `facekit.storage.pictures.Pictures.file`."""
-        self._storage.alive()
-        return self._storage.pictures.file(photo_id)
+    # -- the similarity that counts ------------------------------------------------------------------------------
 
     @property
     @override
@@ -468,6 +369,7 @@ class LocalLibrary(Library):
         logger.info("Searches take {} for the least similarity", self.search_similarity)
 
     @property
+    @override
     def place(self) -> str:
         """The library's folder."""
         return str(self.folder)

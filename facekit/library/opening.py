@@ -64,6 +64,14 @@ def open_library(
         If the device or the engine is not there, or a service is asked for one.
     ServiceError
         If a service does not answer, or does not let you in.
+
+    Examples
+    --------
+    >>> with fk.open("faces") as lib:
+    ...     lib.stats()["faces"]
+    24
+    >>> new = fk.open("other-faces", detector="yunet", embedder="sface")
+    >>> new.close()
     """
     if isinstance(path, str) and path.startswith(("http://", "https://")):
         _refuse_where(path, device, engine)

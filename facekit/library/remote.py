@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 from typing_extensions import override
 
-from facekit.errors import FacekitError
+from facekit.arguments import checked_page, checked_position, checked_roots, checked_similarity, checked_status
+from facekit.errors import RefusedError
 from facekit.ingest.progress import check_progress
 from facekit.library.base import Library
 from facekit.library.documents import SearchDocument, ServiceInfo, hits_from, parse
 from facekit.library.follow import follow, follow_reembed
 from facekit.library.remote_people import RemotePeople
-from facekit.library.session import Session
-from facekit.models.vectors import checked_similarity
-from facekit.people.base import person_meant
+from facekit.library.session import Session, service_path
+from facekit.people.who import person_meant
 from facekit.search.find import check_search, given_probes, people_pointed_at
 from facekit.search.known_faces import Known
 from facekit.sources.left_out import checked
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from facekit.ingest.reembed_report import ReembedReport
     from facekit.ingest.report import IngestReport
     from facekit.library.session import Me
-    from facekit.people.base import Who
+    from facekit.people.who import Who
     from facekit.search.find import ProbeSource
     from facekit.search.hits import Hits
     from facekit.storage.doctor import Doctor
@@ -49,17 +49,6 @@ if TYPE_CHECKING:
     from facekit.types.photos import Detail, TableName
 
 _BACKUP_TIMEOUT = httpx2.Timeout(3600.0, connect=5.0)  # a first one copies all thumbnails
-
-
-def _place(path: str | bytes | os.PathLike[Any]) -> str:
-    """A path as a service is told it. Raises FacekitError."""
-    place = str(user_path(path).absolute())
-    try:
-        place.encode()
-    except UnicodeEncodeError as error:  # bytes that are no text can't stand in JSON
-        message = f"{place!r} can't be named to a service: it is no text."
-        raise FacekitError(message, "Name the folder above it, or open the library in its folder.") from error
-    return place
 
 
 class RemoteLibrary(Library):
@@ -82,7 +71,7 @@ class RemoteLibrary(Library):
         self.url = url.rstrip("/")
         self.session = Session(self.url, api_key or os.environ.get("FACEKIT_API_KEY") or "")
         """Who one is, and the requests."""
-        self._send, self._get = self.session.send, self.session.get
+        self._get, self._tell = self.session.get, self.session.tell
         if not self.session.accounts or self.session.has_token:
             _ = self._info  # a wrong address or key is known at once
 
@@ -109,18 +98,21 @@ class RemoteLibrary(Library):
 
     @property
     def _info(self) -> ServiceInfo:
-        return parse(ServiceInfo, self._get("/api/v1/service"))
+        return parse(ServiceInfo, self._get("service"))
 
     @property
+    @override
     def closed(self) -> bool:
         """Whether the library was closed."""
         return self.session.closed
 
+    @override
     def close(self) -> None:
         """Let go of the service; it goes on."""
         self.session.close()
 
     @property
+    @override
     def place(self) -> str:
         """The service's address."""
         return self.url
@@ -138,9 +130,10 @@ class RemoteLibrary(Library):
 
     @override
     def set_search_similarity(self, value: float | None, *, embedder: str | None = None) -> None:
-        body = {"value": None if value is None else checked_similarity(value), "embedder": embedder}
-        self._send("PUT", "/api/v1/search/similarity", json=body)
+        value = None if value is None else checked_similarity(value)
+        self._tell("PUT", "search/similarity", value=value, embedder=embedder)
 
+    @override
     def ingest(
         self,
         *roots: str | bytes | os.PathLike[str],
@@ -154,15 +147,13 @@ class RemoteLibrary(Library):
         check_progress(progress)
         if limits is not None:
             message = "A service has limits of its own."
-            raise FacekitError(message, "Leave limits out.")
-        paths = [_place(root) for root in roots]
-        if not paths:
-            message = "No folder was named."
-            raise FacekitError(message, "Call ingest with the folders that hold the photos.")
-        what = {"detail": detail, "exclude": None if exclude is None else list(checked(exclude))}
-        jobs = [self._send("POST", "/api/v1/upload/local", json={"path": path, **what}) for path in paths]
-        return follow(self.session, [response.json()["job_id"] for response in jobs], progress, stop or Event())
+            raise RefusedError(message, "Leave limits out.")
+        paths = [service_path(root) for root in checked_roots(roots)]
+        patterns = None if exclude is None else list(checked(exclude))
+        jobs = [self._tell("POST", "upload/local", path=path, detail=detail, exclude=patterns) for path in paths]
+        return follow(self.session, [job["job_id"] for job in jobs], progress, stop or Event())
 
+    @override
     def reembed(
         self,
         detector: str | None = None,
@@ -175,15 +166,15 @@ class RemoteLibrary(Library):
     ) -> ReembedReport:
         """See `Library.reembed`. The service goes on when this is cut off."""
         check_progress(progress)
-        body = {"detector": detector, "embedder": embedder, "detail": detail, "skip_unreadable": skip_unreadable}
-        job = self._send("POST", "/api/v1/library/reembed", json=body).json()
+        what: dict[str, Any] = {"detector": detector, "embedder": embedder, "detail": detail}
+        job = self._tell("POST", "library/reembed", **what, skip_unreadable=skip_unreadable)
         return follow_reembed(self.session, job["job_id"], progress, stop or Event())
 
     def running_ingest(self) -> str | None:
         """The id of the ingest that the service works on or will next, or None."""
         if "ingest" not in self.identity.scopes:
             return None
-        jobs = self._get("/api/v1/jobs")
+        jobs = self._get("jobs")
         waiting = [job for job in jobs if job["kind"] == "ingest" and job["state"] in {"running", "queued"}]
         return str(waiting[-1]["job_id"]) if waiting else None
 
@@ -191,18 +182,20 @@ class RemoteLibrary(Library):
         """Watch a job of the service until it ends; ``stop`` cancels it."""
         return follow(self.session, [job_id], progress, stop)
 
+    @override
     def remove(self, path: Removable | Iterable[Removable]) -> int:
         """See `Library.remove`. Paths are the service's machine's."""
         paths, ids = named_photos(path)
         if not paths and not ids:
             return 0
-        body = {"path": [_place(one) for one in paths], "photo_ids": ids}
-        return int(self._send("POST", "/api/v1/photos/remove", json=body).json()["paths"])
+        said = self._tell("POST", "photos/remove", path=[service_path(one) for one in paths], photo_ids=ids)
+        return int(said["paths"])
 
+    @override
     def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
         """See `Library.relocate`. Both are the service's machine's."""
-        body = {"old": _place(old), "new": _place(new)}
-        return parse(Relocation, self._send("POST", "/api/v1/photos/relocate", json=body).json())
+        said = self._tell("POST", "photos/relocate", old=service_path(old), new=service_path(new))
+        return parse(Relocation, said)
 
     @override
     def search(
@@ -243,7 +236,7 @@ class RemoteLibrary(Library):
         }
         data = {name: value for name, value in form.items() if value not in (None, [])}
         files: list[Any] = _files(contents) or [("top_k", (None, str(data.pop("top_k"))))]  # always multipart
-        response = self._send("POST", "/api/v1/search/upload", data=data, files=files)
+        response = self.session.send("POST", "/api/v1/search/upload", data=data, files=files)
         order = [at for _, _, at in pictures] + [at for _, at in kept]
         return hits_from(parse(SearchDocument, response.json()), contents, order, self)
 
@@ -254,7 +247,7 @@ class RemoteLibrary(Library):
 
     @override
     def faces_in(self, picture: ImageSource) -> tuple[ProbeFace, ...]:
-        response = self._send("POST", "/api/v1/search/faces", files=_files([_picture(picture, "the picture")]))
+        response = self.session.send("POST", "/api/v1/search/faces", files=_files([_picture(picture, "the picture")]))
         return parse(tuple[ProbeFace, ...], response.json())
 
     @override
@@ -267,9 +260,7 @@ class RemoteLibrary(Library):
         year: int | None = None,
         source: str | None = None,
     ) -> pd.DataFrame:
-        if status is not None and status not in set(Status):
-            message = f"There is no status {str(status)!r}."
-            raise FacekitError(message, f"Take one of {', '.join(Status)}.")
+        checked_status(status)
         others: list[Who | None] = list(together_with) if isinstance(together_with, list | tuple) else [together_with]  # type: ignore[list-item]
         chosen = {"person": _who(person), "together_with": [_who(other) for other in others if other is not None]}
         return self.session.table("photos", **chosen, status=status, year=year, source=source)
@@ -283,34 +274,34 @@ class RemoteLibrary(Library):
         import numpy as np
 
         options = {"format": "npz", "include_poor": include_poor}
-        content = self._send("GET", "/api/v1/export/embeddings", params=options).content
+        content = self.session.send("GET", "/api/v1/export/embeddings", params=options).content
         with np.load(BytesIO(content), allow_pickle=False) as arrays:
             return [str(key) for key in arrays["face_id"]], arrays["embedding"]
 
+    @override
     def export(self, table: TableName, path: str | os.PathLike[str], *, include_poor: bool = False) -> Path:
         """See `Library.export`. The file is written on this machine."""
         place = user_path(path)
         options = {"format": place.suffix.lower().lstrip("."), "include_poor": include_poor}
         with named_file(path) as file:
-            file.write(self._send("GET", f"/api/v1/export/{table}", params=options).content)
+            file.write(self.session.send("GET", f"/api/v1/export/{table}", params=options).content)
         return place
 
     @override
     def stats(self) -> dict[str, Any]:
-        return dict(self._get("/api/v1/stats"))
+        return dict(self._get("stats"))
 
+    @override
     def backup(self, folder: str | os.PathLike[str]) -> int:
         """See `Library.backup`. The folder is the service's machine's."""
-        body = {"folder": _place(folder)}
-        return int(
-            self._send("POST", "/api/v1/library/backup", json=body, timeout=_BACKUP_TIMEOUT).json()["thumbnails"]
-        )
+        said = self._tell("POST", "library/backup", patience=_BACKUP_TIMEOUT, folder=service_path(folder))
+        return int(said["thumbnails"])
 
     @override
     def doctor(self) -> Doctor:
         from facekit.storage.doctor import Check, Doctor
 
-        said = self._get("/api/v1/doctor")
+        said = self._get("doctor")
         return Doctor(tuple(Check(one["name"], one["detail"], one["ok"]) for one in said["checks"]))
 
     @override
@@ -324,34 +315,36 @@ class RemoteLibrary(Library):
         limit: int = 60,
     ) -> PhotoPage:
         where = None if folder is None else os.fspath(folder)
-        asked = {"status": status, "folder": where, "person": _who(person), "offset": offset, "limit": limit}
-        params = {name: str(value) for name, value in asked.items() if value is not None}
-        return parse(PhotoPage, self._get("/api/v1/photos", params=params))
+        asked = {"status": checked_status(status), "folder": where, "person": _who(person), **_page(offset, limit)}
+        return parse(PhotoPage, self._get("photos", **asked))
 
     @override
     def face_page(self, *, include_poor: bool = False, offset: int = 0, limit: int = 60) -> FacePage:
-        params = {"include_poor": include_poor, "offset": offset, "limit": limit}
-        return parse(FacePage, self._get("/api/v1/faces", params=params))
+        return parse(FacePage, self._get("faces", include_poor=include_poor, **_page(offset, limit)))
 
     @override
     def photo(self, photo_id: str) -> Photo:
-        return parse(Photo, self._get(f"/api/v1/photos/{photo_id}"))
+        return parse(Photo, self._get(f"photos/{photo_id}"))
 
     @override
     def folders(self) -> tuple[Folder, ...]:
-        return parse(tuple[Folder, ...], self._get("/api/v1/folders"))
+        return parse(tuple[Folder, ...], self._get("folders"))
 
     @override
     def thumbnail(self, photo_id: str) -> bytes | None:
-        return self.session.content(f"/api/v1/photos/{photo_id}/thumbnail")
+        return self.session.content(f"photos/{photo_id}/thumbnail")
 
     @override
     def face_thumbnail(self, face_id: str) -> bytes | None:
-        return self.session.content(f"/api/v1/faces/{face_id}/thumbnail")
+        return self.session.content(f"faces/{face_id}/thumbnail")
 
     @override
     def picture(self, photo_id: str) -> bytes:
-        return self._send("GET", f"/api/v1/photos/{photo_id}/picture").content
+        return self.session.send("GET", f"/api/v1/photos/{photo_id}/picture").content
+
+
+def _page(offset: int, limit: int) -> dict[str, int]:
+    return {"offset": checked_position(offset), "limit": checked_page(limit)}
 
 
 def _who(who: Who | None) -> str | None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import httpx2
 from typing_extensions import override
 
+from facekit.arguments import checked_page, checked_position
+from facekit.catalog.names import clean_name
 from facekit.errors import FacekitError
-from facekit.library.documents import Constraint, XmpDocument, local_time, parse, xmp_report
+from facekit.library.documents import Constraint, XmpDocument, parse, xmp_report
 from facekit.library.follow import follow_clustering
-from facekit.people.base import Faces, People, Who, person_meant
+from facekit.library.session import service_path
+from facekit.people.base import People
+from facekit.people.who import Faces, Who, person_meant
 from facekit.types.people import (
     AssignReport,
     ClusterRun,
@@ -55,15 +58,10 @@ class RemotePeople(People):
 
     def __init__(self, library: Library, session: Session) -> None:
         self.library: Library = library
-        self._session, self._send = session, session.send
-
-    def _get(self, path: str, **asked: Any) -> Any:  # noqa: ANN401 - JSON
-        params = {name: str(value) for name, value in asked.items() if value is not None}
-        return self._send("GET", f"/api/v1/{path}", params=params).json()
+        self._session, self._get = session, session.get
 
     def _post(self, path: str, **body: Any) -> Any:  # noqa: ANN401 - JSON
-        response = self._send("POST", f"/api/v1/{path}", json=body)
-        return response.json() if response.content else None
+        return self._session.tell("POST", path, **body)
 
     def _of(self, who: Who, verb: str = "") -> str:
         """The address of a person, or of something about them."""
@@ -84,8 +82,8 @@ class RemotePeople(People):
         offset: int = 0,
         limit: int = 60,
     ) -> PersonPage:
-        found = self._get("people", hidden=hidden, named=named, text=text, offset=offset, limit=limit)
-        return parse(PersonPage, found)
+        where = {"offset": checked_position(offset), "limit": checked_page(limit)}
+        return parse(PersonPage, self._get("people", hidden=hidden, named=named, text=text, **where))
 
     @override
     def get(self, who: Who) -> Person:
@@ -95,7 +93,8 @@ class RemotePeople(People):
 
     @override
     def faces(self, who: Who, *, offset: int = 0, limit: int = 60) -> MemberPage:
-        return parse(MemberPage, self._get(self._of(who, "/faces"), offset=offset, limit=limit))
+        where = {"offset": checked_position(offset), "limit": checked_page(limit)}
+        return parse(MemberPage, self._get(self._of(who, "/faces"), **where))
 
     @override
     def to_frame(self) -> pd.DataFrame:
@@ -105,7 +104,7 @@ class RemotePeople(People):
 
     @override
     def name(self, who: Who, name: str | None) -> Person:
-        return self._change(who, name=name)
+        return self._change(who, name=clean_name(name))
 
     @override
     def hide(self, who: Who, hidden: bool = True) -> Person:
@@ -116,7 +115,7 @@ class RemotePeople(People):
         return self._change(who, cover=face_id)
 
     def _change(self, who: Who, **changed: Any) -> Person:  # noqa: ANN401 - JSON
-        return parse(Person, self._send("PATCH", f"/api/v1/{self._of(who)}", json=changed).json())
+        return parse(Person, self._session.tell("PATCH", self._of(who), **changed))
 
     @override
     def merge(self, who: Who, *others: Who) -> Person:
@@ -124,7 +123,7 @@ class RemotePeople(People):
 
     @override
     def split(self, who: Who, faces: Faces, name: str | None = None) -> Person:
-        return parse(Person, self._post(self._of(who, "/split"), faces=_listed(faces), name=name))
+        return parse(Person, self._post(self._of(who, "/split"), faces=_listed(faces), name=clean_name(name)))
 
     @override
     def move(self, faces: Faces, who: Who) -> Person:
@@ -132,7 +131,7 @@ class RemotePeople(People):
 
     @override
     def new(self, faces: Faces, name: str | None = None) -> Person:
-        return parse(Person, self._post("people", faces=_listed(faces), name=name))
+        return parse(Person, self._post("people", faces=_listed(faces), name=clean_name(name)))
 
     @override
     def not_this_person(self, faces: Faces, who: Who | None = None) -> int:
@@ -145,14 +144,13 @@ class RemotePeople(People):
 
     @override
     def allow_twice(self, photo_id: str, allowed: bool = True) -> int:
-        said = self._send("PUT", f"/api/v1/photos/{photo_id}/allowed-twice", json={"allowed": allowed})
-        return _entry_number(said.json() if said.content else None)
+        return _entry_number(self._session.tell("PUT", f"photos/{photo_id}/allowed-twice", allowed=allowed))
 
     # -- the journal ---------------------------------------------------------------------------------------------
 
     @override
     def journal(self, limit: int = 50) -> tuple[Entry, ...]:
-        return tuple(map(_entry, self._get("people/journal", limit=limit)))
+        return tuple(map(_entry, self._get("people/journal", limit=checked_page(limit))))
 
     @override
     def undo(self, number: int | None = None) -> Entry:
@@ -160,6 +158,7 @@ class RemotePeople(People):
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
+    @override
     def cluster(
         self,
         method: str | None = None,
@@ -171,6 +170,9 @@ class RemotePeople(People):
         stop: Event | None = None,
     ) -> ClusterRun:
         """See `People.cluster`. It is a job of the service; Ctrl-C cancels it."""
+        from facekit.clustering.methods import checked_options  # its module is heavy
+
+        checked_options(method, eps, min_faces, people)
         job = self._post("clusters/runs", method=method, eps=eps, min_faces=min_faces, people=people, accept=accept)
         run_id = follow_clustering(self._session, job["job_id"], stop or Event())
         return next(run for run in self.runs() if run.run_id == run_id)
@@ -200,7 +202,7 @@ class RemotePeople(People):
 
     @override
     def review(self, limit: int = 20) -> tuple[Suggestion, ...]:
-        return parse(tuple[Suggestion, ...], self._get("people/review", limit=limit))
+        return parse(tuple[Suggestion, ...], self._get("people/review", limit=checked_page(limit)))
 
     # -- quality -------------------------------------------------------------------------------------------------
 
@@ -214,7 +216,7 @@ class RemotePeople(People):
 
     @override
     def duplicates(self, limit: int = 20) -> tuple[Duplicate, ...]:
-        return parse(tuple[Duplicate, ...], self._get("people/duplicates", limit=limit))
+        return parse(tuple[Duplicate, ...], self._get("people/duplicates", limit=checked_page(limit)))
 
     @override
     def constraints(self) -> pd.DataFrame:
@@ -225,33 +227,35 @@ class RemotePeople(People):
 
     # -- to and from other programs ------------------------------------------------------------------------------
 
-    def links(self, folder: str | os.PathLike[str], *, copy: bool = False) -> NoReturn:  # noqa: ARG002 - see People
+    @override
+    def links(self, folder: str | os.PathLike[str], *, copy: bool = False) -> NoReturn:
         """Links are made where the photos are, which may be another machine: `FacekitError`."""
         message = "Links can't be made through a service."
         raise FacekitError(message, "Stop the service, open the library's folder itself, and call links there.")
 
+    @override
     def write_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
         """See `People.write_xmp`. The files are written on the service's machine."""
         return self._xmp("write", folder)
 
+    @override
     def read_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
         """See `People.read_xmp`. The files are those of the service's machine."""
         return self._xmp("read", folder)
 
     def _xmp(self, verb: str, folder: str | os.PathLike[str] | None) -> XmpReport:
-        where = None if folder is None else str(Path(folder).expanduser().absolute())
-        response = self._send("POST", f"/api/v1/people/xmp/{verb}", json={"folder": where}, timeout=_PATIENT)
-        return xmp_report(parse(XmpDocument, response.json()))
+        where = None if folder is None else service_path(folder)
+        return xmp_report(parse(XmpDocument, self._post(f"people/xmp/{verb}", patience=_PATIENT, folder=where)))
 
 
 def _entry(document: Any) -> Entry:  # noqa: ANN401 - JSON
     entry = parse(Entry, document)
-    return replace(entry, at=local_time(entry.at))
+    return replace(entry, at=entry.at.astimezone())
 
 
 def _run(document: Any) -> ClusterRun:  # noqa: ANN401 - JSON
     run = parse(ClusterRun, document)
-    return replace(run, created_at=local_time(run.created_at))
+    return replace(run, created_at=run.created_at.astimezone())
 
 
 def _listed(faces: Faces) -> list[str]:

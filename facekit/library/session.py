@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from facekit.errors import ServiceError, UnknownIdError
+from facekit.errors import FacekitError, ServiceError, UnknownIdError
 from facekit.library.documents import error_of
+from facekit.system.files import user_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # A search may wait behind many others; connecting to a service of one's own takes no time.
 _TIMEOUT = httpx2.Timeout(120.0, connect=5.0)
 _UNAUTHORISED = 401
+_API = "/api/v1/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,16 @@ class Me:
     name: str
     role: str
     scopes: tuple[str, ...]
+
+
+def service_path(path: str | bytes | os.PathLike[Any]) -> str:
+    """A path as a service is told it: the whole of it, for it has another current folder. Raises FacekitError."""
+    place = str(user_path(path).absolute())
+    try:
+        place.encode()
+    except UnicodeEncodeError as error:  # said before any of several is sent
+        raise _no_text(repr(place)) from error
+    return place
 
 
 class Session:
@@ -62,7 +74,7 @@ class Session:
         self._refreshing = Lock()
         self.on_refresh: Callable[[str], None] = lambda _token: None
         """Called with the newest token for `resume`, whenever there is one."""
-        self.accounts = bool(self.get("/api/v1/auth/status").get("accounts"))
+        self.accounts = bool(self.get("auth/status").get("accounts"))
         """Whether the service has accounts, so that one has to sign in."""
 
     def _connect(self) -> None:
@@ -96,18 +108,18 @@ class Session:
             With status 401 if the name or the password is wrong, 429 after too many tries.
         """
         form = {"grant_type": "password", "username": name, "password": password, "device": device}
-        return self._signed_in(self.send("POST", "/api/v1/auth/token", data=form, anonymous=True))
+        return self._signed_in(self.send("POST", f"{_API}auth/token", data=form, anonymous=True))
 
     def resume(self, refresh_token: str) -> str:
         """Go on with a session, and return the token for the next time; the one given is used up."""
         body = {"refresh_token": refresh_token}
-        return self._signed_in(self.send("POST", "/api/v1/auth/refresh", json=body, anonymous=True))
+        return self._signed_in(self.send("POST", f"{_API}auth/refresh", json=body, anonymous=True))
 
     def sign_out(self) -> None:
         """End the session."""
         try:
             if self._refresh:
-                self.send("POST", "/api/v1/auth/logout")
+                self.send("POST", f"{_API}auth/logout")
         finally:
             self._token = self._refresh = ""
             self.__dict__.pop("identity", None)
@@ -123,7 +135,7 @@ class Session:
     @cached_property
     def identity(self) -> Me:
         """Who the service takes this client for."""
-        said = self.get("/api/v1/auth/me")
+        said = self.get("auth/me")
         return Me(said["name"], said["role"], tuple(said["scopes"]))
 
     # -- requests ------------------------------------------------------------------------------------------------
@@ -150,19 +162,34 @@ class Session:
         except (httpx2.HTTPError, RuntimeError) as error:  # a closed client is a RuntimeError
             message = f"The service at {self.url} does not answer ({error or type(error).__name__})."
             raise ServiceError(message, "Check that it runs: facekit serve. Then try again.") from error
+        except UnicodeEncodeError as error:  # as the name of a file may be; a password is not repeated
+            raise _no_text("What was given" if path.startswith(f"{_API}auth/") else repr(_word(error))) from error
 
-    def get(self, path: str, **options: Any) -> Any:  # noqa: ANN401 - JSON
-        """The JSON at a path. Raises ServiceError if what answers is no facekit service."""
+    def get(self, path: str, /, **asked: Any) -> Any:  # noqa: ANN401 - JSON
+        """The JSON at a path of the API; what is asked for with None is left out.
+
+        Raises
+        ------
+        ServiceError
+            If what answers is no facekit service.
+        """
+        params = {name: value for name, value in asked.items() if value is not None}
         try:
-            return self.send("GET", path, **options).json()
+            return self.send("GET", f"{_API}{path}", params=params).json()
         except json.JSONDecodeError as error:
             message = f"What answers at {self.url} is not a facekit service."
             raise ServiceError(message, "Check the address and the port.") from error
 
+    def tell(self, method: str, path: str, /, *, patience: httpx2.Timeout | None = None, **body: Any) -> Any:  # noqa: ANN401
+        """Send JSON to a path of the API, and return the JSON that answers; None where nothing is said."""
+        options: dict[str, Any] = {} if patience is None else {"timeout": patience}
+        response = self.send(method, f"{_API}{path}", json=body, **options)
+        return response.json() if response.content else None
+
     def content(self, path: str) -> bytes | None:
-        """The bytes at a path; None where there is nothing."""
+        """The bytes at a path of the API; None where there is nothing."""
         try:
-            return self.send("GET", path).content
+            return self.send("GET", f"{_API}{path}").content
         except UnknownIdError:
             return None
 
@@ -172,7 +199,7 @@ class Session:
 
         options = {name: value for name, value in chosen.items() if value is not None}
         options |= {"format": "parquet", "all_columns": True}
-        content = self.send("GET", f"/api/v1/export/{table}", params=options).content
+        content = self.send("GET", f"{_API}export/{table}", params=options).content
         frame = pd.read_parquet(BytesIO(content))
         if "paths" in frame:
             frame["paths"] = [list(paths) for paths in frame["paths"]]
@@ -180,8 +207,19 @@ class Session:
 
     def job(self, job_id: str) -> dict[str, Any]:
         """A job of the service as it is now."""
-        return dict(self.get(f"/api/v1/jobs/{job_id}"))
+        return dict(self.get(f"jobs/{job_id}"))
 
     def cancel(self, job_id: str) -> None:
         """Stop a job of the service."""
-        self.send("POST", f"/api/v1/jobs/{job_id}/cancel")
+        self.send("POST", f"{_API}jobs/{job_id}/cancel")
+
+
+def _no_text(what: str) -> FacekitError:
+    message = f"{what} can't be named to a service: it is no text."
+    return FacekitError(message, "Name the folder above it, or open the library in its folder.")
+
+
+def _word(error: UnicodeEncodeError) -> str:
+    """What could not be written, of a document of which it is a part."""
+    start, end = error.object.rfind('"', 0, error.start) + 1, error.object.find('"', error.end)
+    return error.object[start : None if end < 0 else end]

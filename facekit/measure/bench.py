@@ -321,8 +321,8 @@ def _run_deepface(folder: Path, detector: RanModel, embedder: RanModel) -> Deepf
 
 def _place_weights(home: Path, names: Sequence[str], engine: str) -> None:
     """The weights that facekit uses, where deepface 0.0.103 looks for them; it must not fetch any of its own."""
+    from facekit.models.facts import MODELS
     from facekit.models.fold import fold
-    from facekit.models.registry import MODELS
     from facekit.models.weights import locate
 
     folder = home / ".deepface" / "weights"

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facekit.errors import FacekitError
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from facekit.types.arrays import FloatArray, IntArray
-
-    Floats = npt.NDArray[np.floating[Any]]
 
 TAIL = 1.1
 """A person has s faces or more with the probability ``s ** -1.1``: half of the people have one, a few thousands."""

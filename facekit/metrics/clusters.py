@@ -145,6 +145,12 @@ def evaluate_clusters(labels: npt.ArrayLike, truth: Sequence[Hashable] | npt.NDA
     ------
     FacekitError
         If the lengths differ, or nobody is known.
+
+    Examples
+    --------
+    >>> scores = fk.evaluate_clusters([0, 0, 0, 1], ["Anna", "Anna", "Ben", "Ben"])
+    >>> round(scores.bcubed_precision, 2), round(scores.bcubed_recall, 2)
+    (0.67, 0.75)
     """
     clusters = np.asarray(labels)
     if clusters.ndim != 1 or len(clusters) != len(truth):

@@ -1,6 +1,12 @@
 """Detectors and embedders, and the plain functions that use them on arrays.
 
 The module itself can be called: ``facekit.models()`` is the table of models, a `pandas.DataFrame`.
+
+Examples
+--------
+>>> table = fk.models()
+>>> int(table.loc["sface", "dimension"])
+128
 """
 
 from __future__ import annotations
@@ -76,6 +82,14 @@ def detect(
         If an image has another shape or type.
     FacekitError
         If the model, its weights or the device are not to be had.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut, coffee
+    >>> [len(faces) for faces in fk.detect([astronaut(), coffee()])]
+    [1, 0]
+    >>> faces = fk.detect(demo.probe)
+    >>> x, y, width, height = faces.boxes[0]
     """
     several = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)  # noqa: PLR2004
     given: Any = images if several else [images]
@@ -123,6 +137,15 @@ def embed(
         If the image has another shape or type.
     FacekitError
         If a model, its weights or the device are not to be had.
+
+    Examples
+    --------
+    >>> vectors = fk.embed(demo.probe, embedder="sface")
+    >>> vectors.shape
+    (1, 128)
+    >>> several = fk.embed(demo.folder / "both.jpg")
+    >>> len(several)
+    2
     """
     image = _read(image)
     found = detect(image, detector=detector, device=device, engine=engine) if detections is None else detections

@@ -91,6 +91,13 @@ def align(image: Image, landmarks: npt.ArrayLike, *, size: int = TEMPLATE_SIZE) 
     ------
     ValueError
         If the landmarks' shape is wrong or a number is not finite.
+
+    Examples
+    --------
+    >>> picture = fk.read_image(demo.probe)
+    >>> faces = fk.detect(picture)
+    >>> fk.align(picture, faces.landmarks).shape
+    (1, 112, 112, 3)
     """
     if np.ndim(image) != 3 or np.ndim(landmarks) != 3:  # noqa: PLR2004 - (H, W, 3) and (N, 5, 2)
         message = (

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facekit.models.weights import fetch, weights_folder
+from facekit.models.cache import weights_folder
+from facekit.models.weights import fetch
 from facekit.system.files import atomic_file
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     import onnx
 
-    from facekit.models.weights import Progress, WeightFile
+    from facekit.models.downloads import Progress, WeightFile
 
 # Part of the cached file's name: raise it when `fold` changes what it makes.
 FOLD_VERSION = 1

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from facekit.errors import DeviceError, FacekitError, WeightsError
 from facekit.models.device import choose_tensorflow_device
+from facekit.models.downloads import UrlSource, WeightFile
 from facekit.models.engines import check_engine, open_graph
-from facekit.models.weights import UrlSource, WeightFile, fetch, forget, verify
+from facekit.models.hashes import forget
+from facekit.models.weights import fetch, verify
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ class Detector(Protocol):
     Attributes
     ----------
     name : str
-        The name in `facekit.models.registry.MODELS`.
+        The name in `facekit.models.facts.MODELS`.
     engine, device, provider : str
         What it really runs in and on, see `facekit.models.engines.Network`.
     max_side : int or None
@@ -89,7 +89,7 @@ class Embedder(Protocol):
     Attributes
     ----------
     name : str
-        The name in `facekit.models.registry.MODELS`.
+        The name in `facekit.models.facts.MODELS`.
     dimension : int
         Length of a vector.
     input_size : int

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facekit.models.alignment import align
+from facekit.models.downloads import UrlSource, WeightFile, WheelSource
 from facekit.models.embedding import BatchEmbedder
 from facekit.models.engines import open_graph
 from facekit.models.fold import folded
-from facekit.models.weights import UrlSource, WeightFile, WheelSource
 
 if TYPE_CHECKING:
     import numpy.typing as npt

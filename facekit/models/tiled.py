@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from facekit.errors import FacekitError
+from facekit.errors import RefusedError
 from facekit.models.device import batch_size, side_by_side
 from facekit.models.passes import plan_levels
 from facekit.models.tilts import looked_again
@@ -61,7 +61,7 @@ class TiledDetector(ABC):
     def __init__(self, network: Network, *, detail: Detail = "normal") -> None:
         if detail not in ("normal", "fine") and not (isinstance(detail, int) and detail >= SMALLEST_LOOK):
             message = f"The detail is {detail!r}."
-            raise FacekitError(message, f"Take 'normal', 'fine' or a number of pixels from {SMALLEST_LOOK} on.")
+            raise RefusedError(message, f"Take 'normal', 'fine' or a number of pixels from {SMALLEST_LOOK} on.")
         self._network = network
         self.engine, self.device, self.provider = network.engine, network.device, network.provider
         self.max_side = None if detail == "fine" else self.working_side if detail == "normal" else int(detail)

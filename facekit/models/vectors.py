@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facekit.errors import EmbeddingError, FacekitError
+from facekit.errors import EmbeddingError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -87,33 +87,6 @@ def good_embeddings(vectors: npt.ArrayLike, dimension: int) -> npt.NDArray[np.bo
     return np.array([fault is None for fault in embedding_faults(vectors, dimension)], dtype=np.bool_)
 
 
-def check_embeddings(vectors: npt.ArrayLike, dimension: int) -> FloatArray:
-    """Refuse vectors that must not enter a library.
-
-    Parameters
-    ----------
-    vectors : array_like, float (N, D)
-        Embeddings, one a row.
-    dimension : int
-        The length that the model's vectors have.
-
-    Returns
-    -------
-    ndarray, float32 (N, D)
-        The same vectors.
-
-    Raises
-    ------
-    EmbeddingError
-        If the shape is wrong, or a vector is zero, constant, not finite or not of length 1; it names the first one.
-    """
-    for row, fault in enumerate(embedding_faults(vectors, dimension)):
-        if fault is not None:
-            message = f"Embedding {row} is refused: {fault}."
-            raise EmbeddingError(message, "Normalise with `v / numpy.linalg.norm(v)`, or leave this face out.")
-    return np.asarray(vectors, dtype=np.float32)
-
-
 def similarity(a: npt.ArrayLike, b: npt.ArrayLike) -> FloatArray | float:
     """Cosine similarity of every vector of `a` with every vector of `b`.
 
@@ -134,6 +107,14 @@ def similarity(a: npt.ArrayLike, b: npt.ArrayLike) -> FloatArray | float:
     ------
     EmbeddingError
         If the lengths D differ, or a vector is zero or not finite.
+
+    Examples
+    --------
+    >>> one, other = fk.embed(demo.probe), fk.embed(demo.folder / "selfie.webp")
+    >>> fk.similarity(one, other).shape
+    (1, 1)
+    >>> fk.similarity(one[0], other[0]) > 0.8
+    True
     """
     left, right = _directions(a), _directions(b)
     if left.shape[-1] != right.shape[-1]:
@@ -157,17 +138,3 @@ def _directions(vectors: npt.ArrayLike) -> npt.NDArray[np.float64]:
         message = "A zero or non-finite vector has no similarity to anything."
         raise EmbeddingError(message, "Find it with `facekit.models.vectors.good_embeddings`.")
     return np.asarray(array / lengths, dtype=np.float64)
-
-
-def checked_similarity(value: float) -> float:
-    """A cosine similarity, as a plain float.
-
-    Raises
-    ------
-    FacekitError
-        If it is not from -1 to 1.
-    """
-    if not (isinstance(value, int | float | np.number) and -1 <= value <= 1):
-        message = f"{value!r} is no similarity to search from."
-        raise FacekitError(message, "Cosine similarities go from -1 to 1; facekit calibrate suggests some.")
-    return float(value)

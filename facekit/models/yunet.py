@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facekit.models.downloads import UrlSource, WeightFile, WheelSource
 from facekit.models.engines import open_graph
 from facekit.models.fold import folded
 from facekit.models.passes import Scales
 from facekit.models.tiled import TiledDetector
-from facekit.models.weights import UrlSource, WeightFile, WheelSource
 from facekit.types.arrays import Detections
 
 if TYPE_CHECKING:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
+from facekit.arguments import PAGE
 from facekit.errors import FacekitError, UnknownIdError
+from facekit.people.who import NotAPersonError
 from facekit.text.keywords import KeywordsChecked
 from facekit.text.names import one_line
-from facekit.types.people import Person
 from facekit.views import view
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from threading import Event
 
     import pandas as pd
 
+    from facekit.people.who import Faces, Who
     from facekit.types.people import (
         AssignReport,
         ClusterRun,
@@ -26,33 +28,12 @@ if TYPE_CHECKING:
         Duplicate,
         Entry,
         MemberPage,
+        Person,
         PersonPage,
         PersonQuality,
         Suggestion,
         XmpReport,
     )
-
-Who: TypeAlias = "Person | str"
-"""A person, an id, a name (upper and lower case are alike), or six first digits of an id or more: in this order."""
-
-Faces: TypeAlias = "str | Sequence[str]"
-"""One face id, or several."""
-
-MAX_PAGE = 200
-
-
-class NotAPersonError(FacekitError):
-    """Something was given for a person that is none."""
-
-
-def person_meant(who: object) -> str:
-    """The id, name or beginning of an id that somebody gave for a person. Raises NotAPersonError."""
-    if isinstance(who, Person):
-        return who.person_id
-    if isinstance(who, str):
-        return who
-    message = f"A person can't be named by {type(who).__name__}."
-    raise NotAPersonError(message, "Give a name, an id, or a Person; lib.people lists the people.")
 
 
 class People(KeywordsChecked, ABC):
@@ -62,10 +43,19 @@ class People(KeywordsChecked, ABC):
     the user has touched a person, no run takes a face away from them, renames, splits or merges them: runs only add.
     Everything that is done is written into a journal and can be undone.
 
-    >>> lib.people.cluster()                     # doctest: +SKIP
-    >>> anna = lib.people.name("3f2a9c", "Anna")  # doctest: +SKIP
-    >>> lib.people.merge("Anna", "77b0e1")       # doctest: +SKIP
-    >>> lib.people.undo()                        # doctest: +SKIP
+    Who is meant is given as a `Person`, an id, a name (upper and lower case are alike), or the first six digits of an
+    id or more; faces by their ids, one or several. Verbs raise `UnknownIdError` where there is no such person or face.
+
+    Examples
+    --------
+    >>> run = lib.people.cluster()
+    >>> [person.faces for person in lib.people]
+    [14, 9]
+    >>> eileen = lib.people.name(lib.people[0], "Eileen Collins")
+    >>> both = lib.people.merge("Eileen Collins", lib.people[1])
+    >>> undone = lib.people.undo(both.entry)
+    >>> len(lib.people)
+    2
     """
 
     # -- who there is --------------------------------------------------------------------------------------------
@@ -108,7 +98,7 @@ class People(KeywordsChecked, ABC):
 
     def __iter__(self) -> Iterator[Person]:
         found: list[Person] = []  # all before the first: whoever is renamed or hidden on the way would shift the pages
-        while page := self.page(offset=len(found), limit=MAX_PAGE).people:
+        while page := self.page(offset=len(found), limit=PAGE.most).people:
             found += page
         return iter(found)
 
@@ -165,7 +155,7 @@ class People(KeywordsChecked, ABC):
 
     @abstractmethod
     def name(self, who: Who, name: str | None) -> Person:
-        """Give a person a name, another one, or none.
+        """Give a person a name of at most 200 characters, another one, or none.
 
         Raises
         ------
@@ -194,6 +184,8 @@ class People(KeywordsChecked, ABC):
         ------
         FacekitError
             If they are not all this person's, or are all that this person has.
+        NameTakenError
+            If somebody has this name.
         """
 
     @abstractmethod
@@ -202,7 +194,13 @@ class People(KeywordsChecked, ABC):
 
     @abstractmethod
     def new(self, faces: Faces, name: str | None = None) -> Person:
-        """These faces are somebody who is not among the people yet."""
+        """These faces are somebody who is not among the people yet.
+
+        Raises
+        ------
+        NameTakenError
+            If somebody has this name: `move` the faces to them.
+        """
 
     @abstractmethod
     def not_this_person(self, faces: Faces, who: Who | None = None) -> int:

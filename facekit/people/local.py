@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import numpy as np
 from loguru import logger
 from typing_extensions import override
 
-from facekit.catalog.names import clean_name
-from facekit.catalog.pages import checked_offset, known_id
-from facekit.catalog.people import now
-from facekit.catalog.people_tables import allowed_twice, cluster_runs, differences, members, persons, rejections
-from facekit.errors import FacekitError, NameTakenError, UnknownIdError
+from facekit.arguments import checked_page, checked_position
+from facekit.catalog.people_tables import cluster_runs
+from facekit.errors import RefusedError, UnknownIdError
+from facekit.people import corrections
 from facekit.people import runs as people_runs
-from facekit.people.base import People, Who, person_meant
+from facekit.people.base import People
 from facekit.people.member_faces import members_of, ranked_faces
 from facekit.people.review import conflicts_of, duplicates_of, outliers, questions
-from facekit.storage.face_arrays import FaceArrays
+from facekit.people.who import Who, person_meant
 from facekit.storage.frames import constraints_frame, people_frame
 from facekit.types.people import (
     SHORT_ID,
@@ -37,7 +34,6 @@ from facekit.types.people import (
     PersonQuality,
     Suggestion,
     XmpReport,
-    faces_in_words,
 )
 
 if TYPE_CHECKING:
@@ -50,8 +46,7 @@ if TYPE_CHECKING:
     from facekit.catalog import Catalog
     from facekit.catalog.journal import Work
     from facekit.catalog.people import PeopleTables
-    from facekit.catalog.rows import Values
-    from facekit.people.base import Faces
+    from facekit.people.who import Faces
     from facekit.storage.storage import Storage
     from facekit.types.people import Verb
 
@@ -78,10 +73,14 @@ class LocalPeople(People):
         self._user = user
 
     @property
-    def _catalog(self) -> Catalog:
-        """The catalog of a library that is open: that of a closed one would be opened again, beside its new owner."""
+    def _open(self) -> Storage:
+        """What is open: the catalog of a closed library would be opened again, beside its new owner."""
         self._storage.alive()
-        return self._storage.catalog
+        return self._storage
+
+    @property
+    def _catalog(self) -> Catalog:
+        return self._open.catalog
 
     @property
     def _tables(self) -> PeopleTables:
@@ -101,8 +100,7 @@ class LocalPeople(People):
     ) -> PersonPage:
         if not isinstance(text, str):
             message = f"{text!r} is no part of a name."
-            raise FacekitError(message, "Names are text.")
-        offset = checked_offset(offset)
+            raise RefusedError(message, "Names are text.")
         asked: dict[str, Any] = {"hidden": bool(hidden), "named": named, "text": text.strip()}
         total, found = self._tables.page(**asked, offset=offset, limit=limit)
         return PersonPage(total, offset, tuple(found))
@@ -113,9 +111,10 @@ class LocalPeople(People):
 
     @override
     def faces(self, who: Who, *, offset: int = 0, limit: int = 60) -> MemberPage:
+        offset, limit = checked_position(offset), checked_page(limit)
         with self._tables.reading():
             person = self.get(who)
-            ranked = ranked_faces(self._tables, person.person_id)
+            ranked = ranked_faces(self._open, person.person_id)
         shown = ranked[offset : offset + limit]
         found, photos = self._catalog.pages.some_faces([row.face_id for row, _ in shown], limit)
         inside = members_of(shown, found)
@@ -134,97 +133,30 @@ class LocalPeople(People):
 
     @override
     def merge(self, who: Who, *others: Who) -> Person:
-        with self._work("merge") as work:
-            person = self.get(who)
-            rest = {one.person_id: one for one in map(self.get, others) if one.person_id != person.person_id}
-            if not rest:
-                message = f"There is nobody to merge {person.label} with."
-                raise FacekitError(message, "Name at least two different people.")
-            owned = self._tables.owners([person.person_id, *rest])
-            work.put(members, [_said(face, person.person_id) for face in owned])
-            said = [(face, of) for face, of in self._tables.rejections() if of in rest]
-            work.remove(rejections, said)
-            faces = sorted({face for face, _ in said})  # also those that they have: a conflict, which is listed
-            work.put(rejections, [{"face_id": face, "person_id": person.person_id} for face in faces])
-            apart = [pair for pair in self._tables.differences() if set(pair) & set(rest)]
-            work.remove(differences, apart)
-            ids = {*rest, person.person_id}
-            for pair in apart:
-                if other := next((one for one in pair if one not in ids), None):
-                    work.put(differences, [_pair(person.person_id, other)])
-            work.remove(persons, [(key,) for key in rest])
-            names = [one.name for one in (person, *rest.values()) if one.name]
-            work.put(persons, [{"person_id": person.person_id, "name": names[0] if names else None}])
-            work.words = f"{person.label} and {', '.join(one.label for one in rest.values())} are one person"
-        return self._done(work, person.person_id)
+        return self._correct("merge", corrections.merge, who, *others)
 
     @override
     def split(self, who: Who, faces: Faces, name: str | None = None) -> Person:
-        wanted = clean_name(name)
-        with self._work("split") as work:
-            person = self.get(who)
-            chosen = self._known(faces)
-            owned = self._tables.owners([person.person_id])
-            if not set(chosen) <= owned.keys():
-                message = f"Not all of these faces are with {person.label}."
-                raise FacekitError(message, "lib.people.faces lists a person's faces; move brings others to a person.")
-            if set(chosen) >= set(self._tables.photo_of(owned)):
-                message = f"These are all faces of {person.label}."
-                raise FacekitError(message, "Leave at least one, or give the person another name.")
-            self._refuse_taken(wanted, "")
-            key = self._new(work, wanted)
-            self._move(work, chosen, key)
-            work.put(differences, [_pair(person.person_id, key)])
-            work.words = f"{faces_in_words(len(chosen))} of {person.label}: somebody else" + (
-                f", {wanted}" if wanted else ""
-            )
-        return self._done(work, key)
+        return self._correct("split", corrections.split, who, faces, name)
 
     @override
     def move(self, faces: Faces, who: Who) -> Person:
-        with self._work("move") as work:
-            person = self.get(who)
-            chosen = self._known(faces)
-            self._move(work, chosen, person.person_id)
-            work.words = f"{faces_in_words(len(chosen))}: this is {person.label}"
-        return self._done(work, person.person_id)
+        return self._correct("move", corrections.move, faces, who)
 
     @override
     def new(self, faces: Faces, name: str | None = None) -> Person:
-        wanted = clean_name(name)
-        with self._work("new") as work:
-            chosen = self._known(faces)
-            self._refuse_taken(wanted, "")
-            key = self._new(work, wanted)
-            self._move(work, chosen, key)
-            work.words = f"{faces_in_words(len(chosen))}: somebody new" + (f", {wanted}" if wanted else "")
-        return self._done(work, key)
+        return self._correct("new", corrections.new, faces, name)
 
     @override
     def not_this_person(self, faces: Faces, who: Who | None = None) -> int:
         with self._work("not_this_person") as work:
-            chosen = self._known(faces)
-            owners = self._tables.owners()
-            person = None if who is None else self.get(who)
-            said = {face: person.person_id if person else owners.get(face, "") for face in chosen}
-            if not all(said.values()):
-                message = "Some of these faces are nobody's."
-                raise FacekitError(message, "Say whom they do not show.")
-            work.remove(members, [(face,) for face, owner in said.items() if owners.get(face) == owner])
-            work.put(rejections, [{"face_id": face, "person_id": owner} for face, owner in said.items()])
-            labels = sorted({one.label for one in self._tables.some(said.values()).values()})
-            work.words = f"{faces_in_words(len(chosen))}: not {', '.join(labels)}"
+            corrections.reject(self._tables, work, faces, who)
         return work.number
 
     @override
     def different(self, who: Who, other: Who) -> int:
         with self._work("different") as work:
-            one, two = self.get(who), self.get(other)
-            if one.person_id == two.person_id:
-                message = f"{one.label} can't be different from {one.label}."
-                raise FacekitError(message, "Name two people.")
-            work.put(differences, [_pair(one.person_id, two.person_id)])
-            work.words = f"{one.label} and {two.label} are different people"
+            corrections.tell_apart(self._tables, work, who, other)
         return work.number
 
     @override
@@ -238,37 +170,13 @@ class LocalPeople(People):
     def change(self, who: Who, **wanted: Any) -> Person:  # noqa: ANN401 - what name, hide and cover take
         """Change the ``name``, ``hidden`` and ``cover`` that are given: all, or nothing. One entry of the journal."""
         verbs = [verb for given, verb in _VERBS.items() if given in wanted]
-        with self._work(verbs[0] if verbs else "name") as work:
-            person = self.get(who)
-            said = []
-            if "name" in wanted:
-                name = wanted["name"] = clean_name(wanted["name"])
-                self._refuse_taken(name, person.person_id)
-                said.append(f"is called {name}" if name else "has no name any more")
-            if "cover" in wanted:
-                face_id = wanted["cover"]
-                if face_id is not None and face_id not in self._tables.owners([person.person_id]):
-                    message = f"This face is not with {person.label}."
-                    raise FacekitError(message, "lib.people.faces lists a person's faces.")
-                said.append(f"has {'another' if face_id else 'no chosen'} cover face")
-            if "hidden" in wanted:
-                said.append("is hidden" if wanted["hidden"] else "is shown again")
-            work.put(persons, [{"person_id": person.person_id, **wanted}])
-            work.words = f"{person.label} {', '.join(said)}"
-        return self._done(work, person.person_id)
+        return self._correct(verbs[0] if verbs else "name", corrections.change, who, wanted)
 
     @override
     def allow_twice(self, photo_id: str, allowed: bool = True) -> int:
         with self._work("allow_twice") as work:
-            name = Path(self._catalog.pages.photo(photo_id).path).name  # whoever may read the journal may see it
-            if allowed:
-                work.put(allowed_twice, [{"photo_id": photo_id}])
-            else:
-                work.remove(allowed_twice, [(photo_id,)])
-            work.words = f"{name} may {'' if allowed else 'not '}show a face twice"
+            corrections.allow_twice(self._catalog, work, photo_id, allowed=allowed)
         return work.number
-
-    # -- the parts of corrections --------------------------------------------------------------------------------
 
     @contextmanager
     def _work(self, verb: Verb) -> Iterator[Work]:
@@ -278,33 +186,11 @@ class LocalPeople(People):
         if work.changes:
             logger.info("People: {}", work.words)
 
-    def _done(self, work: Work, person_id: str) -> Person:
+    def _correct(self, verb: Verb, correction: Callable[..., str], *said: Any) -> Person:  # noqa: ANN401
+        """Do one of the `corrections` that are about a person, and return the person as it is then."""
+        with self._work(verb) as work:
+            person_id = correction(self._tables, work, *said)
         return replace(self.get(person_id), entry=work.number)
-
-    def _known(self, faces: Faces) -> list[str]:
-        chosen = list(dict.fromkeys([faces] if isinstance(faces, str) else faces))
-        known = self._tables.photo_of(map(known_id, chosen))
-        unknown = [face for face in chosen if face not in known]
-        if unknown or not chosen:
-            message = f"The library has no face {unknown[0]!r}." if unknown else "No face was named."
-            raise UnknownIdError(message, "lib.faces() lists all faces, lib.people.faces those of a person.")
-        return chosen
-
-    def _move(self, work: Work, faces: list[str], person_id: str) -> None:
-        work.put(members, [_said(face, person_id) for face in faces])
-        work.remove(rejections, [(face, person_id) for face in faces])  # the newer word counts
-
-    @staticmethod
-    def _new(work: Work, name: str | None) -> str:
-        key = uuid4().hex
-        work.put(persons, [{"person_id": key, "name": name, "cover": None, "hidden": False, "created_at": now()}])
-        return key
-
-    def _refuse_taken(self, name: str | None, person_id: str) -> None:
-        other = self._tables.named(name) if name else None
-        if other and other != person_id:
-            message = f"There is another person called {name}."
-            raise NameTakenError(message, "Merge the two, or write one name differently.", other)
 
     # -- the journal ---------------------------------------------------------------------------------------------
 
@@ -312,7 +198,7 @@ class LocalPeople(People):
     def journal(self, limit: int = 50) -> tuple[Entry, ...]:
         if not (isinstance(limit, int) and 0 <= limit < 2**63):
             message = f"A journal of {limit!r} entries was asked for."
-            raise FacekitError(message, "Ask for 0 or more.")
+            raise RefusedError(message, "Ask for 0 or more.")
         return tuple(self._tables.entries(limit))
 
     @override
@@ -341,8 +227,7 @@ class LocalPeople(People):
     ) -> ClusterRun:
         with self._storage.changing("A clustering"):
             run = people_runs.propose(
-                self._catalog,
-                self._storage.settings,
+                self._open,
                 method=method,
                 eps=eps,
                 min_faces=min_faces,
@@ -361,7 +246,7 @@ class LocalPeople(People):
     def accept(self, run: ClusterRun | str) -> ClusterRun:
         key = people_runs.find_run(self._catalog, run).run_id
         with self._work("accept") as work:
-            people_runs.accept(self._catalog, self._storage.settings, key, work)
+            people_runs.accept(self._open, key, work)
         return replace(people_runs.find_run(self._catalog, key), entry=work.number)
 
     @override
@@ -369,7 +254,7 @@ class LocalPeople(People):
         found = people_runs.find_run(self._catalog, run)
         if found.state == "accepted":
             message = f"The run {found.run_id[:SHORT_ID]} was accepted; it can't be thrown away."
-            raise FacekitError(message, "Undo its acceptance: lib.people.undo().")
+            raise RefusedError(message, "Undo its acceptance: lib.people.undo().")
         with self._work("discard") as work:
             work.put(cluster_runs, [{"run_id": found.run_id, "state": "discarded"}])
             work.words = f"the run {found.run_id[:SHORT_ID]} ({found.method}) was thrown away"
@@ -384,12 +269,12 @@ class LocalPeople(People):
     @override
     def assign(self) -> AssignReport:
         with self._work("assign") as work:
-            return people_runs.assign(self._catalog, self._storage.settings, work)
+            return people_runs.assign(self._open, work)
 
     @override
     def review(self, limit: int = 20) -> tuple[Suggestion, ...]:
         with self._storage.models.shared(), self._tables.reading():
-            return questions(self._catalog, self._storage.settings, FaceArrays.of(self._tables), limit)
+            return questions(self._open, limit)
 
     # -- quality -------------------------------------------------------------------------------------------------
 
@@ -402,10 +287,8 @@ class LocalPeople(People):
     def quality(self, who: Who) -> PersonQuality:
         with self._tables.reading():
             person = self.get(who)
-            ranked = [(row, value) for row, value in ranked_faces(self._tables, person.person_id) if value is not None]
-            pairs = duplicates_of(
-                self._catalog, self._storage.settings, FaceArrays.of(self._tables), person.person_id, 10
-            )
+            ranked = [(row, value) for row, value in ranked_faces(self._open, person.person_id) if value is not None]
+            pairs = duplicates_of(self._open, person.person_id, 10)
         values = np.array([value for _, value in ranked])
         far = [ranked[at] for at in outliers(values)]
         found, _ = self._catalog.pages.some_faces([row.face_id for row, _ in far], max(len(far), 1))
@@ -415,7 +298,7 @@ class LocalPeople(People):
     @override
     def duplicates(self, limit: int = 20) -> tuple[Duplicate, ...]:
         with self._tables.reading():
-            return duplicates_of(self._catalog, self._storage.settings, FaceArrays.of(self._tables), None, limit)
+            return duplicates_of(self._open, None, limit)
 
     @override
     def constraints(self) -> pd.DataFrame:
@@ -446,12 +329,3 @@ class LocalPeople(People):
 
         with self._storage.changing("Reading names"):
             return read_xmp(self, self._catalog, folder)
-
-
-def _pair(one: str, other: str) -> Values:
-    first, second = sorted((one, other))
-    return {"person_id": first, "other_id": second}
-
-
-def _said(face_id: str, person_id: str) -> Values:
-    return {"face_id": face_id, "person_id": person_id, "origin": "user", "run_id": None}

@@ -12,15 +12,15 @@ from facekit.types.people import Member
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from facekit.catalog.people import PeopleTables
     from facekit.catalog.rows import MembershipRow
+    from facekit.storage.storage import Storage
     from facekit.types.photos import Face
 
 
-def ranked_faces(tables: PeopleTables, person_id: str) -> list[tuple[MembershipRow, float | None]]:
+def ranked_faces(storage: Storage, person_id: str) -> list[tuple[MembershipRow, float | None]]:
     """A person's faces with their cosine similarity to the centre, the most similar first, those without one last."""
-    rows = tables.members([person_id])
-    vectors = tables.vectors([row.face_id for row in rows])
+    rows = storage.catalog.people.members([person_id])
+    vectors = storage.faces.vectors([row.face_id for row in rows])
     known = [row for row in rows if row.face_id in vectors]
     values: dict[str, float] = {}
     if known:

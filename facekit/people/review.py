@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from facekit.catalog import Catalog
-    from facekit.storage.face_arrays import FaceArrays
-    from facekit.storage.settings import Settings
+    from facekit.storage.storage import Storage
     from facekit.types.photos import Face
 
 _FAR = 3.0
@@ -37,24 +36,19 @@ def outliers(similarities: npt.NDArray[np.float64]) -> list[int]:
     return [int(at) for at in far[np.argsort(similarities[far], kind="stable")][:_MOST_OUTLIERS]]
 
 
-def duplicates_of(
-    catalog: Catalog,
-    settings: Settings,
-    arrays: FaceArrays,
-    person_id: str | None,
-    limit: int,
-) -> tuple[Duplicate, ...]:
+def duplicates_of(storage: Storage, person_id: str | None, limit: int) -> tuple[Duplicate, ...]:
     """Pairs of people who may be one, the most alike first; with ``person_id`` only those of this person.
 
     Left out are pairs whom the user called different, hidden people, and pairs that are on a photo together.
     """
+    arrays, tables = storage.faces.arrays(), storage.catalog.people
     if len(arrays.people) < 2:  # noqa: PLR2004 - a pair
         return ()
     centres = arrays.centres
     found: list[tuple[float, int, int]] = []
     rows = np.arange(len(centres.person)) if person_id is None else np.array([arrays.numbers.get(person_id, -1)])
     rows = rows[rows >= 0]
-    least = 1 - model_info(settings.embedder).cluster_distance - ASK_BELOW
+    least = 1 - model_info(storage.settings.embedder).cluster_distance - ASK_BELOW
     for start in range(0, len(rows), _PEOPLE_AT_ONCE):
         block = rows[start : start + _PEOPLE_AT_ONCE]
         similar = centres.vectors[block] @ centres.vectors.T
@@ -62,9 +56,9 @@ def duplicates_of(
             one = int(block[at])
             if one < other or (person_id is not None and one != other):
                 found.append((float(similar[at, other]), one, int(other)))
-    twice = catalog.people.allowed_twice()
-    apart = set(catalog.people.differences())
-    hidden = catalog.people.named_and_hidden()[1]
+    twice = tables.allowed_twice()
+    apart = set(tables.differences())
+    hidden = tables.named_and_hidden()[1]
     chosen: list[tuple[float, str, str]] = []
     for similarity, a, b in sorted(found, reverse=True):
         pair = (arrays.people[min(a, b)], arrays.people[max(a, b)])  # people are in the order of their ids
@@ -73,7 +67,7 @@ def duplicates_of(
         chosen.append((similarity, arrays.people[a], arrays.people[b]))
         if len(chosen) == limit:
             break
-    who = catalog.people.some(key for _, first, second in chosen for key in (first, second))
+    who = tables.some(key for _, first, second in chosen for key in (first, second))
     return tuple(
         Duplicate(who[first], who[second], similarity)
         for similarity, first, second in chosen
@@ -81,7 +75,7 @@ def duplicates_of(
     )
 
 
-def questions(catalog: Catalog, settings: Settings, arrays: FaceArrays, limit: int) -> tuple[Suggestion, ...]:
+def questions(storage: Storage, limit: int) -> tuple[Suggestion, ...]:
     """What is most worth deciding.
 
     A yes to "are these two one person?" settles as many faces as the smaller of the two has, a yes to "who is this?"
@@ -94,11 +88,11 @@ def questions(catalog: Catalog, settings: Settings, arrays: FaceArrays, limit: i
             * min(pair.first.faces, pair.second.faces),
             pair,
         )
-        for pair in duplicates_of(catalog, settings, arrays, None, 4 * limit)
+        for pair in duplicates_of(storage, None, 4 * limit)
     ]
-    asked = _unsure(catalog, settings, arrays)[:limit]
-    found, photos = _faces_of(catalog, [face for _, face, _ in asked])
-    everybody = catalog.people.some(key for _, _, known in asked for key, _ in known)
+    asked = _unsure(storage)[:limit]
+    found, photos = _faces_of(storage.catalog, [face for _, face, _ in asked])
+    everybody = storage.catalog.people.some(key for _, _, known in asked for key, _ in known)
     ranked: list[tuple[float, Suggestion]] = []
     for value, pair in merges:
         smaller, larger = sorted((pair.first, pair.second), key=lambda one: (one.name is not None, one.faces))
@@ -112,19 +106,18 @@ def questions(catalog: Catalog, settings: Settings, arrays: FaceArrays, limit: i
     return tuple(one for _, one in ranked[:limit])
 
 
-def _unsure(
-    catalog: Catalog, settings: Settings, arrays: FaceArrays
-) -> list[tuple[float, str, list[tuple[str, float]]]]:
+def _unsure(storage: Storage) -> list[tuple[float, str, list[tuple[str, float]]]]:
     """Faces that are nobody's and resemble somebody: how useful an answer is, the face, and whom it resembles how much.
 
     The most useful one is the first.
     """
+    arrays = storage.faces.arrays()
     faces = np.flatnonzero((arrays.person < 0) & arrays.usable)
     if not len(faces) or not arrays.people:
         return []
-    named, hidden = catalog.people.named_and_hidden()
-    near = nearest(catalog, settings, arrays, faces)
-    least = ask_from(settings)
+    named, hidden = storage.catalog.people.named_and_hidden()
+    near = nearest(storage, arrays, faces)
+    least = ask_from(storage.settings)
     asked = []
     for at in np.flatnonzero(near.similarities[:, 0] >= least):
         known = [

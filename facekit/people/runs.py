@@ -8,12 +8,11 @@ from uuid import uuid4
 
 import numpy as np
 
-from facekit.catalog.people import now
 from facekit.catalog.people_tables import cluster_runs, members, persons
-from facekit.errors import FacekitError, UnknownIdError
+from facekit.catalog.times import now
+from facekit.errors import RefusedError, UnknownIdError
 from facekit.people.acceptance import Standing, plan
 from facekit.people.comparison import matched_groups, moved_faces, split_and_joined
-from facekit.storage.face_arrays import FaceArrays
 from facekit.types.people import SHORT_ID, AssignReport, ClusterRun, Comparison, Move, Proposal, faces_in_words
 
 if TYPE_CHECKING:
@@ -22,9 +21,12 @@ if TYPE_CHECKING:
 
     from facekit.catalog import Catalog
     from facekit.catalog.journal import Work
+    from facekit.catalog.people import PeopleTables
     from facekit.clustering.assignment import Assignment
     from facekit.clustering.constraints import Constraints
+    from facekit.storage.face_arrays import FaceArrays
     from facekit.storage.settings import Settings
+    from facekit.storage.storage import Storage
     from facekit.types.arrays import IntArray
 
 NOW = "now"
@@ -38,8 +40,7 @@ _MOST_MOVES = 1000
 
 
 def propose(
-    catalog: Catalog,
-    settings: Settings,
+    storage: Storage,
     *,
     method: str | None,
     eps: float | None,
@@ -53,17 +54,18 @@ def propose(
     from facekit.clustering.neighbours import stop_if
 
     start = perf_counter()
-    arrays = FaceArrays.of(catalog.people)
+    tables = storage.catalog.people
+    arrays = storage.faces.arrays()
     usable = np.flatnonzero(arrays.usable)
-    settled = catalog.people.settled_ids()
+    settled = tables.settled_ids()
     labels = cluster(
         arrays.vectors[usable],
         method=method,  # type: ignore[arg-type]  # an unknown one is refused there
-        embedder=settings.embedder,
+        embedder=storage.settings.embedder,
         eps=eps,
         min_faces=min_faces,
         people=people,
-        constraints=_constraints(catalog, arrays, usable, settled),
+        constraints=_constraints(tables, arrays, usable, settled),
         stop=stop,
     )
     kept = {arrays.face_ids[face]: int(label) for face, label in zip(usable, labels, strict=True)}
@@ -74,7 +76,7 @@ def propose(
         run_id=uuid4().hex,
         method=method or DEFAULT_METHOD,
         parameters={name: value for name, value in parameters.items() if value is not None},
-        models=settings.words,
+        models=storage.settings.words,
         faces=len(usable),
         people=int(labels.max(initial=-1)) + 1 + len(set(alone)),
         unassigned=len(free) - len(alone),
@@ -85,33 +87,33 @@ def propose(
     )
     before = {arrays.face_ids[face]: owner for face in usable if (owner := arrays.owners[face]) in settled and owner}
     stop_if(stop)
-    catalog.people.add_run(run, Proposal(kept, before))
+    tables.add_run(run, Proposal(kept, before))
     return run
 
 
-def _constraints(catalog: Catalog, arrays: FaceArrays, usable: IntArray, settled: set[str]) -> Constraints:
+def _constraints(tables: PeopleTables, arrays: FaceArrays, usable: IntArray, settled: set[str]) -> Constraints:
     from facekit.clustering.constraints import Constraints  # its module is heavy
 
     person = np.array([arrays.person[face] if arrays.owners[face] in settled else -1 for face in usable], np.int64)
-    twice = catalog.people.allowed_twice()
+    twice = tables.allowed_twice()
     photo = np.array([-1 if arrays.photo_ids[face] in twice else arrays.photo[face] for face in usable], np.int64)
     place = {arrays.face_ids[face]: at for at, face in enumerate(usable)}
     first = {int(number): at for at, number in reversed(list(enumerate(person))) if number >= 0}
     cannot = [
         (place[face], first[arrays.numbers[who]])
-        for face, who in catalog.people.rejections()
+        for face, who in tables.rejections()
         if face in place and who in arrays.numbers and arrays.numbers[who] in first
     ]
     return Constraints(person, photo, cannot=np.array(cannot, np.int64).reshape(-1, 2))
 
 
-def accept(catalog: Catalog, settings: Settings, run_id: str, work: Work) -> None:
+def accept(storage: Storage, run_id: str, work: Work) -> None:
     """Make people of a run's clusters; faces that are left go to people whom they clearly resemble."""
-    tables = catalog.people
-    found = find_run(catalog, run_id)
+    tables = storage.catalog.people
+    found = find_run(storage.catalog, run_id)
     if found.state == "accepted":
         message = f"The run {run_id[:SHORT_ID]} was accepted already."
-        raise FacekitError(message, "Undo it first, or cluster again.")
+        raise RefusedError(message, "Undo it first, or cluster again.")
     owners = tables.owners()
     standing = Standing(
         owners,
@@ -139,18 +141,18 @@ def accept(catalog: Catalog, settings: Settings, run_id: str, work: Work) -> Non
     )
     work.remove(persons, [(key,) for key in done.gone])
     work.put(cluster_runs, [{"run_id": run_id, "state": "accepted"}])
-    assign(catalog, settings, work)
+    assign(storage, work)
     work.words = f"the run {run_id[:SHORT_ID]} ({found.method}) was accepted: {found.people} people"
 
 
-def assign(catalog: Catalog, settings: Settings, work: Work) -> AssignReport:
+def assign(storage: Storage, work: Work) -> AssignReport:
     """Give faces that are nobody's to the people whom they clearly resemble."""
-    catalog.people.assigned(work)
-    arrays = FaceArrays.of(catalog.people)
+    storage.catalog.people.assigned(work)
+    arrays = storage.faces.arrays()
     faces = np.flatnonzero(arrays.person < 0)
     if not len(faces) or not arrays.people:
         return AssignReport(0, len(faces), 0)
-    found = nearest(catalog, settings, arrays, faces)
+    found = nearest(storage, arrays, faces)
     rows = [
         {"face_id": arrays.face_ids[face], "person_id": arrays.people[who], "origin": "assigned", "run_id": None}
         for face, who in zip(faces, found.person, strict=True)
@@ -159,20 +161,20 @@ def assign(catalog: Catalog, settings: Settings, work: Work) -> AssignReport:
     work.put(members, rows)
     work.words = f"{faces_in_words(len(rows))} given to people"
     waiting = found.person < 0
-    suggested = int((found.similarities[waiting, 0] >= ask_from(settings)).sum())
+    suggested = int((found.similarities[waiting, 0] >= ask_from(storage.settings)).sum())
     return AssignReport(len(rows), int(waiting.sum()), suggested)
 
 
-def nearest(catalog: Catalog, settings: Settings, arrays: FaceArrays, faces: IntArray) -> Assignment:
+def nearest(storage: Storage, arrays: FaceArrays, faces: IntArray) -> Assignment:
     """Whom some of the faces resemble, and to whom they would go."""
     from facekit.clustering.assignment import assign as assign_faces
 
-    tables = catalog.people
+    tables = storage.catalog.people
     twice = tables.allowed_twice()
     photo = np.array([-1 if arrays.photo_ids[face] in twice else arrays.photo[face] for face in faces], np.int64)
     forbidden = arrays.forbidden(faces, tables.rejections(), twice)
     return assign_faces(
-        arrays.vectors[faces], arrays.centres, embedder=settings.embedder, forbidden=forbidden, photo=photo
+        arrays.vectors[faces], arrays.centres, embedder=storage.settings.embedder, forbidden=forbidden, photo=photo
     )
 
 

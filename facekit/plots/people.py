@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from facekit.library.base import Library
-    from facekit.people.base import Who
+    from facekit.people.who import Who
     from facekit.types.people import Person
 
 _YEARS_FROM = 5 * 365  # days: with more, months are too many to see

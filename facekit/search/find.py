@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from loguru import logger
 
+from facekit.arguments import TOP_K, checked_similarity
 from facekit.catalog.rows import FaceRow, box_of, quality_of
-from facekit.errors import FacekitError, NoFaceError, PhotoError
+from facekit.errors import NoFaceError, PhotoError, RefusedError
 from facekit.images.decode import read_image, thumbnail
 from facekit.images.files import display_name
 from facekit.images.inputs import ImageSource, given_picture
 from facekit.index.protocol import MAX_LIMIT, IndexFilter
 from facekit.models.alignment import align
 from facekit.models.quality import assess
-from facekit.models.vectors import checked_similarity, good_embeddings
+from facekit.models.vectors import good_embeddings
 from facekit.search.hits import Hits
 from facekit.search.known_faces import Known, KnownSource, known
 from facekit.types.photos import Hit, Probe, ProbeFace
@@ -138,14 +139,14 @@ def given_probes(
     chosen = list(face) if isinstance(face, Sequence) and not isinstance(face, str) else [face] * len(given)
     if len(chosen) != len(given):
         message = f"{len(given)} probe images were given, and faces for {len(chosen)}."
-        raise FacekitError(message, "Give one number a probe image, or one for all.")
+        raise RefusedError(message, "Give one number a probe image, or one for all.")
     if any(isinstance(one, Hits) for one in given):
         message = "Hits are many faces, and it is not said which of them to search for."
-        raise FacekitError(message, "Give one of them, such as hits[0], or some, such as hits[:3].")
+        raise RefusedError(message, "Give one of them, such as hits[0], or some, such as hits[:3].")
     for which in chosen:
         if which is not None and not isinstance(which, int | np.integer):
             message = f"face={which!r} is no number of a face."
-            raise FacekitError(message, "Faces of a picture are counted from 0, largest first.")
+            raise RefusedError(message, "Faces of a picture are counted from 0, largest first.")
     return [(known(one) or one, which) for one, which in zip(given, chosen, strict=True)]
 
 
@@ -188,21 +189,21 @@ def template(embeddings: Sequence[FloatArray]) -> FloatArray:
     norm = float(np.linalg.norm(mean))
     if norm < 1e-6:  # noqa: PLR2004 - opposite vectors: nothing is left to search for
         message = "The probe images have nothing in common."
-        raise FacekitError(message, "Take pictures of the same person.")
+        raise RefusedError(message, "Take pictures of the same person.")
     return np.asarray(mean / norm, np.float32)
 
 
 def check_search(top_k: int, min_similarity: float | None, after: date | str | None, before: date | str | None) -> None:
     """Refuse what no search can mean. Raises FacekitError."""
-    if isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < 1:
+    if isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < TOP_K.least:
         message = f"top_k is {top_k!r}."
-        raise FacekitError(message, "It must be a whole number, at least 1.")
+        raise RefusedError(message, "It must be a whole number, at least 1.")
     if min_similarity is not None:
         checked_similarity(min_similarity)
     first, end = moment(after), moment(before)
     if first and end and first >= end:
         message = f"No photo was taken from {first} on and before {end}."
-        raise FacekitError(message, "Exchange after and before.")
+        raise RefusedError(message, "Exchange after and before.")
 
 
 def find(
@@ -267,10 +268,10 @@ def moment(value: date | str | None) -> datetime | None:
             value = datetime.fromisoformat(value)
         except ValueError as error:
             message = f"{value!r} is not a date."
-            raise FacekitError(message, "Write it as 2019-12-31 or 2019-12-31T18:30.") from error
+            raise RefusedError(message, "Write it as 2019-12-31 or 2019-12-31T18:30.") from error
     if not isinstance(value, date):
         message = f"{value!r} is not a date."
-        raise FacekitError(message, "Give a date, or write it as 2019-12-31 or 2019-12-31T18:30.")
+        raise RefusedError(message, "Give a date, or write it as 2019-12-31 or 2019-12-31T18:30.")
     if not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - photos' dates have no time zone
     return value.replace(tzinfo=None)

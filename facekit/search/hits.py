@@ -34,8 +34,17 @@ _CELL_HITS = 12
 class Hits:
     """Photos of a person, best first; a sequence of `Hit`.
 
-    ``probes`` says which face of each probe image was searched for, ``searched`` how many faces were compared, and
+    ``probes`` says which face of each probe image was searched for, ``searched`` how many faces were compared;
+    ``top_k`` is the most hits that were asked for, ``min_similarity`` the cosine similarity from which a face counted;
     ``library`` is where the photos are.
+
+    Examples
+    --------
+    >>> hits = lib.search(demo.probe, top_k=3)
+    >>> [hit.rank for hit in hits]
+    [1, 2, 3]
+    >>> table = hits.to_frame()
+    >>> page = hits.save_html("hits.html")
     """
 
     hits: tuple[Hit, ...]
@@ -111,7 +120,7 @@ class Hits:
         return view("Gallery", self)
 
     def save_html(self, path: str | os.PathLike[str]) -> Path:
-        """Write a page that needs nothing else: the probes and the hits with their faces framed.
+        """Write a page that needs nothing else: the probes and the hits with their faces framed. Returns its path.
 
         Raises
         ------

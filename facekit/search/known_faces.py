@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from facekit.arguments import is_id
 from facekit.catalog.rows import box_of, quality_of
 from facekit.errors import NoFaceError, UnknownIdError
 from facekit.types.people import Member, Person
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from facekit.types.arrays import FloatArray
 
 KnownSource: TypeAlias = "Person | Face | Hit | Member | Known"
-
-_ID = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ def known(probe: object) -> Known | None:
         return Known(face_id=probe.face.face_id)
     if isinstance(probe, Face | Hit):
         return Known(face_id=probe.face_id)
-    if isinstance(probe, str) and _ID.fullmatch(probe) and not Path(probe).exists():
+    if isinstance(probe, str) and is_id(probe) and not Path(probe).exists():
         return Known(face_id=probe)
     return None
 

@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from loguru import logger
 
 from facekit.errors import FacekitError
-from facekit.server.database import api_keys, now, sessions, users
+from facekit.server.database import now
+from facekit.server.tables import api_keys, sessions, users
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher

@@ -23,6 +23,7 @@ from facekit.errors import (
     NoFaceError,
     NoFolderError,
     PhotoError,
+    RefusedError,
     UnknownIdError,
     WorkerTimeoutError,
 )
@@ -55,11 +56,16 @@ _PHOTO: dict[Status, str] = {
     Status.IO_ERROR: "The file can't be read.",
     Status.MISSING: "The photo's file is gone, or was changed since it was ingested.",
 }
-_CONFLICTS: dict[str, type[FacekitError]] = {
-    "busy": LibraryBusyError,
-    "models": ModelMismatchError,
-    "name_taken": NameTakenError,
-}
+# The status and the kind of errors whose own words are told, where they are safe to show.
+_ANSWERS: tuple[tuple[type[FacekitError], int, str], ...] = (
+    (UnknownIdError, 404, ""),
+    (NoFaceError, 422, "no_face"),
+    (LibraryBusyError, 409, "busy"),
+    (ModelMismatchError, 409, "models"),
+    (NameTakenError, 409, "name_taken"),
+    (RefusedError, 400, "refused"),
+)
+_UNSAID = {"message": "facekit can't do this.", "remedy": "The log says more at the reference."}
 
 
 def create_app(service: Service, access: Access) -> FastAPI:
@@ -176,7 +182,7 @@ def _places(problems: Sequence[Any]) -> str:
 
 
 def _refusal(error: Exception) -> tuple[str, int, dict[str, Any]]:
-    """What the metrics call a failure, the status, and what is said of it; nothing of one that says too much."""
+    """What the metrics call a failure, the status, and what is said of it: its own words only if they name no path."""
     if isinstance(error, PhotoError):
         status = 404 if error.status is Status.MISSING else 422
         said = {"message": _PHOTO[error.status], "kind": f"photo.{error.status}"}
@@ -184,8 +190,6 @@ def _refusal(error: Exception) -> tuple[str, int, dict[str, Any]]:
     if isinstance(error, WorkerTimeoutError):
         said = {"message": "The picture took too long to decode.", "remedy": "Try again later, or send a smaller one."}
         return "slow", 422, said | {"kind": "slow"}
-    if isinstance(error, NoFaceError):
-        return "no_face", 422, {"message": error.message, "remedy": error.remedy, "kind": "no_face"}
     if isinstance(error, NoFolderError):
         said = {"message": "The library holds no photo in this folder.", "kind": "refused"}
         return "refused", 422, said | {"remedy": "lib.folders() or GET /api/v1/folders lists the folders."}
@@ -194,21 +198,20 @@ def _refusal(error: Exception) -> tuple[str, int, dict[str, Any]]:
         said = {"message": "The disk of the library is full: this was not stored.", "kind": "disk_full"}
         remedy = "Make room on the disk that holds the library, and do it again: what was stored before is kept."
         return "disk_full", 507, said | {"remedy": remedy}  # RFC 4918, section 11.5: Insufficient Storage
-    return "refused", 400, {}
+    status, kind = next(((status, kind) for one, status, kind in _ANSWERS if isinstance(error, one)), (400, ""))
+    said = _UNSAID
+    if isinstance(error, FacekitError) and error.safe_to_show:
+        said = {"message": error.message, "remedy": error.remedy}
+    if isinstance(error, NameTakenError):
+        said = said | {"person_id": error.person_id}
+    return "no_face" if kind == "no_face" else "refused", status, said | {"kind": kind}
 
 
 async def _failed(request: Request, error: Exception) -> JSONResponse:
     """What facekit says of a failure, without any path."""
     metrics = request.app.state.service.metrics
     logger.bind(console=f"{type(error).__name__}: {error}").info("{}", type(error).__name__)  # it may name photos
-    if isinstance(error, UnknownIdError):
-        return _answer(request, 404, {"message": error.message, "remedy": error.remedy})
     refusal, status, said = _refusal(error)
-    metrics.observe_failure(refusal)
-    if said:
-        return _answer(request, status, said)
-    for kind, conflict in _CONFLICTS.items():
-        if isinstance(error, conflict):
-            who = {"person_id": error.person_id} if isinstance(error, NameTakenError) else {}
-            return _answer(request, 409, {"message": error.message, "remedy": error.remedy, "kind": kind} | who)
-    return _answer(request, 400, {"message": "facekit can't do this.", "remedy": "The log says more at the reference."})
+    if not isinstance(error, UnknownIdError):  # that is no failure of a picture or a verb
+        metrics.observe_failure(refusal)
+    return _answer(request, status, said)

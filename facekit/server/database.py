@@ -13,8 +13,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from loguru import logger
 
 from facekit.errors import DiskFullError, LibraryError
+from facekit.server.migrations import SCHEMA
+from facekit.server.tables import meta
 from facekit.system.disk_space import check_room, is_disk_full
 
 if TYPE_CHECKING:
@@ -23,54 +26,6 @@ if TYPE_CHECKING:
 
 _BUSY_MS = 30_000  # how long one process waits while another writes: milliseconds, but seconds on a busy disk
 _SECRET_BYTES = 32  # RFC 7518 section 3.2: a key for HS256 has at least as many bits as its hash
-
-metadata = sa.MetaData()
-
-meta = sa.Table(
-    "meta",
-    metadata,
-    sa.Column("key", sa.String, primary_key=True),
-    sa.Column("value", sa.LargeBinary, nullable=False),
-)
-
-# Times are whole seconds since 1970.
-users = sa.Table(
-    "users",
-    metadata,
-    sa.Column("name", sa.String, primary_key=True),  # casefolded: Ada and ada are one
-    sa.Column("display", sa.String, nullable=False),  # as it was written when the account was made
-    sa.Column("password_hash", sa.String, nullable=False),
-    sa.Column("role", sa.String(8), nullable=False),
-    sa.Column("disabled", sa.Boolean, nullable=False, default=False),
-    sa.Column("created_at", sa.Integer, nullable=False),
-)
-
-# One row for each sign-in: all the refresh tokens that came of it, of which the last is good.
-sessions = sa.Table(
-    "sessions",
-    metadata,
-    sa.Column("id", sa.String(32), primary_key=True),
-    sa.Column("user", sa.String, nullable=False, index=True),
-    sa.Column("token_hash", sa.LargeBinary(32), nullable=False),
-    sa.Column("created_at", sa.Integer, nullable=False),
-    sa.Column("last_used_at", sa.Integer, nullable=False),
-    sa.Column("expires_at", sa.Integer, nullable=False),
-    sa.Column("revoked", sa.Boolean, nullable=False, default=False),
-)
-
-api_keys = sa.Table(
-    "api_keys",
-    metadata,
-    sa.Column("id", sa.String(16), primary_key=True),
-    sa.Column("user", sa.String, nullable=False, index=True),
-    sa.Column("name", sa.String, nullable=False),
-    sa.Column("hash", sa.LargeBinary(32), nullable=False),
-    sa.Column("scopes", sa.JSON, nullable=False),
-    sa.Column("created_at", sa.Integer, nullable=False),
-    sa.Column("last_used_at", sa.Integer),
-    sa.Column("expires_at", sa.Integer),
-    sa.Column("revoked", sa.Boolean, nullable=False, default=False),
-)
 
 
 class ServiceStore:
@@ -93,8 +48,15 @@ class ServiceStore:
         self.engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)))
         sa.event.listen(self.engine, "connect", _prepare)
         sa.event.listen(self.engine, "begin", _begin)
-        with self.write() as connection:
-            metadata.create_all(connection)
+        where = f"the accounts and jobs in {path}"
+        try:
+            with self.write() as connection:
+                found = SCHEMA.prepare(connection, where, path)
+        except BaseException:
+            self.close()
+            raise
+        if found not in {None, SCHEMA.version}:
+            logger.info("Upgraded {} from schema {} to {}", where, found, SCHEMA.version)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
+from facekit.arguments import DISTANCE, NUMBER
 from facekit.clustering.methods import Method  # noqa: TC001 - pydantic reads the annotation
 from facekit.types.photos import SMALLEST_LOOK, Detail
 
@@ -33,6 +34,19 @@ ENDED = frozenset({JobState.DONE, JobState.CANCELLED, JobState.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
+class FolderIngest:
+    """Which folder's photos are to come in; see `facekit.library.base.Library.ingest`.
+
+    ``anywhere`` says that the service's own user asked for it, who is not bound to the roots.
+    """
+
+    path: str
+    detail: Detail = "normal"
+    anywhere: bool = False
+    exclude: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelChange:
     """Which models a library is to change to; see `facekit.library.base.Library.reembed`."""
 
@@ -47,9 +61,9 @@ class Clustering:
     """How the faces are to be grouped; see `facekit.people.base.People.cluster`."""
 
     method: Method | None = None
-    eps: Annotated[float, Field(ge=0, le=2)] | None = None
-    min_faces: Annotated[int, Field(ge=1, le=2**31)] = 2
-    people: Annotated[int, Field(ge=1, le=2**31)] | None = None
+    eps: Annotated[float, Field(ge=DISTANCE.least, le=DISTANCE.most)] | None = None
+    min_faces: Annotated[int, Field(ge=NUMBER.least, le=NUMBER.most)] = 2
+    people: Annotated[int, Field(ge=NUMBER.least, le=NUMBER.most)] | None = None
     accept: bool = True
 
 

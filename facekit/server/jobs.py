@@ -2,61 +2,38 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import sqlalchemy as sa
 from loguru import logger
 
 from facekit.errors import FacekitError, LibraryBusyError, UnknownIdError
-from facekit.ingest.reembed_report import ReembedReport
-from facekit.ingest.report import IngestReport
-from facekit.server.database import metadata
-from facekit.server.job import ENDED, Clustering, Job, JobState, ModelChange
-from facekit.types.people import ClusterRun
+from facekit.server.job import ENDED, Job, JobState
+from facekit.server.job_kinds import KINDS, Outcome, Work, kind_for
+from facekit.server.tables import jobs as _jobs
+from facekit.storage.job_rows import Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from facekit.ingest.report import IngestReport
     from facekit.library.local import LocalLibrary
     from facekit.server.database import ServiceStore
-    from facekit.types.photos import Detail
+    from facekit.server.job_kinds import Arguments
 
 _WRITE_SECONDS = 1.0  # how often the progress of a job is written down
 _STOP_SECONDS = 120  # for a batch of photos that has begun; one that is stuck does not keep the service
 _KEEP = 200  # ended jobs that are remembered
 
-_jobs = sa.Table(
-    "jobs",
-    metadata,
-    sa.Column("job_id", sa.String(32), primary_key=True),
-    sa.Column("path", sa.String, nullable=False),
-    sa.Column("detail", sa.String(16), nullable=False),
-    sa.Column("user", sa.String, nullable=False),
-    sa.Column("anywhere", sa.Boolean, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("cancelled", sa.Boolean, nullable=False),
-    sa.Column("done", sa.Integer, nullable=False),
-    sa.Column("total", sa.Integer),
-    sa.Column("report", sa.JSON),
-    sa.Column("problem", sa.String),
-    sa.Column("created_at", sa.DateTime, nullable=False),
-    sa.Column("started_at", sa.DateTime),
-    sa.Column("finished_at", sa.DateTime),
-    sa.Column("kind", sa.String(16), nullable=False, server_default="ingest"),
-    sa.Column("models", sa.JSON),
-    sa.Column("clustering", sa.JSON),
-    sa.Column("exclude", sa.JSON),
-)
-_ADDED = ("kind", "models", "clustering", "exclude")  # columns that the database of an older service does not have
-
-
-Report: TypeAlias = IngestReport | ReembedReport | ClusterRun
+_ARGUMENTS = {kind.field: kind for kind in KINDS.values() if kind.field}  # columns that hold arguments
+_NO_FOLDER = {"path": "", "detail": "normal", "anywhere": False}  # what these columns hold of other kinds
 
 
 class Jobs:
@@ -89,10 +66,10 @@ class Jobs:
         self._lock = Lock()
         self._live: dict[str, Job] = {}
         self._stops: dict[str, Event] = {}
+        self._removed: dict[str, list[str]] = {}  # by job that runs: what was removed since its run began
         self._queue: SimpleQueue[str | None] = SimpleQueue()
         self._closing = Event()
-        metadata.create_all(store.engine)
-        _add_columns(store)
+        library.on_removal.append(self._forget)
         self._thread = Thread(target=self._work, name="facekit-jobs", daemon=True)
 
     def start(self) -> None:
@@ -104,7 +81,7 @@ class Jobs:
             if job.cancelled:
                 self._end(job, JobState.CANCELLED)
             else:
-                self._put(replace(job, state=JobState.QUEUED, problem=None))
+                self._put(replace(job, state=JobState.QUEUED, problem=None, report=None))
                 logger.info("Job {} is taken up again", job.job_id)
         self._thread.start()
 
@@ -121,30 +98,21 @@ class Jobs:
             logger.error(
                 "What runs did not stop in {} s; it is left, and taken up again at the next start", _STOP_SECONDS
             )
+            return
+        with suppress(ValueError):  # it was closed before
+            self._library.on_removal.remove(self._forget)
 
     @property
     def alive(self) -> bool:
         """Whether jobs are being worked on."""
         return self._thread.is_alive()
 
-    def add(
-        self, path: str, detail: Detail, user: str, *, anywhere: bool = False, exclude: Sequence[str] | None = None
-    ) -> Job:
-        """Queue an ingest."""
-        return self._add(
-            user, path=path, detail=detail, anywhere=anywhere, exclude=None if exclude is None else [*exclude]
-        )
-
-    def add_change(self, models: ModelChange, user: str) -> Job:
-        """Queue a change of models."""
-        return self._add(user, path="", detail="normal", anywhere=False, kind="reembed", models=models)
-
-    def add_clustering(self, clustering: Clustering, user: str) -> Job:
-        """Queue a clustering."""
-        return self._add(user, path="", detail="normal", anywhere=False, kind="cluster", clustering=clustering)
-
-    def _add(self, user: str, **of_its_kind: Any) -> Job:  # noqa: ANN401 - the fields of a job
+    def add(self, asked: Arguments, user: str) -> Job:
+        """Queue a job; ``asked`` are the arguments of its kind, as `facekit.server.job.FolderIngest`."""
+        kind = kind_for(asked)
+        of_its_kind: dict[str, Any] = _NO_FOLDER | kind.fields_of(asked)
         job = Job(
+            kind=kind.name,
             job_id=uuid4().hex,
             user=user,
             state=JobState.QUEUED,
@@ -244,26 +212,23 @@ class Jobs:
             due = monotonic() - written > _WRITE_SECONDS
             job = self._change(replace(job, done=done, total=total), write=due)
             written = monotonic() if due else written
-            self._observe(self._library.current)
 
+        work = Work(self._library, job.user, progress, stop, self._allows, self._observe)
         try:
-            report = self._do(job, progress, stop)
+            outcome = self._done(job, work)
         except FacekitError as error:
-            if job.clustering is not None and stop.is_set():  # it has nothing to report
-                self._stopped(job)
-            else:
-                said = logger.bind(console=f"Job {job.job_id} failed: {error}")  # it may name photos
-                said.error("Job {} failed: {}", job.job_id, type(error).__name__)
-                self._end(replace(job, problem=str(error)), JobState.FAILED)
+            said = logger.bind(console=f"Job {job.job_id} failed: {error}")  # it may name photos
+            said.error("Job {} failed: {}", job.job_id, type(error).__name__)
+            self._end(replace(job, problem=str(error)), JobState.FAILED)
         except Exception:  # noqa: BLE001 - the next job must run all the same
             logger.exception("Job {} failed", job.job_id)
             self._end(replace(job, problem=f"Internal error; the log says more at job {job.job_id}."), JobState.FAILED)
         else:
-            job = replace(job, report=self._document(report))
-            if isinstance(report, ClusterRun) or not report.stopped:
-                self._end(job, JobState.DONE)
-            else:
+            job = replace(job, report=outcome.report)
+            if outcome.stopped:
                 self._stopped(job)
+            else:
+                self._end(job, JobState.DONE)
 
     def _stopped(self, job: Job) -> None:
         if self.get(job.job_id).cancelled:
@@ -271,32 +236,21 @@ class Jobs:
         else:  # the service stops: it goes on at the next start
             self._change(replace(job, state=JobState.QUEUED))
 
-    def _do(self, job: Job, progress: Callable[[int, int], None], stop: Event) -> Report:
-        if job.kind == "ingest" and not (job.anywhere or self._allows(job.path)):
-            message = "Photos may not come from this folder any more."
-            raise FacekitError(message, "Whoever runs the service allows folders.")
+    def _done(self, job: Job, work: Work) -> Outcome:
         while True:
+            with self._lock:
+                self._removed[job.job_id] = []
             try:
-                if job.clustering is not None:
-                    return self._library.people_as(job.user).cluster(**asdict(job.clustering), stop=stop)
-                if job.models is not None:
-                    return self._library.reembed(**asdict(job.models), progress=progress, stop=stop)
-                return self._library.ingest(
-                    job.path, progress=progress, detail=job.detail, stop=stop, exclude=job.exclude
-                )
+                return KINDS[job.kind].do(job, work)
             except LibraryBusyError:  # photos are being removed, which takes seconds
-                if stop.wait(_WRITE_SECONDS):
-                    if job.clustering is not None:
-                        raise
-                    now = self._library.settings.words
-                    return IngestReport(stopped=True) if job.models is None else ReembedReport(now, now, stopped=True)
+                if work.stop.wait(_WRITE_SECONDS):
+                    return Outcome(None, stopped=True)
 
-    def _document(self, report: Report) -> dict[str, Any]:
-        if not isinstance(report, IngestReport):
-            return report.to_dict()
-        self._observe(report)
-        document = report.to_dict() | {"stopped": report.stopped, "warnings": report.warnings}
-        return document | {"models": report.models, "stages": report.stages, "assigned": report.assigned}
+    def _forget(self, names: Sequence[str]) -> None:
+        """Photos are being removed: what is written down of a run that has seen them does not name them."""
+        with self._lock:
+            for removed in self._removed.values():
+                removed.extend(names)
 
     def _change(self, job: Job, *, write: bool = True) -> Job:
         with self._lock:
@@ -316,13 +270,16 @@ class Jobs:
         self._write(job)
         self._live.pop(job.job_id, None)
         self._stops.pop(job.job_id, None)
+        self._removed.pop(job.job_id, None)
         logger.info("Job {}: {}", job.job_id, state)
         return job
 
     def _write(self, job: Job) -> None:
+        if removed := self._removed.get(job.job_id):
+            names = Names(removed)
+            job = replace(job, report=names.without(job.report), problem=names.without(job.problem))
         row = {name: getattr(job, name) for name in _jobs.c.keys()}  # noqa: SIM118 - a collection of columns
-        row["models"] = None if job.models is None else asdict(job.models)
-        row["clustering"] = None if job.clustering is None else asdict(job.clustering)
+        row |= {name: asdict(row[name]) for name in _ARGUMENTS if row[name] is not None}
         row["detail"] = str(job.detail)
         with self._store.write() as connection:
             connection.execute(sa.delete(_jobs).where(_jobs.c.job_id == job.job_id))
@@ -332,22 +289,10 @@ class Jobs:
 
 
 def _job(row: dict[str, Any]) -> Job:
-    models = None if row["models"] is None else ModelChange(**row["models"])
-    clustering = None if row["clustering"] is None else Clustering(**row["clustering"])
     detail = int(row["detail"]) if row["detail"].isdecimal() else row["detail"]
-    of_its_kind = {"models": models, "clustering": clustering, "detail": detail}
-    times = {name: row[name] and row[name].replace(tzinfo=UTC) for name in ("created_at", "started_at", "finished_at")}
-    return Job(**row | {"state": JobState(row["state"])} | of_its_kind | times)
-
-
-def _add_columns(store: ServiceStore) -> None:
-    with store.write() as connection:
-        there = {column["name"] for column in sa.inspect(connection).get_columns(_jobs.name)}
-        for name in _ADDED:
-            if name not in there:
-                column = sa.schema.CreateColumn(_jobs.c[name]).compile(store.engine)
-                connection.exec_driver_sql(f"ALTER TABLE {_jobs.name} ADD COLUMN {column}")
+    asked = {name: kind.arguments(**row[name]) for name, kind in _ARGUMENTS.items() if row[name] is not None}
+    return Job(**row | {"state": JobState(row["state"]), "detail": detail} | asked)
 
 
 def _now() -> datetime:
-    return datetime.now(UTC)  # the database keeps it without the zone
+    return datetime.now(UTC)

@@ -114,6 +114,10 @@ class Paths:
 
         return below
 
+    def said(self, text: str, identity: Identity) -> str:
+        """What a person is told in sentences that may name the library's own files: where it lies is its user's."""
+        return text if identity.kind in {"owner", "local"} else text.replace(self._library.place, "the library")
+
     def _known_by(self, given: str | None, identity: Identity) -> str | None:
         """The folder that a person means: as `shown` gave it."""
         if given is None or _SEES_PATHS & identity.scopes:

@@ -92,6 +92,13 @@ def publish(
     ------
     LibraryError
         If the service does not start; the message says why.
+
+    Examples
+    --------
+    >>> lib.close()
+    >>> with fk.publish("faces", app=False) as service:
+    ...     len(fk.open("faces").search(demo.probe))  # goes through the service
+    14
     """
     folder = Path(folder).expanduser().resolve()
     command = [sys.executable, "-m", "facekit", "--library", str(folder), "serve", "--port", str(port), "--stop-at-eof"]

@@ -17,8 +17,9 @@ import sqlalchemy as sa
 from loguru import logger
 
 from facekit.server.accounts import AccountError, AccountNotFoundError, Identity, canonical
-from facekit.server.database import api_keys, now, sessions, users
+from facekit.server.database import now
 from facekit.server.roles import ROLES, SCOPES
+from facekit.server.tables import api_keys, sessions, users
 
 if TYPE_CHECKING:
     from collections.abc import Collection

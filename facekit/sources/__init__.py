@@ -70,5 +70,13 @@ def scan(root: str | bytes | os.PathLike[Any], *, follow_links: bool = False) ->
     ------
     FacekitError
         If there is no such file or folder.
+
+    Examples
+    --------
+    >>> files = fk.scan(demo.folder)
+    >>> len(files)
+    26
+    >>> sum(file.size for file in files) > 2**20
+    True
     """
     return list(LocalSource(root, follow_links=follow_links).scan())

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase, translate
 from typing import TYPE_CHECKING, NamedTuple
 
-from facekit.errors import FacekitError
+from facekit.errors import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ EXCLUDED = "excluded"
 LIBRARY_FILE = b"library.toml"
 
 _SET = re.compile(r"\[!?+\]?+[^\]]*\]")  # as fnmatch reads it: [abc], [!abc], []abc]
-_MOST_PATTERNS, _LONGEST_PATTERN = 200, 1000
+MOST_PATTERNS, _LONGEST_PATTERN = 200, 1000
 
 
 class _Rule(NamedTuple):
@@ -141,16 +141,16 @@ def checked(patterns: Iterable[str]) -> tuple[str, ...]:
     """Patterns as they are kept: each once. Raises `FacekitError`, see `Exclusion`."""
     if not isinstance(patterns, Iterable):
         message = f"exclude={patterns!r} is no list of patterns."
-        raise FacekitError(message, "Give globs such as Screenshots, *.png or */Exports/*.")
+        raise RefusedError(message, "Give globs such as Screenshots, *.png or */Exports/*.")
     given = [patterns] if isinstance(patterns, str) else list(patterns)
     bad = next((one for one in given if not _is_good(one)), None)
-    if bad is not None or len(given) > _MOST_PATTERNS:
+    if bad is not None or len(given) > MOST_PATTERNS:
         what = (
             f"{len(given)} patterns are too many." if bad is None else f"{str(bad)[:100]!r} is no pattern to exclude."
         )
         bracket = " A [ that begins no set such as [abc] is written [[]." if isinstance(bad, str) and "[" in bad else ""
         globs = "globs such as Screenshots, *.png or */Exports/*"
-        raise FacekitError(what, f"Give at most {_MOST_PATTERNS} {globs}.{bracket}")
+        raise RefusedError(what, f"Give at most {MOST_PATTERNS} {globs}.{bracket}")
     return tuple(dict.fromkeys(given))
 
 

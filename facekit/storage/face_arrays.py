@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from facekit.catalog.changes import Version
     from facekit.catalog.people import PeopleTables
     from facekit.clustering.assignment import Centres
     from facekit.types.arrays import FloatArray, IntArray
@@ -31,7 +33,11 @@ class FaceArrays:
     owners : list of str or None
         The person whose face it is.
     vectors : ndarray, float32 (N, D)
-        Embeddings, L2-normalised.
+        Embeddings, L2-normalised. Read only: everybody has the same ones.
+    photo : ndarray, int64 (N,)
+        The number of each face's photo.
+    place : dict of str to int
+        Which face has an id.
     """
 
     face_ids: list[str]
@@ -39,19 +45,8 @@ class FaceArrays:
     usable: npt.NDArray[np.bool_]
     owners: list[str | None]
     vectors: FloatArray
-
-    @classmethod
-    def of(cls, tables: PeopleTables) -> FaceArrays:
-        """All faces of a catalog."""
-        rows = tables.all_faces()
-        vectors = np.frombuffer(b"".join(row[4] for row in rows), np.float32).reshape(len(rows), -1) if rows else None
-        return cls(
-            [row[0] for row in rows],
-            [row[1] for row in rows],
-            np.array([row[2] is None for row in rows], np.bool_),
-            [row[3] for row in rows],
-            np.zeros((0, 1), np.float32) if vectors is None else vectors,
-        )
+    photo: IntArray
+    place: dict[str, int]
 
     def __len__(self) -> int:
         return len(self.face_ids)
@@ -70,12 +65,6 @@ class FaceArrays:
     def person(self) -> IntArray:
         """Whose each face is, int64 (N,), by number; -1 for nobody's."""
         return np.array([-1 if owner is None else self.numbers[owner] for owner in self.owners], np.int64)
-
-    @cached_property
-    def photo(self) -> IntArray:
-        """The number of each face's photo, int64 (N,)."""
-        found: IntArray = np.unique(self.photo_ids, return_inverse=True)[1].astype(np.int64)
-        return found
 
     @cached_property
     def _by_person(self) -> IntArray:
@@ -116,3 +105,71 @@ class FaceArrays:
                 on_photo.setdefault(int(photo), set()).add(int(number))
         said += [(at, who) for at, face in enumerate(faces) for who in on_photo.get(int(self.photo[face]), ())]
         return np.array(sorted(set(said)), np.int64).reshape(-1, 2)
+
+
+class FacesInMemory:
+    """The one copy of a library's faces in memory. It is read at first use, and again after faces changed.
+
+    Parameters
+    ----------
+    tables : PeopleTables
+        Where they are read.
+    """
+
+    def __init__(self, tables: PeopleTables) -> None:
+        self._tables = tables
+        self._lock = Lock()
+        self._faces: tuple[Version | None, FaceArrays] | None = None
+        self._owned: tuple[Version | None, FaceArrays] | None = None
+
+    def arrays(self) -> FaceArrays:
+        """All faces, and whose they are as this thread's transaction sees it."""
+        with self._tables.reading(), self._lock:
+            version = self._tables.version_of_owners()
+            if self._owned is None or version is None or self._owned[0] != version:
+                self._owned = version, self._with_owners(self._all())
+            return self._owned[1]
+
+    def vectors(self, face_ids: Sequence[str]) -> dict[str, FloatArray]:
+        """Embeddings by face id, float32 (D,); faces without one are left out.
+
+        They are read by themselves where the copy is not up to date: few need not wait for all.
+        """
+        with self._tables.reading(), self._lock:
+            known = self._known()
+            if known is None:
+                return self._tables.vectors(face_ids)
+            return {key: known.vectors[known.place[key]] for key in face_ids if key in known.place}
+
+    def _known(self) -> FaceArrays | None:
+        version = self._tables.version_of_faces()
+        return self._faces[1] if self._faces is not None and version is not None and self._faces[0] == version else None
+
+    def _all(self) -> FaceArrays:
+        known = self._known()
+        if known is None:
+            self._faces = self._owned = None  # two copies may be more than the memory holds
+            known = _read(self._tables)
+            self._faces = self._tables.version_of_faces(), known
+        return known
+
+    def _with_owners(self, known: FaceArrays) -> FaceArrays:
+        owners = self._tables.owners()
+        return replace(known, owners=[owners.get(key) for key in known.face_ids])
+
+
+def _read(tables: PeopleTables) -> FaceArrays:
+    rows = tables.all_faces()
+    face_ids, photo_ids = [row[0] for row in rows], [row[1] for row in rows]
+    vectors = np.zeros((0, 1), np.float32)
+    if rows:
+        vectors = np.frombuffer(b"".join(row[3] for row in rows), np.float32).reshape(len(rows), -1)
+    return FaceArrays(
+        face_ids=face_ids,
+        photo_ids=photo_ids,
+        usable=np.array([row[2] is None for row in rows], np.bool_),
+        owners=[None] * len(rows),
+        vectors=vectors,
+        photo=np.unique(photo_ids, return_inverse=True)[1].astype(np.int64),
+        place={key: at for at, key in enumerate(face_ids)},
+    )

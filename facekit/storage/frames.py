@@ -7,8 +7,9 @@ from typing import IO, TYPE_CHECKING, get_args
 
 import numpy as np
 
+from facekit.arguments import checked_status
 from facekit.catalog.rows import FaceRow, PhotoRow
-from facekit.errors import FacekitError
+from facekit.errors import RefusedError
 from facekit.system.files import named_file, user_path
 from facekit.text.spreadsheets import csv_bytes
 from facekit.types.photos import Status, TableName
@@ -47,9 +48,7 @@ def photos_frame(
     """
     import pandas as pd
 
-    if status is not None and status not in set(Status):
-        message = f"There is no status {str(status)!r}."
-        raise FacekitError(message, f"Take one of {', '.join(Status)}.")
+    status = checked_status(status)
     places = catalog.places(photo_ids)
     rows = []
     for row in catalog.rows(PhotoRow, photo_ids):
@@ -153,14 +152,14 @@ def export(
     path = user_path(path)
     if table not in get_args(TableName):
         message = f"There is no table {table!r}."
-        raise FacekitError(message, f"Take one of {', '.join(get_args(TableName))}.")
+        raise RefusedError(message, f"Take one of {', '.join(get_args(TableName))}.")
     kind = path.suffix.lower()
     allowed = {".npz"} if table == "embeddings" else {".csv", ".json", ".parquet"}
     if kind not in allowed:
         message = (
             f"{table} can be written as {', '.join(sorted(allowed))}, not as {kind or 'a file without extension'}."
         )
-        raise FacekitError(message, "Name the file accordingly.")
+        raise RefusedError(message, "Name the file accordingly.")
     with named_file(path) as file:  # first, so that a place that can't be written is known at once
         if table == "embeddings":
             face_ids, vectors = catalog.embeddings(include_poor=include_poor)

@@ -1,23 +1,94 @@
-"""What a service's finished jobs say of photos, in ``service.db`` beside the catalog: it goes when the photos go."""
+"""What a service's jobs say of photos, in ``service.db`` beside the catalog: it goes when the photos go."""
 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from facekit.text.names import one_line
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 _BUSY_SECONDS = 30.0  # while the service writes
+_PATHS = ("path", "photo")  # the fields of a report that hold a path, and nothing else
+_PARTS_OF_NAMES = frozenset("_-~+&@#%=$")  # besides letters and digits
+
+
+class Names:
+    """What is to be forgotten.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Whole paths: of photos, or of a folder whose photos are removed.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        whole = {name.rstrip(os.sep) or os.sep for name in names}
+        whole = {name for name in whole if whole.isdisjoint(_above(name))}  # a folder stands for all below it
+        self._names = whole | {one_line(name) for name in whole}  # as errors write them
+        # Of many names few folders: a text that names none of these names none of them.
+        self._in: dict[str, list[str]] = {}
+        for name in self._names:
+            self._in.setdefault(os.path.dirname(name), []).append(name)  # noqa: PTH120 - as it is written
+
+    def without(self, value: Any, own: str = "") -> Any:  # noqa: ANN401 - JSON
+        """A document without the items that name something; a sentence that does is None. ``own`` is what it is of."""
+        if isinstance(value, str):
+            return None if self._in_sentence(value, own) else value
+        if isinstance(value, dict):
+            own = self._own(value) or own
+            return {key: self._field(key, one, own) for key, one in value.items()}
+        if isinstance(value, list):
+            return [self.without(one, own) for one in value if not self._named(one, own)]
+        return value
+
+    def path(self, path: str) -> str | None:
+        """A path, unless it is one of the names, or lies below one."""
+        return path if self._names.isdisjoint([path, *_above(path)]) else None
+
+    def _field(self, key: str, value: Any, own: str) -> Any:  # noqa: ANN401 - JSON
+        return self.path(value) if key in _PATHS and isinstance(value, str) else self.without(value, own)
+
+    def _named(self, value: Any, own: str) -> bool:  # noqa: ANN401 - JSON
+        if isinstance(value, dict):
+            own = self._own(value) or own
+            return any(
+                self._field(key, one, own) is None if isinstance(one, str) else self._named(one, own)
+                for key, one in value.items()
+            )
+        if isinstance(value, list):
+            return any(self._named(one, own) for one in value)
+        return isinstance(value, str) and self._in_sentence(value, own)
+
+    def _own(self, item: dict[str, Any]) -> str:
+        """The path that an item is about, where that stays: it may begin as a name does, and go on after a space."""
+        paths = (item.get(key) for key in _PATHS)
+        return next((one for one in paths if isinstance(one, str) and self.path(one)), "")
+
+    def _in_sentence(self, text: str, own: str) -> bool:
+        near = (name for above, names in self._in.items() if above in text for name in names)
+        return any(_stands_in(text, name, own) or _stands_in(text, name, one_line(own)) for name in near)
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders that a path lies in, the nearest first."""
+    while (above := os.path.dirname(path)) not in {path, ""}:  # noqa: PTH120 - as it is written
+        yield above
+        path = above
 
 
 def forget_in_jobs(folder: Path, names: Sequence[str]) -> None:
-    """Take what names something out of the jobs that have ended, and rewrite the file, which keeps what was deleted.
+    """Take what names something out of a service's jobs, and rewrite the file, which keeps what was deleted.
+
+    The folder of a job that has not ended stays: it is what the job is to do.
 
     Parameters
     ----------
@@ -31,21 +102,22 @@ def forget_in_jobs(folder: Path, names: Sequence[str]) -> None:
         return
     try:
         with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
-            _forget(connection, names)
+            _forget(connection, Names(names))
     except sqlite3.Error as error:  # the photos are removed all the same
         logger.warning("What the service's jobs say of removed photos could not be erased: {}", error)
 
 
-def _forget(connection: sqlite3.Connection, names: Sequence[str]) -> None:
+def _forget(connection: sqlite3.Connection, names: Names) -> None:
     there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'jobs'").fetchone()
     if not there:  # accounts, and no service yet
         return
-    rows = "SELECT job_id, path, problem, report FROM jobs WHERE finished_at IS NOT NULL"
+    rows = "SELECT job_id, path, problem, report, finished_at IS NOT NULL FROM jobs"
     changed = False
     connection.execute("BEGIN IMMEDIATE")
-    for job_id, path, problem, report in connection.execute(rows).fetchall():
+    for job_id, path, problem, report, ended in connection.execute(rows).fetchall():
         before = (path, problem, None if report is None else json.loads(report))
-        after = _without(path, names) or "", _without(problem, names), _without(before[2], names)
+        kept = names.path(path) or ""
+        after = kept if ended else path, names.without(problem, kept), names.without(before[2], kept)
         if after != before:
             changed = True
             made = None if report is None else json.dumps(after[2])
@@ -58,17 +130,20 @@ def _forget(connection: sqlite3.Connection, names: Sequence[str]) -> None:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def _without(value: Any, names: Iterable[str]) -> Any:  # noqa: ANN401 - JSON
-    """A report without the items that name something; a text that does is None."""
-    if isinstance(value, str):
-        return None if any(name in value for name in names) else value
-    if isinstance(value, dict):
-        return {key: _without(one, names) for key, one in value.items()}
-    if isinstance(value, list):
-        return [_without(one, names) for one in value if not _names(one, names)]
-    return value
+def _stands_in(text: str, name: str, own: str) -> bool:
+    """Whether a sentence holds a path, or one below it, and not just a part of a longer one, such as ``own``."""
+    at = text.find(name)
+    while at >= 0:
+        before, after = text[max(at - 1, 0) : at], text[at + len(name) :][:2]
+        begins = not (_is_part(before) or before in {".", "/", "\\"})
+        ends = not (_is_part(after[:1]) or (after[:1] == "." and (_is_part(after[1:]) or after[1:] == ".")))
+        longer = len(own) > len(name) and text.startswith(own, at)
+        if begins and ends and not longer:
+            return True
+        at = text.find(name, at + 1)
+    return False
 
 
-def _names(value: Any, names: Iterable[str]) -> bool:  # noqa: ANN401 - JSON
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return _without(value, names) is None if isinstance(value, str) else any(_names(one, names) for one in parts)
+def _is_part(letter: str) -> bool:
+    """Whether a name of a file goes on with it; a dot and a space may also end one that stands in a sentence."""
+    return letter.isalnum() or letter in _PARTS_OF_NAMES

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from facekit.catalog.records import Move
+from facekit.catalog.times import now
 from facekit.errors import FacekitError
 from facekit.images.files import display_name
 from facekit.index.sync import apply_change
@@ -58,11 +58,11 @@ def relocate(
     if not paths:
         message = f"The library has no photo at {was.root}."
         raise FacekitError(message, "lib.folders() lists the folders that it has photos of.")
-    now = datetime.now().replace(microsecond=0)  # noqa: DTZ005 - local time without a zone, as the catalog has it
+    moment = now()
     moves = []
     for path in paths:
         there = was.moved(path, target.path)
-        moves.append(Move(path, there, display_name(there), _is_there(there, known[path].size), now))
+        moves.append(Move(path, there, display_name(there), _is_there(there, known[path].size), moment))
     not_found = sum(not move.there for move in moves)
     if not_found == len(moves):
         message = f"None of the {len(moves)} photos of {was.root} is found in {target.root}."

@@ -1,15 +1,19 @@
-"""Photos that a library is to forget: how they are named, and where the library has them."""
+"""Photos that a library is to forget: how they are named, where the library has them, and how it forgets them."""
 
 from __future__ import annotations
 
 import os
-import re
 from bisect import bisect_left
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from loguru import logger
+
+from facekit.arguments import is_id
 from facekit.errors import FacekitError, UnknownIdError
+from facekit.images.files import display_name
+from facekit.index.sync import apply_change
 from facekit.sources import LocalSource
 from facekit.sources.local import composed_path
 from facekit.system.files import user_path
@@ -19,11 +23,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from facekit.catalog.records import FileState
+    from facekit.storage.storage import Storage
 
 Removable: TypeAlias = "str | bytes | os.PathLike[Any] | Photo | Hit"
 """A path of a photo or a folder, the id of a photo, a `Photo`, or a `Hit`, whose photo is meant."""
 
-_ID = re.compile("[0-9a-f]{32}")
 _SEPARATOR = os.fsencode(os.sep)
 
 
@@ -41,7 +45,7 @@ def named_photos(given: Removable | Iterable[Removable]) -> tuple[list[Path], li
     for one in [given] if alone else given:  # type: ignore[union-attr]
         if isinstance(one, Photo | Hit):
             ids[one.photo_id] = None
-        elif isinstance(one, str) and _ID.fullmatch(one) and not Path(one).exists():
+        elif isinstance(one, str) and is_id(one) and not Path(one).exists():
             ids[str(one)] = None
         else:
             paths[user_path(one)] = None  # type: ignore[arg-type]
@@ -100,6 +104,21 @@ class KnownFiles:
                 raise UnknownIdError(message, "lib.photos() lists what it has.")
             found.update(shown)
         return sorted(found), roots
+
+
+def remove(storage: Storage, paths: Sequence[Path], ids: Sequence[str]) -> int:
+    """See `facekit.library.base.Library.remove`; `named_photos` makes paths and ids of what is given."""
+    known = KnownFiles(storage.catalog.file_states(LocalSource.name))
+    files, roots = known.to_remove(paths, ids)
+    change = storage.catalog.remove_files(LocalSource.name, files)
+    apply_change(change, storage.catalog, storage.index, storage.folder)
+    storage.catalog.index_caught_up()
+    # What is in a folder that stays is named in full; a folder's own name stands where its photos stood.
+    names = [*roots, *map(display_name, files)]
+    storage.forget(names)
+    storage.erase()
+    logger.info("{} paths were removed", len(files))
+    return len(files)
 
 
 def _at(known: Sequence[tuple[bytes, bytes]], path: bytes) -> list[bytes]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,8 +16,10 @@ import sqlalchemy as sa
 from facekit.catalog.catalog import FILE, Catalog
 from facekit.catalog.database import sync
 from facekit.catalog.hidden import reveal
+from facekit.catalog.migrations import SCHEMA
 from facekit.catalog.people_copy import COPY
 from facekit.catalog.people_tables import PEOPLE_TABLES
+from facekit.catalog.rows import set_meta
 from facekit.catalog.tables import faces, metadata, photos
 from facekit.errors import LibraryError
 from facekit.storage.lock import OwnerLock
@@ -26,6 +29,8 @@ from facekit.system.disk_space import check_room
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
+
+    import duckdb
 
     from facekit.storage.settings import Settings
 
@@ -134,13 +139,15 @@ def _repair(folder: Path) -> Repair:
     check_room(folder, extra=old.stat().st_size if there else 0)
     for path in (new, _wal(new)):
         path.unlink(missing_ok=True)
-    Catalog(f"duckdb:///{new}").close()
+    if not (there and _older(old, new)):
+        Catalog(f"duckdb:///{new}").close()
     done = Repair()
-    for table in metadata.sorted_tables:
+    for table in _tables(new):
         if table.name not in _DERIVED:
             done.kept[table.name], lost = _rescue(old, new, table) if there else (0, None)
             if lost != 0:
                 done.lost[table.name] = lost
+    Catalog(f"duckdb:///{new}").close()  # where it is as old as the damaged one was, it is upgraded
     # Also where no row is lost: an index may be damaged, which is only seen when it is used.
     if (folder / COPY).exists() and {table.name for table in PEOPLE_TABLES} & done.lost.keys():
         done.from_copy = _people_of_copy(folder / COPY, new, done)
@@ -158,6 +165,45 @@ def _repair(folder: Path) -> Repair:
 
 def _wal(path: Path) -> Path:
     return path.with_name(f"{path.name}.wal")
+
+
+def _older(old: Path, new: Path) -> bool:
+    """Where an older facekit made the catalog, make an empty one like it: what is rescued is then upgraded as a whole.
+
+    Raises
+    ------
+    LibraryError
+        If a newer facekit made it.
+    """
+    import duckdb
+
+    try:
+        version = _number(old, "SELECT value FROM old.meta WHERE key = 'schema'")
+    except duckdb.Error:  # it can't be known, and nearly always it is of this version
+        return False
+    SCHEMA.refuse_newer(version, f"the catalog {old}")
+    if version in {0, SCHEMA.version}:
+        return False
+    with suppress(duckdb.Error), duckdb.connect(new) as connection:
+        connection.execute(f"ATTACH '{_quoted(old)}' AS old (READ_ONLY)")
+        made = [f"SELECT sql FROM duckdb_{what}() {_OF_OLD}" for what in ("tables", "indexes")]
+        connection.execute("BEGIN")
+        for (statement,) in [row for query in made for row in connection.execute(query).fetchall()]:
+            connection.execute(statement)
+        connection.execute("INSERT INTO meta VALUES ('schema', ?)", [str(version)])
+        connection.execute("COMMIT")
+        return True
+    return False
+
+
+def _tables(path: Path) -> list[sa.Table]:
+    """The tables that a catalog has."""
+    engine = sa.create_engine(f"duckdb:///{path}")
+    try:
+        there = set(sa.inspect(engine).get_table_names())
+    finally:
+        engine.dispose()
+    return [table for table in metadata.sorted_tables if table.name in there]
 
 
 def _rescue(old: Path, new: Path, table: sa.Table) -> tuple[int, int | None]:
@@ -186,12 +232,16 @@ def _copy(old: Path, new: Path, table: sa.Table, where: str) -> int:
     with duckdb.connect(":memory:") as connection:
         connection.execute(f"ATTACH '{_quoted(old)}' AS old (READ_ONLY)")
         connection.execute(f"ATTACH '{_quoted(new)}' AS new")
-        there = {row[0] for row in connection.execute(f"DESCRIBE old.{table.name}").fetchall()}
-        names = ", ".join(f'"{column.name}"' for column in table.c if column.name in there)
+        one, other = (_columns(connection, f"{name}.{table.name}") for name in ("old", "new"))
+        names = ", ".join(f'"{name}"' for name in one if name in other)
         put = "INSERT OR REPLACE" if table.name == "meta" else "INSERT"
         connection.execute(f"{put} INTO new.{table.name} ({names}) SELECT {names} FROM old.{table.name} {where}")
         row = connection.fetchone()
         return int(row[0]) if row else 0
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, table: str) -> list[str]:
+    return [row[0] for row in connection.execute(f"DESCRIBE {table}").fetchall()]
 
 
 def _number(old: Path, query: str) -> int:
@@ -216,14 +266,36 @@ def _people_of_copy(copy: Path, new: Path, done: Repair) -> bool:
                 connection.execute(sa.delete(table))
     finally:
         engine.dispose()
-    for table in PEOPLE_TABLES:
-        kept, lost = _rescue(copy, new, table)
-        done.kept[table.name] = kept
-        if lost == 0:
-            done.lost.pop(table.name, None)
-        else:
-            done.lost[table.name] = lost
+    upgraded = new.with_name(f"{COPY}.upgraded")
+    try:
+        with suppress(Exception):  # it may be damaged, too
+            _upgrade(copy, upgraded)
+            copy = upgraded
+        for table in PEOPLE_TABLES:
+            kept, lost = _rescue(copy, new, table)
+            done.kept[table.name] = kept
+            if lost == 0:
+                done.lost.pop(table.name, None)
+            else:
+                done.lost[table.name] = lost
+    finally:
+        for path in (upgraded, _wal(upgraded)):
+            path.unlink(missing_ok=True)
     return True
+
+
+def _upgrade(copy: Path, new: Path) -> None:
+    """Make a copy of the copy of people, of the newest version."""
+    shutil.copyfile(copy, new)
+    engine = sa.create_engine(f"duckdb:///{new}")
+    try:
+        with engine.begin() as connection:
+            if not sa.inspect(connection).has_table("meta"):  # up to schema 2, it was the tables of people alone
+                metadata.create_all(connection)
+                set_meta(connection, "schema", "2")
+    finally:
+        engine.dispose()
+    Catalog(f"duckdb:///{new}").close()
 
 
 def _settle(new: Path) -> int:

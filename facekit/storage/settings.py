@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from facekit.errors import FacekitError, LibraryError, ModelMismatchError
+from facekit.arguments import checked_similarity
+from facekit.errors import FacekitError, LibraryError, ModelMismatchError, OtherVectorsError
 from facekit.models.registry import default_models, model_for, model_info
-from facekit.models.vectors import checked_similarity
 from facekit.sources.left_out import checked
 from facekit.system.disk_space import remedy_for
 from facekit.system.permissions import make_private_folder, private_opener
@@ -92,12 +92,12 @@ class Settings:
         ------
         FacekitError
             If it is not from -1 to 1.
-        ModelMismatchError
+        OtherVectorsError
             If it was measured with another embedder than this library's.
         """
         if embedder not in {None, self.embedder_words}:
             message = f"This similarity means {embedder}, and the library's embedder is {self.embedder_words}."
-            raise ModelMismatchError(message, "Calibrate again: similarities of two embedders don't compare.")
+            raise OtherVectorsError(message, "Calibrate again: similarities of two embedders don't compare.")
         if value is None:
             return replace(self, threshold=None)
         return replace(self, threshold=Threshold(checked_similarity(value), self.embedder, self.embedder_version))
@@ -259,4 +259,4 @@ def check_versions(settings: Settings) -> None:
         if version != now:
             message = f"The library was made with {made} version {version}; this facekit has {now}; vectors don't mix."
             remedy = "Make its faces anew with lib.reembed() or: facekit reembed"
-            raise ModelMismatchError(message, remedy)
+            raise OtherVectorsError(message, remedy)

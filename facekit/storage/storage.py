@@ -17,8 +17,10 @@ from facekit.errors import FacekitError, LibraryBusyError, LibraryError
 from facekit.images.thumbnails import THUMBNAILS
 from facekit.index.sync import reconcile
 from facekit.models.engines import check_where
+from facekit.storage.face_arrays import FacesInMemory
+from facekit.storage.job_rows import forget_in_jobs
 from facekit.storage.lock import OwnerLock
-from facekit.storage.logs import log_into, quiet_console
+from facekit.storage.logs import forget_in_logs, log_into, quiet_console
 from facekit.storage.models_in_use import VECTORS, InUse, ModelSet, forget_other_vectors
 from facekit.storage.pictures import Pictures
 from facekit.storage.repair import refuse_lost_catalog
@@ -31,7 +33,7 @@ from facekit.system.permissions import protect
 from facekit.system.workers import default_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from facekit.catalog import Catalog
@@ -55,9 +57,13 @@ class Storage:
     ----------
     folder : Path
     catalog : Catalog
+    faces : FacesInMemory
+        All faces as arrays.
     models : InUse
         The models in use, with their vectors.
     pictures : Pictures
+    on_removal : list of callable
+        Called with the paths of photos that are removed, and of their folders.
 
     Raises
     ------
@@ -83,6 +89,7 @@ class Storage:
         allow_files(default_workers())
         self.folder = folder
         self._busy = Lock()
+        self.on_removal: list[Callable[[Sequence[str]], None]] = []
         settings = read_settings(folder)
         if settings is None:
             settings = new_settings(folder, detector, embedder)
@@ -102,6 +109,7 @@ class Storage:
             self.catalog = open_catalog(folder)
             opened.callback(self.catalog.close)
             opened.callback(_keep_people, self.catalog, folder)
+            self.faces = FacesInMemory(self.catalog.people)
             self.pictures = Pictures(self.catalog, folder)
             opened.callback(self.pictures.close)
             bound = self.catalog.staging.bound  # by a change of models: it may have been cut off right after this
@@ -185,6 +193,13 @@ class Storage:
         if user_path(path).resolve().is_relative_to(self.folder.resolve()):
             message = f"{path} lies in the library's own folder."
             raise FacekitError(message, "Choose another folder: what lies here is the library's.")
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Take what names removed photos, or their folders, out of all that was written about them."""
+        for tell in self.on_removal:  # first: what is written from now on names none of them
+            tell(names)
+        forget_in_logs(self.folder, names)
+        forget_in_jobs(self.folder, names)
 
     def erase(self) -> None:
         """See that no file of the library holds what was removed; where there is no room for it now, later."""

@@ -57,17 +57,15 @@ _SECONDS_TO_DIE = 5.0  # for a killed process to be gone
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Done(Generic[T]):
-    """A task that went well: its arguments and what the function returned."""
+    """A task that went well: what the function returned."""
 
-    item: Task
     value: T
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Failed:
-    """A task that failed: its arguments and what the function raised, or `WorkerCrashError` or `WorkerTimeoutError`."""
+    """A task that failed: what the function raised, or `WorkerCrashError` or `WorkerTimeoutError`."""
 
-    item: Task
     error: BaseException
 
 
@@ -129,7 +127,7 @@ class WorkerPool(Closing):
         Parameters
         ----------
         function : callable
-            Anything that can be pickled, also one that is defined in a script or a notebook.
+            One of a module that can be imported: the other processes don't have what a script or a notebook defines.
         items : iterable of tuple
             Arguments; taken one by one, at most `window` ahead of the results that were yielded.
         window : int
@@ -178,9 +176,7 @@ class WorkerPool(Closing):
                 return workers[0].call(function, item, self._timeout)
             except _DeathError as death:
                 message = f"The worker process died twice, the second time with nothing beside it ({death})."
-                return Failed(
-                    item, WorkerCrashError(message, "It crashes a library, or needs more memory than there is.")
-                )
+                return Failed(WorkerCrashError(message, "It crashes a library, or needs more memory than there is."))
             finally:
                 for worker in workers:
                     self._idle.put(worker)
@@ -204,7 +200,7 @@ class _Worker:
         try:
             request = _pack((function, item))
         except Exception as error:  # noqa: BLE001 - anything can be wrong with pickling
-            return Failed(item, error)
+            return Failed(error)
         overdue = threading.Event()
 
         def end(process: BaseProcess) -> None:
@@ -226,13 +222,13 @@ class _Worker:
             words = self.clear(grace=_SECONDS_TO_DIE)
             if overdue.is_set():
                 message = f"The task took longer than {timeout:g} seconds."
-                return Failed(item, WorkerTimeoutError(message, "Leave it out, or allow more time."))
+                return Failed(WorkerTimeoutError(message, "Leave it out, or allow more time."))
             raise _DeathError(words) from error
         try:
             done, value = _unpack(reply)
         except Exception as error:  # noqa: BLE001 - anything can be wrong with unpickling
-            return Failed(item, error)
-        return Done(item, value) if done else Failed(item, value)
+            return Failed(error)
+        return Done(value) if done else Failed(value)
 
     def retire(self) -> None:
         """Kill the process and start no other. May be called while another thread waits for a task."""
@@ -299,11 +295,9 @@ def _how(exit_code: int | None) -> str:
 
 
 def _pack(value: object) -> Parts:
-    """Pickle, functions of scripts included, but leave the contents of arrays where they are: no copy to send."""
-    import cloudpickle  # type: ignore[import-untyped]
-
+    """Pickle, but leave the contents of arrays where they are: no copy to send."""
     buffers: list[pickle.PickleBuffer] = []
-    body: bytes = cloudpickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    body = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     return [body, *(buffer.raw() for buffer in buffers)]
 
 

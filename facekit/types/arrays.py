@@ -43,6 +43,15 @@ class Detections:
     ------
     ValueError
         If the shapes do not belong together or a number is not finite.
+
+    Examples
+    --------
+    >>> from skimage.data import astronaut
+    >>> faces = fk.detect(astronaut())
+    >>> faces.boxes.shape, faces.landmarks.shape
+    ((1, 4), (1, 5, 2))
+    >>> faces[faces.scores > 0.9].scaled(1 / 512).boxes.round(1)  # in 0..1 of the picture
+    array([[0.3, 0.1, 0.2, 0.2]], dtype=float32)
     """
 
     boxes: FloatArray
@@ -107,6 +116,12 @@ class Quality:
         Rough pose in degrees from the five landmarks; 0 is frontal and upright.
     reason : str or None
         Why the face is left out of search and clustering by default; None for a usable face.
+
+    Examples
+    --------
+    >>> quality = hits[0].quality
+    >>> quality.usable, quality.size > 100, abs(quality.yaw) < 20
+    (True, True, True)
     """
 
     detection_score: float

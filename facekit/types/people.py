@@ -67,6 +67,13 @@ class Person:
     entry : int
         The number of the journal's entry of the change that returned this record, for `People.undo`; 0 where nothing
         was changed.
+
+    Examples
+    --------
+    >>> run = lib.people.cluster()
+    >>> eileen = lib.people.name(lib.people[0], "Eileen Collins")
+    >>> eileen.label, eileen.faces, eileen.settled
+    ('Eileen Collins', 14, True)
     """
 
     person_id: str
@@ -208,8 +215,8 @@ class ClusterRun:
     """One clustering of a library's faces.
 
     ``faces`` took part, ``people`` clusters came out, ``unassigned`` faces are in none of them. ``conflicts`` are
-    contradictions between what the user said that the run met, in words. Times are local. ``entry`` is the number of
-    the journal's entry of its acceptance, where that returned this record.
+    contradictions between what the user said that the run met, in words. Times are local, with their zone. ``entry`` is
+    the number of the journal's entry of its acceptance, where that returned this record.
     """
 
     run_id: str
@@ -308,7 +315,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the journal. ``number`` counts up; ``undone`` says that it was taken back; times are local."""
+    """One line of the journal. ``number`` counts up; ``at`` is local, with its zone; ``undone``: it was taken back."""
 
     number: int
     at: datetime
@@ -317,6 +324,10 @@ class Entry:
     words: str
     undone: bool
     faces: int = 0
+
+    def __repr__(self) -> str:
+        who = f", {one_line(self.user)}" if self.user else ""
+        return f"{self.number}: {one_line(self.words)} ({self.at:%Y-%m-%d %H:%M}{who}{', undone' * self.undone})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,13 @@ TableName: TypeAlias = Literal["faces", "photos", "people", "constraints", "embe
 
 
 class Status(StrEnum):
-    """What became of a photo. Everything but ``ok`` and ``no_face`` comes with a reason."""
+    """What became of a photo. Everything but ``ok`` and ``no_face`` comes with a reason.
+
+    Examples
+    --------
+    >>> len(lib.photos(fk.Status.NO_FACE)), len(lib.photos("corrupt"))
+    (5, 0)
+    """
 
     OK = "ok"
     NO_FACE = "no_face"
@@ -77,6 +83,14 @@ class Face:
     """A face in a photo of a library. ``box`` is ``x, y, width, height`` in 0..1 of the upright photo.
 
     ``person_id`` is whose face it is, ``person`` that person's name; None where nobody's, or where there is no name.
+
+    Examples
+    --------
+    >>> face = lib.photo(hits[0].photo_id).faces[0]
+    >>> face.quality.usable
+    True
+    >>> x, y, width, height = face.box
+    >>> jpeg = lib.face_thumbnail(face.face_id)
     """
 
     face_id: str
@@ -91,12 +105,21 @@ class Face:
 class Photo:
     """A photo of a library with its faces, the largest first.
 
-    ``path`` is the first of ``paths``, where the photo lies: files that are there come first, then those in the folder
-    that was asked for, then shorter and older ones; ``width`` and ``height`` are pixels of the upright photo,
-    None where it could not be decoded, and then ``reason`` says why; ``copies`` counts the ``paths`` that are there.
+    ``photo_id`` names the content: 32 hexadecimal digits. ``path`` is the first of ``paths``, where the photo lies:
+    files that are there come first, then those in the folder that was asked for, then shorter and older ones;
+    ``source`` is the kind of place ("local"), ``copies`` counts the ``paths`` that are there, ``bytes`` is the size of
+    the file. ``width`` and ``height`` are pixels of the upright photo, None where it could not be decoded; then
+    ``status`` and ``reason`` say why. ``taken_at`` (as the camera's clock had it, without a zone), ``camera``,
+    ``latitude`` and ``longitude`` (degrees, WGS 84; north and east are positive) are EXIF's, None where it has none.
     ``turn`` is by how many degrees clockwise (0, 90, 180, 270) the photo must be turned, after its EXIF orientation is
     applied, for the people in it to stand upright: thumbnails and pictures are turned so, boxes and sizes are not, see
     `facekit.images.orientation.turned_box`.
+
+    Examples
+    --------
+    >>> photo = lib.photo(hits[0].photo_id)
+    >>> photo.width, photo.height, photo.format, len(photo.faces)
+    (1024, 1024, 'JPEG', 1)
     """
 
     photo_id: str
@@ -146,11 +169,12 @@ class ProbeFace:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """A picture of the person searched for, and the face in it that was used.
+class ChosenFace:
+    """The face of a picture of somebody that a search is for.
 
+    ``path`` is what the picture is called: its path, or words for one that is no file, or a person's name.
     ``faces`` is the number of faces found, largest first; ``used`` the position of the one that was used, ``box`` its
-    bounding box ``x, y, w, h`` in 0..1 of the upright picture; ``picture`` is an image file of it, for showing.
+    bounding box ``x, y, w, h`` in 0..1 of the upright picture.
     """
 
     path: str
@@ -158,6 +182,21 @@ class Probe:
     used: int
     box: tuple[float, float, float, float]
     quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class Probe(ChosenFace):
+    """A picture of the person searched for, and the face in it that was used; see `ChosenFace`.
+
+    ``picture`` is an image file of it, for showing.
+
+    Examples
+    --------
+    >>> probe = hits.probes[0]
+    >>> probe.faces, probe.used, probe.quality.usable
+    (1, 0, True)
+    """
+
     picture: bytes
 
 
@@ -174,10 +213,19 @@ class Folder:
 class Hit:
     """One photo that a search found, with the face in it that is most like the probe.
 
+    ``rank`` counts from 1; ``photo`` is the photo's path and ``photo_id`` its id, ``face_id`` the face's; ``source`` is
+    the kind of place that the photo lies in ("local"), ``taken_at`` when it was taken, as the camera's clock had it.
     ``box`` is ``x, y, width, height`` in 0..1 of the upright photo; ``similarity`` is the cosine, higher is better;
     ``person_id`` is whose face it is, ``person`` that person's name; None where nobody's, or where there is no name.
     ``copies`` counts the files that hold the photo, of which ``photo`` names one.
     ``turn`` is the photo's, see `Photo`.
+
+    Examples
+    --------
+    >>> hit = hits[0]
+    >>> hit.rank, hit.similarity > 0.9
+    (1, True)
+    >>> more = lib.search(hit)  # the face that was found is the next probe
     """
 
     rank: int

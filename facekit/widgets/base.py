@@ -116,18 +116,23 @@ def handler(method: Callable[Concatenate[W, P], None]) -> Callable[Concatenate[W
 
     @wraps(method)
     def run(self: W, /, *args: P.args, **kwargs: P.kwargs) -> None:
-        self.problem = {}  # before, not after: what another handler, called by this one, has to say stays
-        try:
-            method(self, *args, **kwargs)
-        except Exception as error:  # noqa: BLE001 - a front end would swallow it
-            reference = uuid4().hex[:8]
-            expected = isinstance(error, FacekitError)
-            where = f"{type(self).__name__} [{reference}]"
-            said = logger.bind(console=f"{where} {error}")  # it may name photos
-            said.opt(exception=not expected).error("{} {}", where, type(error).__name__)
-            self.problem = problem_of(error, reference)
+        attempt(self, method, self, *args, **kwargs)
 
     return run
+
+
+def attempt(widget: Widget, act: Callable[P, None], /, *args: P.args, **kwargs: P.kwargs) -> None:
+    """Do what a person asked for by a widget: what goes wrong is logged, and shown in the widget's ``problem``."""
+    widget.problem = {}  # before, not after: what another attempt, made by this one, has to say stays
+    try:
+        act(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - a front end would swallow it
+        reference = uuid4().hex[:8]
+        expected = isinstance(error, FacekitError)
+        where = f"{type(widget).__name__} [{reference}]"
+        said = logger.bind(console=f"{where} {error}")  # it may name photos
+        said.opt(exception=not expected).error("{} {}", where, type(error).__name__)
+        widget.problem = problem_of(error, reference)
 
 
 def in_background(work: Callable[[], None], tell: Callable[[], None], name: str) -> Thread:

@@ -43,8 +43,13 @@ class Gallery(Widget):
 
     Examples
     --------
-    >>> gallery = Gallery(lib.search("anna.jpg"))  # doctest: +SKIP
-    >>> gallery.observe(lambda change: print(change.new), "selected")  # doctest: +SKIP
+    >>> from facekit.widgets import Gallery
+    >>> gallery = Gallery(lib.search(demo.probe))
+    >>> gallery.total
+    14
+    >>> gallery.observe(lambda change: print(len(change.new), "selected"), "selected")
+    >>> gallery.selected = [hits[0].photo_id]
+    1 selected
     """
 
     _esm = script("gallery")

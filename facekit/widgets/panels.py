@@ -9,7 +9,7 @@ from ipywidgets import Layout, VBox
 
 from facekit.types.photos import Status
 from facekit.widgets.appbar import Choice
-from facekit.widgets.base import Widget, handler
+from facekit.widgets.base import Widget, attempt, handler
 from facekit.widgets.gallery import Gallery
 from facekit.widgets.ingestform import IngestForm
 from facekit.widgets.panel import GAP, Panel, close_all, parts
@@ -140,7 +140,7 @@ class BrowsePanel(Panel):
 
     def _show(self, change: traitlets.Bunch) -> None:
         if change.new != self._shown:
-            _show_tiles(self.gallery, self, change.new)
+            attempt(self.gallery, self.show, change.new)
 
     def show(self, name: str) -> None:
         """Show a category."""
@@ -150,11 +150,6 @@ class BrowsePanel(Panel):
             self.choice.chosen = self._shown  # so that it can be chosen again
             raise
         self._shown = name
-
-
-@handler
-def _show_tiles(_gallery: Gallery, panel: BrowsePanel, name: str) -> None:
-    panel.show(name)
 
 
 class LibraryPanel(Panel):
@@ -192,7 +187,7 @@ class LibraryPanel(Panel):
         with self.bar.hold_sync():
             self.bar.names = list(names)
             self.bar.chosen = names[0]
-        _turn(self.bar, self)
+        attempt(self.bar, self._turn)
         self.bar.observe(self._turned, "chosen")
 
     @property
@@ -226,7 +221,7 @@ class LibraryPanel(Panel):
         """Read again what the pages show."""
         for page in self._pages.values():
             if not isinstance(page, IngestPanel):  # it shows what has just happened
-                _refresh(next(parts(page)), page)
+                attempt(next(parts(page)), page.refresh)
 
     def on_part(self, callback: Callable[[Widget], None]) -> None:
         """Call this with each widget of the pages, with those to come as well."""
@@ -244,7 +239,16 @@ class LibraryPanel(Panel):
         close_all(self)
 
     def _turned(self, _change: traitlets.Bunch) -> None:
-        _turn(self.bar, self)
+        attempt(self.bar, self._turn)
+
+    def _turn(self) -> None:
+        if not self.bar.chosen or self.bar.chosen == self.turned_to:
+            return
+        try:
+            self.show(self.bar.chosen)
+        except Exception:
+            self.bar.chosen = self.turned_to  # so that it can be chosen again
+            raise
 
     def _page(self, name: str) -> Panel:
         if name not in self._pages:
@@ -261,22 +265,6 @@ class LibraryPanel(Panel):
 
     def _speak_alike(self, part: Widget) -> None:
         self._links.append(traitlets.link((self.bar, "language"), (part, "language")))
-
-
-@handler
-def _refresh(_part: Widget, page: Panel) -> None:
-    page.refresh()
-
-
-@handler
-def _turn(bar: Choice, panel: LibraryPanel) -> None:
-    if not bar.chosen or bar.chosen == panel.turned_to:
-        return
-    try:
-        panel.show(bar.chosen)
-    except Exception:
-        bar.chosen = panel.turned_to  # so that it can be chosen again
-        raise
 
 
 # One entry a page; its name is what the bar shows.

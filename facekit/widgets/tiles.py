@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Collection, Sequence
 
-    from facekit.people.base import Who
+    from facekit.people.who import Who
     from facekit.types.people import Member
     from facekit.types.photos import Face, Photo, PhotoPage, PictureSource, Status
 

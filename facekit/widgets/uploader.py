@@ -55,9 +55,10 @@ class Uploader(Widget):
 
     Examples
     --------
-    >>> uploader = Uploader(lib)  # doctest: +SKIP
-    >>> pictures, faces = zip(*uploader.pictures)  # doctest: +SKIP
-    >>> lib.search(pictures, face=faces)  # doctest: +SKIP
+    >>> from facekit.widgets import Uploader
+    >>> uploader = Uploader(lib)
+    >>> for picture, face in uploader.pictures:  # none, until somebody drops one there
+    ...     hits = lib.search(picture, face=face)
     """
 
     _esm = script("uploader")

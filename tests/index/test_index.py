@@ -92,7 +92,7 @@ def test_search_is_exact_and_filters_as_python_does(
     np.testing.assert_allclose([score for _, score in found], [score for score, _ in expected], atol=1e-5)
 
 
-def test_rows_survive_reopening_and_can_be_deleted_and_cleared(tmp_path: Path) -> None:
+def test_rows_survive_reopening_and_can_be_deleted(tmp_path: Path) -> None:
     path = str(tmp_path / "vectors.db")
     index = MilvusIndex(path, DIMENSION)
     index.upsert([row(1), row(2), row(3)])
@@ -100,8 +100,6 @@ def test_rows_survive_reopening_and_can_be_deleted_and_cleared(tmp_path: Path) -
     index.close()
     index = MilvusIndex(path, DIMENSION)
     assert index.rows() == {f"face{number:03}": Fields.of(row(number)) for number in (1, 3)}
-    index.clear()
-    assert (index.count(), index.rows()) == (0, {})
     index.upsert([row(4)])
     assert index.search(unit(4), 1, IndexFilter(usable_only=False)) == [("face004", pytest.approx(1.0))]
     index.close()

@@ -6,35 +6,25 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from contextlib import suppress
+from itertools import islice
+from multiprocessing import Pipe
 from typing import TYPE_CHECKING
 
+import dying
 import pytest
+import ready
 
 import facekit as fk
 from facekit.index import IndexFilter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.connection import Connection
     from pathlib import Path
 
 KILLS = 20
-
-# Stores after every few files, so that many kills hit the writing, and says what it has reported as done.
-RUN = """
-import sys
-import facekit as fk
-import facekit.ingest.run
-facekit.ingest.run._STORE_FILES = 3
-facekit.ingest.run._STORE_SECONDS = 0.0
-facekit.ingest.pipeline._BATCH_PHOTOS = 3
-with fk.open(sys.argv[1]) as library:
-    library.detector, library.embedder
-    print("ready", flush=True)
-    library.ingest(sys.argv[2], progress=lambda done, total: print(done, flush=True))
-print("finished", flush=True)
-"""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL on Windows")
@@ -43,27 +33,38 @@ def test_twenty_kills_lose_nothing_that_was_reported_done(lfw: Path, tmp_path: P
     photos, folder = tmp_path / "photos", tmp_path / "faces"
     photos.mkdir()
     files = iter(sorted(lfw.glob("*/*.jpg"))[1000:])
-    kills = 0
+    kills, reported = 0, []
     while kills < KILLS:
-        for _ in range(15):  # so that there is always something left to do
+        for _ in range(12):  # so that there is always something left to do
             path = next(files)
             shutil.copy(path, photos / path.name)
-        with subprocess.Popen([sys.executable, "-c", RUN, folder, photos], stdout=subprocess.PIPE, text=True) as run:
-            assert run.stdout is not None
-            assert run.stdout.readline() == "ready\n"
-            time.sleep(chance.uniform(0, 2.5))
-            killed = run.poll() is None
-            run.send_signal(signal.SIGKILL)
-            done = run.stdout.read().split()
-        kills += killed
+        hear, said = Pipe(duplex=False)
+        with hear:
+            run = ready.start(dying.ingest, folder, photos, said)
+            said.close()
+            done = list(islice(heard(hear), chance.randint(1, 6)))
+            time.sleep(chance.uniform(0, 0.3))
+            run.kill()
+            run.join()
+            done += heard(hear)
+        kills += run.exitcode == -signal.SIGKILL
+        reported.append(len(done))
         with fk.open(folder) as library:
-            check(library, at_least=int(done[-1]) if done and done[-1].isdigit() else 0)
+            check(library, at_least=done[-1] if done else 0)
+    assert len(set(reported)) > 2, "the kills hit different places"
     with fk.open(folder) as library:
         library.ingest(photos, progress=False)
         survivor = facts(library)
     with fk.open(tmp_path / "clean") as library:
         library.ingest(photos, progress=False)
         assert facts(library) == survivor
+
+
+def heard(pipe: Connection) -> Iterator[int]:
+    """What comes out of a pipe to its end; a word that was cut short is not counted."""
+    with suppress(EOFError, OSError):
+        while True:
+            yield pipe.recv()
 
 
 def check(library: fk.Library, at_least: int) -> None:

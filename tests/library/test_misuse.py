@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image
+from ready import facekit
 from service import remote, served
-from test_cli import facekit
 
 import facekit as fk
 from facekit.cli.terminal import in_shell_words

@@ -15,7 +15,7 @@ from PIL import Image
 
 from facekit.errors import FacekitError
 from facekit.measure import bench as bench_module
-from facekit.measure.bench import RanModel, bench
+from facekit.measure.bench import BenchResult, RanModel, bench
 from facekit.models import registry, sface, yunet
 from facekit.models.alignment import align
 
@@ -40,10 +40,10 @@ print(json.dumps([embed(face) for face in faces]))
 """
 
 
-@pytest.fixture
-def photos(lfw: Path, ordinary_photos: Path, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def photos(lfw: Path, ordinary_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eleven photos with faces, one without, and a file that is no photo; some under names that are not ASCII."""
-    folder = tmp_path / "Фото"
+    folder = tmp_path_factory.mktemp("bench") / "Фото"
     folder.mkdir()
     for number, photo in enumerate(sorted(lfw.glob("A*/*.jpg"))[:8]):
         shutil.copy(photo, folder / (f"снимок {number}.jpg" if number % 2 else photo.name))
@@ -54,9 +54,16 @@ def photos(lfw: Path, ordinary_photos: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def test_both_sides_are_measured_on_the_same_photos(photos: Path) -> None:
+@pytest.fixture(scope="module")
+def measured(photos: Path) -> BenchResult:
     before = {path: path.read_bytes() for path in photos.iterdir()}
     result = bench(photos)
+    assert {path: path.read_bytes() for path in photos.iterdir()} == before, "the photos are only read"
+    return result
+
+
+def test_both_sides_are_measured_on_the_same_photos(measured: BenchResult) -> None:
+    result = measured
     document = result.to_dict()
     assert list(document) == KEYS
     assert json.loads(json.dumps(document)) == document
@@ -83,7 +90,6 @@ def test_both_sides_are_measured_on_the_same_photos(photos: Path) -> None:
     assert result.deepface.providers["detector"] == "OpenCV, CPU"
     assert result.deepface.providers["embedder"].startswith("ONNX Runtime, ")
     assert "times as many photos a second. facekit's yunet looks at" in repr(result)
-    assert {path: path.read_bytes() for path in photos.iterdir()} == before, "the photos are only read"
 
 
 def test_deepface_embeds_with_our_weights(lfw: Path, tmp_path: Path) -> None:
@@ -107,8 +113,9 @@ def test_deepface_embeds_with_our_weights(lfw: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(np.sum(theirs * embedder.embed(faces), axis=1), 1, atol=1e-4)
 
 
-def test_deepface_finds_faces_with_our_weights(photos: Path) -> None:
-    result = bench_module._run_deepface(photos, YUNET, SFACE)
+def test_deepface_finds_faces_with_our_weights(measured: BenchResult) -> None:
+    result = measured.deepface
+    assert result is not None
     assert result.photos == 12
     assert result.faces >= 11
 

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from loguru import logger
+from ready import document, facekit
 from scipy.optimize import brentq
 from service import process, served, sign_in
 from sklearn.metrics import roc_curve
-from test_cli import document, facekit
 
 import facekit as fk
 from facekit.errors import FacekitError, LibraryBusyError

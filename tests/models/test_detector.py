@@ -19,9 +19,10 @@ from sklearn.datasets import load_sample_image
 from facekit.errors import DeviceError, FacekitError, WeightsError
 from facekit.models import detect, device, yunet
 from facekit.models.engines.ort import OrtNetwork
+from facekit.models.facts import MODELS
 from facekit.models.fold import folded
 from facekit.models.passes import plan_levels
-from facekit.models.registry import MODELS, load_detector, model_info, models_table
+from facekit.models.registry import load_detector, model_info, models_table
 from facekit.models.weights import fetch
 from facekit.models.yunet import SCALES
 

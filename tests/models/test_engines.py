@@ -18,13 +18,13 @@ from loguru import logger
 import facekit as fk
 from facekit.errors import DeviceError, FacekitError, LibraryError, WeightsError
 from facekit.images.decode import read_image
-from facekit.models import registry, sface, yunet
+from facekit.models import deepface, registry, sface, yunet
+from facekit.models.cache import cache_folder
 from facekit.models.engines import open_graph, ort, race
 from facekit.models.engines.keras import prepare_tensorflow
 from facekit.models.engines.vino import OpenVinoNetwork, core
 from facekit.models.fold import folded
 from facekit.models.registry import default_models, load_detector, load_embedder
-from facekit.models.weights import cache_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +119,7 @@ def test_a_good_file_that_openvino_cannot_run_is_not_blamed(tmp_path: Path, monk
     monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("FACEKIT_WEIGHTS", str(tmp_path))
     with pytest.raises(DeviceError, match=r"OpenVINO can't run facenet512_weights\.onnx"):
-        registry.deepface.FACENET512.open("cpu", "openvino")
+        deepface.FACENET512.open("cpu", "openvino")
     assert (tmp_path / "cache" / "weights" / "hashes.json").read_text().count("facenet512_weights.onnx") == 1
 
 
@@ -286,7 +286,6 @@ def test_missing_weights_are_an_error_that_names_the_file_and_the_folder(
     monkeypatch.setenv("DEEPFACE_HOME", str(tmp_path / "nobody"))
     monkeypatch.setenv("FACEKIT_OFFLINE", "1")
     monkeypatch.delenv("FACEKIT_WEIGHTS", raising=False)
-    registry._kept.cache_clear()
     for name, file in (("retinaface", "retinaface.onnx"), ("facenet512", "facenet512_weights.onnx")):
         with pytest.raises(WeightsError) as caught:
             registry.MODELS[name].load()
@@ -319,7 +318,7 @@ def test_a_damaged_file_is_an_error_that_names_it(
     monkeypatch.setenv("FACEKIT_WEIGHTS", str(tmp_path))
     for ending in (".onnx", ".h5"):
         (tmp_path / f"facenet512_weights{ending}").write_bytes(b"<html>not found</html>")
-    network: PackagedNetwork = registry.deepface.FACENET512
+    network: PackagedNetwork = deepface.FACENET512
     with pytest.raises(WeightsError, match="facenet512_weights"):
         network.open("cpu", engine)
     # What was no model is not what later files are compared with.

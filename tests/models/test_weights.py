@@ -19,9 +19,11 @@ from conftest import need
 from onnx import TensorProto, helper
 
 from facekit.errors import WeightsError
-from facekit.models import weights, yunet
+from facekit.models import yunet
+from facekit.models.cache import cache_folder, weights_folder
+from facekit.models.downloads import UrlSource, WeightFile, WheelSource
 from facekit.models.fold import folded
-from facekit.models.weights import UrlSource, WeightFile, WheelSource, fetch, locate, verify, weights_folder
+from facekit.models.weights import fetch, locate, verify
 from facekit.system import files
 
 if TYPE_CHECKING:
@@ -181,7 +183,8 @@ def test_a_wrong_file_brought_by_hand_is_refused_with_both_hashes(
 
 def test_two_processes_fetching_at_once_do_not_hurt_each_other(server: Server) -> None:
     program = f"""
-from facekit.models.weights import UrlSource, WeightFile, fetch
+from facekit.models.downloads import UrlSource, WeightFile
+from facekit.models.weights import fetch
 url = UrlSource({server.address!r} + "/good")
 assert fetch(WeightFile("model.bin", {DIGEST!r}, {len(CONTENT)}, "MIT", (url,))).stat().st_size == {len(CONTENT)}
 """
@@ -291,10 +294,10 @@ def test_an_atomic_file_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
 
 
 def test_the_cache_is_the_users_unless_moved(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    assert weights.cache_folder() == cache
+    assert cache_folder() == cache
     monkeypatch.delenv("FACEKIT_CACHE")
-    assert weights.cache_folder().name == "facekit"
-    assert os.fspath(weights_folder()).startswith(os.fspath(weights.cache_folder()))
+    assert cache_folder().name == "facekit"
+    assert os.fspath(weights_folder()).startswith(os.fspath(cache_folder()))
 
 
 class Tearing(BaseHTTPRequestHandler):

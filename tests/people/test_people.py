@@ -106,7 +106,7 @@ def test_names_that_can_not_be_kept_are_refused(library: LocalLibrary, people: P
 
 
 def test_a_name_may_look_like_an_id(library: LocalLibrary, people: People, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facekit.people.local.uuid4", lambda: SimpleNamespace(hex="facade" + "0" * 26))
+    monkeypatch.setattr("facekit.people.corrections.uuid4", lambda: SimpleNamespace(hex="facade" + "0" * 26))
     stranger = people.new(face(library, "together.png", 1))
     assert people.get("facade") == stranger
     other = people.name(on(library, "lagos1.jpg"), "facade")
@@ -121,7 +121,9 @@ def test_a_beginning_that_fits_two_is_refused(
     library: LocalLibrary, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for photo, end in (("lagos1.jpg", "1"), ("lagos2.jpg", "2")):
-        monkeypatch.setattr("facekit.people.local.uuid4", lambda end=end: SimpleNamespace(hex="abcdef" + end * 26))
+        monkeypatch.setattr(
+            "facekit.people.corrections.uuid4", lambda end=end: SimpleNamespace(hex="abcdef" + end * 26)
+        )
         people.new(face(library, photo))
     with pytest.raises(UnknownIdError, match="several people") as refused:
         people.get("abcdef")

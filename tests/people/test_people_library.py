@@ -17,15 +17,16 @@ import sqlalchemy as sa
 from family import face, faces, state, whose
 
 import facekit as fk
+from facekit.catalog.migrations import SCHEMA
 from facekit.catalog.people_tables import members
-from facekit.catalog.tables import SCHEMA_VERSION, metadata
+from facekit.catalog.tables import metadata
 from facekit.errors import LibraryBusyError, UnknownIdError
 from facekit.ingest.report import IngestReport
 from facekit.library.local import LocalLibrary
 from facekit.models import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from family import Family
@@ -50,11 +51,9 @@ def people(library: LocalLibrary) -> People:
 
 
 @pytest.fixture
-def more_models(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def more_models(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, info in other_models.models().items():
         monkeypatch.setitem(registry.MODELS, name, info)
-    yield
-    registry._kept.cache_clear()
 
 
 def names(frame: pd.DataFrame, column: str = "path") -> set[str]:
@@ -362,8 +361,8 @@ def test_a_library_made_before_there_were_people_is_opened(family: Family, tmp_p
         assert len(library.people) == 0
         assert library.people.cluster().people == 3
         with library._storage.catalog._engine.connect() as connection:
-            assert connection.scalar(sa.text("SELECT value FROM meta WHERE key = 'schema'")) == str(SCHEMA_VERSION)
-    assert SCHEMA_VERSION > 1  # a facekit of before refuses it: it would change models without carrying people over
+            assert connection.scalar(sa.text("SELECT value FROM meta WHERE key = 'schema'")) == str(SCHEMA.version)
+    assert SCHEMA.version > 1  # a facekit of before refuses it: it would change models without carrying people over
 
 
 NEW_TABLES = ["persons", "members", "rejections", "differences", "allowed_twice", "cluster_runs", "people_journal"]

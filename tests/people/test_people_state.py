@@ -391,12 +391,9 @@ class Decisions(RuleBasedStateMachine):
         self.entries = len(numbers)
 
 
-def test_every_decision_lasts(
-    built_family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> None:
+def test_every_decision_lasts(built_family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, info in other_models.models().items():
         monkeypatch.setitem(registry.MODELS, name, info)
-    request.addfinalizer(registry._kept.cache_clear)
     Decisions.family, Decisions.scratch = built_family, tmp_path
     run_state_machine_as_test(
         Decisions,

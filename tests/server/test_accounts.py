@@ -23,7 +23,8 @@ from facekit.cli.users import users_app
 from facekit.errors import FacekitError, LibraryError
 from facekit.server import tokens
 from facekit.server.accounts import AccountConflictError, AccountError, AccountNotFoundError, Accounts
-from facekit.server.database import ServiceStore, sessions, users
+from facekit.server.database import ServiceStore
+from facekit.server.tables import sessions, users
 from facekit.server.tokens import SESSION_SECONDS, Keys, Sessions
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ def test_the_first_account_is_an_admins_and_the_last_admin_stays(store: ServiceS
         accounts.remove("ada")
 
 
+@pytest.mark.usefixtures("real_passwords")
 def test_a_hash_with_old_parameters_is_made_anew_at_the_next_sign_in(accounts: Accounts) -> None:
     def stored() -> str:
         with accounts.store.read() as connection:
@@ -138,6 +140,7 @@ def test_a_hash_with_old_parameters_is_made_anew_at_the_next_sign_in(accounts: A
     assert accounts.check("Ольга", PASSWORD)
 
 
+@pytest.mark.usefixtures("real_passwords")
 def test_an_unknown_name_costs_a_hash_like_a_known_one(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
     verified = []
     verify = PasswordHasher.verify

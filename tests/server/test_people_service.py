@@ -205,20 +205,20 @@ def test_a_clustering_is_a_job_and_a_proposal_changes_nothing(folder: Path) -> N
         states = {one.run_id: one.state for one in people.runs()}
         assert states == {first.run_id: "accepted", run.run_id: "accepted", other.run_id: "discarded"}
         assert [people["Eileen"].name, people["Grace"].name] == ["Eileen", "Grace"]
-        job = library.session.job(library._get("/api/v1/jobs")[0]["job_id"])
+        job = library.session.job(library.session.get("jobs")[0]["job_id"])
         assert (job["kind"], job["state"], job["user"]) == ("cluster", "done", "local")
         assert list(job["report"]) == ["run", "method", "faces", "people", "unassigned", "conflicts", "seconds"]
 
 
 def test_a_clustering_that_is_cancelled_changes_nothing(folder: Path, lfw: Path) -> None:
     with remote(folder, [lfw]) as library:
-        started = library._send("POST", "/api/v1/upload/local", json={"path": str(lfw)})
+        started = library.session.send("POST", "/api/v1/upload/local", json={"path": str(lfw)})
         ingest = started.json()["job_id"]
         stop = Event()
         stop.set()
         with pytest.raises(fk.FacekitError, match="stopped"):
             library.people.cluster(stop=stop)  # it waits for its turn: photos come in
-        jobs = {job["job_id"]: job for job in library._get("/api/v1/jobs")}
+        jobs = {job["job_id"]: job for job in library.session.get("jobs")}
         assert jobs[ingest]["state"] == "running"
         assert [job["state"] for job in jobs.values() if job["kind"] == "cluster"] == ["cancelled"]
         assert len(library.people.runs()) == 1
@@ -229,7 +229,7 @@ def test_a_clustering_that_a_killed_service_left_is_taken_up_again(folder: Path)
     with fk.open(folder) as library:
         store = ServiceStore(folder)
         before = Jobs(store, library, lambda _: None, lambda _: True)  # never started: the service was killed
-        left = before.add_clustering(Clustering(method="dbscan"), "ed")
+        left = before.add(Clustering(method="dbscan"), "ed")
         after = Jobs(store, library, lambda _: None, lambda _: True)
         after.start()
         while not after.get(left.job_id).ended:

@@ -19,6 +19,7 @@ import httpx2
 import numpy as np
 import pandas as pd
 import pytest
+from ready import facekit
 from service import PASSWORD, process
 
 import facekit as fk
@@ -46,9 +47,11 @@ def some_people(lfw: Path, tmp_path: Path) -> Path:
     return album
 
 
-def run(folder: Path, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+    if not typed:
+        return facekit("--library", folder, *arguments)
     command = [sys.executable, "-m", "facekit", "--library", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, input=typed)
 
 
 def test_a_service_and_a_folder_answer_alike(folder: Path, demo_photos: DemoPhotos, tmp_path: Path) -> None:
@@ -229,7 +232,7 @@ def test_other_machines_are_let_in_only_with_accounts(folder: Path) -> None:
     assert refused.returncode == 1
     assert "no accounts" in refused.stderr
     assert "users add" in refused.stderr
-    added = run(folder, "users", "add", "ada", "--role", "admin", "--password-stdin", input=PASSWORD + "\n")
+    added = run(folder, "users", "add", "ada", "--role", "admin", "--password-stdin", typed=PASSWORD + "\n")
     assert added.returncode == 0, added.stderr
     with process(folder, "--host", "0.0.0.0") as service:
         assert httpx2.get(f"{service.url}/api/v1/stats").status_code == 401
@@ -279,7 +282,7 @@ def test_a_notebook_is_not_taken_for_a_service_that_was_killed(folder: Path) -> 
 
 
 def test_guessing_is_slowed_down_whatever_address_it_claims_to_come_from(folder: Path) -> None:
-    run(folder, "users", "add", "ada", "--role", "admin", "--password-stdin", input=PASSWORD)
+    run(folder, "users", "add", "ada", "--role", "admin", "--password-stdin", typed=PASSWORD)
     with process(folder) as service, httpx2.Client(base_url=service.url, trust_env=False, timeout=60) as client:
 
         def attempt(password: str, address: str, **more: str) -> httpx2.Response:

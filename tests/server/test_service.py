@@ -32,7 +32,7 @@ from facekit.server.access import Access
 from facekit.server.accounts import Accounts
 from facekit.server.app import create_app
 from facekit.server.database import ServiceStore
-from facekit.server.job import JobState
+from facekit.server.job import FolderIngest, JobState
 from facekit.server.jobs import Jobs
 from facekit.server.roles import ROLES
 from facekit.server.service import Service
@@ -542,9 +542,9 @@ def test_a_cancelled_job_stays_cancelled_and_one_that_lost_its_root_does_not_run
     with fk.open(folder) as library:
         store = ServiceStore(folder)
         before = Jobs(store, library, nothing, lambda _: True)  # never started: the service was killed
-        kept, gone = (before.add(str(demo_photos.folder), "normal", "ed") for _ in range(2))
+        kept, gone = (before.add(FolderIngest(str(demo_photos.folder)), "ed") for _ in range(2))
         before._write(replace(gone, state=JobState.RUNNING, cancelled=True))
-        mine = before.add(str(demo_photos.folder), "normal", "owner", anywhere=True)
+        mine = before.add(FolderIngest(str(demo_photos.folder), anywhere=True), "owner")
         after = Jobs(store, library, nothing, lambda _: False)
         after.start()
         while not after.get(mine.job_id).ended:

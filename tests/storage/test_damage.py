@@ -89,8 +89,8 @@ def test_what_was_removed_through_a_service_stands_in_no_file(demo_photos: DemoP
         jobs = b"".join(path.read_bytes() for path in folder.glob("service.db*"))
         assert [secret for secret in secrets if secret in jobs] == []
         assert kept.name.encode() in jobs
-        assert len(library._get("/api/v1/jobs")) == 2
-        assert service.popen.poll() is None
+        assert len(library.session.get("jobs")) == 2
+        assert service.command.poll() is None
     with fk.open(folder) as library:
         library.stats()
     assert [secret for secret in secrets if secret in _all_bytes(folder)] == []
@@ -287,9 +287,9 @@ def test_a_full_disk_refuses_what_a_service_is_asked_for_and_does_not_end_it(
             "name": lambda: library.people.name(person, "Ada"),
             "cluster": library.people.cluster,
             "settings": lambda: library.set_search_similarity(0.4),
-            "users": lambda: library._send("POST", "/api/v1/auth/users", json=user),
-            "ingest": lambda: library._send("POST", "/api/v1/upload/local", json={"path": str(Path(photo).parent)}),
-            "reembed": lambda: library._send("POST", "/api/v1/library/reembed", json={}),
+            "users": lambda: library.session.send("POST", "/api/v1/auth/users", json=user),
+            "ingest": lambda: library.session.tell("POST", "upload/local", path=str(Path(photo).parent)),
+            "reembed": lambda: library.session.send("POST", "/api/v1/library/reembed", json={}),
             "backup": lambda: library.backup(small_disk / "backup"),
         }
         filler = small_disk / "filler"
@@ -303,7 +303,7 @@ def test_a_full_disk_refuses_what_a_service_is_asked_for_and_does_not_end_it(
             filler.unlink()
         for verb in verbs.values():
             verb()
-        assert service.popen.poll() is None
+        assert service.command.poll() is None
     assert b"Traceback" not in (folder / "logs" / "facekit.log").read_bytes()
 
 

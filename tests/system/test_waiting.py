@@ -11,6 +11,8 @@ from threading import Event, Timer
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import other_models
 import pytest
 from loguru import logger
 from service import remote
@@ -19,6 +21,7 @@ import facekit as fk
 from facekit.errors import FacekitError, ServiceError, StalledError
 from facekit.images.decode import read_image
 from facekit.library.local import LocalLibrary
+from facekit.models import registry
 from facekit.models.registry import load_detector
 from facekit.sources import LocalSource
 from facekit.system import waiting
@@ -112,6 +115,31 @@ def test_stuck_detector_is_named_and_given_up_and_the_next_run_does_the_rest(
     report = library.ingest(people, progress=False)  # the threads that are stuck are not waited for
     assert (report.unchanged, report.ingested, report.failed) == (kept, 40 - kept, [])
     assert library.search(next(people.iterdir())).hits[0].similarity > 0.99
+    library.close()
+
+
+def test_stuck_change_of_models_changes_nothing_and_the_next_one_does_the_rest(
+    people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, never: Event, said: list[str]
+) -> None:
+    for name, info in other_models.models().items():
+        monkeypatch.setitem(registry.MODELS, name, info)
+    library = fk.open(tmp_path / "faces", detector="yunet", embedder="sface", device="cpu", engine="onnxruntime")
+    library.ingest(people, progress=False)
+    ids, vectors = library.embeddings()
+    with monkeypatch.context() as patch:
+        patch.setenv("FACEKIT_GIVE_UP_AFTER", "3")
+        stick_at_second_batch(library.detector, patch, never)
+        with pytest.raises(StalledError, match=r"waiting for the detector yunet \(onnxruntime\)"):
+            library.reembed(embedder="turned", progress=False)
+    assert any("No photo was finished for" in line and "waiting for the " in line for line in said)
+    assert library.stats()["embedder"] == "sface"
+    assert library.embeddings()[0] == ids
+    assert np.array_equal(library.embeddings()[1], vectors)
+    assert library.search(next(people.iterdir())).hits[0].similarity > 0.99
+    report = library.reembed(embedder="turned", progress=False)
+    assert (report.switched, report.discarded, report.unreadable) == (True, 0, [])
+    assert 0 < report.photos < 40
+    assert library.stats()["embedder"] == "turned"
     library.close()
 
 

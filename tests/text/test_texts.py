@@ -6,12 +6,11 @@ import csv
 import io
 import json
 import shutil
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
+import ready
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,9 +45,8 @@ def test_a_name_reaches_neither_terminal_nor_log(ordinary_photos: Path, tmp_path
     (photos / ("x" + EVIL)).write_bytes(b"\xff\xd8\xff no picture")
 
     def facekit(*arguments: str | Path) -> str:
-        command = [sys.executable, "-m", "facekit", "-L", str(tmp_path / "faces"), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, check=False)
-        return (done.stdout + done.stderr).decode()
+        done = ready.facekit("-L", tmp_path / "faces", *arguments)
+        return done.stdout + done.stderr
 
     said = [facekit("ingest", photos), facekit("photos"), facekit("search", photos / EVIL)]
     said += [facekit("search", tmp_path / EVIL)]

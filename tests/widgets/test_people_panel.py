@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("anywidget")
 
 from browser import overflow, until, violations
+from statements import statements
 
 import facekit as fk
 from facekit.people.local import LocalPeople
@@ -194,6 +195,23 @@ def test_a_persons_faces_come_the_most_typical_first_and_the_photos_with_a_name_
     for tile in panel.gallery.tiles:
         assert tile["names"][tile["chosen"]] == "Andy"
         assert "Andy_Roddick" in tile["label"]
+
+
+def test_a_name_is_given_with_few_questions_to_the_database(known: Library) -> None:
+    panel = open_person(known, "Ali")
+    faces, thumbs = panel.gallery.tiles, panel.gallery.thumbs
+    with statements() as asked:
+        press(panel.person, kind="name", name="Ali")
+    assert len(asked) <= 8
+    assert (panel.person.person["name"], said(panel)) == ("Ali", ("name", {"name": "Ali"}))
+    assert (panel.gallery.tiles, panel.gallery.thumbs) == (faces, thumbs)
+    panel._shows.chosen = "person_photos"
+    press(panel.person, kind="name", name="Алёна")
+    assert {tile["names"][tile["chosen"]] for tile in panel.gallery.tiles} == {"Алёна"}
+    undo_last(panel)
+    assert panel.person.person["name"] == "Ali"
+    panel.close_person()
+    assert "Ali" in names(panel)
 
 
 def test_a_name_that_somebody_has_offers_to_merge(known: Library) -> None:

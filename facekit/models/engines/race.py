@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facekit.models.cache import cache_folder
 from facekit.models.device import AT_ONCE, side_by_side
-from facekit.models.weights import cache_folder
 from facekit.system.files import atomic_file
 
 if TYPE_CHECKING:

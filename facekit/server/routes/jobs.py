@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -11,20 +12,21 @@ from fastapi import Path as InPath
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import BaseModel, Field
 
-from facekit.errors import FacekitError
+from facekit.arguments import ID, LONGEST_PATH
+from facekit.errors import RefusedError
 from facekit.server.access import access_of, credential_of, needs
 from facekit.server.accounts import Identity
-from facekit.server.job import Job, Look, ModelChange
+from facekit.server.job import FolderIngest, Job, Look, ModelChange
 from facekit.server.refusal import Refusal, ServiceRefusal
-from facekit.server.service import ServiceOf
+from facekit.server.service import Service, ServiceOf
 from facekit.server.strict import StrictRoute
-from facekit.sources.left_out import checked
+from facekit.sources.left_out import MOST_PATTERNS, checked
 from facekit.storage.settings import settings_of
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=StrictRoute)
 Editor = Annotated[Identity, Depends(needs("ingest"))]
 Admin = Annotated[Identity, Depends(needs("admin"))]
-JobId = Annotated[str, InPath(pattern="^[0-9a-f]{32}$")]
+JobId = Annotated[str, InPath(pattern=ID)]
 
 _EVENT_SECONDS = 0.5
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "description": "There is no such job."}}
@@ -33,12 +35,16 @@ _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "descriptio
 class FolderToIngest(BaseModel):
     """A folder on the service's machine."""
 
-    path: str = Field(min_length=1, max_length=4096, description="Absolute, and under a root that the service allows.")
+    path: str = Field(
+        min_length=1, max_length=LONGEST_PATH, description="Absolute, and under a root that the service allows."
+    )
     detail: Look = Field(
         "normal", description="How closely to look: normal, fine, or the longest side in pixels that is looked at."
     )
     exclude: list[str] | None = Field(
-        None, max_length=200, description="Globs of what to leave out, now and later; null leaves them as they are."
+        None,
+        max_length=MOST_PATTERNS,
+        description="Globs of what to leave out, now and later; null leaves them as they are.",
     )
 
 
@@ -47,10 +53,10 @@ def ingest_local(service: ServiceOf, me: Editor, body: FolderToIngest) -> Job:
     """Bring a folder of the service's machine into the library, in the background."""
     path = service.paths.decide(body.path, me, "ingest") or ""
     try:
-        exclude = None if body.exclude is None else checked(body.exclude)
-    except FacekitError as error:
+        exclude = None if body.exclude is None else [*checked(body.exclude)]
+    except RefusedError as error:
         raise ServiceRefusal(422, error.message, error.remedy, kind="pattern") from error
-    return service.jobs.add(path, body.detail, me.name, anywhere=me.kind == "owner", exclude=exclude)
+    return service.jobs.add(FolderIngest(path, body.detail, me.kind == "owner", exclude), me.name)
 
 
 @router.post("/library/reembed", status_code=202)
@@ -59,27 +65,32 @@ def reembed(service: ServiceOf, me: Admin, body: ModelChange) -> Job:
     now = service.library.settings
     try:
         settings_of(body.detector or now.detector, body.embedder or now.embedder)
-    except FacekitError as error:
+    except RefusedError as error:
         raise ServiceRefusal(422, error.message, error.remedy, kind="no_model") from error
-    return service.jobs.add_change(body, me.name)
+    return service.jobs.add(body, me.name)
 
 
 @router.get("/jobs")
 def list_jobs(service: ServiceOf, me: Editor) -> list[Job]:
     """The jobs, newest first."""
-    return service.jobs.list()
+    return [_told(service, me, job) for job in service.jobs.list()]
 
 
 @router.get("/jobs/{job_id}", responses=_UNKNOWN)
 def get_job(service: ServiceOf, me: Editor, job_id: JobId) -> Job:
     """How far a job is."""
-    return service.jobs.get(job_id)
+    return _told(service, me, service.jobs.get(job_id))
 
 
 @router.post("/jobs/{job_id}/cancel", responses=_UNKNOWN)
 def cancel_job(service: ServiceOf, me: Editor, job_id: JobId) -> Job:
     """Stop a job; what it has done is kept."""
-    return service.jobs.cancel(job_id)
+    return _told(service, me, service.jobs.cancel(job_id))
+
+
+def _told(service: Service, me: Identity, job: Job) -> Job:
+    """A job for somebody who may see where photos lie, but not where the library does: its errors may say so."""
+    return replace(job, problem=job.problem and service.paths.said(job.problem, me))
 
 
 def _known(service: ServiceOf, job_id: JobId) -> Job:
@@ -100,7 +111,7 @@ async def watch_job(
     job: Annotated[Job, Depends(_known)],
 ) -> AsyncIterator[ServerSentEvent]:
     """Server-sent events named `job`, each with the job as it is; the stream ends with the job."""
-    yield ServerSentEvent(event="job", data=job)
+    yield ServerSentEvent(event="job", data=_told(service, me, job))
     while not job.ended:
         await asyncio.sleep(_EVENT_SECONDS)
         if not await asyncio.to_thread(_still_allowed, request):
@@ -108,4 +119,4 @@ async def watch_job(
         now = await asyncio.to_thread(service.jobs.get, job.job_id)
         if now != job:
             job = now
-            yield ServerSentEvent(event="job", data=job)
+            yield ServerSentEvent(event="job", data=_told(service, me, job))

@@ -7,21 +7,22 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi import Path as InPath
 from loguru import logger
 from pydantic import BaseModel, Field
 
+from facekit.arguments import LONGEST_PATH, LONGEST_TEXT, NUMBER, START_OF_ID
 from facekit.clustering.methods import checked_options
-from facekit.errors import FacekitError
-from facekit.library.documents import Constraint, XmpDocument, photo_for, sent_time, xmp_document
-from facekit.people.base import MAX_PAGE
+from facekit.errors import RefusedError
+from facekit.library.documents import Constraint, XmpDocument, photo_for, xmp_document
 from facekit.people.local import LocalPeople
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
 from facekit.server.job import Clustering, Job
+from facekit.server.parameters import AnId, Few, IdInPath, Limit, Name, Offset, RunId
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.server.strict import StrictRoute
+from facekit.system.files import user_path
 from facekit.types.people import (
     AssignReport,
     ClusterRun,
@@ -38,22 +39,12 @@ from facekit.types.people import (
 
 _MAX_FACES = 20_000  # ids in one body, which is at most a megabyte
 
-_ID = "^[0-9a-f]{32}$"
-PersonId = Annotated[str, InPath(pattern=_ID, description="32 hexadecimal digits.")]
-_RUN = "^[0-9a-f]{6,32}$"
-RunId = Annotated[str, InPath(pattern=_RUN, description="The first six of its 32 hexadecimal digits, or more.")]
-AnId = Annotated[str, Field(pattern=_ID, description="32 hexadecimal digits.")]
-Name = Annotated[str, Field(max_length=256)]
-Few = Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most to return.")]
-
 
 def _said() -> Iterator[None]:
-    """Something that can't be done with people is refused in facekit's own words: they hold no path."""
+    """What can't be done with people does not go with what there is: 409, where elsewhere it is 400."""
     try:
         yield
-    except FacekitError as error:
-        if type(error) is not FacekitError:
-            raise
+    except RefusedError as error:
         raise ServiceRefusal(409, error.message, error.remedy, kind="refused") from error
 
 
@@ -133,23 +124,28 @@ class Done:
 class UndoAsked(BaseModel):
     """Which entry of the journal to take back."""
 
-    number: int | None = Field(None, ge=1, le=2**31, description="By default the last that was not taken back.")
+    number: int | None = Field(
+        None, ge=NUMBER.least, le=NUMBER.most, description="By default the last that was not taken back."
+    )
 
 
 class PhotosOf(BaseModel):
     """Which photos."""
 
     folder: str | None = Field(
-        None, max_length=4096, pattern=r"^[^\x00]*$", description="Only photos in it or below it; by default all."
+        None,
+        max_length=LONGEST_PATH,
+        pattern=r"^[^\x00]*$",
+        description="Only photos in it or below it; by default all.",
     )
 
 
-def _entry(entry: Entry) -> Entry:
-    return replace(entry, at=sent_time(entry.at))
-
-
-def _run(run: ClusterRun) -> ClusterRun:
-    return replace(run, created_at=sent_time(run.created_at))
+def _there(folder: str | None) -> str | None:
+    """A folder of photos that the library has, if it can be read now: its disk may be gone."""
+    if folder is not None and not user_path(folder).exists():
+        message = "This folder is not there now."
+        raise ServiceRefusal(409, message, "Connect the disk that it is on.", kind="refused")
+    return folder
 
 
 # -- who there is ------------------------------------------------------------------------------------------------
@@ -161,9 +157,9 @@ def list_people(
     me: Reader,
     hidden: Annotated[bool, Query(description="The hidden people instead of the others.")] = False,
     named: Annotated[bool | None, Query(description="Only people with a name, or only those without.")] = None,
-    text: Annotated[str, Query(max_length=256, description="Only people whose name contains it.")] = "",
-    offset: Annotated[int, Query(ge=0, le=2**31, description="Position of the first one.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many.")] = 60,
+    text: Annotated[str, Query(max_length=LONGEST_TEXT, description="Only people whose name contains it.")] = "",
+    offset: Offset = 0,
+    limit: Limit = 60,
 ) -> PersonPage:
     """Some of the people: named ones first, then those with most faces."""
     return service.library.people.page(hidden=hidden, named=named, text=text, offset=offset, limit=limit)
@@ -173,7 +169,7 @@ def list_people(
 def resolve(
     service: ServiceOf,
     me: Reader,
-    who: Annotated[str, Query(max_length=256, description="A name, an id, or at least six digits of one.")],
+    who: Annotated[str, Query(max_length=LONGEST_TEXT, description="A name, an id, or at least six digits of one.")],
 ) -> Person:
     """The person whom somebody means."""
     return service.library.people.get(who)
@@ -182,7 +178,7 @@ def resolve(
 @router.get("/people/journal")
 def journal(service: ServiceOf, me: Reader, limit: Few = 50) -> tuple[Entry, ...]:
     """What was done, by whom, the newest first."""
-    return tuple(map(_entry, service.library.people.journal(limit)))
+    return service.library.people.journal(limit)
 
 
 @router.get("/people/conflicts")
@@ -213,7 +209,7 @@ def constraints(service: ServiceOf, me: Reader) -> list[Constraint]:
 
 
 @router.get("/people/{person_id}")
-def get_person(service: ServiceOf, me: Reader, person_id: PersonId) -> Person:
+def get_person(service: ServiceOf, me: Reader, person_id: IdInPath) -> Person:
     """One person."""
     return service.library.people.get(person_id)
 
@@ -222,9 +218,9 @@ def get_person(service: ServiceOf, me: Reader, person_id: PersonId) -> Person:
 def list_faces(
     service: ServiceOf,
     me: Reader,
-    person_id: PersonId,
-    offset: Annotated[int, Query(ge=0, le=2**31, description="Position of the first one.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many.")] = 60,
+    person_id: IdInPath,
+    offset: Offset = 0,
+    limit: Limit = 60,
 ) -> MemberPage:
     """Some faces of a person, the most typical first, with their photos."""
     page = service.library.people.faces(person_id, offset=offset, limit=limit)
@@ -233,7 +229,7 @@ def list_faces(
 
 
 @router.get("/people/{person_id}/quality")
-def quality(service: ServiceOf, me: Reader, person_id: PersonId) -> PersonQuality:
+def quality(service: ServiceOf, me: Reader, person_id: IdInPath) -> PersonQuality:
     """How much alike a person's faces are, which stand out, and who may be the same person."""
     return service.library.people.quality(person_id)
 
@@ -248,31 +244,31 @@ def new_person(people: Changing, body: NamedFaces) -> Person:
 
 
 @router.patch("/people/{person_id}")
-def change_person(people: Changing, person_id: PersonId, body: PersonChange) -> Person:
+def change_person(people: Changing, person_id: IdInPath, body: PersonChange) -> Person:
     """Name a person, hide or show them, choose their cover: all that is given, or nothing. One journal entry."""
     return people.change(person_id, **body.model_dump(exclude_unset=True))
 
 
 @router.post("/people/{person_id}/merge")
-def merge(people: Changing, person_id: PersonId, body: Others) -> Person:
+def merge(people: Changing, person_id: IdInPath, body: Others) -> Person:
     """They are all one person: this one, who takes the others' faces."""
     return people.merge(person_id, *body.others)
 
 
 @router.post("/people/{person_id}/split")
-def split(people: Changing, person_id: PersonId, body: NamedFaces) -> Person:
+def split(people: Changing, person_id: IdInPath, body: NamedFaces) -> Person:
     """These faces of a person are somebody else: the answer is the new person."""
     return people.split(person_id, body.faces, body.name)
 
 
 @router.post("/people/{person_id}/faces")
-def move(people: Changing, person_id: PersonId, body: FacesOf) -> Person:
+def move(people: Changing, person_id: IdInPath, body: FacesOf) -> Person:
     """These faces are this person, whoever they were with before."""
     return people.move(body.faces, person_id)
 
 
 @router.post("/people/{person_id}/different")
-def different(people: Changing, person_id: PersonId, body: Other) -> Done:
+def different(people: Changing, person_id: IdInPath, body: Other) -> Done:
     """These two are different people."""
     return Done(people.different(person_id, body.other))
 
@@ -284,7 +280,7 @@ def not_this_person(people: Changing, body: NotThisPerson) -> Done:
 
 
 @router.put("/photos/{photo_id}/allowed-twice")
-def allow_twice(people: Changing, photo_id: PersonId, body: AllowedTwice) -> Done:
+def allow_twice(people: Changing, photo_id: IdInPath, body: AllowedTwice) -> Done:
     """Say that a photo may show a face twice, or may not any more."""
     return Done(people.allow_twice(photo_id, body.allowed))
 
@@ -292,7 +288,7 @@ def allow_twice(people: Changing, photo_id: PersonId, body: AllowedTwice) -> Don
 @router.post("/people/undo")
 def undo(people: Changing, body: UndoAsked) -> Entry:
     """Take back what was done. Undoing an undo does it again."""
-    return _entry(people.undo(body.number))
+    return people.undo(body.number)
 
 
 @router.post("/people/assign")
@@ -304,14 +300,14 @@ def assign(people: Changing) -> AssignReport:
 @router.post("/people/xmp/write")
 def write_xmp(service: ServiceOf, me: Editor, people: Changing, body: PhotosOf) -> XmpDocument:
     """Write the named faces into XMP sidecar files beside the photos that lie where this person may write."""
-    folder = service.paths.decide(body.folder, me, "write")
+    folder = _there(service.paths.decide(body.folder, me, "write"))
     return xmp_document(people.write_xmp(folder, writable=service.paths.writable(me)))
 
 
 @router.post("/people/xmp/read")
 def read_xmp(service: ServiceOf, me: Editor, people: Changing, body: PhotosOf) -> XmpDocument:
     """Take names of faces over from XMP sidecar files, and from XMP inside the photos."""
-    return xmp_document(people.read_xmp(service.paths.decide(body.folder, me, "read")))
+    return xmp_document(people.read_xmp(_there(service.paths.decide(body.folder, me, "read"))))
 
 
 # -- clusterings -------------------------------------------------------------------------------------------------
@@ -320,7 +316,7 @@ def read_xmp(service: ServiceOf, me: Editor, people: Changing, body: PhotosOf) -
 @router.get("/clusters/runs", tags=["clusters"])
 def list_runs(service: ServiceOf, me: Reader) -> tuple[ClusterRun, ...]:
     """The clusterings of the library's faces, newest first."""
-    return tuple(map(_run, service.library.people.runs()))
+    return service.library.people.runs()
 
 
 @router.post("/clusters/runs", tags=["clusters"], status_code=202)
@@ -328,15 +324,15 @@ def cluster(service: ServiceOf, me: Editor, body: Clustering) -> Job:
     """Group the faces into people, in the background; a cancelled job changes nothing."""
     try:
         checked_options(body.method, body.eps, body.min_faces, body.people)
-    except FacekitError as error:
+    except RefusedError as error:
         raise ServiceRefusal(422, error.message, error.remedy, kind="refused") from error
-    return service.jobs.add_clustering(body, me.name)
+    return service.jobs.add(body, me.name)
 
 
 @router.post("/clusters/runs/{run_id}/accept", tags=["clusters"])
 def accept(people: Changing, run_id: RunId) -> ClusterRun:
     """Take over what a run proposed."""
-    return _run(people.accept(run_id))
+    return people.accept(run_id)
 
 
 @router.post("/clusters/runs/{run_id}/discard", tags=["clusters"], status_code=204)
@@ -351,7 +347,8 @@ def compare(
     me: Reader,
     run_id: RunId,
     other: Annotated[
-        str | None, Query(alias="with", pattern=_RUN, description="Another run; by default the people as they are.")
+        str | None,
+        Query(alias="with", pattern=START_OF_ID, description="Another run; by default the people as they are."),
     ] = None,
 ) -> Comparison:
     """What moved from one run to another."""

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi import Path as InPath
 from fastapi.responses import FileResponse, Response
 from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from facekit.catalog.pages import MAX_PAGE
+from facekit.arguments import ID, LONGEST_PATH, LONGEST_TEXT
 from facekit.images.files import display_name
 from facekit.images.thumbnails import thumbnail_path
 from facekit.library.documents import photo_for
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
+from facekit.server.parameters import GivenPath, IdInPath, Limit, Offset, PersonOf
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import Service, ServiceOf
 from facekit.server.strict import StrictRoute
@@ -32,12 +32,6 @@ router = APIRouter(prefix="/api/v1", tags=["photos"], route_class=StrictRoute)
 Reader = Annotated[Identity, Depends(needs("read"))]
 Exporter = Annotated[Identity, Depends(needs("export"))]
 Editor = Annotated[Identity, Depends(needs("ingest"))]
-Id = Annotated[str, InPath(pattern="^[0-9a-f]{32}$", description="32 hexadecimal digits.")]
-Offset = Annotated[int, Query(ge=0, le=2**31, description="Position of the first one.")]
-Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="How many.")]
-PersonOf = Annotated[
-    str | None, Query(max_length=256, description="Only photos that show this person: a name, or an id.")
-]
 
 _NOT_FOUND: dict[int | str, dict[str, Any]] = {
     404: {"model": Refusal, "description": "The library has nothing with this id, or its file is gone."}
@@ -62,7 +56,7 @@ def list_photos(
     service: ServiceOf,
     me: Reader,
     status: Annotated[Status | None, Query(description="Only photos with this status.")] = None,
-    folder: Annotated[str | None, Query(max_length=4096, description="Only photos in it or below.")] = None,
+    folder: Annotated[str | None, Query(max_length=LONGEST_PATH, description="Only photos in it or below.")] = None,
     person: PersonOf = None,
     offset: Offset = 0,
     limit: Limit = 60,
@@ -75,13 +69,13 @@ def list_photos(
 
 
 @router.get("/photos/{photo_id}", responses=_NOT_FOUND)
-def get_photo(service: ServiceOf, me: Reader, photo_id: Id) -> Photo:
+def get_photo(service: ServiceOf, me: Reader, photo_id: IdInPath) -> Photo:
     """One photo with its faces."""
     return photo_for(service.library.photo(photo_id), service.paths.shown(me))
 
 
 @router.get("/photos/{photo_id}/thumbnail", responses=_NOT_FOUND | _JPEG, response_class=Response)
-async def get_thumbnail(service: ServiceOf, me: Reader, request: Request, photo_id: Id) -> Response:
+async def get_thumbnail(service: ServiceOf, me: Reader, request: Request, photo_id: IdInPath) -> Response:
     """A photo as a JPEG of at most 512 pixels, upright."""
     path = thumbnail_path(service.library.folder, photo_id)
     turn = await run_in_threadpool(lambda: service.library.photo(photo_id).turn)
@@ -89,7 +83,7 @@ async def get_thumbnail(service: ServiceOf, me: Reader, request: Request, photo_
 
 
 @router.get("/photos/{photo_id}/picture", responses=_NOT_FOUND | _JPEG, response_class=Response)
-async def get_picture(service: ServiceOf, me: Reader, request: Request, photo_id: Id) -> Response:
+async def get_picture(service: ServiceOf, me: Reader, request: Request, photo_id: IdInPath) -> Response:
     """A photo as a JPEG for the screen, upright, at most 2048 pixels."""
     library = service.library
     there, read = (lambda: library.file(photo_id)), (lambda: library.picture(photo_id))
@@ -98,7 +92,7 @@ async def get_picture(service: ServiceOf, me: Reader, request: Request, photo_id
 
 
 @router.get("/photos/{photo_id}/file", responses=_NOT_FOUND, response_class=FileResponse)
-def get_file(service: ServiceOf, me: Exporter, photo_id: Id) -> FileResponse:
+def get_file(service: ServiceOf, me: Exporter, photo_id: IdInPath) -> FileResponse:
     """The photo's own file, as it is, with what the camera wrote into it. Ranges of bytes can be asked for."""
     path = service.library.file(photo_id)
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
@@ -106,16 +100,11 @@ def get_file(service: ServiceOf, me: Exporter, photo_id: Id) -> FileResponse:
     return FileResponse(path, media_type=kind, filename=display_name(path.name), headers=headers)
 
 
-_Path = Annotated[str, Field(min_length=1, max_length=4096)]
-
-
 class Removal(BaseModel):
     """What to forget."""
 
-    path: _Path | list[_Path] = Field([], description="A photo, or a folder with all below it; or several.")
-    photo_ids: list[Annotated[str, Field(pattern="^[0-9a-f]{32}$")]] = Field(
-        [], description="Photos, wherever they lie."
-    )
+    path: GivenPath | list[GivenPath] = Field([], description="A photo, or a folder with all below it; or several.")
+    photo_ids: list[Annotated[str, Field(pattern=ID)]] = Field([], description="Photos, wherever they lie.")
 
 
 class Removed(BaseModel):
@@ -137,8 +126,12 @@ def remove(service: ServiceOf, me: Editor, body: Removal) -> Removed:
 class Relocating(BaseModel):
     """What lies elsewhere now."""
 
-    old: str = Field(min_length=1, max_length=4096, description="A folder, or a photo, as the library knows it.")
-    new: str = Field(min_length=1, max_length=4096, description="Absolute, and under a root that the service allows.")
+    old: str = Field(
+        min_length=1, max_length=LONGEST_PATH, description="A folder, or a photo, as the library knows it."
+    )
+    new: str = Field(
+        min_length=1, max_length=LONGEST_PATH, description="Absolute, and under a root that the service allows."
+    )
 
 
 @router.post("/photos/relocate", responses=_NOT_FOUND | _BUSY)
@@ -172,7 +165,7 @@ def list_faces(
 
 
 @router.get("/faces/{face_id}/thumbnail", tags=["faces"], responses=_NOT_FOUND | _JPEG, response_class=Response)
-async def get_face_thumbnail(service: ServiceOf, me: Reader, request: Request, face_id: Id) -> Response:
+async def get_face_thumbnail(service: ServiceOf, me: Reader, request: Request, face_id: IdInPath) -> Response:
     """A face as a square JPEG of 160 pixels."""
     library = service.library
     there, read = (lambda: library.face(face_id)), (lambda: library.face_thumbnail(face_id))
@@ -194,7 +187,9 @@ def export(
         list[str] | None, Query(max_length=100, description="And with all of these people.")
     ] = None,
     year: Annotated[int | None, Query(ge=1, le=9999, description="Photos: only those taken in this year.")] = None,
-    source: Annotated[str | None, Query(max_length=256, description="Photos: only those from this source.")] = None,
+    source: Annotated[
+        str | None, Query(max_length=LONGEST_TEXT, description="Photos: only those from this source.")
+    ] = None,
 ) -> FileResponse:
     """All faces, photos or people's faces as a table, or the embeddings (face_id, embedding); photos may be chosen."""
     if (table == "embeddings") != (format == "npz"):

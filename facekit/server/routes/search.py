@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends, File, Form, Request, UploadFile
 from loguru import logger
 from pydantic import BaseModel, Field
 
+from facekit.arguments import ID, LONGEST_PATH, LONGEST_TEXT, SIMILARITY, TOP_K
 from facekit.library.documents import SearchDocument, search_document
 from facekit.search.known_faces import Known
 from facekit.server.access import needs
@@ -42,29 +43,35 @@ async def search(
     me: Searcher,
     file: Annotated[list[UploadFile] | None, File(description="Pictures of the person.")] = None,
     face_id: Annotated[
-        list[Annotated[str, Form(pattern="^[0-9a-f]{32}$")]] | None,
+        list[Annotated[str, Form(pattern=ID)]] | None,
         Form(description="Faces of the library that are the person, instead of pictures or beside them."),
     ] = None,
     person_id: Annotated[
-        list[Annotated[str, Form(pattern="^[0-9a-f]{32}$")]] | None,
+        list[Annotated[str, Form(pattern=ID)]] | None,
         Form(description="People of the library: the average of their good faces."),
     ] = None,
     face: Annotated[
         list[Annotated[int, Form(ge=0)]] | None,
         Form(description="Which face of each picture, from 0 in order of size; by default the largest."),
     ] = None,
-    top_k: Annotated[int, Form(ge=1, le=10_000, description="The most photos to return.")] = 50,
+    top_k: Annotated[int, Form(ge=TOP_K.least, le=TOP_K.most, description="The most photos to return.")] = 50,
     min_similarity: Annotated[
         float | None,
-        Form(ge=-1, le=1, description="Cosine similarity from which a face counts; by default the library's."),
+        Form(
+            ge=SIMILARITY.least,
+            le=SIMILARITY.most,
+            description="Cosine similarity from which a face counts; by default the library's.",
+        ),
     ] = None,
-    source: Annotated[str | None, Form(max_length=256, description="Only photos from this source.")] = None,
-    folder: Annotated[str | None, Form(max_length=4096, description="Only photos in this folder or below it.")] = None,
+    source: Annotated[str | None, Form(max_length=LONGEST_TEXT, description="Only photos from this source.")] = None,
+    folder: Annotated[
+        str | None, Form(max_length=LONGEST_PATH, description="Only photos in this folder or below it.")
+    ] = None,
     after: Annotated[date | datetime | None, Form(description="Only photos taken on this date or later.")] = None,
     before: Annotated[date | datetime | None, Form(description="Only photos taken before this date.")] = None,
     include_poor: Annotated[bool, Form(description="Also faces too small, blurred or turned away.")] = False,
     person: Annotated[
-        str | None, Form(max_length=256, description="Only photos that show this person: a name, or an id.")
+        str | None, Form(max_length=LONGEST_TEXT, description="Only photos that show this person: a name, or an id.")
     ] = None,
 ) -> SearchDocument:
     """Find the photos of a person. Several pictures are averaged."""
@@ -112,14 +119,18 @@ async def faces_in(
 class SearchSimilarity(BaseModel):
     """From which similarity a face counts in a search that names none."""
 
-    value: float | None = Field(ge=-1, le=1, description="Cosine similarity; null takes the embedder's own again.")
+    value: float | None = Field(
+        ge=SIMILARITY.least, le=SIMILARITY.most, description="Cosine similarity; null takes the embedder's own again."
+    )
 
 
 class MeasuredSimilarity(SearchSimilarity):
     """A similarity with the embedder that it was measured with."""
 
     embedder: str | None = Field(
-        None, max_length=256, description='Name and version, "sface 1": refused if the library has another by now.'
+        None,
+        max_length=LONGEST_TEXT,
+        description='Name and version, "sface 1": refused if the library has another by now.',
     )
 
 

@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
 from facekit._version import __version__
+from facekit.arguments import LONGEST_PATH
 from facekit.library.documents import ServiceInfo
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
@@ -73,7 +74,7 @@ class BackupFolder(BaseModel):
     """Where a backup is kept."""
 
     folder: str = Field(
-        min_length=1, max_length=4096, description="Absolute, and under a root that the service allows."
+        min_length=1, max_length=LONGEST_PATH, description="Absolute, and under a root that the service allows."
     )
 
 
@@ -93,8 +94,6 @@ def backup(service: ServiceOf, me: Admin, body: BackupFolder) -> BackedUp:
 def doctor(service: ServiceOf, me: Admin) -> dict[str, Any]:
     """Check everything. Only the service's own user is told where files lie."""
     document = service.library.doctor().to_dict()
-    if me.kind not in {"owner", "local"}:
-        place = service.library.place
-        for check in document["checks"]:
-            check["detail"] = check["detail"].replace(place, "the library")
+    for check in document["checks"]:
+        check["detail"] = service.paths.said(check["detail"], me)
     return document

@@ -29,11 +29,11 @@ class Deeds:
 
     def __init__(self, people: People) -> None:
         self.people = people
-        self._callbacks: list[Callable[[object], None]] = []
+        self._callbacks: list[Callable[[object, Verb], None]] = []
         self._said: Callable[[dict[str, Any]], None] = lambda _what: None
 
-    def on_change(self, callback: Callable[[object], None]) -> None:
-        """Call this, with whoever did it, after each change."""
+    def on_change(self, callback: Callable[[object, Verb], None]) -> None:
+        """Call this, with whoever did it and what it was, after each change."""
         self._callbacks.append(callback)
 
     def on_said(self, callback: Callable[[dict[str, Any]], None]) -> None:
@@ -48,18 +48,18 @@ class Deeds:
     def tell(self, verb: Verb, by: object, number: int, **values: object) -> int:
         """Say what was done, with the number of its entry."""
         self._said({"key": f"peoplejournal.did.{verb}", "values": values, "number": number})
-        self._changed(by)
+        self._changed(by, verb)
         return number
 
     def undo(self, number: int, by: object) -> None:
         """Take an entry back."""
         entry = self.people.undo(number)
         self._said({"key": "peoplejournal.did.undo", "values": {}, "number": entry.number})
-        self._changed(by)
+        self._changed(by, "undo")
 
-    def _changed(self, by: object) -> None:
+    def _changed(self, by: object, verb: Verb) -> None:
         for callback in self._callbacks:
-            callback(by)
+            callback(by, verb)
 
 
 class PeopleJournal(Widget):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ipywidgets import Layout, VBox
 
 from facekit.widgets.appbar import Choice
-from facekit.widgets.base import Widget, handler
+from facekit.widgets.base import attempt
 from facekit.widgets.gallery import Gallery
 from facekit.widgets.panel import Panel
 from facekit.widgets.people.cards import PeopleCards
@@ -18,12 +18,11 @@ from facekit.widgets.static_html import still_gallery
 from facekit.widgets.tiles import ChainedTiles, MemberTiles, PhotoTiles, Tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import traitlets
     from ipywidgets import DOMWidget
 
     from facekit.library.base import Library
+    from facekit.types.people import Verb
 
 _FACES, _PHOTOS = "person_faces", "person_photos"
 _VIEWS = {"people_cards": "cards", "people_review": "review"}  # by the key of their text
@@ -77,8 +76,8 @@ class PeoplePanel(Panel):
         self.person.on_open(self.open_person)
         self.person.on_back(self.close_person)
         deeds.on_change(self._changed)
-        self._views.observe(lambda change: _chosen(self._views, self._view, change.new), "chosen")
-        self._shows.observe(lambda _change: _chosen(self._shows, self._show_person), "chosen")
+        self._views.observe(lambda change: attempt(self._views, self._view, change.new), "chosen")
+        self._shows.observe(lambda _change: attempt(self._shows, self._show_person), "chosen")
         self.gallery.observe(self._from_gallery, "selected")
         self.person.observe(self._from_person, "selected")
 
@@ -99,10 +98,15 @@ class PeoplePanel(Panel):
 
     def refresh(self) -> None:
         """Take in what changed in the library."""
-        self._changed(None)
+        self._stale = set(self._pages)
+        self._freshen()
 
-    def _changed(self, by: object) -> None:
-        self._stale = {name for name, page in self._pages.items() if page is not by or name != "review"}
+    def _changed(self, by: object, verb: Verb) -> None:
+        self._stale = set(self._pages)
+        if by is self.review:
+            self._stale.discard("review")
+        if by is self.person and verb == "name" and self._shows.chosen == _FACES:  # photos say who is on them
+            self._stale.discard("person")
         self._freshen()
 
     def _view(self, name: str) -> None:
@@ -186,8 +190,3 @@ class PeoplePanel(Panel):
             for one in self.cards.people
         ]
         return still_gallery(tiles, self.cards.thumbs, self.cards.total)
-
-
-@handler
-def _chosen(_choice: Widget, act: Callable[..., None], *arguments: str) -> None:
-    act(*arguments)

@@ -135,8 +135,14 @@ class PersonHead(Widget):
             act()
 
     def _name(self, name: str) -> None:
+        def rename() -> Person:  # nothing else of what is shown changes with it, and need be read again
+            self.who = person = self._people.name(self.who, name or None)
+            with self.hold_sync():
+                self.person, self.taken = document(person), {}
+            return person
+
         try:
-            self._deeds.do("name", lambda: self._people.name(self.who, name or None), self, name=name)
+            self._deeds.do("name", rename, self, name=name)
         except NameTakenError as error:
             other = self._people.get(error.person_id or name)
             self.taken = document(other)

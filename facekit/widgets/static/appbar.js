@@ -2,9 +2,11 @@
 import { el, frame, languageOf, problemLine, recall, remember, say, translator, watch } from "./shared.js";
 
 const KEYS = { "data-lm-suppress-shortcuts": "true" };
+/** @type {Record<string, string>} */
 const LANGUAGES = { en: "English", ru: "Русский" };
 const THEMES = ["auto", "light", "dark"];
 
+/** @param {import("./types").View<import("./types").AppBar>} view */
 function render({ model, el: host, signal }) {
   const root = frame(model, host, signal, "appbar");
   const tell = translator(model, signal);
@@ -38,6 +40,11 @@ function render({ model, el: host, signal }) {
   }
 }
 
+/**
+ * @param {import("./types").Model<import("./types").AppBar>} model
+ * @param {import("./types").Tell} tell
+ * @param {import("./types").Signal} signal
+ */
 function settings(model, tell, signal) {
   const ours = "voila" in document.body.dataset; // the app's page; in JupyterLab theme and language are not ours to set
   const language = tell(el("select", { ...KEYS, onchange: () => {
@@ -47,7 +54,7 @@ function settings(model, tell, signal) {
   } }, ...Object.entries(LANGUAGES).map(([code, name]) => el("option", { value: code, lang: code }, name))),
   "appbar.language", {}, "aria-label");
   const remembered = recall("localStorage", "fk-language");
-  if (remembered in LANGUAGES && remembered !== model.get("language")) {
+  if (remembered !== null && remembered in LANGUAGES && remembered !== model.get("language")) {
     model.set("language", remembered);
     model.save_changes();
   }
@@ -67,7 +74,7 @@ function settings(model, tell, signal) {
     document.body.dataset.jpThemeLight = String(!dark);
   };
   const kept = recall("localStorage", "fk-theme");
-  theme.value = THEMES.includes(kept) ? kept : "auto";
+  theme.value = THEMES.find((name) => name === kept) ?? "auto";
   theme.hidden = !ours;
   system.addEventListener("change", applyTheme, { signal });
   applyTheme();

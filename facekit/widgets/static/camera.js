@@ -1,13 +1,20 @@
 // A picture from the camera, where the page may use it: there is one, and the address is secure.
 import { el, say, watch } from "./shared.js";
 
-/** A button that opens a dialog with the camera's picture; `taken` gets a file, `failed` the key of a text. */
+/**
+ * A button that opens a dialog with the camera's picture; `taken` gets a file, `failed` the key of a text.
+ * @param {import("./types").Model} model
+ * @param {import("./types").Signal} signal
+ * @param {(file: File) => void} taken
+ * @param {(key: string) => void} failed
+ */
 export function camera(model, signal, taken, failed) {
   const video = el("video", { ".muted": true, ".playsInline": true, ".autoplay": true });
   const shoot = el("button", { type: "button", class: "fk-primary", autofocus: true });
   const cancel = el("button", { type: "button", onclick: () => dialog.close() });
   const dialog = el("dialog", { class: "fk-camera" }, video, el("div", { class: "fk-row" }, shoot, cancel));
   const button = el("button", { type: "button", onclick: open });
+  /** @type {MediaStream | null} */
   let stream = null;
   let turn = 0; // grows when the camera is let go: what was asked for before is not wanted any more
   button.hidden = !(window.isSecureContext && navigator.mediaDevices?.getUserMedia);
@@ -43,7 +50,9 @@ export function camera(model, signal, taken, failed) {
 
   shoot.addEventListener("click", () => {
     const canvas = el("canvas", { width: video.videoWidth, height: video.videoHeight });
-    canvas.getContext("2d").drawImage(video, 0, 0);
+    const context = canvas.getContext("2d");
+    if (!context) return; // no memory for it
+    context.drawImage(video, 0, 0);
     canvas.toBlob((blob) => {
       dialog.close();
       if (blob) taken(new File([blob], say(model, "uploader.snapshot"), { type: blob.type }));

@@ -3,16 +3,30 @@ import { largeView } from "./large.js";
 import { pager } from "./pager.js";
 import { boxes, decimals, el, frame, pictures, problemLine, say, watch } from "./shared.js";
 
-/** Whose a box is, below it; the text under the picture says it too. */
+/** @import { Box, Gallery, Model, Tile, Urls } from "./types" */
+
+/**
+ * Whose a box is, below it; the text under the picture says it too.
+ * @param {Box} box
+ * @param {string} name
+ */
 function nameTag([x, y, width, height], name) {
   if (!name) return null;
   const tag = el("span", { class: "fk-tag", "aria-hidden": "true" }, name);
+  /** @param {number} value */
   const percent = (value) => `${100 * Math.min(Math.max(value, 0), 1)}%`;
   Object.assign(tag.style, { left: percent(x + width / 2), top: percent(y + height) });
   return tag;
 }
 
-/** A thumbnail with its boxes exactly over it: the frame is square, so the picture's share of it follows from its shape. */
+/**
+ * A thumbnail with its boxes exactly over it: the frame is square, so the picture's share of it follows from its shape.
+ * @param {Model} model
+ * @param {Tile} tile
+ * @param {DataView<ArrayBuffer> | undefined} view
+ * @param {Urls} urls
+ * @param {HTMLElement} name
+ */
 function thumbnail(model, tile, view, urls, name) {
   const square = el("div", { class: "fk-frame" });
   const missing = () => square.replaceChildren(el("span", { class: "fk-muted" }, say(model, "gallery.no_picture")));
@@ -30,7 +44,7 @@ function thumbnail(model, tile, view, urls, name) {
     const longer = Math.max(image.naturalWidth, image.naturalHeight);
     picture.style.width = `${(100 * image.naturalWidth) / longer}%`;
     picture.style.height = `${(100 * image.naturalHeight) / longer}%`;
-    picture.append(boxes(tile.boxes, tile.chosen, tile.poor.map((why) => why && say(model, "common.poor_face", { reason: why }))), ...tile.boxes.map((box, index) => nameTag(box, tile.names[index])).filter(Boolean));
+    picture.append(boxes(tile.boxes, tile.chosen, tile.poor.map((why) => why && say(model, "common.poor_face", { reason: why }))), ...tile.boxes.flatMap((box, index) => nameTag(box, tile.names[index]) ?? []));
   });
   image.addEventListener("error", missing);
   image.src = urls.url(view);
@@ -39,6 +53,12 @@ function thumbnail(model, tile, view, urls, name) {
   return square;
 }
 
+/**
+ * @param {Model} model
+ * @param {Tile} tile
+ * @param {DataView<ArrayBuffer> | undefined} view
+ * @param {Urls} urls
+ */
 function tileOf(model, tile, view, urls) {
   const name = el("b", { class: "fk-name" }, tile.label);
   const text = el("div", { class: "fk-text" }, name);
@@ -57,6 +77,7 @@ function tileOf(model, tile, view, urls) {
     thumbnail(model, tile, view, urls, name), text, el("span", { class: "fk-mark", "aria-hidden": "true" }));
 }
 
+/** @param {import("./types").View<import("./types").Gallery>} view */
 function render({ model, el: host, signal }) {
   const root = frame(model, host, signal, "gallery");
   const urls = pictures(signal);
@@ -71,16 +92,30 @@ function render({ model, el: host, signal }) {
   let anchor = 0; // where a range begins
   let wanted = -1; // the tile to focus when the page that was asked for has come
 
+  const tiles = () => /** @type {HTMLElement[]} */ ([...grid.children]);
+  /** @param {Event} event */
+  const tileAt = (event) => {
+    const node = /** @type {Element} */ (event.target);
+    const tile = node.closest(".fk-tile");
+    return { index: tiles().findIndex((one) => one === tile), mark: Boolean(node.closest(".fk-mark")) };
+  };
   const keys = () => model.get("tiles").map((tile) => tile.key);
+  /**
+   * @template {keyof Gallery} K
+   * @param {K} name
+   * @param {Gallery[K]} value
+   */
   const set = (name, value) => {
     model.set(name, value);
     model.save_changes();
   };
 
+  /** @param {string[]} list */
   function choose(list) {
     set("selected", [...new Set(list)]);
   }
 
+  /** @param {number} index */
   function toggle(index) {
     const key = keys()[index];
     const selected = model.get("selected");
@@ -88,22 +123,30 @@ function render({ model, el: host, signal }) {
     choose(selected.includes(key) ? selected.filter((other) => other !== key) : [...selected, key]);
   }
 
-  /** Select from the anchor to here; what is selected on other pages stays. */
+  /**
+   * Select from the anchor to here; what is selected on other pages stays.
+   * @param {number} index
+   */
   function range(index) {
     const here = keys();
     const elsewhere = model.get("selected").filter((key) => !here.includes(key));
     choose([...elsewhere, ...here.slice(Math.min(anchor, index), Math.max(anchor, index) + 1)]);
   }
 
+  /**
+   * @param {number} index
+   * @param {boolean} [move]
+   */
   function focus(index, move = true) {
-    const tiles = grid.children;
-    if (!tiles.length) return;
-    tiles[focused]?.setAttribute("tabindex", "-1");
-    focused = Math.min(Math.max(index, 0), tiles.length - 1);
-    tiles[focused].setAttribute("tabindex", "0");
-    if (move) tiles[focused].focus();
+    const all = tiles();
+    if (!all.length) return;
+    all[focused]?.setAttribute("tabindex", "-1");
+    focused = Math.min(Math.max(index, 0), all.length - 1);
+    all[focused].setAttribute("tabindex", "0");
+    if (move) all[focused].focus();
   }
 
+  /** @param {number} page */
   function turn(page) {
     const pages = Math.ceil(model.get("total") / model.get("page_size"));
     if (page === model.get("page") || page < 0 || page >= pages) {
@@ -116,16 +159,15 @@ function render({ model, el: host, signal }) {
 
   /** How many tiles stand in a row. */
   function columns() {
-    const tiles = [...grid.children];
-    const below = tiles.findIndex((tile) => tile.offsetTop > tiles[0].offsetTop);
-    return below < 0 ? tiles.length : below;
+    const all = tiles();
+    const below = all.findIndex((tile) => tile.offsetTop > all[0].offsetTop);
+    return below < 0 ? all.length : below;
   }
 
   grid.addEventListener("click", (event) => {
-    const index = [...grid.children].indexOf(event.target.closest(".fk-tile"));
+    const { index, mark } = tileAt(event);
     if (index < 0) return;
     focus(index);
-    const mark = event.target.closest(".fk-mark");
     if (event.shiftKey) range(index);
     else if (mark || event.ctrlKey || event.metaKey) toggle(index);
     else if (event.pointerType === "touch") set("opened", keys()[index]); // a finger has no double click
@@ -134,14 +176,15 @@ function render({ model, el: host, signal }) {
       choose([keys()[index]]);
     }
   });
-  grid.addEventListener("focusin", (event) => focus([...grid.children].indexOf(event.target), false));
+  grid.addEventListener("focusin", (event) => focus(tileAt(event).index, false));
   grid.addEventListener("dblclick", (event) => {
-    const index = [...grid.children].indexOf(event.target.closest(".fk-tile"));
-    if (index >= 0 && !event.target.closest(".fk-mark")) set("opened", keys()[index]);
+    const { index, mark } = tileAt(event);
+    if (index >= 0 && !mark) set("opened", keys()[index]);
   });
   grid.addEventListener("keydown", (event) => {
     const last = grid.children.length - 1;
     const control = event.ctrlKey || event.metaKey;
+    /** @type {Record<string, () => number>} */
     const moves = {
       ArrowLeft: () => focused - 1,
       ArrowRight: () => focused + 1,
@@ -150,6 +193,7 @@ function render({ model, el: host, signal }) {
       Home: () => 0,
       End: () => last,
     };
+    /** @type {Record<string, number>} */
     const pages = { PageUp: -1, PageDown: 1 };
     if (event.altKey) return;
     if (event.key in moves) {
@@ -188,7 +232,7 @@ function render({ model, el: host, signal }) {
   watch(model, ["loaded", "language", "selected", "total"], () => {
     const selected = new Set(model.get("selected"));
     const here = keys();
-    [...grid.children].forEach((tile, index) => tile.setAttribute("aria-selected", String(selected.has(here[index]))));
+    tiles().forEach((tile, index) => tile.setAttribute("aria-selected", String(selected.has(here[index]))));
     const words = [say(model, `gallery.count.${model.get("kind")}`, { count: model.get("total") })];
     if (selected.size) words.push(say(model, "gallery.selected", { count: selected.size }));
     count.textContent = words.join(" · ");

@@ -2,15 +2,22 @@
 import { el, frame, languageOf, problemLine, say, translator, watch } from "./shared.js";
 
 const KEYS = { "data-lm-suppress-shortcuts": "true" };
-const LINES = ["ingested", "unchanged", "duplicates", "faces", "no_face", "missing"];
+const LINES = /** @type {const} */ (["ingested", "unchanged", "duplicates", "faces", "no_face", "missing"]);
 
-/** Seconds in words: "40 sec", "3 min", "2 hr", in the model's language. */
+/** @import { IngestForm, Model, Report, View } from "./types" */
+
+/**
+ * Seconds in words: "40 sec", "3 min", "2 hr", in the model's language.
+ * @param {Model} model
+ * @param {number} seconds
+ */
 function duration(model, seconds) {
   const [unit, size] = seconds < 90 ? ["second", 1] : seconds < 5400 ? ["minute", 60] : ["hour", 3600];
   const format = new Intl.NumberFormat(languageOf(model), { style: "unit", unit, maximumFractionDigits: unit === "hour" || seconds < 10 ? 1 : 0 });
   return format.format(seconds / size);
 }
 
+/** @param {View<IngestForm>} view */
 function render({ model, el: host, signal }) {
   const root = frame(model, host, signal, "ingestform");
   const tell = translator(model, signal);
@@ -54,10 +61,11 @@ function render({ model, el: host, signal }) {
   };
   const drawReport = () => {
     const found = model.get("report");
-    report.hidden = found.found === undefined;
-    tell(news, model.get("running") ? "ingestform.running" : report.hidden ? "" : found.stopped ? "ingestform.stopped" : "ingestform.done",
+    const shown = found.found !== undefined;
+    report.hidden = !shown;
+    tell(news, model.get("running") ? "ingestform.running" : !shown ? "" : found.stopped ? "ingestform.stopped" : "ingestform.done",
       { time: duration(model, found.seconds ?? 0) });
-    if (report.hidden) return report.replaceChildren();
+    if (!shown) return report.replaceChildren();
     const lines = LINES.filter((name) => found[name] || name === "ingested");
     const nothing = found.found ? [] : [el("p", {}, say(model, "ingestform.nothing"))];
     report.replaceChildren(
@@ -72,6 +80,7 @@ function render({ model, el: host, signal }) {
       ...(found.stopped ? [el("p", {}, say(model, "ingestform.kept"))] : []),
       ...failures(found));
   };
+  /** @param {Report} report */
   const failures = ({ failures: count, failed }) => {
     if (!count) return [];
     const head = ["file", "why"].map((name) => el("th", { scope: "col" }, say(model, `ingestform.${name}`)));

@@ -3,11 +3,20 @@ import { boxes, decimals, el, languageOf, pictures, problemLine, say, watch } fr
 
 const MOST_ZOOM = 12; // times the size at which the whole photo is seen
 
-/** A picture in a stage that can be zoomed and moved. `content` is sized, not transformed: lines keep their width. */
+/** @import { Gallery, LargePhoto, Model, Signal } from "./types" */
+/** @typedef {[x: number, y: number]} Point */
+
+/**
+ * A picture in a stage that can be zoomed and moved. `content` is sized, not transformed: lines keep their width.
+ * @param {HTMLElement} stage
+ * @param {HTMLElement} content
+ * @param {Signal} signal
+ */
 function zoomable(stage, content, signal) {
   let size = [1, 1];
   let zoom = 1;
   let [x, y] = [0, 0]; // how far the picture's middle is from the stage's
+  /** @type {Map<number, Point>} */
   const fingers = new Map();
 
   function place() {
@@ -24,7 +33,11 @@ function zoomable(stage, content, signal) {
     stage.classList.toggle("fk-zoomed", zoom > 1);
   }
 
-  /** Zoom so that what is at this point of the window stays there; without a point, the middle stays. */
+  /**
+   * Zoom so that what is at this point of the window stays there; without a point, the middle stays.
+   * @param {number} factor
+   * @param {Point} [point]
+   */
   function scale(factor, point) {
     const box = stage.getBoundingClientRect();
     const [px, py] = point ? [point[0] - box.left - box.width / 2, point[1] - box.top - box.height / 2] : [0, 0];
@@ -35,6 +48,10 @@ function zoomable(stage, content, signal) {
     place();
   }
 
+  /**
+   * @param {number} dx
+   * @param {number} dy
+   */
   function move(dx, dy) {
     x += dx;
     y += dy;
@@ -53,15 +70,17 @@ function zoomable(stage, content, signal) {
   stage.addEventListener("pointermove", (event) => {
     const before = fingers.get(event.pointerId);
     if (!before) return;
+    /** @type {Point} */
     const now = [event.clientX, event.clientY];
     const other = [...fingers].find(([id]) => id !== event.pointerId)?.[1];
     fingers.set(event.pointerId, now);
     if (!other) return move(now[0] - before[0], now[1] - before[1]);
+    /** @param {Point} point */
     const apart = (point) => Math.hypot(point[0] - other[0], point[1] - other[1]) || 1;
     move((now[0] - before[0]) / 2, (now[1] - before[1]) / 2);
     scale(apart(now) / apart(before), [(now[0] + other[0]) / 2, (now[1] + other[1]) / 2]);
   });
-  for (const end of ["pointerup", "pointercancel"]) {
+  for (const end of /** @type {const} */ (["pointerup", "pointercancel"])) {
     stage.addEventListener(end, (event) => fingers.delete(event.pointerId));
   }
   const watcher = new ResizeObserver(place);
@@ -70,6 +89,10 @@ function zoomable(stage, content, signal) {
   return {
     scale,
     move,
+    /**
+     * @param {number | null} [width]
+     * @param {number | null} [height]
+     */
     reset(width, height) {
       if (width && height) size = [width, height];
       [zoom, x, y] = [1, 0, 0];
@@ -78,35 +101,53 @@ function zoomable(stage, content, signal) {
   };
 }
 
+/**
+ * @param {Model} model
+ * @param {number} bytes
+ */
 function fileSize(model, bytes) {
   const [unit, amount] = bytes < 1e6 ? ["kilobyte", bytes / 1e3] : ["megabyte", bytes / 1e6];
+  /** @type {Intl.NumberFormatOptions} */
   const format = { style: "unit", unit, maximumFractionDigits: amount < 10 ? 1 : 0 };
   return new Intl.NumberFormat(languageOf(model), format).format(amount);
 }
 
-/** What is known of a photo, as pairs of a text's key and words, or an element with them. */
+/**
+ * What is known of a photo, as pairs of a text's key and words, or an element with them.
+ * @param {Model} model
+ * @param {LargePhoto} large
+ * @returns {[key: string, words: string | Node | null][]}
+ */
 function facts(model, large) {
   const status = say(model, `gallery.status.${large.status}`);
-  const moment = () => // the camera's clock, whatever its zone: as it stands in the file
-    new Date(large.taken_at.slice(0, 19)).toLocaleString(languageOf(model), { dateStyle: "long", timeStyle: "short" });
+  /** @param {string} at */
+  const moment = (at) => // the camera's clock, whatever its zone: as it stands in the file
+    new Date(at.slice(0, 19)).toLocaleString(languageOf(model), { dateStyle: "long", timeStyle: "short" });
   const people = large.faces.map((face) => face.person).filter(Boolean);
   const chosen = large.faces[large.chosen];
-  return [
+  /** @type {[key: string, words: string | Node | null][]} */
+  const pairs = [
     ["file", large.copies > 1 ? `${large.path} (${say(model, "gallery.copies", { count: large.copies })})` : large.path],
     ["people", people.join(", ")],
     ["similarity", chosen && chosen.similarity !== null ? decimals(model, chosen.similarity) : ""],
     ["faces", large.status === "ok" ? large.faces.length.toLocaleString(languageOf(model)) : ""],
-    ["taken", large.taken_at ? moment() : ""],
+    ["taken", large.taken_at ? moment(large.taken_at) : ""],
     ["camera", large.camera],
     ["place", large.place ? large.place.map((degrees) => degrees.toFixed(5)).join(", ") : ""],
     ["size", large.width ? `${large.width} × ${large.height}` : ""],
     ["bytes", fileSize(model, large.bytes)],
     ["format", large.format],
     ["status", large.reason ? el("span", {}, status, ": ", el("span", { lang: "en" }, large.reason)) : status],
-  ].filter(([, words]) => words);
+  ];
+  return pairs.filter(([, words]) => words);
 }
 
-/** The large view as a dialog that opens and closes with the trait `opened`; `closed` is called when it has closed. */
+/**
+ * The large view as a dialog that opens and closes with the trait `opened`; `closed` is called when it has closed.
+ * @param {Model<Gallery>} model
+ * @param {Signal} signal
+ * @param {() => void} closed
+ */
 export function largeView(model, signal, closed) {
   const urls = pictures(signal);
   const title = el("h2", { class: "fk-title" });
@@ -119,9 +160,10 @@ export function largeView(model, signal, closed) {
   const waiting = el("span", { class: "fk-waiting" });
   const stage = el("div", { class: "fk-stage" }, content, waiting);
   const view = zoomable(stage, content, signal);
-  const result = { shown: "" };
 
+  /** @type {(key: string, symbol: string, act: () => void) => HTMLButtonElement} */
   const button = (key, symbol, act) => el("button", { type: "button", "data-key": key, onclick: act }, symbol);
+  /** @param {number} by */
   const step = (by) => model.send({ kind: "step", by });
   const zoomOut = button("gallery.zoom_out", "−", () => view.scale(1 / 1.5));
   const previous = button("gallery.photo_before", "‹", () => step(-1));
@@ -138,18 +180,20 @@ export function largeView(model, signal, closed) {
   const dialog = el("dialog", { class: "fk-large" },
     el("header", {}, el("div", { class: "fk-names", role: "status" }, title, place), tools, close),
     problem, el("div", { class: "fk-body" }, stage, list));
-  result.dialog = dialog;
+  const result = { shown: "", dialog };
 
   dialog.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const pan = { ArrowLeft: [80, 0], ArrowRight: [-80, 0], ArrowUp: [0, 80], ArrowDown: [0, -80] }[event.key];
+    /** @type {Record<string, [dx: number, dy: number]>} */
+    const pans = { ArrowLeft: [80, 0], ArrowRight: [-80, 0], ArrowUp: [0, 80], ArrowDown: [0, -80] };
+    /** @type {Record<string, () => unknown>} */
     const acts = {
       "+": () => view.scale(1.5), "=": () => view.scale(1.5), "-": () => view.scale(1 / 1.5), 0: () => view.reset(),
       // A key that is held down would ask for photos faster than they come.
       ArrowLeft: () => event.repeat || step(-1), ArrowRight: () => event.repeat || step(1),
     };
     event.stopPropagation();
-    if (pan && event.shiftKey) view.move(...pan);
+    if (event.key in pans && event.shiftKey) view.move(...pans[event.key]);
     else if (event.key in acts) acts[event.key]();
     else return;
     event.preventDefault();
@@ -162,6 +206,7 @@ export function largeView(model, signal, closed) {
     closed();
   });
 
+  /** @param {LargePhoto} large */
   function drawBoxes(large) {
     const faces = large.faces;
     overlay.replaceChildren(boxes(
@@ -190,13 +235,12 @@ export function largeView(model, signal, closed) {
     }
     if (!dialog.open) {
       // Unseen, or over another view's, it would block the page with nothing to close it by.
-      if (!dialog.parentElement.checkVisibility() || document.querySelector("dialog.fk-large[open]")) return;
+      if (!dialog.parentElement?.checkVisibility() || document.querySelector("dialog.fk-large[open]")) return;
       dialog.showModal();
     }
     const large = model.get("large");
-    const ready = large.key === opened;
-    stage.setAttribute("aria-busy", String(!ready));
-    if (!ready) return;
+    stage.setAttribute("aria-busy", String(large.key !== opened));
+    if (large.key !== opened) return;
     const another = result.shown !== opened || list.childElementCount === 0;
     result.shown = opened;
     const position = large.position + 1;
@@ -231,7 +275,7 @@ export function largeView(model, signal, closed) {
   watch(model, ["language"], () => {
     dialog.setAttribute("aria-label", say(model, "gallery.large"));
     for (const one of dialog.querySelectorAll("button")) {
-      one.title = say(model, one.dataset.key);
+      one.title = say(model, one.dataset.key ?? "");
       one.setAttribute("aria-label", one.title);
     }
     word.textContent = say(model, "gallery.boxes");

@@ -3,20 +3,30 @@ import { called, counts, facePicture, focusWhenSeen } from "./people.js";
 import { pager } from "./pager.js";
 import { el, frame, pictures, problemLine, say, translator, watch } from "./shared.js";
 
+/** @import { PeopleCards, Person, View } from "./types" */
+
 const WAIT = 250; // ms after the last letter
 
+/** @param {View<PeopleCards>} view */
 function render({ model, el: host, signal }) {
   const root = frame(model, host, signal, "peoplecards");
   const tell = translator(model, signal);
   const urls = pictures(signal);
   const changes = model.get("can_change");
-  let timer = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
   signal?.addEventListener("abort", () => clearTimeout(timer));
+  /**
+   * @template {keyof PeopleCards} K
+   * @param {K} name
+   * @param {PeopleCards[K]} value
+   */
   const set = (name, value) => {
     model.set(name, value);
     model.save_changes();
   };
-  const button = (key, act, kind = null) => tell(el("button", { type: "button", class: kind, onclick: act }), key);
+  /** @type {(key: string, act: () => void, kind?: string) => HTMLButtonElement} */
+  const button = (key, act, kind) => tell(el("button", { type: "button", class: kind, onclick: act }), key);
 
   // what to show
   const text = tell(tell(el("input", { type: "search", autocomplete: "off", spellcheck: "false", oninput: () => {
@@ -25,6 +35,7 @@ function render({ model, el: host, signal }) {
   } }), "peoplecards.search", {}, "aria-label"), "peoplecards.search", {}, "placeholder");
   const hidden = el("input", { type: "checkbox", onchange: () => set("hidden", hidden.checked) });
   const find = button("peoplecards.find", () => model.send({ kind: "find" }));
+  /** @param {number} page */
   const turn = (page) => {
     const pages = Math.ceil(model.get("total") / model.get("page_size"));
     if (page !== model.get("page") && page >= 0 && page < pages) set("page", page);
@@ -51,25 +62,31 @@ function render({ model, el: host, signal }) {
   const empty = el("p", { class: "fk-empty fk-muted" });
   root.append(tools, problemLine(model, signal), run, news, el("div", { class: "fk-row fk-under" }, count, selection), question, conflicts, empty, grid);
 
+  /**
+   * @param {Person} person
+   * @param {DataView<ArrayBuffer> | undefined} view
+   */
   function card(person, view) {
     const name = called(model, person);
     const open = el("button", { type: "button", class: "fk-open", onclick: () => model.send({ kind: "open", id: person.id }) },
       facePicture(view, urls), el("span", { class: person.name ? "fk-name" : "fk-name fk-muted" }, name),
       el("span", { class: "fk-muted" }, counts(model, person)));
-    const pick = changes && el("input", { type: "checkbox", "aria-label": say(model, "peoplecards.select", { name }), onchange: () => {
+    const pick = el("input", { type: "checkbox", "aria-label": say(model, "peoplecards.select", { name }), onchange: () => {
       const others = model.get("selected").filter((id) => id !== person.id);
       set("selected", pick.checked ? [...others, person.id] : others);
     } });
-    return el("li", { class: "fk-card", "data-id": person.id }, open, pick ? el("label", { class: "fk-pick" }, pick) : null);
+    return el("li", { class: "fk-card", "data-id": person.id }, open, changes ? el("label", { class: "fk-pick" }, pick) : null);
   }
 
+  /** @type {(selector: string) => HTMLElement | null} */
+  const part = (selector) => grid.querySelector(selector);
   watch(model, ["loaded", "language"], () => {
     const active = grid.contains(document.activeElement) && document.activeElement;
-    const place = active && [active.closest(".fk-card").dataset.id, active.tagName];
+    const place = active && [active.closest(".fk-card")?.getAttribute("data-id"), active.tagName.toLowerCase()];
     const thumbs = model.get("thumbs");
     urls.keep(thumbs);
     grid.replaceChildren(...model.get("people").map((person, index) => card(person, thumbs[index])));
-    if (place) (grid.querySelector(`[data-id="${place[0]}"] ${place[1].toLowerCase()}`) ?? text).focus();
+    if (place) (part(`[data-id="${place[0]}"] ${place[1]}`) ?? text).focus();
     grid.hidden = !grid.children.length;
     tell(grid, "peoplecards.title", {}, "aria-label");
     empty.hidden = !model.get("empty");
@@ -84,9 +101,10 @@ function render({ model, el: host, signal }) {
   watch(model, ["loaded", "selected", "language"], () => {
     const ids = model.get("selected");
     for (const one of grid.children) {
-      one.classList.toggle("fk-chosen", ids.includes(one.dataset.id));
+      const chosen = ids.includes(one.getAttribute("data-id") ?? "");
+      one.classList.toggle("fk-chosen", chosen);
       const pick = one.querySelector("input");
-      if (pick) pick.checked = ids.includes(one.dataset.id);
+      if (pick) pick.checked = chosen;
     }
     if (!ids.length && selection.contains(document.activeElement)) text.focus();
     selection.hidden = !ids.length;
@@ -98,13 +116,14 @@ function render({ model, el: host, signal }) {
     const people = model.get("question");
     if (!people.length && question.contains(document.activeElement)) text.focus();
     question.hidden = !people.length;
+    /** @param {string} id */
     const keep = (id) => model.send({ kind: "keep", id });
     const ask = el("p", { class: "fk-verdict" }, say(model, "peoplecards.which_name"));
     question.setAttribute("aria-label", ask.textContent);
     question.replaceChildren(ask,
       ...people.map((person) => el("button", { type: "button", class: "fk-primary", onclick: () => keep(person.id) }, person.name)),
       el("button", { type: "button", onclick: () => keep("") }, say(model, "peoplecards.cancel")));
-    if (people.length) question.querySelector("button").focus();
+    if (people.length) question.querySelector("button")?.focus();
   }, signal);
   watch(model, ["conflicts", "language"], () => {
     const list = model.get("conflicts");
@@ -128,9 +147,10 @@ function render({ model, el: host, signal }) {
     tell(news, running ? "peoplecards.finding" : "");
   }, signal);
 
+  /** @param {{ kind: string, id: string }} content */
   const told = (content) => {
     if (content?.kind !== "focus") return;
-    focusWhenSeen(() => grid.querySelector(`[data-id="${content.id}"] button`) ?? text, signal);
+    focusWhenSeen(() => part(`[data-id="${content.id}"] button`) ?? text, signal);
   };
   model.on("msg:custom", told);
   signal?.addEventListener("abort", () => model.off("msg:custom", told));

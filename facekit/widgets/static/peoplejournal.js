@@ -1,42 +1,55 @@
 // What was done last, with undo; and the list of what was done before.
 import { el, frame, languageOf, problemLine, say, translator, watch } from "./shared.js";
 
+/** @import { Entry, PeopleJournal, Values, View } from "./types" */
+
+/** @param {View<PeopleJournal>} view */
 function render({ model, el: host, signal }) {
   const root = frame(model, host, signal, "peoplejournal");
   const tell = translator(model, signal);
+  /** @param {number | undefined} number */
   const undo = (number) => model.send({ kind: "undo", number });
 
   const line = el("p", { class: "fk-last", role: "status" });
   const back = el("button", { type: "button", onclick: () => undo(model.get("last").number) });
   const list = el("ol", { class: "fk-entries" });
   const empty = tell(el("p", { class: "fk-muted" }), "peoplejournal.empty");
+  const summary = tell(el("summary", { "data-lm-suppress-shortcuts": "true" }), "peoplejournal.title");
   const details = el("details", { ontoggle: () => {
     if (model.get("opened") === details.open) return;
     model.set("opened", details.open);
     model.save_changes();
-  } }, tell(el("summary", { "data-lm-suppress-shortcuts": "true" }), "peoplejournal.title"), empty, list);
-  root.append(el("div", { class: "fk-row" }, line, back), problemLine(model, signal), details);
+  } }, summary, empty, list);
+  const last = el("div", { class: "fk-row" }, line, back);
+  root.append(last, problemLine(model, signal), details);
 
-  /** The text of what was done: with a number of people or faces, or of two by name. */
-  function words({ key, values }) {
+  /**
+   * The text of what was done: with a number of people or faces, or of two by name.
+   * @param {string} key
+   * @param {Values} values
+   */
+  function words(key, values) {
     const named = Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value ?? say(model, "peoplejournal.unnamed")]));
-    const form = [
+    /** @type {[fits: unknown, form: string][]} */
+    const forms = [
       [key === "peoplejournal.did.hide" && !values.hidden, "shown"],
       [key === "peoplejournal.did.name" && !values.name, "taken_off"],
       [key === "peoplejournal.did.split" && values.name, "named"],
       [key === "peoplejournal.did.merge" && values.count, "many"],
-    ].find(([fits]) => fits)?.[1];
+    ];
+    const form = forms.find(([fits]) => fits)?.[1];
     return say(model, form ? `${key}.${form}` : key, named);
   }
 
   watch(model, ["last", "language"], () => {
-    const last = model.get("last");
-    line.textContent = last.key ? words(last) : "";
-    line.parentElement.hidden = !last.key;
-    back.hidden = !last.number;
-    tell(back, last.key === "peoplejournal.did.undo" ? "peoplejournal.redo" : "peoplejournal.undo");
+    const done = model.get("last");
+    line.textContent = done.key ? words(done.key, done.values) : "";
+    last.hidden = !done.key;
+    back.hidden = !done.number;
+    tell(back, done.key === "peoplejournal.did.undo" ? "peoplejournal.redo" : "peoplejournal.undo");
   }, signal);
 
+  /** @param {Entry} entry */
   function row(entry) {
     const language = languageOf(model);
     const at = new Date(entry.at).toLocaleString(language, { dateStyle: "short", timeStyle: "short" });
@@ -54,10 +67,13 @@ function render({ model, el: host, signal }) {
   watch(model, ["entries", "loaded", "opened", "language"], () => {
     details.open = model.get("opened");
     const entries = model.get("entries");
-    const focused = list.contains(document.activeElement) && document.activeElement.dataset.number;
+    const focused = list.contains(document.activeElement) && document.activeElement?.getAttribute("data-number");
     list.replaceChildren(...entries.map(row));
     empty.hidden = Boolean(entries.length) || !model.get("loaded");
-    if (focused) (list.querySelector(`[data-number="${focused}"]`) ?? details.querySelector("summary")).focus();
+    if (!focused) return;
+    /** @type {HTMLElement | null} */
+    const again = list.querySelector(`[data-number="${focused}"]`);
+    (again ?? summary).focus();
   }, signal);
 }
 

@@ -2,17 +2,23 @@
 import { called, counts, facePicture, focusWhenSeen } from "./people.js";
 import { decimals, el, frame, pictures, problemLine, say, translator, watch } from "./shared.js";
 
+/** @import { PersonHead, Values, View } from "./types" */
+
 const WAIT = 250; // ms after the last letter
 
+/** @param {View<PersonHead>} view */
 function render({ model, el: host, signal }) {
   const root = frame(model, host, signal, "peopleperson");
   const tell = translator(model, signal);
   const urls = pictures(signal);
   const changes = model.get("can_change");
+  /** @type {(kind: string, values?: Values) => void} */
   const send = (kind, values = {}) => model.send({ kind, ...values });
-  const button = (key, act, kind = null) => tell(el("button", { type: "button", class: kind, onclick: act }), key);
+  /** @type {(key: string, act: () => void, kind?: string) => HTMLButtonElement} */
+  const button = (key, act, kind) => tell(el("button", { type: "button", class: kind, onclick: act }), key);
   let shown = "";
-  let timer = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
   signal?.addEventListener("abort", () => clearTimeout(timer));
 
   // who it is
@@ -86,6 +92,7 @@ function render({ model, el: host, signal }) {
     same.hidden = !list.length;
     same.replaceChildren(el("h2", {}, say(model, "peopleperson.duplicates")), el("ul", { class: "fk-list" }, ...list.map((other, index) => {
       const name = called(model, other);
+      /** @type {(words: string, kind: string, values?: Values) => HTMLButtonElement} */
       const act = (words, kind, values = {}) => {
         const one = el("button", { type: "button", onclick: () => send(kind, { id: other.id, ...values }) }, words);
         one.setAttribute("aria-label", `${words}: ${name}`);
@@ -109,7 +116,7 @@ function render({ model, el: host, signal }) {
   } });
   const chosen = el("span", { class: "fk-verdict", role: "status" });
   const setCover = button("peopleperson.cover", () => send("cover"));
-  const move = button("peopleperson.move", () => choose(moving.hidden));
+  const move = button("peopleperson.move", () => choose(moving.hidden !== false));
   move.setAttribute("aria-expanded", "false");
   const acts = el("div", { class: "fk-row fk-acts" }, chosen, button("peopleperson.not", () => send("not"), "fk-primary"), move,
     button("peopleperson.split", () => send("split")), setCover);
@@ -134,6 +141,7 @@ function render({ model, el: host, signal }) {
     event.preventDefault();
     found.querySelector("button")?.focus(); // a second Enter decides
   });
+  /** @param {boolean} open */
   function choose(open) {
     moving.hidden = !open;
     move.setAttribute("aria-expanded", String(open));
@@ -157,12 +165,12 @@ function render({ model, el: host, signal }) {
     if (!count) choose(false);
   }, signal);
   watch(model, ["matches", "match_thumbs", "language"], () => {
-    const { text: asked, people } = model.get("matches");
+    const { text: asked = "", people = [] } = model.get("matches");
     const thumbs = model.get("match_thumbs");
-    const rows = (people ?? []).map((person, index) => el("li", {}, el("button", { type: "button", onclick: () => send("move", { id: person.id }) },
+    const rows = people.map((person, index) => el("li", {}, el("button", { type: "button", onclick: () => send("move", { id: person.id }) },
       facePicture(thumbs[index], urls), el("span", { class: "fk-text" }, el("b", {}, called(model, person)),
         el("span", { class: "fk-muted" }, counts(model, person))))));
-    const name = asked?.trim();
+    const name = asked.trim();
     if (name && !people.some((person) => person.name?.toLowerCase() === name.toLowerCase())) {
       rows.push(el("li", {}, el("button", { type: "button", onclick: () => send("split_named", { name }) },
         say(model, "peopleperson.new_person", { name }))));

@@ -2,11 +2,17 @@
 import { called, counts, facePicture, focusWhenSeen } from "./people.js";
 import { boxes, decimals, el, frame, pictures, problemLine, say, translator, watch } from "./shared.js";
 
-/** What was pressed, whatever the keyboard's language: letters of other scripts count by their place. */
+/** @import { Candidate, FaceQuestion, MergeQuestion, Person, ReviewQueue, View } from "./types" */
+
+/**
+ * What was pressed, whatever the keyboard's language: letters of other scripts count by their place.
+ * @param {KeyboardEvent} event
+ */
 function keyOf(event) {
   return /^([a-z0-9]|[A-Z][a-z]+)$/i.test(event.key) ? event.key.toLowerCase() : event.code.replace(/^(Key|Digit)/, "").toLowerCase();
 }
 
+/** @param {View<ReviewQueue>} view */
 function render({ model, el: host, signal }) {
   const root = frame(model, host, signal, "peoplereview");
   const tell = translator(model, signal);
@@ -19,7 +25,8 @@ function render({ model, el: host, signal }) {
   const left = el("div", { class: "fk-side" });
   const right = el("div", { class: "fk-side fk-candidates" });
   const pair = el("div", { class: "fk-pair" }, left, right);
-  const button = (key, act, kind = null) => {
+  /** @type {(key: string, act: () => void, kind?: string) => HTMLButtonElement & { word: HTMLElement }} */
+  const button = (key, act, kind) => {
     const word = el("span");
     const one = el("button", { type: "button", class: kind, onclick: act }, word, " ", el("kbd", { "aria-hidden": "true" }, key));
     return Object.assign(one, { word });
@@ -36,6 +43,10 @@ function render({ model, el: host, signal }) {
   tell(acts, "peoplereview.answers", {}, "aria-label");
   acts.setAttribute("role", "group");
 
+  /**
+   * @param {"yes" | "no" | "skip"} what
+   * @param {number} [candidate]
+   */
   function answer(what, candidate = 0) {
     const item = current();
     if (!item) return;
@@ -48,6 +59,7 @@ function render({ model, el: host, signal }) {
   function back() {
     if (model.get("can_undo") || answered.size) model.send({ kind: "undo" });
   }
+  /** @param {FaceQuestion | MergeQuestion} item */
   const bothNamed = (item) => item.kind === "merge" && item.person.name && item.candidates[0].name;
 
   root.addEventListener("keydown", (event) => {
@@ -57,9 +69,10 @@ function render({ model, el: host, signal }) {
       if (key !== "z") return;
       back();
     } else if (key === "enter") {
-      if (event.target.closest("button")) return; // which is what is meant
+      if (/** @type {Element} */ (event.target).closest("button")) return; // which is what is meant
       answer("yes");
     } else {
+      /** @type {Record<string, () => void>} */
       const keys = { y: () => answer("yes"), 1: () => answer("yes"), 2: () => answer("yes", 1), 3: () => answer("yes", 2),
         n: () => answer("no"), s: () => answer("skip"), u: back };
       if (!(key in keys)) return;
@@ -71,11 +84,15 @@ function render({ model, el: host, signal }) {
   root.tabIndex = -1;
   for (const one of [yes, second, no, skip]) one.setAttribute("aria-describedby", heading.id);
 
+  /** @param {DataView<ArrayBuffer>[]} views */
   const portraits = (views) => el("div", { class: `fk-portraits fk-of-${Math.min(views.length, 4)}` }, ...views.map((view) => facePicture(view, urls)));
+  /** @type {(person: Person, ...more: string[]) => HTMLElement} */
   const about = (person, ...more) => el("div", { class: "fk-about" }, el("b", { class: person.name ? null : "fk-muted" }, called(model, person)),
     el("span", { class: "fk-muted" }, [counts(model, person), ...more].join(" · ")));
+  /** @param {Candidate} candidate */
   const alike = (candidate) => say(model, "peoplereview.alike", { value: decimals(model, candidate.similarity) });
 
+  /** @param {FaceQuestion} item */
   function drawFace(item) {
     const [face, photo] = item.pictures;
     const context = el("div", { class: "fk-context" });
@@ -96,6 +113,7 @@ function render({ model, el: host, signal }) {
       }))] : []));
   }
 
+  /** @param {MergeQuestion} item */
   function drawMerge(item) {
     const [first] = item.candidates;
     left.replaceChildren(portraits(item.pictures), about(item.person));
@@ -127,13 +145,14 @@ function render({ model, el: host, signal }) {
       const named = Boolean(item.candidates[0].name);
       heading.textContent = item.kind === "merge" ? say(model, "peoplereview.merge")
         : say(model, named ? "peoplereview.face" : "peoplereview.face_unnamed", { name });
-      (item.kind === "merge" ? drawMerge : drawFace)(item);
+      if (item.kind === "merge") drawMerge(item);
+      else drawFace(item);
       tell(yes.word, bothNamed(item) ? "peoplereview.both" : "peoplereview.yes", { name });
       tell(second.word, "peoplereview.both", { name: item.person?.name ?? "" });
     }
     root.setAttribute("aria-busy", String(coming));
     if (focused && !root.contains(document.activeElement)) root.focus(); // what was pressed went with its question
-    else if (focused && !document.activeElement.checkVisibility()) root.focus();
+    else if (focused && !document.activeElement?.checkVisibility()) root.focus();
   }
 
   tell(no.word, "peoplereview.no");
@@ -151,6 +170,7 @@ function render({ model, el: host, signal }) {
     answered.clear(); // what failed is asked again
     draw();
   }, signal);
+  /** @param {{ kind: string } | undefined} content */
   const told = (content) => content?.kind === "focus" && focusWhenSeen(() => (yes.hidden ? root : yes), signal);
   model.on("msg:custom", told);
   signal?.addEventListener("abort", () => model.off("msg:custom", told));

@@ -3,7 +3,11 @@
 const LONGEST = 1600; // pixels: more than the detector looks at
 const MOST_BYTES = 1_000_000;
 
-/** The picture as an upright JPEG under a megabyte; null where this browser can't read it. */
+/**
+ * The picture as an upright JPEG under a megabyte; null where this browser can't read it.
+ * @param {File} file
+ * @returns {Promise<Blob | null>}
+ */
 export async function scaledDown(file) {
   let bitmap;
   try {
@@ -16,6 +20,7 @@ export async function scaledDown(file) {
   canvas.width = Math.max(1, Math.round(bitmap.width * scale));
   canvas.height = Math.max(1, Math.round(bitmap.height * scale));
   const context = canvas.getContext("2d");
+  if (!context) return null; // no memory for it
   context.fillStyle = "#fff"; // behind what is transparent
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.imageSmoothingQuality = "high";
@@ -23,7 +28,7 @@ export async function scaledDown(file) {
   bitmap.close();
   let small = null;
   for (const quality of [0.92, 0.85, 0.75, 0.6, 0.4]) {
-    small = await new Promise((done) => canvas.toBlob(done, "image/jpeg", quality));
+    small = await /** @type {Promise<Blob | null>} */ (new Promise((done) => canvas.toBlob(done, "image/jpeg", quality)));
     if (!small || small.size < MOST_BYTES) break;
   }
   return small;

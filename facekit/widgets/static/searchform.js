@@ -1,17 +1,23 @@
 // The form of a search: how alike, where, when, how many; and the hits as a file.
 import { el, frame, languageOf, problemLine, say, translator, watch } from "./shared.js";
 
+/** @import { Child, Said, SearchForm, View } from "./types" */
+/** @typedef {{ target: HTMLInputElement | HTMLSelectElement }} Changed */
+
 const WAIT = 400; // ms after the last change before it is searched again
 // How far from the model's own threshold each word begins; they only describe, nothing is computed from them.
+/** @type {[end: number, word: string][]} */
 const WORDS = [[-0.12, "very_loose"], [-0.04, "loose"], [0.04, "balanced"], [0.12, "strict"], [Infinity, "very_strict"]];
 const MOST = [50, 200, 1000];
-const CHOSEN = ["similarity", "source", "folder", "after", "before", "include_poor", "top_k"];
+const CHOSEN = /** @type {const} */ (["similarity", "source", "folder", "after", "before", "include_poor", "top_k"]);
 const KEYS = { "data-lm-suppress-shortcuts": "true" };
 
+/** @param {View<SearchForm>} view */
 function render({ model, el: host, signal }) {
   const root = frame(model, host, signal, "searchform");
   const tell = translator(model, signal);
-  let timer = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
   let asked = false; // by the button, not by a change of what is chosen
   signal?.addEventListener("abort", () => clearTimeout(timer));
 
@@ -24,11 +30,17 @@ function render({ model, el: host, signal }) {
     if (model.get("found") < 0) return;
     timer = setTimeout(() => (model.get("busy") ? searchAgain() : allowed() && search()), WAIT);
   };
+  /**
+   * @template {typeof CHOSEN[number]} K
+   * @param {K} name
+   * @param {SearchForm[K]} value
+   */
   const choose = (name, value) => {
     model.set(name, value);
     model.save_changes();
     searchAgain();
   };
+  /** @type {(key: string, control: HTMLElement, ...more: Child[]) => HTMLElement} */
   const field = (key, control, ...more) =>
     el("label", { class: "fk-field" }, tell(el("span"), `searchform.${key}`), control, ...more);
 
@@ -46,7 +58,7 @@ function render({ model, el: host, signal }) {
       tell(el("span"), "searchform.loose"), tell(el("span"), "searchform.strict"))), number, reset);
   const drawThreshold = () => {
     const value = model.get("similarity");
-    const word = WORDS.find(([end]) => value - model.get("default_similarity") <= end)[1];
+    const [, word] = WORDS.find(([end]) => value - model.get("default_similarity") <= end) ?? WORDS[WORDS.length - 1];
     const shown = value.toLocaleString(languageOf(model), { minimumFractionDigits: 2, maximumFractionDigits: 2 });
     slider.value = String(value);
     number.textContent = `${shown} · ${say(model, `searchform.${word}`)}`;
@@ -55,11 +67,15 @@ function render({ model, el: host, signal }) {
   };
 
   // where and when
-  const select = (name, read = String) => el("select", { ...KEYS, onchange: ({ target }) => choose(name, read(target.value)) });
-  const source = select("source");
-  const folder = select("folder");
-  const most = select("top_k", Number);
-  const day = (name) => el("input", { type: "date", ...KEYS, onchange: ({ target }) => choose(name, target.value) });
+  /** @param {(value: string) => void} chosen */
+  const select = (chosen) =>
+    el("select", { ...KEYS, onchange: (/** @type {Changed} */ { target }) => chosen(target.value) });
+  const source = select((value) => choose("source", value));
+  const folder = select((value) => choose("folder", value));
+  const most = select((value) => choose("top_k", Number(value)));
+  /** @param {"after" | "before"} name */
+  const day = (name) =>
+    el("input", { type: "date", ...KEYS, onchange: (/** @type {Changed} */ { target }) => choose(name, target.value) });
   const after = day("after");
   const before = day("before");
   const poor = el("input", { type: "checkbox", ...KEYS, onchange: () => choose("include_poor", poor.checked) });
@@ -108,6 +124,7 @@ function render({ model, el: host, signal }) {
   };
   const drawFound = () => {
     const count = model.get("found");
+    /** @type {Said[]} */
     const lines = count < 0 ? (model.get("folders").length ? [] : [{ key: "searchform.empty_library" }]) : count === 0 ? [{ key: "searchform.nobody" }] : [{ key: "searchform.found", values: { count } }];
     if (count === 0 && model.get("similarity") > 0) lines.push({ key: "searchform.try_lower" });
     found.replaceChildren(...[...lines, ...model.get("notes")].map(({ key, values }, index) =>
@@ -140,6 +157,7 @@ function render({ model, el: host, signal }) {
   watch(model, ["found", "notes", "folders", "language"], drawFound, signal);
   watch(model, ["busy"], drawAnswer, signal);
 
+  /** @type {(content: { kind: string, type: string, name: string }, buffers: DataView<ArrayBuffer>[]) => void} */
   const save = (content, buffers) => {
     if (content?.kind !== "file") return;
     const url = URL.createObjectURL(new Blob(buffers, { type: content.type }));

@@ -15,7 +15,11 @@ function madeUp() {
   return [...crypto.getRandomValues(new Uint8Array(32))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Have a key's session for this page alone, as long as it is open; false where another tab has it. */
+/**
+ * Have a key's session for this page alone, as long as it is open; false where another tab has it.
+ * @param {string} key
+ * @returns {Promise<boolean>}
+ */
 function own(key) {
   const name = `fk-${key}`;
   if (!navigator.locks || name === session) return Promise.resolve(true);
@@ -25,7 +29,7 @@ function own(key) {
       if (!lock) return null;
       release();
       session = name;
-      return new Promise((free) => (release = free));
+      return /** @type {Promise<void>} */ (new Promise((free) => (release = free)));
     }).catch(() => done(true)); // locks are forbidden
   });
 }
@@ -35,7 +39,11 @@ function disown() {
   session = "";
 }
 
-/** Go on with the session that this tab had; a duplicated tab has a copy of another's key, which counts once only. */
+/**
+ * Go on with the session that this tab had; a duplicated tab has a copy of another's key, which counts once only.
+ * @param {import("./types").Model<import("./types").SignIn>} model
+ * @param {import("./types").Signal} signal
+ */
 async function resume(model, signal) {
   for (const wait of [0, RETRY]) {
     if (wait) await new Promise((done) => setTimeout(done, wait));
@@ -49,6 +57,7 @@ async function resume(model, signal) {
   remember("sessionStorage", KEPT, null);
 }
 
+/** @param {import("./types").View<import("./types").SignIn>} view */
 function render({ model, el: host, signal }) {
   const root = frame(model, host, signal, "signin");
   const tell = translator(model, signal);
@@ -70,6 +79,7 @@ function render({ model, el: host, signal }) {
   };
   const go = el("button", { type: "submit", class: "fk-primary", ...KEYS });
   const notice = el("p", { class: "fk-problem", role: "alert" });
+  /** @type {(key: string, input: HTMLElement, ...more: import("./types").Child[]) => HTMLElement} */
   const field = (key, input, ...more) => el("div", { class: "fk-field" },
     el("label", {}, tell(el("span"), `signin.${key}`), input), ...more);
   const form = el("form", { onsubmit: (event) => {
@@ -96,9 +106,14 @@ function render({ model, el: host, signal }) {
     notice.hidden = !notice.textContent;
     if (busy || !entered) return;
     asked = entered = false;
-    requestAnimationFrame(() => document.querySelector(".fk-appbar.fk-full nav button")?.focus()); // this form is gone
+    requestAnimationFrame(() => { // this form is gone
+      /** @type {HTMLElement | null} */
+      const first = document.querySelector(".fk-appbar.fk-full nav button");
+      first?.focus();
+    });
   }, signal);
 
+  /** @param {{ kind: string } | undefined} content */
   const hear = (content) => {
     if (content?.kind === "entered") {
       if (asked) {

@@ -6,21 +6,30 @@ import { el, frame, pictures, problemLine, say, watch } from "./shared.js";
 const ACCEPT = "image/*,.heic,.heif,.avif,.tif,.tiff";
 const PICTURE_NAME = /\.(jpe?g|png|webp|gif|bmp|heic|heif|hif|avif|tiff?)$/i;
 
-/** Whether typing or pasting goes into this element. */
+/** @import { Probe, Uploader, Values, View } from "./types" */
+/** @typedef {{ bytes: ArrayBuffer, why?: undefined } | { bytes?: undefined, why: string, values?: Values }} Prepared */
+
+/**
+ * Whether typing or pasting goes into this element.
+ * @param {Element | null} node
+ */
 function editable(node) {
-  return node?.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(node?.tagName ?? "");
+  return node instanceof HTMLElement && (node.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(node.tagName));
 }
 
+/** @param {View<Uploader>} view */
 function render({ model, el: host, signal }) {
   const root = frame(model, host, signal, "uploader");
   const urls = pictures(signal);
-  const refused = []; // what was not taken: { name, why, values }
+  /** @type {{ name: string, why: string, values: Values }[]} */
+  const refused = []; // what was not taken
+  /** @type {Map<string, string>} */
   const pending = new Map(); // what Python has not answered yet, by id: a name
   let sent = 0;
 
   const input = el("input", { type: "file", accept: ACCEPT, multiple: true, hidden: true });
   input.addEventListener("change", () => {
-    take([...input.files]);
+    take([...(input.files ?? [])]); // a copy: the list is emptied below
     input.value = ""; // so that the same file can be chosen again
   });
   const pick = el("button", { type: "button", class: "fk-primary", onclick: () => input.click() });
@@ -33,12 +42,17 @@ function render({ model, el: host, signal }) {
   root.setAttribute("role", "region");
   root.append(zone, status, problemLine(model, signal), el("div", { role: "alert" }, list), cards, device.dialog);
 
+  /** @type {(name: string, why: string, values?: Values) => void} */
   function refuse(name, why, values = {}) {
     refused.push({ name, why, values });
     drawRefused();
   }
 
-  /** What to send of a file, or why it is refused. */
+  /**
+   * What to send of a file, or why it is refused.
+   * @param {File} file
+   * @returns {Promise<Prepared>}
+   */
   async function prepare(file) {
     const looksLike = file.type.startsWith("image/") || PICTURE_NAME.test(file.name);
     try {
@@ -52,7 +66,10 @@ function render({ model, el: host, signal }) {
     return { why: "uploader.refused.large", values: { megabytes: Math.floor(model.get("largest") / 2 ** 20) } };
   }
 
-  /** Send pictures to Python, each small and in a message of its own: Jupyter's messages have a limit. */
+  /**
+   * Send pictures to Python, each small and in a message of its own: Jupyter's messages have a limit.
+   * @param {File[]} files
+   */
   async function take(files) {
     for (const file of files) {
       const name = file.name || say(model, "uploader.pasted");
@@ -63,14 +80,14 @@ function render({ model, el: host, signal }) {
       const id = `${Date.now()}-${sent++}`;
       pending.set(id, name);
       draw();
-      const { bytes, why, values } = await prepare(file);
+      const prepared = await prepare(file);
       if (signal?.aborted) return;
-      if (bytes) {
-        model.send({ kind: "picture", id, name }, undefined, [bytes]);
+      if (prepared.bytes) {
+        model.send({ kind: "picture", id, name }, undefined, [prepared.bytes]);
         continue;
       }
       pending.delete(id);
-      refuse(name, why, values);
+      refuse(name, prepared.why, prepared.values);
       draw();
     }
   }
@@ -90,6 +107,7 @@ function render({ model, el: host, signal }) {
     list.hidden = !refused.length;
   }
 
+  /** @type {(probe: Probe, one: Probe["faces"][number], index: number) => HTMLElement} */
   function face(probe, one, index) {
     const [x, y, width, height] = one.box;
     const place = `left:${100 * x}%;top:${100 * y}%;width:${100 * width}%;height:${100 * height}%`;
@@ -102,7 +120,10 @@ function render({ model, el: host, signal }) {
     }, el("span", { "aria-hidden": "true" }, String(index + 1)));
   }
 
-  /** What to know of a picture: what is wrong with it, or how many faces it shows. */
+  /**
+   * What to know of a picture: what is wrong with it, or how many faces it shows.
+   * @param {Probe} probe
+   */
   function words(probe) {
     if (probe.problem.key) return [el("p", { class: "fk-problem" }, say(model, probe.problem.key, probe.problem.values))];
     const lines = [el("p", {}, say(model, "uploader.faces", { count: probe.faces.length }))];
@@ -112,6 +133,7 @@ function render({ model, el: host, signal }) {
     return lines;
   }
 
+  /** @type {(probe: Probe, preview: DataView<ArrayBuffer> | undefined) => HTMLElement} */
   function card(probe, preview) {
     const label = say(model, "uploader.remove", { name: probe.name });
     const remove = el("button", { type: "button", class: "fk-remove", title: label, "aria-label": label, onclick: () => {
@@ -131,7 +153,7 @@ function render({ model, el: host, signal }) {
     const probes = model.get("probes");
     const previews = model.get("previews");
     const active = document.activeElement;
-    const [id, index] = [active?.closest?.(".fk-card")?.dataset.id, active?.dataset?.index];
+    const [id, index] = [active?.closest(".fk-card")?.getAttribute("data-id"), active?.getAttribute("data-index")];
     for (const probe of probes) pending.delete(probe.id);
     urls.keep(previews);
     cards.replaceChildren(...probes.map((probe, number) => card(probe, previews[number])));
@@ -139,8 +161,10 @@ function render({ model, el: host, signal }) {
       el("li", { class: "fk-card fk-pending", "aria-busy": "true" }, el("div", { class: "fk-nothing" }),
         el("div", { class: "fk-text" }, el("b", { class: "fk-name" }, name), el("p", { class: "fk-muted" }, say(model, "uploader.looking"))))));
     cards.hidden = !cards.childElementCount;
-    if (id && index !== undefined) { // the focus stays on the face that was chosen
-      [...cards.children].find((one) => one.dataset.id === id)?.querySelector(`[data-index="${index}"]`)?.focus();
+    if (id && index) { // the focus stays on the face that was chosen
+      /** @type {HTMLElement | null | undefined} */
+      const again = [...cards.children].find((one) => one.getAttribute("data-id") === id)?.querySelector(`[data-index="${index}"]`);
+      again?.focus();
     }
     const usable = probes.filter((probe) => probe.faces.length).length;
     status.textContent = pending.size
@@ -148,6 +172,7 @@ function render({ model, el: host, signal }) {
       : probes.length ? say(model, "uploader.usable", { count: usable }) : "";
   }
 
+  /** @param {DragEvent} event */
   const carries = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   root.addEventListener("dragover", (event) => {
     if (!carries(event)) return;
@@ -155,14 +180,14 @@ function render({ model, el: host, signal }) {
     zone.classList.add("fk-over");
   });
   root.addEventListener("dragleave", (event) => {
-    if (!root.contains(event.relatedTarget)) zone.classList.remove("fk-over");
+    if (!root.contains(/** @type {Node | null} */ (event.relatedTarget))) zone.classList.remove("fk-over");
   });
   root.addEventListener("drop", (event) => {
     zone.classList.remove("fk-over");
     if (!carries(event)) return;
     event.preventDefault();
     event.stopPropagation();
-    take([...event.dataTransfer.files]);
+    take([...(event.dataTransfer?.files ?? [])]);
   });
   document.addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];

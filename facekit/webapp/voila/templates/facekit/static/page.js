@@ -1,5 +1,6 @@
 // What the page does before and around the widgets: theme, language, spinner, and saying so when its kernel is gone.
 window.page = (() => {
+  /** @type {Record<string, Record<"en" | "ru", string>>} */
   const TEXTS = {
     loading: { en: "Opening…", ru: "Открывается…" },
     asleep: { en: "This page went to sleep. Reload to go on.", ru: "Страница уснула. Обновите её, чтобы продолжить." },
@@ -20,6 +21,7 @@ window.page = (() => {
   const SETTLE_MS = 1000; // leaving the page ends its kernel too, and is no news
   const PATIENCE = 5; // attempts to reach the server: a phone that wakes up is offline for some seconds
 
+  /** @param {string} key */
   const stored = (key) => {
     try {
       return localStorage.getItem(key);
@@ -27,15 +29,20 @@ window.page = (() => {
       return null; // storage is forbidden
     }
   };
+  /** @type {(id: string) => HTMLElement} */
+  const part = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+  /** @type {(id: string, visible: boolean) => void} */
   const show = (id, visible) => {
-    document.getElementById(id).hidden = !visible;
+    part(id).hidden = !visible;
   };
 
   /** Speak the visitor's language. */
   function translate() {
     const language = (stored("fk-language") || navigator.language || "en").toLowerCase().startsWith("ru") ? "ru" : "en";
     document.documentElement.lang = language;
-    for (const node of document.querySelectorAll("[data-text]")) node.textContent = TEXTS[node.dataset.text][language];
+    for (const node of document.querySelectorAll("[data-text]")) {
+      node.textContent = TEXTS[node.getAttribute("data-text") ?? ""][language];
+    }
   }
 
   /** Take the theme that was chosen in the app, or the system's; widgets read it from the body. */
@@ -61,17 +68,20 @@ window.page = (() => {
     show("failed", true);
   }
 
-  /** Cover the app with the notice that it sleeps, or take that away. */
+  /**
+   * Cover the app with the notice that it sleeps, or take that away.
+   * @param {boolean} asleep
+   */
   function sleep(asleep) {
     show("asleep", asleep);
-    document.getElementById("app").inert = asleep;
+    part("app").inert = asleep;
   }
 
   let kernel = "";
   let checking = false;
   /** Ask whether the page's kernel still lives. */
   async function check() {
-    if (!kernel || checking || !document.getElementById("asleep").hidden) return;
+    if (!kernel || checking || !part("asleep").hidden) return;
     checking = true;
     let status = 0;
     for (let attempt = 0; attempt < PATIENCE && !status; attempt += 1) {
@@ -86,9 +96,9 @@ window.page = (() => {
   /** All cells ran; the spinner stays until Voila has drawn something. */
   function executed() {
     complete = true;
-    const { baseUrl, kernelId } = JSON.parse(document.getElementById("jupyter-config-data").textContent);
+    const { baseUrl, kernelId } = JSON.parse(part("jupyter-config-data").textContent);
     kernel = `${baseUrl}api/kernels/${kernelId}`;
-    const app = document.getElementById("app");
+    const app = part("app");
     const drawn = () => app.querySelector(".jp-OutputArea-output :is(div, img, p, pre)");
     const done = () => drawn() && (show("loading", false), watcher.disconnect());
     const watcher = new MutationObserver(done);
@@ -101,8 +111,9 @@ window.page = (() => {
 
   // Voila's scripts reach the kernel through a WebSocket and say nothing when it is gone: watch theirs.
   window.WebSocket = class extends WebSocket {
-    constructor(url, ...rest) {
-      super(url, ...rest);
+    /** @param {ConstructorParameters<typeof WebSocket>} rest */
+    constructor(...rest) {
+      super(...rest);
       this.addEventListener("close", () => setTimeout(check, SETTLE_MS));
       this.addEventListener("open", () => sleep(false));
     }

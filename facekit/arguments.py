@@ -1,0 +1,104 @@
+"""What verbs may be asked with: each rule once, for a library in a folder, for the client, and for the service."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from numbers import Real
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from facekit.errors import RefusedError
+from facekit.types.people import SHORT_ID
+from facekit.types.photos import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers from ``least`` to ``most``, both of them included."""
+
+    least: int
+    most: int
+
+    def holds(self, value: object) -> bool:
+        """Whether it is such a number; what is not a number is none of them."""
+        number: Any = value
+        return isinstance(value, Real) and bool(self.least <= number <= self.most)
+
+
+PAGE = Range(1, 200)
+"""How many rows a page may have."""
+POSITION = Range(0, 2**31)  # more rows than any library has
+"""Where a page may begin."""
+SIMILARITY = Range(-1, 1)
+"""Cosine similarities."""
+DISTANCE = Range(0, 2)
+"""Cosine distances."""
+NUMBER = Range(1, 2**31)
+"""Of faces or people in a clustering, or of an entry of the journal."""
+TOP_K = Range(1, 10_000)
+"""Photos that a search returns; a library in a folder takes more, and returns what the index can."""
+
+ID = "^[0-9a-f]{32}$"
+"""An id of a photo, a face, a person, a run or a job."""
+START_OF_ID = f"^[0-9a-f]{{{SHORT_ID},32}}$"
+"""What is enough of an id, where it is the only one that begins so."""
+
+LONGEST_NAME = 200  # characters, as it is kept
+LONGEST_TEXT = 256  # characters of a name as it is typed, or of what is looked for in names
+LONGEST_PATH = 4096  # characters: PATH_MAX of Linux
+
+
+def is_id(value: object) -> bool:
+    """Whether it has the form of an id."""
+    return isinstance(value, str) and re.fullmatch(ID, value) is not None
+
+
+def checked_page(limit: int) -> int:
+    """How many rows a page is to have. Raises RefusedError."""
+    if not (isinstance(limit, int) and PAGE.holds(limit)):
+        message = f"A page of {limit!r} was asked for."
+        raise RefusedError(message, f"Ask for {PAGE.least} to {PAGE.most}.")
+    return limit
+
+
+def checked_position(offset: int) -> int:
+    """Where a page begins. Raises RefusedError."""
+    if not (isinstance(offset, int) and POSITION.holds(offset)):
+        message = f"A page from position {offset!r} on was asked for."
+        raise RefusedError(message, "Positions are counted from 0.")
+    return offset
+
+
+def checked_similarity(value: float) -> float:
+    """A cosine similarity, as a plain float.
+
+    Raises
+    ------
+    RefusedError
+        If it is not from -1 to 1.
+    """
+    if not SIMILARITY.holds(value):
+        message = f"{value!r} is no similarity to search from."
+        raise RefusedError(message, "Cosine similarities go from -1 to 1; facekit calibrate suggests some.")
+    return float(value)
+
+
+def checked_status(status: Status | str | None) -> Status | None:
+    """The status that is meant, if any. Raises RefusedError."""
+    if status is not None and status not in set(Status):
+        message = f"There is no status {str(status)!r}."
+        raise RefusedError(message, f"Take one of {', '.join(Status)}.")
+    return None if status is None else Status(status)
+
+
+def checked_roots(roots: Sequence[T]) -> Sequence[T]:
+    """What is to be ingested: one folder at least. Raises RefusedError."""
+    if not roots:
+        message = "No folder was named."
+        raise RefusedError(message, "Call ingest with the folders that hold the photos.")
+    return roots

@@ -1,0 +1,87 @@
+"""``facekit stats``, ``doctor``, ``backup`` and ``restore``: a library as a whole."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads it
+from typing import Annotated
+
+import typer
+
+from facekit.cli.terminal import (
+    AsJson,
+    Device,
+    EngineName,
+    note,
+    open_existing,
+    open_given,
+    out,
+    print_json,
+    print_table,
+)
+
+
+def stats(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show the numbers of a library."""
+    with open_existing(context) as library:
+        numbers = library.stats()
+    if as_json:
+        print_json(numbers)
+    else:
+        print_table(["", ""], [[name, value] for name, value in numbers.items()])
+
+
+def doctor(
+    context: typer.Context,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Rescue what can be read of a damaged catalog; for a lost one, begin anew.")
+    ] = False,
+    device: Device = "auto",
+    engine: EngineName = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Check versions, weights, the device and, where there is one, the library."""
+    if repair:
+        from facekit.storage.repair import repair as rescue
+
+        note.print(repr(rescue(context.obj)), markup=False, soft_wrap=True)
+    from facekit.models.registry import default_models
+    from facekit.storage.doctor import Doctor, examine_machine
+
+    folder: Path = context.obj
+    if (folder / "library.toml").exists():
+        with open_given(context, device=device, engine=engine) as library:
+            result = library.doctor()
+    else:
+        note.print(f"There is no library in {folder}; the machine only is checked.", markup=False)
+        detector, embedder, _ = default_models()
+        result = Doctor(tuple(examine_machine(detector, embedder, device, engine)))
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        out.print(repr(result), markup=False, soft_wrap=True)
+    if not result:
+        raise typer.Exit(1)
+
+
+def backup(
+    context: typer.Context, target: Annotated[Path, typer.Argument(metavar="DIR", help="The backup's folder.")]
+) -> None:
+    """Bring a backup of the library up to date, also while a service has it. It holds faces, and no photos."""
+    with open_existing(context) as library:
+        count = library.backup(target)
+    note.print(f"{target} is up to date ({count} new thumbnails).", markup=False, soft_wrap=True)
+
+
+def restore(
+    context: typer.Context,
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="The backup's folder.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of the library that is there; it is kept beside it.")
+    ] = False,
+) -> None:
+    """Make a library of a backup, in a folder that is empty or not there."""
+    from facekit.storage.backup import restore as bring_back
+
+    if aside := bring_back(target, context.obj, replace=replace):
+        note.print(f"The library that was there is {aside} now.", markup=False, soft_wrap=True)
+    note.print(f"{context.obj} is restored.", markup=False, soft_wrap=True)

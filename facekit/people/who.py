@@ -1,0 +1,31 @@
+"""Who is meant: the ways in which people and faces can be given to a verb."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from facekit.errors import RefusedError
+from facekit.types.people import Person
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Who: TypeAlias = "Person | str"
+"""A person, an id, a name (upper and lower case are alike), or six first digits of an id or more: in this order."""
+
+Faces: TypeAlias = "str | Sequence[str]"
+"""One face id, or several."""
+
+
+class NotAPersonError(RefusedError):
+    """Something was given for a person that is none."""
+
+
+def person_meant(who: object) -> str:
+    """The id, name or beginning of an id that somebody gave for a person. Raises NotAPersonError."""
+    if isinstance(who, Person):
+        return who.person_id
+    if isinstance(who, str):
+        return who
+    message = f"A person can't be named by {type(who).__name__}."
+    raise NotAPersonError(message, "Give a name, an id, or a Person; lib.people lists the people.")

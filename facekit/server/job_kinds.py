@@ -1,0 +1,133 @@
+"""What the service can be asked to do in the background: one entry of `KINDS` each."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+from facekit.errors import FacekitError, LibraryBusyError, RefusedError
+from facekit.server.job import Clustering, FolderIngest, Job, JobKind, ModelChange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Event
+
+    from facekit.ingest.report import IngestReport
+    from facekit.library.local import LocalLibrary
+
+
+class Arguments(Protocol):
+    """What a kind of job is asked with: a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+A = TypeVar("A", bound=Arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a job works with.
+
+    ``progress`` takes how many are done and how many there are; ``stop`` says that the job is to end; ``allows``
+    whether photos may come from a folder now; ``observe`` takes the report of an ingest for the metrics.
+    """
+
+    library: LocalLibrary
+    user: str
+    progress: Callable[[int, int], None]
+    stop: Event
+    allows: Callable[[str], bool]
+    observe: Callable[[IngestReport | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a job has come to: its report as a document, if it has one, and whether it was stopped before its end."""
+
+    report: dict[str, Any] | None
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[A]):
+    """A kind of job.
+
+    Parameters
+    ----------
+    name : str
+        The ``kind`` of a `Job`.
+    arguments : type
+        The dataclass of what it is asked with.
+    run : callable
+        Does it. May raise `LibraryBusyError` before it has begun: then it is tried again.
+    field : str, optional
+        The field of a `Job`, and the column, that holds the arguments; by default they are fields of it themselves.
+    """
+
+    name: JobKind
+    arguments: type[A]
+    run: Callable[[A, Work], Outcome]
+    field: str = ""
+
+    def fields_of(self, asked: A) -> dict[str, Any]:
+        """What it is asked with, as fields of a `Job`."""
+        return {self.field: asked} if self.field else {one.name: getattr(asked, one.name) for one in fields(asked)}
+
+    def asked_of(self, job: Job) -> A:
+        """What a job is asked with."""
+        if self.field:
+            asked: A = getattr(job, self.field)
+            return asked
+        return self.arguments(**{one.name: getattr(job, one.name) for one in fields(self.arguments)})
+
+    def do(self, job: Job, work: Work) -> Outcome:
+        """Do a job of this kind."""
+        return self.run(self.asked_of(job), work)
+
+
+def _ingest(asked: FolderIngest, work: Work) -> Outcome:
+    if not (asked.anywhere or work.allows(asked.path)):
+        message = "Photos may not come from this folder any more."
+        raise RefusedError(message, "Whoever runs the service allows folders.")
+
+    def progress(done: int, total: int) -> None:
+        work.progress(done, total)
+        work.observe(work.library.current)
+
+    how: dict[str, Any] = {"detail": asked.detail, "exclude": asked.exclude, "stop": work.stop}
+    report = work.library.ingest(asked.path, progress=progress, **how)
+    work.observe(report)
+    more = ("stopped", "warnings", "models", "stages", "assigned")
+    return Outcome(report.to_dict() | {name: getattr(report, name) for name in more}, report.stopped)
+
+
+def _reembed(asked: ModelChange, work: Work) -> Outcome:
+    report = work.library.reembed(**asdict(asked), progress=work.progress, stop=work.stop)
+    return Outcome(report.to_dict(), report.stopped)
+
+
+def _cluster(asked: Clustering, work: Work) -> Outcome:
+    try:
+        run = work.library.people_as(work.user).cluster(**asdict(asked), stop=work.stop)
+    except LibraryBusyError:
+        raise
+    except FacekitError:
+        if work.stop.is_set():  # it changes all or nothing, so that there is nothing to report
+            return Outcome(None, stopped=True)
+        raise
+    return Outcome(run.to_dict())
+
+
+_ALL: tuple[Kind[Any], ...] = (
+    Kind("ingest", FolderIngest, _ingest),
+    Kind("reembed", ModelChange, _reembed, "models"),
+    Kind("cluster", Clustering, _cluster, "clustering"),
+)
+KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}
+"""The kinds of jobs, by name."""
+
+
+def kind_for(asked: Arguments) -> Kind[Any]:
+    """The kind of job that is asked for with these arguments."""
+    return next(kind for kind in KINDS.values() if kind.arguments is type(asked))

@@ -1,0 +1,75 @@
+"""What is done in processes that are killed in the middle of it; see `ready`."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import other_models
+
+import facekit as fk
+from facekit.catalog import staging
+from facekit.ingest import pipeline, run
+from facekit.ingest import reembed as reembedding
+from facekit.models import registry
+from facekit.storage.models_in_use import ModelSet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+
+
+def ingest(folder: Path, photos: Path, said: Connection) -> None:
+    """Store after every few files, so that many kills hit the writing, and say what is done as it is reported."""
+    run._STORE_FILES = pipeline._BATCH_PHOTOS = 3
+    run._STORE_SECONDS = 0.0
+    with fk.open(folder) as library:
+        assert library.detector.name
+        assert library.embedder.name
+        said.send(0)
+        library.ingest(photos, progress=lambda done, total: said.send(done))
+
+
+def reembed(folder: Path, point: str) -> None:
+    """Change to other models, and die at a point of it."""
+    registry.MODELS.update(other_models.models())
+    run._STORE_FILES = pipeline._BATCH_PHOTOS = 2
+    if point == "while faces are made":
+        staging.Staging.save = _dies_at(3, staging.Staging.save)
+    elif point == "while the index is made":
+        reembedding.Reembed._matched = _die
+    elif point == "before the switch":
+        staging.Staging.switch = _die
+    elif point == "in the switch":
+        staging.set_meta = _set_meta
+    elif point == "after the switch":
+        reembedding.write_settings = _die
+    elif point == "after the settings":
+        staging.Staging.clear = _die
+    elif point == "before the old index goes":
+        ModelSet.discard = _die
+    with fk.open(folder) as library:
+        library.reembed("fine", "turned", progress=False)
+
+
+def _die(*_: Any, **__: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _dies_at(number: int, call: Callable[..., Any]) -> Callable[..., Any]:
+    left = number
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        nonlocal left
+        left -= 1
+        return call(*arguments, **named) if left else _die()
+
+    return counted
+
+
+def _set_meta(connection: Any, key: str, value: Any, kept: Callable[..., None] = staging.set_meta) -> None:
+    kept(connection, key, value)
+    if key == "bound":
+        _die()
