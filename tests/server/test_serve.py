@@ -165,9 +165,9 @@ def test_a_notebook_publishes_a_library_and_takes_it_back(folder: Path, tmp_path
 
 def test_a_killed_service_takes_its_jobs_up_again(folder: Path, some_people: Path) -> None:
     with process(folder, "--root", str(some_people.parent)) as service:
-        job = httpx2.post(f"{service.url}/api/v1/upload/local", json={"path": str(some_people)}, timeout=60).json()
+        job = httpx2.post(f"{service.url}/api/v1/upload/local", json={"path": str(some_people)}, timeout=120).json()
         url = f"/api/v1/jobs/{job['job_id']}"
-        while not httpx2.get(service.url + url).json()["done"]:
+        while not httpx2.get(service.url + url, timeout=120).json()["done"]:
             time.sleep(0.05)
         service.stop(signal.SIGKILL)
     assert (folder / "service.json").exists()
@@ -187,7 +187,7 @@ def test_fifty_people_search_while_photos_come_in(
 ) -> None:
     picture = demo_photos.probe.read_bytes()
     with process(folder, "--root", str(some_people.parent)) as service:
-        started = httpx2.post(f"{service.url}/api/v1/upload/local", json={"path": str(some_people)}, timeout=60).json()
+        started = httpx2.post(f"{service.url}/api/v1/upload/local", json={"path": str(some_people)}, timeout=120).json()
 
         def search(_: int) -> float:
             start = time.perf_counter()
@@ -198,7 +198,7 @@ def test_fifty_people_search_while_photos_come_in(
 
         with ThreadPoolExecutor(50) as people:
             seconds = sorted(people.map(search, range(50)))
-        job = httpx2.get(f"{service.url}/api/v1/jobs/{started['job_id']}").json()
+        job = httpx2.get(f"{service.url}/api/v1/jobs/{started['job_id']}", timeout=120).json()
         with capsys.disabled():  # a figure for whoever reads the log; nothing is asserted about it
             said = f"median {median(seconds):.1f} s, longest {seconds[-1]:.1f} s"
             sys.stdout.write(f"\n50 searches at once during an ingest: {said}\n")
