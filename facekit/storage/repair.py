@@ -179,12 +179,12 @@ def _older(old: Path, new: Path) -> bool:
 
     try:
         version = _number(old, "SELECT value FROM old.meta WHERE key = 'schema'")
-    except duckdb.Error:  # it can't be known, and nearly always it is of this version
+    except Exception:  # noqa: BLE001 - whatever damage brings about; nearly always it is of this version
         return False
     SCHEMA.refuse_newer(version, f"the catalog {old}")
     if version in {0, SCHEMA.version}:
         return False
-    with suppress(duckdb.Error), duckdb.connect(new) as connection:
+    with suppress(Exception), duckdb.connect(new) as connection:
         connection.execute(f"ATTACH '{_quoted(old)}' AS old (READ_ONLY)")
         made = [f"SELECT sql FROM duckdb_{what}() {_OF_OLD}" for what in ("tables", "indexes")]
         connection.execute("BEGIN")
