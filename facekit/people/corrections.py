@@ -172,9 +172,9 @@ def _move(work: Work, faces: list[str], person_id: str) -> None:
 
 def _new_person(tables: PeopleTables, work: Work, name: str | None) -> str:
     _refuse_taken(tables, name, "")
-    row = {"person_id": uuid4().hex, "name": name, "cover": None, "hidden": False, "created_at": now()}
-    work.put(persons, [row])
-    return str(row["person_id"])
+    key = uuid4().hex
+    work.put(persons, [{"person_id": key, "name": name, "cover": None, "hidden": False, "created_at": now()}])
+    return key
 
 
 def _refuse_taken(tables: PeopleTables, name: str | None, person_id: str) -> None:

@@ -23,6 +23,7 @@ from facekit.catalog import Catalog, catalog, open_catalog
 from facekit.catalog.migrations import SCHEMA
 from facekit.catalog.people_copy import COPY
 from facekit.catalog.people_tables import PEOPLE_TABLES
+from facekit.catalog.rows import FileRow
 from facekit.catalog.tables import metadata
 from facekit.errors import DiskFullError, LibraryError
 from facekit.storage.backup import MANIFEST, restore
@@ -144,11 +145,11 @@ def test_an_older_catalog_becomes_what_a_new_one_is(tmp_path: Path, step: int) -
 def test_files_with_every_kind_of_name_are_found_after_the_upgrade(tmp_path: Path) -> None:
     old.make_first_schema_2(tmp_path / "old.duckdb")
     made = Catalog(url(tmp_path / "old.duckdb"))
-    found = {bytes(row["path"]): row for row in made.rows(metadata.tables["files"])}
+    found = {row.path: row for row in made.rows(FileRow)}
     assert set(found) == {old.CYRILLIC.encode(), old.LATIN_1, old.DECOMPOSED.encode()}
     assert made.has_photos("/photos/й/")  # composed, and its file's name is as it was
-    assert found[old.DECOMPOSED.encode()]["display"] == old.DECOMPOSED
-    assert found[old.LATIN_1]["missing_since"] == datetime(2026, 7, 1, 16, 0, 5, tzinfo=UTC)
+    assert found[old.DECOMPOSED.encode()].display == old.DECOMPOSED
+    assert found[old.LATIN_1].missing_since == datetime(2026, 7, 1, 16, 0, 5, tzinfo=UTC)
     assert made.taken_at()["d0"] == datetime(2020, 5, 1, 12)  # a camera's clock
     made.close()
 
@@ -158,7 +159,7 @@ def test_what_was_done_to_people_before_the_upgrade_is_undone_after_it(tmp_path:
     make(tmp_path / "old.duckdb")
     made = Catalog(url(tmp_path / "old.duckdb"))
     assert made.people.find("анна").faces == 2
-    assert [entry["at"] for entry in made.people.entries(9)] == [
+    assert [entry.at for entry in made.people.entries(9)] == [
         datetime(2026, 7, 1, 16, 0, 5, tzinfo=UTC),
         datetime(2026, 1, 16, 9, 30, tzinfo=UTC),
         datetime(2026, 1, 16, 4, 30, tzinfo=UTC),
