@@ -10,6 +10,7 @@ import sys
 import time
 import tomllib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -17,6 +18,9 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 import facekit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -33,6 +37,9 @@ HEAVY = {
     *("onnx", "onnxruntime", "pandas", "pillow_heif", "plotly", "pyarrow", "pymilvus", "retinaface", "rich"),
     *("scipy", "skimage", "sklearn", "sqlalchemy", "tensorflow", "typer", "umap"),
 }
+
+# Rooms that have an extra's packages, or look whether one is there.
+ROOMS_OF_EXTRAS = {"server", "webapp", "widgets", "demo", "measure", "models", "clustering"}
 
 # Packages that are imported under another name than they are installed.
 DISTRIBUTIONS = {
@@ -116,10 +123,10 @@ def test_no_module_is_longer_than_a_reader_keeps_in_mind() -> None:
     assert {str(path): length for path, length in lengths.items() if length > 400} == {}
 
 
-def test_every_imported_package_is_declared() -> None:
-    declared = {Requirement(line).name.lower() for line in requirements(*PROJECT["optional-dependencies"])}
+def packages_of(paths: Iterable[Path]) -> set[str]:
+    """The packages that modules import, by the names under which they are installed."""
     imported = set()
-    for path in MODULES:
+    for path in paths:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
@@ -127,7 +134,18 @@ def test_every_imported_package_is_declared() -> None:
                 imported.add(node.module.partition(".")[0])
     foreign = imported - sys.stdlib_module_names - {"facekit"}
     assert "numpy" in foreign
-    assert not {name for name in foreign if DISTRIBUTIONS.get(name, name.replace("_", "-")).lower() not in declared}
+    return {DISTRIBUTIONS.get(name, name.replace("_", "-")).lower() for name in foreign}
+
+
+def test_every_imported_package_is_declared() -> None:
+    declared = {Requirement(line).name.lower() for line in requirements(*PROJECT["optional-dependencies"])}
+    assert packages_of(MODULES) <= declared
+
+
+def test_what_needs_no_extra_imports_packages_of_the_core_only() -> None:
+    core = {Requirement(line).name.lower() for line in requirements()}
+    rooms = {path for path in MODULES if path.relative_to(ROOT / "facekit").parts[0] not in ROOMS_OF_EXTRAS}
+    assert packages_of(rooms - {ROOT / "facekit" / "cli" / "users.py"}) <= core
 
 
 def test_one_opencv_only() -> None:
