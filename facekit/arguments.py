@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from facekit.errors import RefusedError
+from facekit.errors import RefusedError, UnknownIdError
 from facekit.types.people import SHORT_ID
 from facekit.types.photos import Status
 
@@ -56,6 +56,24 @@ LONGEST_PATH = 4096  # characters: PATH_MAX of Linux
 def is_id(value: object) -> bool:
     """Whether it has the form of an id."""
     return isinstance(value, str) and re.fullmatch(ID, value) is not None
+
+
+def starts_id(value: object) -> bool:
+    """Whether it may be enough of an id."""
+    return isinstance(value, str) and re.fullmatch(START_OF_ID, value) is not None
+
+
+def checked_id(value: object, what: str) -> str:
+    """The id of a photo or a face: what has not the form of one is nothing's. Raises UnknownIdError."""
+    if not is_id(value):
+        raise no_such(what)
+    return str(value)
+
+
+def no_such(what: str) -> UnknownIdError:
+    """The error of an id that no photo or face has."""
+    message = f"The library has no {what} with this id."
+    return UnknownIdError(message, "It may have been removed; load the page again.")
 
 
 def checked_page(limit: int) -> int:

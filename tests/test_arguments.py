@@ -12,7 +12,7 @@ from service import remote
 
 import facekit as fk
 from facekit.arguments import PAGE, SIMILARITY, checked_page, checked_position, checked_similarity, is_id
-from facekit.errors import RefusedError
+from facekit.errors import RefusedError, UnknownIdError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,13 +44,30 @@ REFUSED: dict[str, Callable[[fk.Library], Any]] = {
 }
 
 
+UNKNOWN: dict[str, Callable[[fk.Library], Any]] = {
+    f"{what} {key!r}": lambda library, ask=ask, key=key: ask(library, key)
+    for key in ("0" * 32, "odd", "", "../stats", "Ö" * 32)
+    for what, ask in {
+        "a photo": lambda library, key: library.photo(key),
+        "a picture": lambda library, key: library.picture(key),
+        "a photo that may show a face twice": lambda library, key: library.people.allow_twice(key),
+        "a face of somebody new": lambda library, key: library.people.new(key),
+        "a face that is not somebody's": lambda library, key: library.people.not_this_person([key]),
+        "a run": lambda library, key: library.people.accept(key),
+        "a run to throw away": lambda library, key: library.people.discard(key),
+        "runs to compare": lambda library, key: library.people.compare(key),
+    }.items()
+}
+
+
 def test_a_folder_and_a_service_refuse_the_same_in_the_same_words(tmp_path: Path) -> None:
     def said(library: fk.Library) -> dict[str, str]:
         words = {}
-        for name, ask in REFUSED.items():
-            with pytest.raises(RefusedError) as refused:
-                ask(library)
-            words[name] = str(refused.value)
+        for asked, kind in ((REFUSED, RefusedError), (UNKNOWN, UnknownIdError)):
+            for name, ask in asked.items():
+                with pytest.raises(kind) as refused:
+                    ask(library)
+                words[name] = str(refused.value)
         return words
 
     with fk.open(tmp_path / "library") as library:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import sqlalchemy as sa
 
-from facekit.arguments import checked_page, checked_position, checked_status, is_id
+from facekit.arguments import checked_page, checked_position, checked_status, is_id, no_such
 from facekit.catalog.people_tables import members, persons
 from facekit.catalog.places import place_order
 from facekit.catalog.rows import (
@@ -21,7 +21,6 @@ from facekit.catalog.rows import (
     select,
 )
 from facekit.catalog.tables import faces, files, photos
-from facekit.errors import UnknownIdError
 from facekit.types.photos import Face, FacePage, Folder, Photo, PhotoPage, Status
 
 if TYPE_CHECKING:
@@ -166,8 +165,7 @@ def _known(found: Iterable[T], what: str) -> list[T]:
     """What was found by an id. Raises UnknownIdError where that is nothing."""
     if known := list(found):
         return known
-    message = f"The library has no {what} with this id."
-    raise UnknownIdError(message, "It may have been removed; load the page again.")
+    raise no_such(what)
 
 
 def _status(status: Status | str, first: sa.Subquery) -> list[sa.ColumnElement[bool]]:

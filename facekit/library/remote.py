@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 from typing_extensions import override
 
-from facekit.arguments import checked_page, checked_position, checked_roots, checked_similarity, checked_status
+from facekit.arguments import (
+    checked_id,
+    checked_page,
+    checked_position,
+    checked_roots,
+    checked_similarity,
+    checked_status,
+    is_id,
+)
 from facekit.errors import RefusedError
 from facekit.ingest.progress import check_progress
 from facekit.library.base import Library
@@ -324,7 +332,7 @@ class RemoteLibrary(Library):
 
     @override
     def photo(self, photo_id: str) -> Photo:
-        return parse(Photo, self._get(f"photos/{photo_id}"))
+        return parse(Photo, self._get(f"photos/{checked_id(photo_id, 'photo')}"))
 
     @override
     def folders(self) -> tuple[Folder, ...]:
@@ -332,15 +340,15 @@ class RemoteLibrary(Library):
 
     @override
     def thumbnail(self, photo_id: str) -> bytes | None:
-        return self.session.content(f"photos/{photo_id}/thumbnail")
+        return self.session.content(f"photos/{photo_id}/thumbnail") if is_id(photo_id) else None
 
     @override
     def face_thumbnail(self, face_id: str) -> bytes | None:
-        return self.session.content(f"faces/{face_id}/thumbnail")
+        return self.session.content(f"faces/{checked_id(face_id, 'face')}/thumbnail")
 
     @override
     def picture(self, photo_id: str) -> bytes:
-        return self.session.send("GET", f"/api/v1/photos/{photo_id}/picture").content
+        return self.session.send("GET", f"/api/v1/photos/{checked_id(photo_id, 'photo')}/picture").content
 
 
 def _page(offset: int, limit: int) -> dict[str, int]:

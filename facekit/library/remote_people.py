@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 from typing_extensions import override
 
-from facekit.arguments import checked_page, checked_position
+from facekit.arguments import checked_id, checked_page, checked_position, is_id, starts_id
 from facekit.catalog.names import clean_name
 from facekit.errors import FacekitError
 from facekit.library.documents import Constraint, XmpDocument, parse, xmp_report
 from facekit.library.follow import follow_clustering
 from facekit.library.session import service_path
 from facekit.people.base import People
-from facekit.people.who import Faces, Who, person_meant
+from facekit.people.who import Faces, Who, listed_faces, no_such_face, no_such_run, person_meant
 from facekit.types.people import (
     AssignReport,
     ClusterRun,
@@ -144,7 +144,9 @@ class RemotePeople(People):
 
     @override
     def allow_twice(self, photo_id: str, allowed: bool = True) -> int:
-        return _entry_number(self._session.tell("PUT", f"photos/{photo_id}/allowed-twice", allowed=allowed))
+        return _entry_number(
+            self._session.tell("PUT", f"photos/{checked_id(photo_id, 'photo')}/allowed-twice", allowed=allowed)
+        )
 
     # -- the journal ---------------------------------------------------------------------------------------------
 
@@ -259,11 +261,18 @@ def _run(document: Any) -> ClusterRun:  # noqa: ANN401 - JSON
 
 
 def _listed(faces: Faces) -> list[str]:
-    return [faces] if isinstance(faces, str) else list(faces)
+    chosen = listed_faces(faces)
+    for face_id in chosen:
+        if not is_id(face_id):
+            raise no_such_face(face_id)
+    return chosen
 
 
 def _run_id(run: ClusterRun | str) -> str:
-    return run.run_id if isinstance(run, ClusterRun) else run
+    run_id = run.run_id if isinstance(run, ClusterRun) else run
+    if not starts_id(run_id):
+        raise no_such_run(run_id)
+    return run_id
 
 
 def _entry_number(said: Any) -> int:  # noqa: ANN401 - JSON

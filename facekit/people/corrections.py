@@ -14,7 +14,7 @@ from facekit.catalog.pages import known_id
 from facekit.catalog.people_tables import allowed_twice, differences, members, persons, rejections
 from facekit.catalog.times import now
 from facekit.errors import NameTakenError, RefusedError, UnknownIdError
-from facekit.people.who import person_meant
+from facekit.people.who import listed_faces, no_such_face, person_meant
 from facekit.types.people import faces_in_words
 
 if TYPE_CHECKING:
@@ -156,11 +156,13 @@ def find(tables: PeopleTables, who: Who) -> Person:
 
 def known_faces(tables: PeopleTables, faces: Faces) -> list[str]:
     """Ids of faces, each once. Raises UnknownIdError where the library has no such face."""
-    chosen = list(dict.fromkeys([faces] if isinstance(faces, str) else faces))
+    chosen = listed_faces(faces)
     known = tables.photo_of(map(known_id, chosen))
     unknown = [face for face in chosen if face not in known]
-    if unknown or not chosen:
-        message = f"The library has no face {unknown[0]!r}." if unknown else "No face was named."
+    if unknown:
+        raise no_such_face(unknown[0])
+    if not chosen:
+        message = "No face was named."
         raise UnknownIdError(message, "lib.faces() lists all faces, lib.people.faces those of a person.")
     return chosen
 

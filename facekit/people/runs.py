@@ -13,6 +13,7 @@ from facekit.catalog.times import now
 from facekit.errors import RefusedError, UnknownIdError
 from facekit.people.acceptance import Standing, plan
 from facekit.people.comparison import matched_groups, moved_faces, split_and_joined
+from facekit.people.who import no_such_run
 from facekit.types.people import SHORT_ID, AssignReport, ClusterRun, Comparison, Move, Proposal, faces_in_words
 
 if TYPE_CHECKING:
@@ -192,8 +193,10 @@ def find_run(catalog: Catalog, which: ClusterRun | str) -> ClusterRun:
     """A run by id, or by the beginning of one. Raises UnknownIdError."""
     key = which.run_id if isinstance(which, ClusterRun) else which
     found = [run for run in catalog.people.runs() if len(key) >= SHORT_ID and run.run_id.startswith(key)]
-    if len(found) != 1:
-        message = f"There is no run {key!r}." if not found else f"Several runs begin with {key!r}."
+    if not found:
+        raise no_such_run(key)
+    if len(found) > 1:
+        message = f"Several runs begin with {key!r}."
         raise UnknownIdError(message, "lib.people.runs() lists the runs.")
     return found[0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from facekit.errors import RefusedError
+from facekit.errors import RefusedError, UnknownIdError
 from facekit.types.people import Person
 
 if TYPE_CHECKING:
@@ -29,3 +29,20 @@ def person_meant(who: object) -> str:
         return who
     message = f"A person can't be named by {type(who).__name__}."
     raise NotAPersonError(message, "Give a name, an id, or a Person; lib.people lists the people.")
+
+
+def listed_faces(faces: Faces) -> list[str]:
+    """Ids of faces, each once."""
+    return list(dict.fromkeys([faces] if isinstance(faces, str) else faces))
+
+
+def no_such_face(face_id: object) -> UnknownIdError:
+    """The error of an id that no face has."""
+    message = f"The library has no face {face_id!r}."
+    return UnknownIdError(message, "lib.faces() lists all faces, lib.people.faces those of a person.")
+
+
+def no_such_run(run_id: object) -> UnknownIdError:
+    """The error of an id that no run has."""
+    message = f"There is no run {run_id!r}."
+    return UnknownIdError(message, "lib.people.runs() lists the runs.")
