@@ -34,7 +34,7 @@ def test_a_library_of_retinaface_and_facenet512_lives_as_any_other(
     all_weights: Path, some_photos: Path, tmp_path: Path
 ) -> None:
     place = tmp_path / "faces"
-    with fk.open(place, detector="retinaface", embedder="facenet512", device="cpu") as library:
+    with fk.open(place, detector="retinaface", embedder="facenet512", device="cpu", engine="onnxruntime") as library:
         report = library.ingest(some_photos, progress=False, detail=320)
         assert (report.ingested, len(report.failed)) == (4, 0)
         assert report.faces > 4
@@ -49,7 +49,7 @@ def test_a_library_of_retinaface_and_facenet512_lives_as_any_other(
     with pytest.raises(ModelMismatchError, match="reembed"):
         fk.open(place, embedder="sface")
 
-    with fk.open(place, device="cpu") as library:
+    with fk.open(place, device="cpu", engine="onnxruntime") as library:
         photos = set(library.photos()["path"])
         changed = library.reembed("yunet", "sface", progress=False)
         assert changed.switched
@@ -63,7 +63,7 @@ def test_a_library_of_retinaface_and_facenet512_lives_as_any_other(
         back = library.reembed("retinaface", "facenet512", progress=False)
         assert back.switched
         assert (back.faces_before, len(back.unreadable)) == (people, 0)
-    with fk.open(place, device="cpu") as library:
+    with fk.open(place, device="cpu", engine="onnxruntime") as library:
         assert library.stats()["embedder"] == "facenet512"
         assert set(library.photos()["path"]) == photos
         assert library.photos("ok").shape[0] == 4
