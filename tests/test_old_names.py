@@ -43,3 +43,9 @@ def test_importing_facekit_imports_nothing_else_of_it() -> None:
 @pytest.mark.parametrize("name", fk.__all__)
 def test_every_public_name_is_there(name: str) -> None:
     assert getattr(fk, name) is getattr(fk, name)
+
+
+def test_a_class_goes_on_by_the_name_that_it_had() -> None:
+    from facekit.clustering import Conflict, ConstraintConflict
+
+    assert Conflict is ConstraintConflict

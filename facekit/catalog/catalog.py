@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from facekit.catalog.records import FileRecord, Move, PhotoRecord
+    from facekit.catalog.records import FileMove, FileRecord, PhotoRecord
     from facekit.catalog.rows import Values
 
 
@@ -208,7 +208,7 @@ class Catalog(Contents, Runs):
                 self._set_index_state(connection, "behind")
         return Change(sorted(set(touched)), [], [])
 
-    def relocate(self, source: str, moves: Sequence[Move], roots: tuple[str, str]) -> Change:
+    def relocate(self, source: str, moves: Sequence[FileMove], roots: tuple[str, str]) -> Change:
         """Files lie elsewhere, and the folders that were ingested are called otherwise (old, new).
 
         A path that is known already stays as it is known.

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from facekit.catalog.rows import Values
     from facekit.types.people import Verb
 
-Key: TypeAlias = tuple[str, ...]
-Place: TypeAlias = tuple[str, Key]
+RowKey: TypeAlias = tuple[str, ...]
+Place: TypeAlias = tuple[str, RowKey]
 """A row: its table and its key."""
 
 _TABLES = {table.name: table for table in (persons, members, rejections, differences, allowed_twice, cluster_runs)}
@@ -51,7 +51,7 @@ class RowChange:
     """One row before and after; None where there was or is none. Columns that did not change are left out."""
 
     table: str
-    key: Key
+    key: RowKey
     before: Values | None
     after: Values | None
 
@@ -62,7 +62,7 @@ class RowChange:
 
 
 @dataclass(slots=True)
-class Work:
+class UnitOfWork:
     """Changes of one verb, made in one transaction and logged for the journal."""
 
     connection: sa.Connection
@@ -95,12 +95,12 @@ class Work:
                     changes.append(RowChange(table.name, key, before, after))
         self._apply(changes, now)
 
-    def remove(self, table: sa.Table, keys: Iterable[Key]) -> None:
+    def remove(self, table: sa.Table, keys: Iterable[RowKey]) -> None:
         """Delete rows; those that are not there are passed over."""
         now = read_rows(self.connection, table, list(keys))
         self._apply([RowChange(table.name, key, dict(row), None) for key, row in now.items()], now)
 
-    def _apply(self, changes: Sequence[RowChange], now: dict[Key, Values]) -> None:
+    def _apply(self, changes: Sequence[RowChange], now: dict[RowKey, Values]) -> None:
         write(self.connection, changes, now)
         for change in changes:
             place = (change.table, change.key)
@@ -138,8 +138,8 @@ def _merged(first: RowChange, second: RowChange) -> RowChange | None:
     return RowChange(first.table, first.key, before, after)
 
 
-def take_back(connection: sa.Connection, number: int | None, user: str) -> Work:
-    """Undo an entry of the journal, by default the last that was not undone, as a `Work` that is not written down yet.
+def undo_entry(connection: sa.Connection, number: int | None, user: str) -> UnitOfWork:
+    """Undo an entry of the journal, by default the last that was not undone: a `UnitOfWork` that is not written yet.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def take_back(connection: sa.Connection, number: int | None, user: str) -> Work:
     in_the_way = _conflicting_rows(connection, changes)
     if in_the_way:
         _refuse(connection, entry, rows=in_the_way)
-    by_table: dict[str, list[Key]] = {}
+    by_table: dict[str, list[RowKey]] = {}
     for change in changes:
         by_table.setdefault(change.table, []).append(change.key)
     for name, keys in by_table.items():
@@ -169,7 +169,7 @@ def take_back(connection: sa.Connection, number: int | None, user: str) -> Work:
         again = before.startswith(_UNDONE)
         words = _AGAIN + before.removeprefix(_UNDONE) if again else _UNDONE + before.removeprefix(_AGAIN)
     kept = {(change.table, change.key): change for change in changes}
-    return Work(connection, "undo", user, words, entry.number, kept)
+    return UnitOfWork(connection, "undo", user, words, entry.number, kept)
 
 
 def _mark(connection: sa.Connection, number: int) -> None:
@@ -275,7 +275,7 @@ def _ids(change: RowChange) -> set[str]:
 # -- rows --------------------------------------------------------------------------------------------------------
 
 
-def read_rows(connection: sa.Connection, table: sa.Table, keys: Sequence[Key]) -> dict[Key, Values]:
+def read_rows(connection: sa.Connection, table: sa.Table, keys: Sequence[RowKey]) -> dict[RowKey, Values]:
     """Rows by key, without the labels of runs, which never change."""
     columns = [column for column in table.c if not isinstance(column.type, sa.LargeBinary)]
     first = next(iter(table.primary_key.columns))
@@ -287,7 +287,7 @@ def read_rows(connection: sa.Connection, table: sa.Table, keys: Sequence[Key]) -
     }
 
 
-def write(connection: sa.Connection, changes: Sequence[RowChange], now: dict[Key, Values]) -> None:
+def write(connection: sa.Connection, changes: Sequence[RowChange], now: dict[RowKey, Values]) -> None:
     """Make changes of one table whose rows are now as given."""
     if not changes:
         return
@@ -305,7 +305,7 @@ def write(connection: sa.Connection, changes: Sequence[RowChange], now: dict[Key
     )
 
 
-def _delete(connection: sa.Connection, table: sa.Table, keys: Sequence[Key]) -> None:
+def _delete(connection: sa.Connection, table: sa.Table, keys: Sequence[RowKey]) -> None:
     columns = list(table.primary_key.columns)
     if len(columns) == 1:
         delete(connection, columns[0], [key[0] for key in keys])
@@ -316,7 +316,7 @@ def _delete(connection: sa.Connection, table: sa.Table, keys: Sequence[Key]) -> 
         )
 
 
-def _key(table: sa.Table, row: Values) -> Key:
+def _key(table: sa.Table, row: Values) -> RowKey:
     return tuple(row[column.name] for column in table.primary_key.columns)
 
 

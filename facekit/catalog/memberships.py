@@ -49,7 +49,7 @@ class Memberships(Snapshots):
                 return by_key(connection, query)
             return by_key(connection, query.where(among(members.c.person_id, person_ids)))
 
-    def spoken_of(self, photo_ids: Iterable[str]) -> dict[str, str]:
+    def faces_with_decisions(self, photo_ids: Iterable[str]) -> dict[str, str]:
         """Faces on some photos that have a membership or a rejection: with their photos."""
         known = sa.union(sa.select(members.c.face_id), sa.select(rejections.c.face_id)).subquery()
         query = sa.select(faces.c.face_id, faces.c.photo_id).join(known, known.c.face_id == faces.c.face_id)

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from facekit.catalog.aliases import aliases_of, rename_faces
 from facekit.catalog.hidden import reveal
-from facekit.catalog.journal import Work, take_back
+from facekit.catalog.journal import UnitOfWork, undo_entry
 from facekit.catalog.memberships import Memberships
 from facekit.catalog.people_tables import allowed_twice, cluster_runs, journal, members, rejections
 from facekit.catalog.persons import Persons
@@ -38,12 +38,12 @@ class PeopleTables(Persons, Memberships):
     # -- transactions and the journal ----------------------------------------------------------------------------
 
     @contextmanager
-    def work(self, verb: Verb, user: str) -> Iterator[Work]:
+    def work(self, verb: Verb, user: str) -> Iterator[UnitOfWork]:
         """A transaction for one verb: all its changes and their entry in the journal, or nothing."""
         with self._lock, self._engine.begin() as connection:
             self._current.connection = connection
             try:
-                work = Work(connection, verb, user)
+                work = UnitOfWork(connection, verb, user)
                 yield work
                 work.number = work.write_down(now()) or 0
             finally:
@@ -52,7 +52,7 @@ class PeopleTables(Persons, Memberships):
     def undo(self, number: int | None, user: str) -> int:
         """Undo an entry of the journal, in one transaction; returns the number of the entry that says so."""
         with self._lock, self._engine.begin() as connection:
-            done = take_back(connection, number, user).write_down(now())
+            done = undo_entry(connection, number, user).write_down(now())
         return done or 0
 
     def entries(self, limit: int) -> list[Entry]:
@@ -62,7 +62,7 @@ class PeopleTables(Persons, Memberships):
             return [replace(entry, at=entry.at.astimezone()) for entry in fetch(connection, query, Entry)]
 
     @staticmethod
-    def assigned(work: Work) -> None:
+    def assigned(work: UnitOfWork) -> None:
         """Note that new faces were assigned to people."""
         set_meta(work.connection, "assign", "done")
 

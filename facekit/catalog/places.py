@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from facekit.catalog.records import Change, Move, file_id, folder_of
+from facekit.catalog.records import Change, FileMove, file_id, folder_of
 from facekit.catalog.rows import FileRow, among, delete, fetch, insert, select, set_meta
 from facekit.catalog.tables import files
 
@@ -39,7 +39,7 @@ def place_key(folder: str | None = None, source: str | None = None) -> Callable[
     return key
 
 
-def move_files(connection: sa.Connection, source: str, moves: Sequence[Move]) -> Change:
+def move_files(connection: sa.Connection, source: str, moves: Sequence[FileMove]) -> Change:
     """Files lie elsewhere; see `facekit.catalog.catalog.Catalog.relocate`."""
     by_id = {file_id(source, move.old): move for move in moves}
     rows = fetch(connection, select(FileRow, files).where(among(files.c.file_id, by_id)), FileRow)
@@ -52,7 +52,7 @@ def move_files(connection: sa.Connection, source: str, moves: Sequence[Move]) ->
     return Change(sorted({row.photo_id for row in rows}), [], [])
 
 
-def _moved(row: FileRow, move: Move) -> FileRow:
+def _moved(row: FileRow, move: FileMove) -> FileRow:
     return row._replace(
         file_id=file_id(row.source, move.new),
         path=move.new,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from facekit.types.arrays import FloatArray, Quality
-    from facekit.types.photos import FoundFile, PhotoFacts, Status
+    from facekit.types.photos import Box, FoundFile, PhotoFacts, Status
 
 
 def file_id(source: str, path: bytes) -> str:
@@ -25,7 +25,7 @@ def unread_photo_id(source: str, path: bytes) -> str:
     return blake2b(b"unread\0" + source.encode() + b"\0" + path, digest_size=16).hexdigest()
 
 
-def face_id(photo_id: str, detector: str, box: tuple[float, float, float, float]) -> str:
+def face_id(photo_id: str, detector: str, box: Box) -> str:
     """The id of a face: its photo, its detector and its box to a tenth of a thousandth; 32 hexadecimal digits."""
     place = ",".join(f"{value:.4f}" for value in box)
     return blake2b(f"{photo_id}:{detector}:{place}".encode(), digest_size=16).hexdigest()
@@ -56,7 +56,7 @@ class FileRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class FileMove:
     """A file known as ``old`` lies at ``new``; ``there`` says whether it was seen there, at the time ``now``."""
 
     old: bytes
@@ -71,7 +71,7 @@ class FaceRecord:
     """A face to be kept. `box` and `landmarks` (5, 2) are in 0..1 of the upright photo."""
 
     face_id: str
-    box: tuple[float, float, float, float]
+    box: Box
     landmarks: FloatArray
     quality: Quality
     quality_score: float

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from facekit.catalog.records import FaceRecord
+    from facekit.types.photos import Box
 
 _CHUNK = 1000
 
@@ -230,7 +231,7 @@ def fetch(connection: sa.Connection, query: sa.Select[Any], kind: type[RowT]) ->
     return [kind(*row) for row in found]
 
 
-def box_of(row: FaceRow | OwnedFaceRow | FacePictureRow) -> tuple[float, float, float, float]:
+def box_of(row: FaceRow | OwnedFaceRow | FacePictureRow) -> Box:
     """A face's left, top, width and height in 0..1 of the upright photo."""
     return row.x, row.y, row.w, row.h
 

@@ -11,15 +11,13 @@ from facekit.catalog.aliases import rename_faces
 from facekit.catalog.hidden import reveal
 from facekit.catalog.rows import chunks, face_values, insert, set_meta
 from facekit.catalog.tables import carried, faces, meta, photos, staged_faces, staged_photos
-from facekit.types.photos import Status
+from facekit.types.photos import Box, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from facekit.catalog.database import Database
     from facekit.catalog.records import PhotoRecord
-
-Box = tuple[float, float, float, float]
 
 # What the faces are of that are collected; not there, they are of no use any more.
 _STAGED = sa.select(meta.c.value).where(meta.c.key == "staged")

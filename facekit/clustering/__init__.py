@@ -5,17 +5,19 @@ grouping is.
 """
 
 from facekit.clustering.assignment import Assignment, Centres, assign, centres
-from facekit.clustering.constraints import Conflict, Constraints
+from facekit.clustering.constraints import ConstraintConflict, Constraints
 from facekit.clustering.methods import METHODS, Method, cluster
 from facekit.clustering.neighbours import NeighbourCurve, neighbour_curve, suggest_eps
 from facekit.metrics.clusters import ClusterScores, evaluate_clusters
+
+Conflict = ConstraintConflict  # its name before
 
 __all__ = [
     "METHODS",
     "Assignment",
     "Centres",
     "ClusterScores",
-    "Conflict",
+    "ConstraintConflict",
     "Constraints",
     "Method",
     "NeighbourCurve",

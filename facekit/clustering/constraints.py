@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from facekit.types.arrays import IntArray
 
 
-class Conflict(NamedTuple):
+class ConstraintConflict(NamedTuple):
     """Two faces that must be one person and can't be.
 
     Parameters
@@ -99,7 +99,7 @@ class Constraints:
     >>> bool(labels[0] == labels[1])
     False
     >>> fk.Constraints(photo=[0, 0, 1], must=[[0, 1]]).conflicts()
-    [Conflict(first=0, second=1, kind='photo')]
+    [ConstraintConflict(first=0, second=1, kind='photo')]
     """
 
     person: IntArray | None = None
@@ -127,17 +127,21 @@ class Constraints:
             object.__setattr__(self, name, value)
         self._check_range(len(next(iter(given.values()))) if given else None)
 
-    def conflicts(self) -> list[Conflict]:
+    def conflicts(self) -> list[ConstraintConflict]:
         """Where must-links, also by way of other faces, contradict cannot-links.
 
         Returns
         -------
-        list of Conflict
+        list of ConstraintConflict
             In the order of positions. Of two people who are linked to be one, their first faces stand for all.
         """
         faces = self._faces()
         groups = self.groups(faces)
-        found = [Conflict(int(a), int(b), "cannot") for a, b in np.sort(self.cannot, axis=1) if groups[a] == groups[b]]
+        found = [
+            ConstraintConflict(int(a), int(b), "cannot")
+            for a, b in np.sort(self.cannot, axis=1)
+            if groups[a] == groups[b]
+        ]
         if self.photo is not None:
             found += self._clashes(groups, self.photo, np.arange(faces), "photo")
         if self.person is not None:
@@ -148,14 +152,14 @@ class Constraints:
 
     def _clashes(
         self, groups: IntArray, sets: IntArray, among: IntArray, kind: Literal["photo", "person"]
-    ) -> list[Conflict]:
+    ) -> list[ConstraintConflict]:
         """Pairs of the same group in the same set."""
         places: dict[tuple[int, int], list[int]] = {}
         for face in among:
             if sets[face] >= 0:
                 places.setdefault((int(groups[face]), int(sets[face])), []).append(int(face))
         return [
-            Conflict(first, second, kind)
+            ConstraintConflict(first, second, kind)
             for faces in places.values()
             for position, first in enumerate(faces)
             for second in faces[position + 1 :]

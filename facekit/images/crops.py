@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from facekit.types.arrays import Image
+    from facekit.types.photos import Box
 
 FACE_SIDE = 160  # pixels: a tile of 96 to 160 CSS pixels
 _AROUND = 1.6  # times the longer side of the box: hair and chin are in, a neighbour's face mostly is not
@@ -22,7 +23,7 @@ _SHARP = 96  # pixels of a thumbnail that are enough for a face; fewer are taken
 
 
 def face_picture(
-    box: tuple[float, float, float, float],
+    box: Box,
     small: bytes | None,
     size: tuple[int, int],
     photo: Callable[[int], Image | None],
@@ -53,7 +54,7 @@ def face_picture(
     return None if image is None else thumbnail(turned(square(image, box), turn), FACE_SIDE)
 
 
-def square(image: Image, box: tuple[float, float, float, float]) -> Image:
+def square(image: Image, box: Box) -> Image:
     """The square around a box, 1.6 times as large, uint8 (S, S, 3) RGB; beyond the picture its edge is repeated."""
     height, width = image.shape[:2]
     side = max(1, round(_AROUND * max(box[2] * width, box[3] * height)))

@@ -12,7 +12,7 @@ from facekit.images.decode import read_image, thumbnail
 from facekit.images.files import display_name, read_bytes
 from facekit.images.orientation import turned
 from facekit.system.workers import Failed, WorkerPool
-from facekit.types.photos import Status
+from facekit.types.photos import Box, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ class Drawing:
 
     def face(
         self,
-        box: tuple[float, float, float, float],
+        box: Box,
         small: bytes | None,
         size: tuple[int, int],
         path: Path | None,
@@ -106,7 +106,7 @@ def _photo(path: Path, side: int, turn: int) -> bytes:
 
 
 def _face(
-    box: tuple[float, float, float, float],
+    box: Box,
     small: bytes | None,
     size: tuple[int, int],
     path: Path | None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,9 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from facekit.types.arrays import Image
-
-Box: TypeAlias = tuple[float, float, float, float]
-"""``x, y, width, height`` in 0..1, from the upper left corner."""
+    from facekit.types.photos import Box
 
 TURNS = (0, 90, 180, 270)
 """Degrees clockwise."""

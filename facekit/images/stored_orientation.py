@@ -5,22 +5,19 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from facekit.errors import PhotoError
 from facekit.images.decode import open_picture
 from facekit.images.exif import orientation
 from facekit.images.files import DEFAULT_LIMITS, READ_FLAGS, display_name
 from facekit.images.formats import SNIFF_BYTES, sniff
-from facekit.types.photos import Status
+from facekit.types.photos import Box, Status
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
     from PIL.ImageFile import ImageFile
-
-Box: TypeAlias = tuple[float, float, float, float]
-"""``x, y, width, height`` in 0..1, from the upper left corner."""
 
 # What is done to the stored picture, in this order (Exif 3.0, tag 274); `facekit.images.decode` turns pixels so, too.
 _TRANSPOSED = frozenset({5, 6, 7, 8})

@@ -218,7 +218,7 @@ class _Client:
     Its own ``timeout`` would not do: with one it also tries failed calls again until then.
     """
 
-    _UNASKED = ("create_schema", "prepare_index_params")  # nothing is asked of Milvus
+    _LOCAL_CALLS = ("create_schema", "prepare_index_params")  # nothing is asked of Milvus
 
     def __init__(self, client: Any) -> None:  # noqa: ANN401 - pymilvus has no types
         self._client = client
@@ -226,9 +226,9 @@ class _Client:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401
         method = getattr(self._client, name)
-        return method if name in self._UNASKED else partial(self._ask, name, method)
+        return method if name in self._LOCAL_CALLS else partial(self._call_with_deadline, name, method)
 
-    def _ask(self, name: str, method: Callable[..., Any], *what: Any, **how: Any) -> Any:  # noqa: ANN401
+    def _call_with_deadline(self, name: str, method: Callable[..., Any], *what: Any, **how: Any) -> Any:  # noqa: ANN401
         future = self._threads.submit(partial(method, *what, **how))
         try:
             remedy = "Close the library and open it again; the vectors are in the catalog."

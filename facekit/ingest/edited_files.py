@@ -11,6 +11,7 @@ from facekit.catalog.rows import box_of
 from facekit.images.boxes import match_faces
 from facekit.images.stored_orientation import turned_sideways, upright_box
 from facekit.images.thumbnails import thumbnail_path
+from facekit.types.photos import Box
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +42,7 @@ of the eight ways, although all show a face in the middle."""
 _SAME_PLACE = 0.5  # intersection over union of a face's box and the turned box of the same face
 _SIDE = 32
 
-_Face = tuple[str, tuple[float, float, float, float], "FloatArray | None"]
+_Face = tuple[str, Box, "FloatArray | None"]
 
 
 class Thumbnails:
@@ -102,7 +103,7 @@ def carry_edited(
     if not edited:
         return kept
     last = {old: number for number, (old, _) in enumerate(edited)}
-    said = catalog.people.spoken_of(last)
+    said = catalog.people.faces_with_decisions(last)
     vectors = catalog.people.vectors(list(said))
     rows = catalog.faces_by_id(said)
     places = catalog.places(last)

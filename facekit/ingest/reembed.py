@@ -29,14 +29,13 @@ from facekit.models.registry import load_detector, load_embedder
 from facekit.sources import LocalSource
 from facekit.storage.models_in_use import ModelSet, new_vectors
 from facekit.storage.settings import REEMBEDDED, settings_of, write_settings
-from facekit.types.photos import FoundFile, Status
+from facekit.types.photos import Box, FoundFile, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from facekit.catalog import IndexRow
     from facekit.catalog.records import PhotoRecord
-    from facekit.catalog.staging import Box
     from facekit.ingest.pipeline import Item
     from facekit.ingest.progress import Progress
     from facekit.storage.settings import Settings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from facekit.ingest.report import Failure, report_html
 from facekit.text.names import one_line
-from facekit.types.photos import Status
+from facekit.types.photos import Box, Status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ class Alone:
 
     photo: str
     face_id: str
-    box: tuple[float, float, float, float]
+    box: Box
     which: str
 
 

@@ -174,7 +174,7 @@ class Ingest:
 
     def _named(self, photo_ids: Iterable[str]) -> dict[str, tuple[str, str]]:
         """The faces in some photos that have a name: the photo, the name."""
-        said = self._catalog.people.spoken_of(photo_ids)
+        said = self._catalog.people.faces_with_decisions(photo_ids)
         whose = self._catalog.people.whose(said)
         return {face: (said[face], name) for face, (_, name) in whose.items() if name}
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from facekit.library.session import Session
 
 _SECONDS = 0.3  # between two looks at a job
-_PATIENCE = 30.0  # seconds that a service may be silent: one that is started again takes some ten
+_RETRY_SECONDS = 30.0  # seconds that a service may be silent: one that is started again takes some ten
 
 
 def follow(session: Session, job_ids: Sequence[str], progress: Progress, stop: Event) -> IngestReport:
@@ -70,7 +70,7 @@ def _follow(session: Session, job_id: str, progress: Progress, stop: Event, what
     cancelled = False
     while job["total"] is None and job["state"] in {"queued", "running"} and not stop.is_set():
         time.sleep(_SECONDS)
-        job = _look(session, job_id)
+        job = _job_with_retries(session, job_id)
     with show_progress(job["total"] or 0, progress if job["total"] else False, what) as advance:
         done = 0
         while True:
@@ -82,16 +82,16 @@ def _follow(session: Session, job_id: str, progress: Progress, stop: Event, what
                 session.cancel(job_id)
                 cancelled = True
             time.sleep(_SECONDS)
-            job = _look(session, job_id)
+            job = _job_with_retries(session, job_id)
     if job["state"] == "failed":
         remedy = "" if what == "cluster" else "What is done is kept: run it again to go on."
         raise ServiceError(job["problem"] or f"The {what} failed.", remedy)
     return job
 
 
-def _look(session: Session, job_id: str) -> dict[str, Any]:
+def _job_with_retries(session: Session, job_id: str) -> dict[str, Any]:
     """A job as it is; a service that does not answer is given some time: the job goes on, or is taken up again."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _RETRY_SECONDS
     while True:
         try:
             return session.job(job_id)

@@ -144,7 +144,7 @@ class LocalLibrary(LocalGallery, Library):
         sources = [self._source(root, patterns) for root in checked_roots(roots)]
         with self._storage.changing("An ingest"), watching(self.folder, stop) as watch:
             if patterns != self.settings.exclude:
-                self._storage.keep(replace(self.settings, exclude=patterns))
+                self._storage.save_settings(replace(self.settings, exclude=patterns))
             models = self._storage.models.now
             check_versions(models.settings)
             detector, embedder = models.detector, models.embedder
@@ -365,7 +365,7 @@ class LocalLibrary(LocalGallery, Library):
         # Nobody else changes settings meanwhile: the later of two changes would overwrite the other.
         with self._storage.changing("Setting the similarity"):
             settings = self.settings.with_search_similarity(value, embedder)
-            self._storage.keep(settings)
+            self._storage.save_settings(settings)
         logger.info("Searches take {} for the least similarity", self.search_similarity)
 
     @property

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from facekit.errors import FacekitError, ModelMismatchError
 from facekit.library.base import Library
-from facekit.measure.labelled_pairs import People, Table, compare_photos, measured_pairs
+from facekit.measure.labelled_pairs import PhotoLabels, Table, compare_photos, measured_pairs
 from facekit.metrics import verification as metrics
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ def _text(value: float, form: str) -> str:
     return "?" if np.isnan(value) else form.format(value)
 
 
-def calibrate(data: Library | Table, *, people: People = "folder") -> Calibration:
+def calibrate(data: Library | Table, *, people: PhotoLabels = "folder") -> Calibration:
     """Measure how alike faces of the same person and of different people are, and which threshold follows.
 
     Parameters

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Table: TypeAlias = "pd.DataFrame | str | os.PathLike[str]"
 """A table, or the path of a CSV file that holds it."""
 
-People: TypeAlias = "Table | Mapping[str, str]"
+PhotoLabels: TypeAlias = "Table | Mapping[str, str]"
 """Who is on which photo, see `facekit.calibrate`."""
 
 MOST_PAIRS = 2_000_000
@@ -63,7 +63,7 @@ def measured_pairs(table: Table) -> Compared:
     return Compared(similarity[same], similarity[~same])
 
 
-def compare_photos(library: Library, people: People) -> Compared:
+def compare_photos(library: Library, people: PhotoLabels) -> Compared:
     """Compare the photos of a library that ``people`` labels, see `facekit.calibrate`."""
     photos = _Photos(library)
     if isinstance(people, str) and people == "folder":

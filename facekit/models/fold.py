@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import onnx
 
-    from facekit.models.downloads import Progress, WeightFile
+    from facekit.models.downloads import FetchProgress, WeightFile
 
 # Part of the cached file's name: raise it when `fold` changes what it makes.
 FOLD_VERSION = 1
@@ -76,7 +76,7 @@ def fold(model: bytes, *, any_size: bool = False) -> bytes:
     return bytes(result.SerializeToString())
 
 
-def folded(file: WeightFile, *, any_size: bool = False, progress: Progress | None = None) -> bytes:
+def folded(file: WeightFile, *, any_size: bool = False, progress: FetchProgress | None = None) -> bytes:
     """Fetch a block-quantised model file where needed, and return its float32 graph.
 
     The graph is kept in the cache, beside the weights. Its file name holds the hash of the source and that of the

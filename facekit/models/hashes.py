@@ -26,24 +26,24 @@ def _hashes() -> Path:
 
 def expected_hash(file: WeightFile) -> str | None:
     """The hash that a file must have, where it is known."""
-    return file.sha256 or _remembered().get(file.name)
+    return file.sha256 or _pinned_hashes().get(file.name)
 
 
-def _remembered() -> dict[str, str]:
+def _pinned_hashes() -> dict[str, str]:
     try:
         return dict(json.loads(_hashes().read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return {}
 
 
-def remember(file: WeightFile, digest: str | None) -> None:
+def pin_hash(file: WeightFile, digest: str | None) -> None:
     """Write down the hash of a file that is met for the first time; None forgets it."""
     from filelock import FileLock
     from loguru import logger
 
     try:
         with FileLock(unfinished_folder() / "hashes.lock", timeout=_LOCK_SECONDS):
-            known = _remembered() | ({file.name: digest} if digest else {})
+            known = _pinned_hashes() | ({file.name: digest} if digest else {})
             if digest is None:
                 known.pop(file.name, None)
             with public_file(_hashes()) as target:
@@ -54,7 +54,7 @@ def remember(file: WeightFile, digest: str | None) -> None:
 
 def forget(file: WeightFile) -> None:
     """A file turned out to be no model: another one may be the first."""
-    remember(file, None)
+    pin_hash(file, None)
 
 
 def not_as_before(file: WeightFile) -> str:

@@ -191,7 +191,7 @@ def _load(name: str, device: str, engine: str, options: dict[str, Any]) -> Detec
         if isinstance(options.get("detail"), int):  # there are as many of them as numbers: these are not kept open
             return MODELS[name].load(device=device, engine=engine, **options)
         # A fork opens its own, and destroys none of its parent's.
-        return _kept(name, device, engine, tuple(sorted(options.items())), os.getpid())
+        return _cached_model(name, device, engine, tuple(sorted(options.items())), os.getpid())
 
 
 @in_forks
@@ -201,7 +201,7 @@ def _open_anew() -> None:
 
 
 @cache
-def _kept(
+def _cached_model(
     name: str, device: str, engine: str, options: tuple[tuple[str, Any], ...], _process: int
 ) -> Detector | Embedder:
     return MODELS[name].load(device=device, engine=engine, **dict(options))

@@ -16,8 +16,8 @@ from typing import Literal
 
 from facekit.errors import WeightsError
 from facekit.models.cache import public_file, unfinished_folder, weights_folder
-from facekit.models.downloads import Progress, Source, UrlSource, WeightFile
-from facekit.models.hashes import expected_hash, hash_of, not_as_before, remember
+from facekit.models.downloads import FetchProgress, UrlSource, WeightFile, WeightSource
+from facekit.models.hashes import expected_hash, hash_of, not_as_before, pin_hash
 
 _WAIT_S = 1800.0  # for another process that fetches the same file: 140 MB in that time are a very slow line
 
@@ -64,7 +64,7 @@ def locate(file: WeightFile) -> Path | None:
             continue
         found, expected = hash_of(path), expected_hash(file)
         if expected is None:
-            remember(file, found)
+            pin_hash(file, found)
         if found == (expected or found):
             return path
         if path.parent != weights_folder():
@@ -73,7 +73,7 @@ def locate(file: WeightFile) -> Path | None:
     return None
 
 
-def fetch(file: WeightFile, *, progress: Progress | None = None) -> Path:
+def fetch(file: WeightFile, *, progress: FetchProgress | None = None) -> Path:
     """Return the path of a model file, fetching it first where it is not at hand.
 
     Safe to call again and from several processes at once: a file appears whole or not at all.
@@ -120,7 +120,7 @@ def fetch(file: WeightFile, *, progress: Progress | None = None) -> Path:
     raise WeightsError(message, _by_hand(file))
 
 
-def _fetch_from(source: Source, file: WeightFile, progress: Progress) -> Path:
+def _fetch_from(source: WeightSource, file: WeightFile, progress: FetchProgress) -> Path:
     from filelock import FileLock
 
     path = weights_folder() / file.name
@@ -136,7 +136,7 @@ def _fetch_from(source: Source, file: WeightFile, progress: Progress) -> Path:
                 message = f"it gave a file with the SHA-256 {found}, expected {expected}"
                 raise OSError(message)
     if expected is None:
-        remember(file, found)
+        pin_hash(file, found)
     return path
 
 

@@ -19,14 +19,14 @@ from facekit.types.people import faces_in_words
 
 if TYPE_CHECKING:
     from facekit.catalog import Catalog
-    from facekit.catalog.journal import Work
+    from facekit.catalog.journal import UnitOfWork
     from facekit.catalog.people import PeopleTables
     from facekit.catalog.rows import Values
     from facekit.people.who import Faces, Who
     from facekit.types.people import Person
 
 
-def merge(tables: PeopleTables, work: Work, who: Who, *others: Who) -> str:
+def merge(tables: PeopleTables, work: UnitOfWork, who: Who, *others: Who) -> str:
     """Several people are one, who has the first one's id, and the first name that any of them has."""
     person = find(tables, who)
     rest = {one.person_id: one for one in (find(tables, other) for other in others)}
@@ -53,7 +53,7 @@ def merge(tables: PeopleTables, work: Work, who: Who, *others: Who) -> str:
     return person.person_id
 
 
-def split(tables: PeopleTables, work: Work, who: Who, faces: Faces, name: str | None) -> str:
+def split(tables: PeopleTables, work: UnitOfWork, who: Who, faces: Faces, name: str | None) -> str:
     """Some of a person's faces are somebody else's, somebody new."""
     wanted = clean_name(name)
     person = find(tables, who)
@@ -73,7 +73,7 @@ def split(tables: PeopleTables, work: Work, who: Who, faces: Faces, name: str | 
     return key
 
 
-def move(tables: PeopleTables, work: Work, faces: Faces, who: Who) -> str:
+def move(tables: PeopleTables, work: UnitOfWork, faces: Faces, who: Who) -> str:
     """Some faces are a person's."""
     person = find(tables, who)
     chosen = known_faces(tables, faces)
@@ -82,7 +82,7 @@ def move(tables: PeopleTables, work: Work, faces: Faces, who: Who) -> str:
     return person.person_id
 
 
-def new(tables: PeopleTables, work: Work, faces: Faces, name: str | None) -> str:
+def new(tables: PeopleTables, work: UnitOfWork, faces: Faces, name: str | None) -> str:
     """Some faces are those of somebody new."""
     wanted = clean_name(name)
     chosen = known_faces(tables, faces)
@@ -92,7 +92,7 @@ def new(tables: PeopleTables, work: Work, faces: Faces, name: str | None) -> str
     return key
 
 
-def reject(tables: PeopleTables, work: Work, faces: Faces, who: Who | None) -> None:
+def reject(tables: PeopleTables, work: UnitOfWork, faces: Faces, who: Who | None) -> None:
     """Some faces are not a person's, by default not that of those who have them."""
     chosen = known_faces(tables, faces)
     owners = tables.owners()
@@ -107,7 +107,7 @@ def reject(tables: PeopleTables, work: Work, faces: Faces, who: Who | None) -> N
     work.words = f"{faces_in_words(len(chosen))}: not {', '.join(labels)}"
 
 
-def tell_apart(tables: PeopleTables, work: Work, who: Who, other: Who) -> None:
+def tell_apart(tables: PeopleTables, work: UnitOfWork, who: Who, other: Who) -> None:
     """Two people are not one."""
     one, two = find(tables, who), find(tables, other)
     if one.person_id == two.person_id:
@@ -117,7 +117,7 @@ def tell_apart(tables: PeopleTables, work: Work, who: Who, other: Who) -> None:
     work.words = f"{one.label} and {two.label} are different people"
 
 
-def change(tables: PeopleTables, work: Work, who: Who, wanted: dict[str, Any]) -> str:
+def change(tables: PeopleTables, work: UnitOfWork, who: Who, wanted: dict[str, Any]) -> str:
     """Change the ``name``, ``hidden`` and ``cover`` of a person that are wanted."""
     person = find(tables, who)
     words = []
@@ -139,7 +139,7 @@ def change(tables: PeopleTables, work: Work, who: Who, wanted: dict[str, Any]) -
     return person.person_id
 
 
-def allow_twice(catalog: Catalog, work: Work, photo_id: str, *, allowed: bool) -> None:
+def allow_twice(catalog: Catalog, work: UnitOfWork, photo_id: str, *, allowed: bool) -> None:
     """A photo may show a face twice, or not any more."""
     name = Path(catalog.pages.photo(photo_id).path).name  # whoever may read the journal may see it
     if allowed:
@@ -165,12 +165,12 @@ def known_faces(tables: PeopleTables, faces: Faces) -> list[str]:
     return chosen
 
 
-def _move(work: Work, faces: list[str], person_id: str) -> None:
+def _move(work: UnitOfWork, faces: list[str], person_id: str) -> None:
     work.put(members, [_membership(face, person_id) for face in faces])
     work.remove(rejections, [(face, person_id) for face in faces])  # the newer word counts
 
 
-def _new_person(tables: PeopleTables, work: Work, name: str | None) -> str:
+def _new_person(tables: PeopleTables, work: UnitOfWork, name: str | None) -> str:
     _refuse_taken(tables, name, "")
     key = uuid4().hex
     work.put(persons, [{"person_id": key, "name": name, "cover": None, "hidden": False, "created_at": now()}])

@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facekit.catalog import Catalog
-    from facekit.images.stored_orientation import Box, StoredPhoto
+    from facekit.images.stored_orientation import StoredPhoto
     from facekit.people.base import People
     from facekit.types.people import Person
+    from facekit.types.photos import Box
     from facekit.xmp.regions import FaceRegions
 
 _HOPELESS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # what holds for all other photos, too
@@ -178,7 +179,7 @@ def _names_denied(people: People) -> dict[str, set[str]]:
     """By face, the names of people whom the user said that it does not show; of people who are not hidden."""
     called = {one.person_id: one.name for one in people if one.name}
     denied: dict[str, set[str]] = defaultdict(set)
-    ruled_out, different = _said_not(people)
+    ruled_out, different = _rejections(people)
     for face_id, person_id in ruled_out:
         if person_id in called:
             denied[face_id].add(called[person_id])
@@ -190,7 +191,7 @@ def _names_denied(people: People) -> dict[str, set[str]]:
     return denied
 
 
-def _said_not(people: People) -> tuple[set[tuple[str, str]], dict[str, set[str]]]:
+def _rejections(people: People) -> tuple[set[tuple[str, str]], dict[str, set[str]]]:
     """Which face the user said is not which person, and by person, who is another."""
     ruled = people.constraints()
     is_not = ruled[ruled["kind"] == "is_not"]
@@ -300,7 +301,7 @@ class _Taken:
         frame = people.to_frame()
         self._person = dict(zip(frame["face_id"], frame["person_id"], strict=True))
         self._by_user = set(frame.loc[frame["origin"] == "user", "face_id"])
-        self._ruled_out, self._different = _said_not(people)
+        self._ruled_out, self._different = _rejections(people)
         groups: dict[str, list[str]] = defaultdict(list)  # faces without a name here, by the name in the files
         names = dict(zip(frame["face_id"], frame["person"], strict=True))
         for face_id, (name, path) in said.items():

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from facekit.catalog import Catalog
-    from facekit.catalog.journal import Work
+    from facekit.catalog.journal import UnitOfWork
     from facekit.catalog.people import PeopleTables
     from facekit.people.who import Faces
     from facekit.storage.storage import Storage
@@ -179,7 +179,7 @@ class LocalPeople(People):
         return work.number
 
     @contextmanager
-    def _work(self, verb: Verb) -> Iterator[Work]:
+    def _work(self, verb: Verb) -> Iterator[UnitOfWork]:
         """One verb's changes, while the models in use stay the same."""
         with self._storage.models.shared(), self._tables.work(verb, self._user) as work:
             yield work

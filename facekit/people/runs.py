@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from facekit.catalog import Catalog
-    from facekit.catalog.journal import Work
+    from facekit.catalog.journal import UnitOfWork
     from facekit.catalog.people import PeopleTables
     from facekit.clustering.assignment import Assignment
     from facekit.clustering.constraints import Constraints
@@ -107,7 +107,7 @@ def _constraints(tables: PeopleTables, arrays: FaceArrays, usable: IntArray, set
     return Constraints(person, photo, cannot=np.array(cannot, np.int64).reshape(-1, 2))
 
 
-def accept(storage: Storage, run_id: str, work: Work) -> None:
+def accept(storage: Storage, run_id: str, work: UnitOfWork) -> None:
     """Make people of a run's clusters; faces that are left go to people whom they clearly resemble."""
     tables = storage.catalog.people
     found = find_run(storage.catalog, run_id)
@@ -145,7 +145,7 @@ def accept(storage: Storage, run_id: str, work: Work) -> None:
     work.words = f"the run {run_id[:SHORT_ID]} ({found.method}) was accepted: {found.people} people"
 
 
-def assign(storage: Storage, work: Work) -> AssignReport:
+def assign(storage: Storage, work: UnitOfWork) -> AssignReport:
     """Give faces that are nobody's to the people whom they clearly resemble."""
     storage.catalog.people.assigned(work)
     arrays = storage.faces.arrays()

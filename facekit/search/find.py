@@ -25,7 +25,7 @@ from facekit.models.quality import assess
 from facekit.models.vectors import good_embeddings
 from facekit.search.hits import Hits
 from facekit.search.known_faces import Known, KnownSource, known
-from facekit.types.photos import Hit, Probe, ProbeFace
+from facekit.types.photos import Box, Hit, Probe, ProbeFace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Container, Iterator
@@ -178,7 +178,7 @@ def read_probes(
     ]
 
 
-def _box(values: FloatArray) -> tuple[float, float, float, float]:
+def _box(values: FloatArray) -> Box:
     x, y, w, h = (float(value) for value in values)
     return x, y, w, h
 

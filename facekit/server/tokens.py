@@ -45,7 +45,7 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ApiKey:
     """What is known of an API key; the key itself is not."""
 
     id: str
@@ -171,7 +171,7 @@ class Keys:
         *,
         name: str = "",
         expires_days: int | None = None,
-    ) -> tuple[str, Key]:
+    ) -> tuple[str, ApiKey]:
         """A new key, and what is known of it from then on.
 
         Raises
@@ -206,7 +206,7 @@ class Keys:
         logger.info("{} got the API key {} for {}", owner.display, key_id, ", ".join(given))
         return f"fk_{key_id}_{secret}", _key(made)
 
-    def of(self, user: str | None = None) -> list[Key]:
+    def of(self, user: str | None = None) -> list[ApiKey]:
         """The keys of a user, or of all."""
         query = _listing().order_by(api_keys.c.created_at, api_keys.c.id)
         if user is not None:
@@ -269,7 +269,7 @@ def _listing() -> sa.Select[Any]:
     return sa.select(api_keys, users.c.display).join(users, users.c.name == api_keys.c.user)
 
 
-def _key(row: sa.Row[Any]) -> Key:
+def _key(row: sa.Row[Any]) -> ApiKey:
     times = [None if at is None else datetime.fromtimestamp(at, UTC) for at in (row.last_used_at, row.expires_at)]
     created = datetime.fromtimestamp(row.created_at, UTC)
-    return Key(row.id, row.display, row.name, tuple(row.scopes), created, times[0], times[1], row.revoked)
+    return ApiKey(row.id, row.display, row.name, tuple(row.scopes), created, times[0], times[1], row.revoked)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from facekit.catalog.records import Move
+from facekit.catalog.records import FileMove
 from facekit.catalog.times import now
 from facekit.errors import FacekitError
 from facekit.images.files import display_name
@@ -62,7 +62,7 @@ def relocate(
     moves = []
     for path in paths:
         there = was.moved(path, target.path)
-        moves.append(Move(path, there, display_name(there), _is_there(there, known[path].size), moment))
+        moves.append(FileMove(path, there, display_name(there), _is_there(there, known[path].size), moment))
     not_found = sum(not move.there for move in moves)
     if not_found == len(moves):
         message = f"None of the {len(moves)} photos of {was.root} is found in {target.root}."

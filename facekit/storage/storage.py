@@ -170,7 +170,7 @@ class Storage:
         """The vectors of the models in use."""
         return self.models.now.index
 
-    def keep(self, settings: Settings) -> None:
+    def save_settings(self, settings: Settings) -> None:
         """Write other settings down."""
         write_settings(self.folder, settings)
         self.models.now.settings = settings

@@ -9,6 +9,9 @@ from typing import Literal, Protocol, TypeAlias
 
 from facekit.types.arrays import Image, Quality  # noqa: TC001 - the same
 
+Box: TypeAlias = tuple[float, float, float, float]
+"""``x, y, width, height`` in 0..1 of an upright picture, from the upper left corner."""
+
 Detail: TypeAlias = Literal["normal", "fine"] | int
 """How closely a detector looks at large photos; a number is the longest side in pixels that it looks at."""
 
@@ -95,7 +98,7 @@ class Face:
 
     face_id: str
     photo_id: str
-    box: tuple[float, float, float, float]
+    box: Box
     quality: Quality
     person: str | None = None
     person_id: str | None = None
@@ -164,7 +167,7 @@ class FacePage:
 class ProbeFace:
     """A face found in a picture of somebody; ``box`` is ``x, y, width, height`` in 0..1 of the upright picture."""
 
-    box: tuple[float, float, float, float]
+    box: Box
     quality: Quality
 
 
@@ -180,7 +183,7 @@ class ChosenFace:
     path: str
     faces: int
     used: int
-    box: tuple[float, float, float, float]
+    box: Box
     quality: Quality
 
 
@@ -233,7 +236,7 @@ class Hit:
     photo_id: str
     face_id: str
     similarity: float
-    box: tuple[float, float, float, float]
+    box: Box
     quality: Quality
     source: str
     taken_at: datetime | None = None

@@ -102,7 +102,7 @@ def settings(host: str, port: int, folder: Path) -> Config:
     )
 
 
-class Pages(Voila):  # type: ignore[misc]
+class OnePageVoila(Voila):  # type: ignore[misc]
     """Voila with one page."""
 
     def init_handlers(self) -> list[Any]:
@@ -150,7 +150,7 @@ def main() -> None:
     AppPage.proxies = sys.argv[5:]
     Thread(target=watch, args=(parent, IOLoop.current(), folder), daemon=True).start()
     try:
-        Pages.launch_instance(argv=[str(folder / "app" / "search.ipynb")], config=settings(host, port, folder))
+        OnePageVoila.launch_instance(argv=[str(folder / "app" / "search.ipynb")], config=settings(host, port, folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # for a parent that was killed
 

@@ -14,7 +14,7 @@ from facekit.storage.logs import log_only_into
 from facekit.widgets.appbar import AppBar
 from facekit.widgets.base import EXPIRED, Widget, handler
 from facekit.widgets.panels import LibraryPanel
-from facekit.widgets.sessions import Sessions
+from facekit.widgets.sessions import TokenStore
 from facekit.widgets.signin import SignIn
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _begin(bar: AppBar, app: SearchApp, library: Any) -> None:  # noqa: ANN401 -
     if session is None or not session.accounts:
         app.enter()
         return
-    app.signin = SignIn(session, Sessions.of_app())
+    app.signin = SignIn(session, TokenStore.of_app())
     app.signin.on_signed_in(app.enter)
     session.on_refresh = app.signin.keep  # a session goes on with new tokens: a reload has to find the newest
     traitlets.link((bar, "language"), (app.signin, "language"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from facekit.system.permissions import private_opener
 
 
-class Sessions:
+class TokenStore:
     """Refresh tokens in a folder that only the app's user may enter, each under a key that only the visitor's tab has.
 
     The key comes in from the page; nothing goes out to it. What a kernel sends to its page can be heard by whoever
@@ -25,7 +25,7 @@ class Sessions:
         self._folder = folder
 
     @classmethod
-    def of_app(cls) -> Sessions:
+    def of_app(cls) -> TokenStore:
         """Those of the app that this kernel belongs to: ``FACEKIT_APP_SESSIONS`` names their folder."""
         folder = os.environ.get("FACEKIT_APP_SESSIONS")
         return cls(Path(folder) if folder else None)

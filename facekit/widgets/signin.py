@@ -12,10 +12,10 @@ from facekit.widgets.base import EXPIRED, UNAUTHORIZED, Widget, handler, script,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from facekit.widgets.sessions import Sessions
+    from facekit.widgets.sessions import TokenStore
 
 
-class Accounts(Protocol):
+class SignInService(Protocol):
     """What a service with accounts offers; `facekit.library.remote.RemoteLibrary` does."""
 
     device_token: str
@@ -37,9 +37,9 @@ class SignIn(Widget):
 
     Parameters
     ----------
-    accounts : Accounts
+    accounts : SignInService
         The service that knows the accounts.
-    sessions : Sessions
+    sessions : TokenStore
         Where refresh tokens are kept.
     """
 
@@ -49,7 +49,7 @@ class SignIn(Widget):
     busy = traitlets.Bool(default_value=False).tag(sync=True)
     notice = traitlets.Unicode("").tag(sync=True)
 
-    def __init__(self, accounts: Accounts, sessions: Sessions, **traits: Any) -> None:  # noqa: ANN401 - any trait's
+    def __init__(self, accounts: SignInService, sessions: TokenStore, **traits: Any) -> None:  # noqa: ANN401 - any trait's
         super().__init__(**traits)
         self._accounts = accounts
         self._sessions = sessions

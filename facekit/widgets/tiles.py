@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
     from facekit.people.who import Who
     from facekit.types.people import Member
-    from facekit.types.photos import Face, Photo, PhotoPage, PictureSource, Status
+    from facekit.types.photos import Box, Face, Photo, PhotoPage, PictureSource, Status
 
-Box: TypeAlias = tuple[float, float, float, float]
 Kind: TypeAlias = Literal["photos", "faces"]
 
 

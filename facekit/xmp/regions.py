@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from xml.dom import minidom
 
-    from facekit.images.stored_orientation import Box
+    from facekit.types.photos import Box
+
 
 SAME_PLACE = 0.5
 """Intersection over union from which a region in a sidecar is the face that is to be written, whatever its name.

@@ -21,7 +21,7 @@ from facekit.xmp.regions import FaceRegions, Region, read_regions, with_faces
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
-    from facekit.images.stored_orientation import Box
+    from facekit.types.photos import Box
 
 
 def stems_of(folder: bytes) -> Counter[bytes]:

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import facekit as fk
-from facekit.clustering import METHODS, Conflict, Method
+from facekit.clustering import METHODS, ConstraintConflict, Method
 
 if TYPE_CHECKING:
     from facekit.types.arrays import FloatArray, IntArray
@@ -107,7 +107,7 @@ def test_the_order_of_faces_does_not_matter(method: Method, case: Case, seed: in
 @settings(deadline=None)
 def test_conflicts_are_the_pairs_that_are_linked_and_forbidden(case: Case) -> None:
     group = {face: number for number, faces in enumerate(case.groups()) for face in faces}
-    expected = {Conflict(a, b, kind) for a, b, kind in case.bans if group[a] == group[b]}  # type: ignore[arg-type]
+    expected = {ConstraintConflict(a, b, kind) for a, b, kind in case.bans if group[a] == group[b]}  # type: ignore[arg-type]
     found = case.known.conflicts()
     assert found == sorted(set(found))
     assert {conflict for conflict in found if conflict.kind != "person"} == {
@@ -125,7 +125,7 @@ def test_conflicts_are_the_pairs_that_are_linked_and_forbidden(case: Case) -> No
 def test_a_conflict_is_listed_and_the_users_word_holds() -> None:
     vectors = unit(np.random.default_rng(0).standard_normal((4, 16)))
     known = fk.Constraints(photo=np.array([7, 7, 7, 8]), must=np.array([[0, 3], [3, 1]]))
-    assert known.conflicts() == [Conflict(0, 1, "photo")]
+    assert known.conflicts() == [ConstraintConflict(0, 1, "photo")]
     labels = fk.cluster(vectors, constraints=known)
     assert labels[0] == labels[1] == labels[3] == 0
     assert labels[2] == -1
@@ -133,7 +133,7 @@ def test_a_conflict_is_listed_and_the_users_word_holds() -> None:
 
 def test_two_people_linked_to_be_one_are_listed_once() -> None:
     known = fk.Constraints(person=np.array([3, 3, 5, 5, -1]), must=np.array([[1, 2]]))
-    assert known.conflicts() == [Conflict(0, 2, "person")]
+    assert known.conflicts() == [ConstraintConflict(0, 2, "person")]
 
 
 def test_the_same_face_twice_in_a_photo_may_be_lifted() -> None:

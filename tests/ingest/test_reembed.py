@@ -400,7 +400,7 @@ def test_a_library_of_an_older_version_opens_and_can_be_made_anew(
     sface = registry.MODELS["sface"]
     newer = replace(sface, version="2", load=lambda **how: other_models.Turns(sface.load(**how), "turned", 128))
     monkeypatch.setitem(registry.MODELS, "sface", newer)
-    registry._kept.cache_clear()
+    registry._cached_model.cache_clear()
     with fk.open(library.folder) as old:
         assert len(old.photos()) == PHOTOS
         for refused in (lambda: old.search(demo_photos.probe), lambda: old.ingest(photos)):

@@ -24,7 +24,7 @@ from facekit.types.photos import Folder, Hit, Status
 from facekit.widgets.appbar import AppBar, Choice
 from facekit.widgets.ingestform import IngestForm
 from facekit.widgets.searchform import SearchForm
-from facekit.widgets.sessions import Sessions
+from facekit.widgets.sessions import TokenStore
 from facekit.widgets.signin import SignIn
 
 if TYPE_CHECKING:
@@ -374,7 +374,7 @@ def test_an_ingest_that_a_service_is_doing_is_shown_and_can_be_cancelled(show: C
 
 def test_a_password_goes_to_the_service_and_nowhere_else(show: Callable[..., Page], tmp_path: Path) -> None:
     accounts = Accounts()
-    sessions = Sessions(tmp_path)
+    sessions = TokenStore(tmp_path)
     form = SignIn(accounts, sessions)
     inside: list[bool] = []
     form.on_signed_in(lambda: inside.append(True))
@@ -407,7 +407,7 @@ def test_a_password_goes_to_the_service_and_nowhere_else(show: Callable[..., Pag
 
 
 def test_a_wrong_password_is_said_so(show: Callable[..., Page]) -> None:
-    page = show(SignIn(Accounts(), Sessions(None)))
+    page = show(SignIn(Accounts(), TokenStore(None)))
     page.get_by_label("Name").fill("anna")
     page.get_by_label("Password", exact=True).fill("cold tea")
     page.get_by_role("button", name="Sign in").click()
@@ -417,7 +417,7 @@ def test_a_wrong_password_is_said_so(show: Callable[..., Page]) -> None:
 
 
 def test_a_reload_stays_signed_in_until_one_signs_out(show: Callable[..., Page], tmp_path: Path) -> None:
-    accounts, sessions = Accounts(), Sessions(tmp_path)
+    accounts, sessions = Accounts(), TokenStore(tmp_path)
     sessions.keep("made up", "from before")
     form = SignIn(accounts, sessions)
     page = show(form)
@@ -432,7 +432,7 @@ def test_a_reload_stays_signed_in_until_one_signs_out(show: Callable[..., Page],
 
 
 def test_a_duplicated_tab_does_not_use_up_the_session_of_the_first(show: Callable[..., Page], tmp_path: Path) -> None:
-    accounts, sessions = Accounts(), Sessions(tmp_path)
+    accounts, sessions = Accounts(), TokenStore(tmp_path)
     sessions.keep("made up", "from before")
     page = show(SignIn(accounts, sessions))
     first = page.context.new_page()
@@ -447,7 +447,7 @@ def test_a_duplicated_tab_does_not_use_up_the_session_of_the_first(show: Callabl
 
 
 def test_a_session_that_has_ended_is_said_so(show: Callable[..., Page]) -> None:
-    page = show(SignIn(Accounts(), Sessions(None)))
+    page = show(SignIn(Accounts(), TokenStore(None)))
     page.evaluate("sessionStorage.setItem('fk-session', 'too old')")
     page.reload()
     page.get_by_role("alert").get_by_text("Your session has ended.").wait_for()
@@ -510,7 +510,7 @@ def everything() -> dict[str, Widget]:
             running=True,
             progress={"done": 512, "total": 1432, "rate": 12.6, "left": 73.0},
         ),
-        "signin": SignIn(Accounts(), Sessions(None), notice="signin.wrong"),
+        "signin": SignIn(Accounts(), TokenStore(None), notice="signin.wrong"),
         "bar": AppBar(names=["search", "gallery", "ingest"], chosen="search", user="anna", role="editor"),
         "choice": Choice(names=["all", "no_face", "failed", "missing", "faces"], chosen="all", counts={"all": 3}),
     }

@@ -14,7 +14,7 @@ from facekit.errors import FacekitError, ServiceError
 from facekit.widgets import IngestPanel, LibraryPanel, SearchApp, SearchPanel
 from facekit.widgets.panel import parts
 from facekit.widgets.panels import BrowsePanel
-from facekit.widgets.sessions import Sessions
+from facekit.widgets.sessions import TokenStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -315,9 +315,9 @@ def test_a_session_that_ends_leads_back_to_the_form(
     assert app.signin is not None
     assert (app.signin.notice, app.signin.layout.display) == ("error.expired", None)
     service.expired = False
-    Sessions(tmp_path).keep("another tab's", "kept")
+    TokenStore(tmp_path).keep("another tab's", "kept")
     press(app.signin, kind="resume", key="another tab's")
-    assert Sessions(tmp_path).token("another tab's") == "token 2"
+    assert TokenStore(tmp_path).token("another tab's") == "token 2"
     assert app.signin.notice == ""
     assert isinstance(app.panel, LibraryPanel)
     service.expired = True

@@ -54,7 +54,7 @@ Admin = Annotated[Identity, Depends(needs("admin"))]
 UserName = Annotated[str, Path(description="A user's name, however it is capitalised.", max_length=64)]
 
 
-class Status(BaseModel):
+class SignInStatus(BaseModel):
     """Whether one has to sign in."""
 
     accounts: bool = Field(description="False where everybody on this machine may do everything.")
@@ -160,9 +160,9 @@ class UserChange(BaseModel):
 
 
 @router.get("/status", dependencies=[Depends(anybody)])
-def status(request: Request) -> Status:
+def status(request: Request) -> SignInStatus:
     """Say whether one has to sign in."""
-    return Status(accounts=access_of(request).has_accounts())
+    return SignInStatus(accounts=access_of(request).has_accounts())
 
 
 @router.post("/token", dependencies=[Depends(anybody)], responses=_CONFLICT)

@@ -115,7 +115,7 @@ class AllowedTwice(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class EntryNumber:
     """A change that was made: the number of its entry in the journal, 0 where nothing was changed."""
 
     entry: int
@@ -268,21 +268,21 @@ def move(people: Changing, person_id: IdInPath, body: FacesOf) -> Person:
 
 
 @router.post("/people/{person_id}/different")
-def different(people: Changing, person_id: IdInPath, body: Other) -> Done:
+def different(people: Changing, person_id: IdInPath, body: Other) -> EntryNumber:
     """These two are different people."""
-    return Done(people.different(person_id, body.other))
+    return EntryNumber(people.different(person_id, body.other))
 
 
 @router.post("/people/not-this-person")
-def not_this_person(people: Changing, body: NotThisPerson) -> Done:
+def not_this_person(people: Changing, body: NotThisPerson) -> EntryNumber:
     """These faces are not this person, and never will be again."""
-    return Done(people.not_this_person(body.faces, body.person_id))
+    return EntryNumber(people.not_this_person(body.faces, body.person_id))
 
 
 @router.put("/photos/{photo_id}/allowed-twice")
-def allow_twice(people: Changing, photo_id: IdInPath, body: AllowedTwice) -> Done:
+def allow_twice(people: Changing, photo_id: IdInPath, body: AllowedTwice) -> EntryNumber:
     """Say that a photo may show a face twice, or may not any more."""
-    return Done(people.allow_twice(photo_id, body.allowed))
+    return EntryNumber(people.allow_twice(photo_id, body.allowed))
 
 
 @router.post("/people/undo")

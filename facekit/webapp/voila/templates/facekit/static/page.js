@@ -19,7 +19,7 @@ window.page = (() => {
   const CHECK_MS = 10000;
   const RETRY_MS = 3000;
   const SETTLE_MS = 1000; // leaving the page ends its kernel too, and is no news
-  const PATIENCE = 5; // attempts to reach the server: a phone that wakes up is offline for some seconds
+  const RETRIES = 5; // attempts to reach the server: a phone that wakes up is offline for some seconds
 
   /** @param {string} key */
   const stored = (key) => {
@@ -84,7 +84,7 @@ window.page = (() => {
     if (!kernel || checking || !part("asleep").hidden) return;
     checking = true;
     let status = 0;
-    for (let attempt = 0; attempt < PATIENCE && !status; attempt += 1) {
+    for (let attempt = 0; attempt < RETRIES && !status; attempt += 1) {
       if (attempt) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
       status = await fetch(kernel, { cache: "no-store" }).then((answer) => answer.status, () => 0);
     }
