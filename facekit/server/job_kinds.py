@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from facekit.errors import FacekitError, LibraryBusyError, RefusedError
+from facekit.ingest.reembed_report import ReembedReport
+from facekit.ingest.report import IngestReport
 from facekit.server.job import Clustering, FolderIngest, Job, JobKind, ModelChange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from threading import Event
 
-    from facekit.ingest.report import IngestReport
     from facekit.library.local import LocalLibrary
 
 
@@ -63,12 +64,15 @@ class Kind(Generic[A]):
         Does it. May raise `LibraryBusyError` before it has begun: then it is tried again.
     field : str, optional
         The field of a `Job`, and the column, that holds the arguments; by default they are fields of it themselves.
+    unbegun : callable, optional
+        Makes the report, as a document, of one that was stopped before it had begun; by default it has none.
     """
 
     name: JobKind
     arguments: type[A]
     run: Callable[[A, Work], Outcome]
     field: str = ""
+    unbegun: Callable[[LocalLibrary], dict[str, Any] | None] = lambda _library: None
 
     def fields_of(self, asked: A) -> dict[str, Any]:
         """What it is asked with, as fields of a `Job`."""
@@ -98,13 +102,26 @@ def _ingest(asked: FolderIngest, work: Work) -> Outcome:
     how: dict[str, Any] = {"detail": asked.detail, "exclude": asked.exclude, "stop": work.stop}
     report = work.library.ingest(asked.path, progress=progress, **how)
     work.observe(report)
+    return Outcome(_document(report), report.stopped)
+
+
+def _document(report: IngestReport) -> dict[str, Any]:
     more = ("stopped", "warnings", "models", "stages", "assigned")
-    return Outcome(report.to_dict() | {name: getattr(report, name) for name in more}, report.stopped)
+    return report.to_dict() | {name: getattr(report, name) for name in more}
+
+
+def _no_ingest(_library: LocalLibrary) -> dict[str, Any]:
+    return _document(IngestReport(stopped=True))
 
 
 def _reembed(asked: ModelChange, work: Work) -> Outcome:
     report = work.library.reembed(**asdict(asked), progress=work.progress, stop=work.stop)
     return Outcome(report.to_dict(), report.stopped)
+
+
+def _no_reembed(library: LocalLibrary) -> dict[str, Any]:
+    now = library.settings.words
+    return ReembedReport(now, now, stopped=True).to_dict()
 
 
 def _cluster(asked: Clustering, work: Work) -> Outcome:
@@ -120,8 +137,8 @@ def _cluster(asked: Clustering, work: Work) -> Outcome:
 
 
 _ALL: tuple[Kind[Any], ...] = (
-    Kind("ingest", FolderIngest, _ingest),
-    Kind("reembed", ModelChange, _reembed, "models"),
+    Kind("ingest", FolderIngest, _ingest, unbegun=_no_ingest),
+    Kind("reembed", ModelChange, _reembed, "models", _no_reembed),
     Kind("cluster", Clustering, _cluster, "clustering"),
 )
 KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}

@@ -244,7 +244,7 @@ class Jobs:
                 return KINDS[job.kind].do(job, work)
             except LibraryBusyError:  # photos are being removed, which takes seconds
                 if work.stop.wait(_WRITE_SECONDS):
-                    return Outcome(None, stopped=True)
+                    return Outcome(KINDS[job.kind].unbegun(self._library), stopped=True)
 
     def _forget(self, names: Sequence[str]) -> None:
         """Photos are being removed: what is written down of a run that has seen them does not name them."""
