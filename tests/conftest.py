@@ -180,7 +180,7 @@ def real_passwords(light_passwords: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.fixture
 def own_models(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test opens of models is opened anew, and no other test gets it; what was open stays for the others."""
-    monkeypatch.setattr(registry, "_kept", cache(registry._cached_model.__wrapped__))
+    monkeypatch.setattr(registry, "_cached_model", cache(registry._cached_model.__wrapped__))
 
 
 @pytest.fixture
