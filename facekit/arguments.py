@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from numbers import Real
-from typing import TYPE_CHECKING, Any, TypeVar
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from facekit.errors import RefusedError, UnknownIdError
 from facekit.types.people import SHORT_ID
-from facekit.types.photos import Status
+from facekit.types.photos import Status, TableName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +28,10 @@ class Range:
         """Whether it is such a number; what is not a number is none of them."""
         number: Any = value
         return isinstance(value, Real) and bool(self.least <= number <= self.most)
+
+    def has_whole(self, value: object) -> bool:
+        """Whether it is such a number without a fraction; numpy's count, too, and True does not."""
+        return isinstance(value, Integral) and not isinstance(value, bool) and self.holds(value)
 
 
 PAGE = Range(1, 200)
@@ -76,20 +80,26 @@ def no_such(what: str) -> UnknownIdError:
     return UnknownIdError(message, "It may have been removed; load the page again.")
 
 
+def no_such_person(text: str) -> UnknownIdError:
+    """The error of what is neither a name nor an id of anybody."""
+    message = f"There is no person {text!r}."
+    return UnknownIdError(message, "lib.people lists the people; give a name, or at least six digits of an id.")
+
+
 def checked_page(limit: int) -> int:
     """How many rows a page is to have. Raises RefusedError."""
-    if not (isinstance(limit, int) and PAGE.holds(limit)):
+    if not PAGE.has_whole(limit):
         message = f"A page of {limit!r} was asked for."
         raise RefusedError(message, f"Ask for {PAGE.least} to {PAGE.most}.")
-    return limit
+    return int(limit)
 
 
 def checked_position(offset: int) -> int:
     """Where a page begins. Raises RefusedError."""
-    if not (isinstance(offset, int) and POSITION.holds(offset)):
+    if not POSITION.has_whole(offset):
         message = f"A page from position {offset!r} on was asked for."
         raise RefusedError(message, "Positions are counted from 0.")
-    return offset
+    return int(offset)
 
 
 def checked_similarity(value: float) -> float:
@@ -108,10 +118,18 @@ def checked_similarity(value: float) -> float:
 
 def checked_status(status: Status | str | None) -> Status | None:
     """The status that is meant, if any. Raises RefusedError."""
-    if status is not None and status not in set(Status):
+    if status is not None and status not in list(Status):
         message = f"There is no status {str(status)!r}."
         raise RefusedError(message, f"Take one of {', '.join(Status)}.")
     return None if status is None else Status(status)
+
+
+def checked_table(table: str) -> str:
+    """A table that can be exported. Raises RefusedError."""
+    if table not in get_args(TableName):
+        message = f"There is no table {table!r}."
+        raise RefusedError(message, f"Take one of {', '.join(get_args(TableName))}.")
+    return table
 
 
 def checked_roots(roots: Sequence[T]) -> Sequence[T]:

@@ -12,7 +12,7 @@ from service import remote
 
 import facekit as fk
 from facekit.arguments import PAGE, SIMILARITY, checked_page, checked_position, checked_similarity, is_id
-from facekit.errors import RefusedError, UnknownIdError
+from facekit.errors import NoFaceError, RefusedError, UnknownIdError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +39,10 @@ REFUSED: dict[str, Callable[[fk.Library], Any]] = {
     "no faces of a person": lambda library: library.people.cluster(min_faces=0),
     "an odd method": lambda library: library.people.cluster("odd"),
     "a number of people for a method that takes none": lambda library: library.people.cluster(people=2),
+    "half a face of a person": lambda library: library.people.cluster(min_faces=1.5),
+    "faces of a person that are no number": lambda library: library.people.cluster(min_faces=float("nan")),
+    "half a person": lambda library: library.people.cluster("kmeans", people=1.5),
+    "an odd table": lambda library: library.export("../stats", "odd.csv"),
     "a long name": lambda library: library.people.new(["0" * 32], "n" * 300),
     "a name that can't be written": lambda library: library.people.new(["0" * 32], "n\x00"),
 }
@@ -57,6 +61,10 @@ UNKNOWN: dict[str, Callable[[fk.Library], Any]] = {
         "a run to throw away": lambda library, key: library.people.discard(key),
         "runs to compare": lambda library, key: library.people.compare(key),
     }.items()
+} | {
+    "a search for nobody": lambda library: library.search(np.zeros((8, 8, 3), np.uint8), person=""),
+    "no faces of somebody new": lambda library: library.people.new([]),
+    "no faces that are not somebody's": lambda library: library.people.not_this_person([]),
 }
 
 
@@ -103,3 +111,16 @@ def test_what_is_no_id_is_none(value: Any) -> None:
     assert not is_id(value)
     assert is_id("0123456789abcdef" * 2)
     assert (PAGE.least, PAGE.most) == (1, 200)  # as the documentation has it
+
+
+def test_numbers_out_of_a_table_are_numbers(tmp_path: Path) -> None:
+    one, some = np.int64(0), np.int64(5)
+    with fk.open(tmp_path / "library") as library:
+        assert library.photo_page(offset=one, limit=some).total == 0
+        assert library.people.page(offset=one, limit=some).total == 0
+        with pytest.raises(NoFaceError):
+            library.search(np.zeros((64, 64, 3), np.uint8), top_k=some)
+    with remote(tmp_path / "library") as library:
+        assert library.photo_page(offset=one, limit=some).total == 0
+        with pytest.raises(NoFaceError):
+            library.search(np.zeros((64, 64, 3), np.uint8), top_k=some)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from facekit.arguments import checked_page, checked_position
+from facekit.arguments import checked_page, checked_position, no_such_person
 from facekit.catalog.names import composed
 from facekit.catalog.people_tables import differences, members, persons, rejections
 from facekit.catalog.rows import among
@@ -131,8 +131,7 @@ class Persons(Snapshots):
             message = f"The ids of several people begin with {text!r}."
             raise UnknownIdError(message, "Write more of the id.")
         if not found:
-            message = f"There is no person {text!r}."
-            raise UnknownIdError(message, "lib.people lists the people; give a name, or at least six digits of an id.")
+            raise no_such_person(text)
         return next(iter(found.values()))
 
     def _beginning(self, text: str) -> dict[str, Person]:

@@ -74,6 +74,7 @@ def print_table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 # What errors call the verbs of Python, and what they are in a shell; the longer ones first.
 _SHELL_WORDS = {
+    "lib.people.faces those of a person": "`facekit export people -o FILE` those of people",
     "lib.people.faces lists": "`facekit export people -o FILE` lists",
     "lib.people.journal() lists": "`facekit undo --list` lists",
     "lib.people.runs() lists": "`facekit runs` lists",
@@ -83,6 +84,8 @@ _SHELL_WORDS = {
     "lib.photos() lists": "`facekit photos` lists",
     "lib.photos() has": "`facekit photos` has",
     "lib.faces() lists": "`facekit export faces -o FILE` lists",
+    "lib.folders() or GET /api/v1/folders lists the folders": "`facekit photos` lists the photos",
+    "GET /api/v1/folders lists the folders": "`facekit photos` lists the photos",
     "lib.folders() lists the folders": "`facekit photos` lists the photos",
     "lib.ingest(folder)": "`facekit ingest DIR`",
     "lib.reembed()": "facekit reembed",

@@ -165,13 +165,13 @@ def checked_options(method: str | None, eps: float | None, min_faces: int, peopl
     if eps is not None and not DISTANCE.holds(eps):
         message = f"eps is {eps}, but a cosine distance is from 0 to 2."
         raise RefusedError(message, "Leave it out for the embedder's default.")
-    if min_faces < NUMBER.least:
-        message = f"min_faces is {min_faces}, but a person has at least one face."
-        raise RefusedError(message, "Give 1 or more.")
+    if not NUMBER.has_whole(min_faces):
+        message = f"min_faces is {min_faces!r}, but a person has at least one face."
+        raise RefusedError(message, "Give a whole number, 1 or more.")
     if min_faces > MOST_NEIGHBOURS and name in _BY_DENSITY:
         message = f"min_faces is {min_faces}, but {name} looks at {MOST_NEIGHBOURS} faces around each at most."
         raise RefusedError(message, f"Give {MOST_NEIGHBOURS} or less, or take another method.")
-    if (people is None) == (name == "kmeans") or (people is not None and people < NUMBER.least):
+    if (people is None) == (name == "kmeans") or (people is not None and not NUMBER.has_whole(people)):
         message = f"people is {people}: the method kmeans takes the number of people, 1 or more, and no other does."
         raise RefusedError(message, "Without that number, leave the method out.")
     return name

@@ -238,7 +238,8 @@ class LocalLibrary(LocalGallery, Library):
         person: Who | None = None,
     ) -> Hits:
         self._storage.alive()
-        check_search(top_k, min_similarity, after, before)
+        top_k = check_search(top_k, min_similarity, after, before)
+        photo_ids = None if person is None else self._photo_ids(person)
         given = given_probes(probe, face)
         with people_pointed_at(given, lambda: self.people), self._storage.models.shared() as models:
             check_versions(models.settings)
@@ -252,7 +253,7 @@ class LocalLibrary(LocalGallery, Library):
                 top_k=min(top_k, MAX_LIMIT),
                 min_similarity=threshold,
                 where=where,
-                photo_ids=None if person is None else self._photo_ids(person),
+                photo_ids=photo_ids,
             )
             return Hits(tuple(hits), tuple(one for one, _ in probes), top_k, threshold, models.index.count(), self)
 

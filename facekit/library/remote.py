@@ -18,7 +18,9 @@ from facekit.arguments import (
     checked_roots,
     checked_similarity,
     checked_status,
+    checked_table,
     is_id,
+    no_such_person,
 )
 from facekit.errors import RefusedError
 from facekit.ingest.progress import check_progress
@@ -220,7 +222,7 @@ class RemoteLibrary(Library):
         include_poor: bool = False,
         person: Who | None = None,
     ) -> Hits:
-        check_search(top_k, min_similarity, after, before)
+        top_k = check_search(top_k, min_similarity, after, before)
         probes = given_probes(probe, face)
         given = list(enumerate(probes, 1))
         pictures = [(one, which, at) for at, (one, which) in given if not isinstance(one, Known)]
@@ -242,6 +244,7 @@ class RemoteLibrary(Library):
             "include_poor": include_poor,
             "person": _who(person),
         }
+        _refuse_empty(_who(person), folder)
         data = {name: value for name, value in form.items() if value not in (None, [])}
         files: list[Any] = _files(contents) or [("top_k", (None, str(data.pop("top_k"))))]  # always multipart
         response = self.session.send("POST", "/api/v1/search/upload", data=data, files=files)
@@ -289,6 +292,7 @@ class RemoteLibrary(Library):
     @override
     def export(self, table: TableName, path: str | os.PathLike[str], *, include_poor: bool = False) -> Path:
         """See `Library.export`. The file is written on this machine."""
+        checked_table(table)
         place = user_path(path)
         options = {"format": place.suffix.lower().lstrip("."), "include_poor": include_poor}
         with named_file(path) as file:
@@ -349,6 +353,14 @@ class RemoteLibrary(Library):
     @override
     def picture(self, photo_id: str) -> bytes:
         return self.session.send("GET", f"/api/v1/photos/{checked_id(photo_id, 'photo')}/picture").content
+
+
+def _refuse_empty(person: str | None, folder: str | os.PathLike[str] | None) -> None:
+    """Refuse what a form can't tell from what is not given."""
+    if person is not None and not person.strip():
+        raise no_such_person(person)
+    if folder is not None:
+        user_path(folder)
 
 
 def _page(offset: int, limit: int) -> dict[str, int]:

@@ -16,7 +16,7 @@ from facekit.library.documents import Constraint, XmpDocument, parse, xmp_report
 from facekit.library.follow import follow_clustering
 from facekit.library.session import service_path
 from facekit.people.base import People
-from facekit.people.who import Faces, Who, listed_faces, no_such_face, no_such_run, person_meant
+from facekit.people.who import Faces, Who, listed_faces, no_face_named, no_such_face, no_such_run, person_meant
 from facekit.types.people import (
     AssignReport,
     ClusterRun,
@@ -262,6 +262,8 @@ def _run(document: Any) -> ClusterRun:  # noqa: ANN401 - JSON
 
 def _listed(faces: Faces) -> list[str]:
     chosen = listed_faces(faces)
+    if not chosen:
+        raise no_face_named()
     for face_id in chosen:
         if not is_id(face_id):
             raise no_such_face(face_id)

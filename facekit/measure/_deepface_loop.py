@@ -65,7 +65,7 @@ def run(folder: Path, *, detector: str, embedder: str) -> dict[str, Any]:
 
 
 def _provider(client: Any) -> str:  # noqa: ANN401 - deepface has a class for each model
-    """What runs a model of deepface, in the words of `facekit.models.engines.Network`."""
+    """What runs a model of deepface, in the words of `facekit.models.engines.network.Network`."""
     session = getattr(client.model, "session", client.model)
     if hasattr(session, "get_providers"):
         return f"ONNX Runtime, {session.get_providers()[0]}"

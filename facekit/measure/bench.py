@@ -80,7 +80,7 @@ class StageRate:
 
 @dataclass(frozen=True, slots=True)
 class RanModel:
-    """What a model really ran in and on, see `facekit.models.engines.Network`."""
+    """What a model really ran in and on, see `facekit.models.engines.network.Network`."""
 
     name: str
     engine: str

@@ -21,7 +21,7 @@ class Detector(Protocol):
     name : str
         The name in `facekit.models.facts.MODELS`.
     engine, device, provider : str
-        What it really runs in and on, see `facekit.models.engines.Network`.
+        What it really runs in and on, see `facekit.models.engines.network.Network`.
     max_side : int or None
         Longest side in pixels that this detector looks at: a photo may be decoded at that scale instead of in full.
         None: only the full size will do.
@@ -95,7 +95,7 @@ class Embedder(Protocol):
     input_size : int
         Side of the square aligned face in pixels.
     engine, device, provider : str
-        What it really runs in and on, see `facekit.models.engines.Network`.
+        What it really runs in and on, see `facekit.models.engines.network.Network`.
     """
 
     @property

@@ -13,8 +13,8 @@ from facekit.catalog.names import clean_name
 from facekit.catalog.pages import known_id
 from facekit.catalog.people_tables import allowed_twice, differences, members, persons, rejections
 from facekit.catalog.times import now
-from facekit.errors import NameTakenError, RefusedError, UnknownIdError
-from facekit.people.who import listed_faces, no_such_face, person_meant
+from facekit.errors import NameTakenError, RefusedError
+from facekit.people.who import listed_faces, no_face_named, no_such_face, person_meant
 from facekit.types.people import faces_in_words
 
 if TYPE_CHECKING:
@@ -162,8 +162,7 @@ def known_faces(tables: PeopleTables, faces: Faces) -> list[str]:
     if unknown:
         raise no_such_face(unknown[0])
     if not chosen:
-        message = "No face was named."
-        raise UnknownIdError(message, "lib.faces() lists all faces, lib.people.faces those of a person.")
+        raise no_face_named()
     return chosen
 
 

@@ -157,4 +157,5 @@ def conflicts_of(catalog: Catalog) -> list[Conflict]:
     return [
         Conflict(kind, who[person], tuple(faces), photo, places[photo][0].display)  # type: ignore[arg-type]
         for kind, person, faces, photo in wrong
+        if person in who and photo in places  # it may have been removed meanwhile
     ]

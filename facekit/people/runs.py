@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from facekit.arguments import starts_id
 from facekit.catalog.people_tables import cluster_runs, members, persons
 from facekit.catalog.times import now
 from facekit.errors import RefusedError, UnknownIdError
@@ -192,7 +193,7 @@ def ask_from(settings: Settings) -> float:
 def find_run(catalog: Catalog, which: ClusterRun | str) -> ClusterRun:
     """A run by id, or by the beginning of one. Raises UnknownIdError."""
     key = which.run_id if isinstance(which, ClusterRun) else which
-    found = [run for run in catalog.people.runs() if len(key) >= SHORT_ID and run.run_id.startswith(key)]
+    found = [run for run in catalog.people.runs() if starts_id(key) and run.run_id.startswith(key)]
     if not found:
         raise no_such_run(key)
     if len(found) > 1:
@@ -224,7 +225,7 @@ def compare(catalog: Catalog, first: ClusterRun | str, second: ClusterRun | str 
             called_now[after[key]],
         )
         for key in moved[:_MOST_MOVES]
-        if key in rows
+        if key in rows and rows[key].photo_id in places
     ]
     if both:
         numbers = {group: at for at, group in enumerate({*before.values(), *after.values()} - {None})}

@@ -42,6 +42,12 @@ def no_such_face(face_id: object) -> UnknownIdError:
     return UnknownIdError(message, "lib.faces() lists all faces, lib.people.faces those of a person.")
 
 
+def no_face_named() -> UnknownIdError:
+    """The error of an empty list of faces."""
+    message = "No face was named."
+    return UnknownIdError(message, "lib.faces() lists all faces, lib.people.faces those of a person.")
+
+
 def no_such_run(run_id: object) -> UnknownIdError:
     """The error of an id that no run has."""
     message = f"There is no run {run_id!r}."

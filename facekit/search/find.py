@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -193,9 +194,9 @@ def template(embeddings: Sequence[FloatArray]) -> FloatArray:
     return np.asarray(mean / norm, np.float32)
 
 
-def check_search(top_k: int, min_similarity: float | None, after: date | str | None, before: date | str | None) -> None:
-    """Refuse what no search can mean. Raises FacekitError."""
-    if isinstance(top_k, bool) or not isinstance(top_k, int | np.integer) or top_k < TOP_K.least:
+def check_search(top_k: int, min_similarity: float | None, after: date | str | None, before: date | str | None) -> int:
+    """Refuse what no search can mean, and return how many photos are wanted. Raises FacekitError."""
+    if isinstance(top_k, bool) or not isinstance(top_k, Integral) or top_k < TOP_K.least:
         message = f"top_k is {top_k!r}."
         raise RefusedError(message, "It must be a whole number, at least 1.")
     if min_similarity is not None:
@@ -204,6 +205,7 @@ def check_search(top_k: int, min_similarity: float | None, after: date | str | N
     if first and end and first >= end:
         message = f"No photo was taken from {first} on and before {end}."
         raise RefusedError(message, "Exchange after and before.")
+    return int(top_k)
 
 
 def find(

@@ -106,7 +106,7 @@ def needs(scope: Scope | None = None) -> Callable[..., Identity]:
         _key: Annotated[str | None, Security(_key_header)],
     ) -> Identity:
         access = access_of(request)
-        identity = refuse_strangers(request)
+        identity = request.state.identity = refuse_strangers(request)
         if identity.kind != "owner":  # who may read the files themselves is not held up
             who = address_of(request) if identity.kind == "local" else f"user {identity.name}"
             access.limits.request(who)

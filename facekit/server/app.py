@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from facekit.server.access import Access
+    from facekit.server.accounts import Identity
     from facekit.server.service import Service
 
 # What went wrong with a photo, without its name: that may be a path of the server's.
@@ -210,8 +211,14 @@ def _refusal(error: Exception) -> tuple[str, int, dict[str, Any]]:
 async def _failed(request: Request, error: Exception) -> JSONResponse:
     """What facekit says of a failure, without any path."""
     metrics = request.app.state.service.metrics
-    logger.bind(console=f"{type(error).__name__}: {error}").info("{}", type(error).__name__)  # it may name photos
     refusal, status, said = _refusal(error)
+    unsaid = said["message"] == _UNSAID["message"]
+    name, reference = type(error).__name__, request.state.request_id
+    words = logger.bind(console=f"{name}: {error} (reference {reference})")  # they may name photos
+    words.log("WARNING" if unsaid else "INFO", "{} (reference {})", name, reference)
+    identity: Identity | None = getattr(request.state, "identity", None)
+    if unsaid and isinstance(error, FacekitError) and identity is not None and identity.kind == "owner":
+        said = said | {"message": error.message, "remedy": error.remedy}  # the files are theirs anyway
     if not isinstance(error, UnknownIdError):  # that is no failure of a picture or a verb
         metrics.observe_failure(refusal)
     return _answer(request, status, said)

@@ -119,16 +119,19 @@ class FacesInMemory:
     def __init__(self, tables: PeopleTables) -> None:
         self._tables = tables
         self._lock = Lock()
-        self._faces: tuple[Version | None, FaceArrays] | None = None
-        self._owned: tuple[Version | None, FaceArrays] | None = None
+        self._faces: tuple[Version, FaceArrays] | None = None
+        self._owned: tuple[Version, FaceArrays] | None = None
 
     def arrays(self) -> FaceArrays:
         """All faces, and whose they are as this thread's transaction sees it."""
         with self._tables.reading(), self._lock:
             version = self._tables.version_of_owners()
-            if self._owned is None or version is None or self._owned[0] != version:
-                self._owned = version, self._with_owners(self._all())
-            return self._owned[1]
+            if self._owned is not None and version is not None and self._owned[0] == version:
+                return self._owned[1]
+            found = self._with_owners(self._all())
+            if version is not None:
+                self._owned = version, found
+            return found
 
     def vectors(self, face_ids: Sequence[str]) -> dict[str, FloatArray]:
         """Embeddings by face id, float32 (D,); faces without one are left out.
@@ -150,7 +153,8 @@ class FacesInMemory:
         if known is None:
             self._faces = self._owned = None  # two copies may be more than the memory holds
             known = _read(self._tables)
-            self._faces = self._tables.version_of_faces(), known
+            if version := self._tables.version_of_faces():
+                self._faces = version, known
         return known
 
     def _with_owners(self, known: FaceArrays) -> FaceArrays:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import IO, TYPE_CHECKING, get_args
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from facekit.arguments import checked_status
+from facekit.arguments import checked_status, checked_table
 from facekit.catalog.rows import FaceRow, PhotoRow
 from facekit.errors import RefusedError
 from facekit.system.files import named_file, user_path
@@ -150,9 +150,7 @@ def export(
         If there is no such table, the extension is none of these, or the file can't be written.
     """
     path = user_path(path)
-    if table not in get_args(TableName):
-        message = f"There is no table {table!r}."
-        raise RefusedError(message, f"Take one of {', '.join(get_args(TableName))}.")
+    checked_table(table)
     kind = path.suffix.lower()
     allowed = {".npz"} if table == "embeddings" else {".csv", ".json", ".parquet"}
     if kind not in allowed:

@@ -74,6 +74,17 @@ def test_no_two_people_have_one_name(library: LocalLibrary, people: People) -> N
         assert state(library) == before
 
 
+def test_a_conflict_on_a_photo_that_is_removed_meanwhile_is_left_out(
+    library: LocalLibrary, people: People, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people.not_this_person(face(library, "lagos1.jpg"))
+    people.move(face(library, "lagos1.jpg"), on(library, "lagos2.jpg"))
+    people.merge(on(library, "lagos2.jpg"), on(library, "wolf1.jpg"))  # both are on together.png
+    assert people.conflicts()
+    monkeypatch.setattr(type(library._storage.catalog), "places", lambda *_, **__: {})
+    assert people.conflicts() == ()
+
+
 def test_upper_and_lower_case_make_no_other_name(library: LocalLibrary, people: People) -> None:
     anna = people.name(on(library, "lagos1.jpg"), "Анна")
     with pytest.raises(NameTakenError):

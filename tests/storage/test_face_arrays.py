@@ -105,6 +105,21 @@ def test_what_one_moment_shows_is_not_taken_for_what_is_there_later(grouped_libr
     assert now.owners[now.place[key]] == other.person_id
 
 
+def test_a_change_between_the_count_and_the_first_look_is_seen(grouped_library: LocalLibrary) -> None:
+    library, people = grouped_library, grouped_library.people
+    memory, tables = library._storage.faces, library._storage.catalog.people
+    key = face(library, "lagos1.jpg")
+    other = str(tables.owners()[face(library, "wolf1.jpg")])
+    memory.arrays()
+    with tables.reading():  # nothing was read yet: what comes now is seen
+        change = Thread(target=lambda: people.move(key, other))
+        change.start()
+        change.join()
+        seen = memory.arrays()
+        assert tables.owners()[key] == other
+        assert seen.owners[seen.place[key]] == other
+
+
 def test_a_transaction_that_is_not_done_shows_nobody_else_what_it_changed(grouped_library: LocalLibrary) -> None:
     memory, tables = grouped_library._storage.faces, grouped_library._storage.catalog.people
     key = face(grouped_library, "lagos1.jpg")

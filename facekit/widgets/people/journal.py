@@ -110,7 +110,7 @@ class PeopleJournal(Widget):
 
     @handler
     def _message(self, _widget: Widget, content: dict[str, Any], _buffers: list[memoryview]) -> None:
-        if content.get("kind") == "undo":
+        if content.get("kind") == "undo" and content.get("number"):  # 0 where nothing was changed
             self._deeds.undo(int(content["number"]), self)
 
 

@@ -146,6 +146,9 @@ class PersonHead(Widget):
         except NameTakenError as error:
             other = self._people.get(error.person_id or name)
             self.taken = document(other)
+        except UnknownIdError:  # somebody merged the person meanwhile
+            self._back()
+            raise
 
     def _hide(self, *, hidden: bool) -> None:
         name = self.person["name"]
