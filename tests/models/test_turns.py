@@ -291,6 +291,7 @@ def test_a_library_from_before_opens_and_is_put_right_by_re_embedding(
         for table in ("photos", "staged_photos"):
             connection.execute(f"ALTER TABLE {table} DROP COLUMN turn")
         connection.execute("DELETE FROM meta WHERE key = 'looks'")
+        connection.execute("UPDATE meta SET value = '2' WHERE key = 'schema'")
     stored = BytesIO()
     Image.fromarray(turned(read_image(upright or b""), 180)).save(stored, "JPEG")
     next((place / "thumbnails").rglob("*.jpg")).write_bytes(stored.getvalue())
