@@ -50,7 +50,7 @@ REFUSED: dict[str, Callable[[fk.Library], Any]] = {
 
 UNKNOWN: dict[str, Callable[[fk.Library], Any]] = {
     f"{what} {key!r}": lambda library, ask=ask, key=key: ask(library, key)
-    for key in ("0" * 32, "odd", "", "../stats", "Ö" * 32)
+    for key in ("0" * 32, "odd", "", "../stats", "Ö" * 32, "\udcff")
     for what, ask in {
         "a photo": lambda library, key: library.photo(key),
         "a picture": lambda library, key: library.picture(key),

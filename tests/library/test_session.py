@@ -51,7 +51,6 @@ VERBS: dict[str, Callable[[RemoteLibrary], Any]] = {
     "search": lambda lib: lib.search(b"a picture", folder=NO_TEXT),
     "photo_page": lambda lib: lib.photo_page(folder=NO_TEXT),
     "photos": lambda lib: lib.photos(person=NO_TEXT),
-    "photo": lambda lib: lib.photo(NO_TEXT),
     "remove": lambda lib: lib.remove([NO_TEXT]),
     "relocate": lambda lib: lib.relocate("/photos", NO_TEXT),
     "backup": lambda lib: lib.backup(NO_TEXT),

@@ -372,10 +372,10 @@ NEW_TABLES += ["face_aliases"]
 DIE = """
 import os, sys
 import facekit as fk
-from facekit.catalog.journal import Work
+from facekit.catalog.journal import UnitOfWork
 with fk.open(sys.argv[1]) as library:
     run = library.people.runs()[0]
-    Work.write_down = lambda self, at: os.kill(os.getpid(), 9)
+    UnitOfWork.write_down = lambda self, at: os.kill(os.getpid(), 9)
     library.people.accept(run)
 """
 
