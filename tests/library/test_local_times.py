@@ -53,7 +53,7 @@ def test_times_are_local_with_their_zone_wherever_a_library_is_opened(family: Fa
         assert all(before <= moment <= datetime.now(UTC) for moment in here)
         with remote(tmp_path / "L") as library:
             assert shown(library) == here
-            sent = library._get("/api/v1/people/journal")[0]["at"]
+            sent = library.session.get("people/journal")[0]["at"]
             assert datetime.fromisoformat(sent).utcoffset() == timedelta(hours=5, minutes=45)
             assert {moment.utcoffset() for moment in shown(library)} == {timedelta(hours=5, minutes=45)}
     with zone("America/St_Johns"):
