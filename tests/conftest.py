@@ -205,12 +205,14 @@ def demo_photos(tmp_path_factory: pytest.TempPathFactory) -> DemoPhotos:
 
 
 @pytest.fixture(scope="session")
-def demo_folder(demo_photos: DemoPhotos, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A closed library of the demo's photos, to be copied or opened."""
+def demo_folder(demo_photos: DemoPhotos, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A closed library of the demo's photos, to be copied; who opens it as it is leaves it as it was."""
     folder = tmp_path_factory.mktemp("library") / "faces"
     with fk.open(folder) as library:
         library.ingest(demo_photos.folder, progress=False)
-    return folder
+    names = {path.name for path in folder.iterdir()}
+    yield folder
+    assert {path.name for path in folder.iterdir()} == names, "a test left files in the library that all tests copy"
 
 
 @pytest.fixture

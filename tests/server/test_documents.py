@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from service import remote
 
 import facekit as fk
@@ -15,12 +18,13 @@ from facekit.people.local import LocalPeople
 from facekit.types.people import XmpReport
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
-
     from facekit.demo.photos import DemoPhotos
     from facekit.types.arrays import Quality
+
+
+@pytest.fixture
+def folder(demo_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(demo_folder, tmp_path / "faces"))
 
 
 def quality_document(quality: Quality) -> dict[str, object]:
@@ -29,15 +33,15 @@ def quality_document(quality: Quality) -> dict[str, object]:
     return {name: getattr(quality, name) for name in names}
 
 
-def test_the_document_of_a_search(demo_folder: Path, demo_photos: DemoPhotos, monkeypatch: pytest.MonkeyPatch) -> None:
-    with fk.open(demo_folder) as library:
+def test_the_document_of_a_search(folder: Path, demo_photos: DemoPhotos, monkeypatch: pytest.MonkeyPatch) -> None:
+    with fk.open(folder) as library:
         found = library.search(demo_photos.probe, top_k=2)
         face_id = found[0].face_id
         known = library.search([demo_photos.probe, face_id], top_k=2).probes
     facts = {"taken_at": datetime(2019, 12, 31, 18, 30), "person": "Анна", "person_id": "ab" * 16}
     hits = replace(found, hits=(replace(found[0], **facts, copies=3, turn=90), found[1]), probes=known)
     monkeypatch.setattr(LocalLibrary, "search", lambda *_, **__: hits)
-    with remote(demo_folder) as library:
+    with remote(folder) as library:
         asked = {"face_id": face_id, "top_k": 2}
         picture = ("file", ("probe", demo_photos.probe.read_bytes(), "application/octet-stream"))
         said = library.session.send("POST", "/api/v1/search/upload", data=asked, files=[picture]).json()
@@ -87,10 +91,10 @@ def test_the_document_of_a_search(demo_folder: Path, demo_photos: DemoPhotos, mo
     ]
 
 
-def test_the_document_of_a_report_on_xmp(demo_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_document_of_a_report_on_xmp(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = XmpReport(2, 3, 1, (("/photos/one.jpg", "Anna"),), (("/photos/two.xmp", "It is damaged."),))
     monkeypatch.setattr(LocalPeople, "read_xmp", lambda _self, _folder: report)
-    with remote(demo_folder) as library:
+    with remote(folder) as library:
         said = library.session.send("POST", "/api/v1/people/xmp/read", json={}).json()
         again = library.people.read_xmp()
     assert said == {

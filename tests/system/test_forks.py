@@ -220,6 +220,6 @@ def test_fork_asks_a_service_on_connections_of_its_own(demo_folder: Path, tmp_pa
     os.waitpid(child, 0)
     assert seen == wanted
     """
-    with remote(demo_folder) as library:
+    with remote(shutil.copytree(demo_folder, tmp_path / "faces")) as library:
         run(script, library.url, tmp_path / "answers.json")
     assert json.loads((tmp_path / "answers.json").read_text()) is True
