@@ -21,13 +21,11 @@ from facekit.ingest.progress import Progress, show_progress
 from facekit.ingest.report import Failure, IngestReport, LostName, _lost_words
 from facekit.sources.left_out import LIBRARY
 from facekit.storage.logs import short_id
-from facekit.system.disk_space import check_room
 from facekit.system.waiting import waiting_for
 from facekit.types.photos import FoundFile, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from pathlib import Path
 
     from facekit.catalog import FileState
     from facekit.catalog.records import PhotoRecord
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 
 _STORE_FILES = 64  # written together: a kill costs at most so many photos' work
 _STORE_SECONDS = 5.0
-_FREE_BYTES = 200 * 2**20  # below this the run stops: Milvus Lite can lose rows when a flush meets a full disk
+FREE_BYTES = 200 * 2**20  # below this the run stops: Milvus Lite can lose rows when a flush meets a full disk
 
 
 class Ingest:
@@ -68,6 +66,7 @@ class Ingest:
     ) -> None:
         self._stop = stop or Event()
         self._catalog, self._index, self._folder = storage.catalog, storage.index, storage.folder
+        self._check_room = storage.backend.check_room
         self._models = (detector, embedder)
         again = {Status.IO_ERROR} | ({Status.TOO_LARGE} if limits else set())
         known = {key: found for key, found in storage.catalog.photo_statuses().items() if found[0] not in again}
@@ -225,7 +224,7 @@ class Ingest:
         Returns how many those were. Files whose photo was forgotten after they were read are to be read again: the
         files were given each other's names.
         """
-        check_disk(self._folder)
+        self._check_room(FREE_BYTES)
         made = {item.photo_id for item in items if item.record}
         lost = self._forgotten - made
         self._lost += [(item.source, item.file) for item in items if item.photo_id in lost]
@@ -314,11 +313,6 @@ def store_batches(batches: Iterable[list[Item]], store: Callable[[Sequence[Item]
     finally:
         if buffer:
             store(buffer)
-
-
-def check_disk(folder: Path) -> None:
-    """Refuse to store more on a disk that is nearly full."""
-    check_room(folder, _FREE_BYTES)
 
 
 def _what_ran_where(detector: Detector, embedder: Embedder) -> str:
