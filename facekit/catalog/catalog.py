@@ -26,7 +26,7 @@ from facekit.errors import FacekitError, LibraryError
 from facekit.system.disk_space import check_room
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from facekit.catalog.records import FileMove, FileRecord, PhotoRecord
@@ -150,11 +150,20 @@ class Catalog(Contents, Runs):
         run_id: str,
         detector: str,
         embedder: str,
+        also: Callable[[sa.Connection, Sequence[FileRecord]], None] | None = None,
     ) -> Change:
-        """Write photos with their faces, and files; what they replace goes."""
+        """Write photos with their faces, and files; what they replace goes.
+
+        A file whose photo is neither among the new ones nor in the catalog is not written: it is lost. ``also`` is
+        called with the connection and the lost files before the transaction ends.
+        """
         photo_ids = [photo.photo_id for photo in new_photos]
-        file_ids = [file_id(record.file.source, record.file.path) for record in new_files]
         with self._engine.begin() as connection:
+            shown = sorted({record.photo_id for record in new_files} - set(photo_ids))
+            known = {*photo_ids, *column(connection, sa.select(photos.c.photo_id), photos.c.photo_id, shown)}
+            lost = [record for record in new_files if record.photo_id not in known]
+            new_files = [record for record in new_files if record.photo_id in known]
+            file_ids = [file_id(record.file.source, record.file.path) for record in new_files]
             self._set_index_state(connection, "behind")
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             replaced = column(connection, sa.select(faces.c.face_id), faces.c.photo_id, photo_ids)
@@ -171,9 +180,11 @@ class Catalog(Contents, Runs):
             orphans = self._forget_photos_without_files(connection, before)
             if orphans.photos:
                 set_meta(connection, "erase", "due")
+            if also is not None:
+                also(connection, lost)
         kept = {face.face_id for _, face in inside}
         touched = {*photo_ids, *(record.photo_id for record in new_files), *before} - set(orphans.photos)
-        return Change(sorted(touched), sorted((set(replaced) - kept) | set(orphans.faces)), orphans.photos)
+        return Change(sorted(touched), sorted((set(replaced) - kept) | set(orphans.faces)), orphans.photos, lost)
 
     def remove_files(self, source: str, paths: Iterable[bytes]) -> Change:
         """Forget files, and photos that no other file shows."""

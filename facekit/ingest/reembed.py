@@ -20,11 +20,12 @@ from facekit.images.boxes import match_faces
 from facekit.images.decode import turned_thumbnail
 from facekit.images.files import Limits
 from facekit.images.thumbnails import thumbnail_path, turn_thumbnails, write_thumbnail
-from facekit.ingest.pipeline import Pipeline
+from facekit.ingest.pipeline import Pipeline, known_in
 from facekit.ingest.progress import show_progress
 from facekit.ingest.reembed_report import Alone, ReembedReport
 from facekit.ingest.report import Failure
-from facekit.ingest.run import FREE_BYTES, store_batches
+from facekit.ingest.run import store_batches
+from facekit.ingest.store import FREE_BYTES
 from facekit.models.registry import load_detector, load_embedder
 from facekit.sources import LocalSource
 from facekit.storage.backend import new_vectors
@@ -138,8 +139,8 @@ class Reembed:
             max([Limits().max_bytes, *(row.bytes for row in good)]),
             max([Limits().max_pixels, *((row.width or 0) * (row.height or 0) for row in good)]),
         )
-        known = {key: found for key, found in self._catalog.photo_statuses().items() if key not in self._left}
-        pipeline = Pipeline(*self._models, limits, known)
+        left, known = frozenset(self._left), known_in(self._catalog, ())
+        pipeline = Pipeline(*self._models, limits, lambda key: None if key in left else known(key))
         with show_progress(len(good), progress, "reembed") as advance:
             advance(len(done))
             for number in count():  # a photo that can't be read at one place is looked for at the next
