@@ -7,6 +7,7 @@ once, and counts once.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,13 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from facekit.catalog.batch_tables import batches, metadata, work, workers
+from facekit.catalog.locks import has_locks
+from facekit.errors import LibraryError
 from facekit.types.photos import FoundFile
 from facekit.types.work import Claim, Kind, Options, State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from facekit.catalog.database import Database
 
@@ -86,7 +89,7 @@ class Batches:
             .values(tries=batches.c.tries + 1, **taken)
             .returning(
                 *(batches.c[name] for name in ("batch_id", "work_id", "kind", "files", "tries")),
-                *(work.c[name] for name in ("roots", "options", "cancelled")),
+                *(work.c[name] for name in ("roots", "options", "cancelled", "queued_at")),
             )
         )
         with self._engine.begin() as connection:
@@ -152,13 +155,22 @@ class Batches:
             rows = connection.execute(sa.select(batches).where(*self._mine(claim)).with_for_update()).mappings().all()
             _try_again(connection, rows, problem)
 
-    def put_back(self, claim: Claim) -> None:
-        """Leave a batch to others; that was no try."""
+    def put_back(self, claim: Claim, problem: str = "") -> None:
+        """Leave a batch to others, for a reason; that was no try."""
         left = {"state": State.QUEUED, "worker": None, "lease_until": None, "tries": batches.c.tries - 1}
+        left |= {"problem": problem} if problem else {}
         with self._engine.begin() as connection:
             connection.execute(sa.update(batches).where(*self._mine(claim)).values(left))
 
     # -- all of them ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """Whether it is this process that looks after the batches until the end of the block; one at a time does."""
+        with self._engine.begin() as connection:
+            name = f"facekit sweep {self._engine.schema or ''}"
+            key = sa.func.hashtextextended(name, 0)
+            yield bool(connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(key))))
 
     def sweep(self) -> int:
         """Take back what processes have that are dead; returns how many batches that were."""
@@ -204,8 +216,18 @@ class Batches:
 
 
 def make_tables(engine: Database) -> None:
-    """Make the tables of shared work where there are none."""
+    """Make the tables of shared work where there are none.
+
+    Raises
+    ------
+    LibraryError
+        If the catalog is a file, which one process has.
+    """
     with engine.begin() as connection:
+        if not has_locks(connection):
+            message = f"Nothing can be done in the background: {engine.where} is a file, which one process has."
+            remedy = "Let a service do it (facekit serve), or make a library on servers: facekit init DIR --catalog ..."
+            raise LibraryError(message, remedy)
         if not sa.inspect(connection).has_table(workers.name):
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(workers.name))))
             metadata.create_all(connection)

@@ -54,7 +54,7 @@ class Store:
         self._run_id = run_id
 
     def write(
-        self, items: Sequence[Item], also: Callable[[sa.Connection, Sequence[FileRecord]], None] | None = None
+        self, items: Sequence[Item], also: Callable[[sa.Connection, Stored], None] = lambda _connection, _stored: None
     ) -> Stored:
         """Write finished files: thumbnails, then the catalog in one transaction, then the vector index.
 
@@ -66,7 +66,7 @@ class Store:
         items : sequence of Item
             What `Pipeline.run` yielded.
         also : callable, optional
-            What else is part of the catalog's transaction: it gets the connection, and the files that are not written.
+            What else is part of the catalog's transaction: it gets the connection, and what is returned.
         """
         self._check_room(FREE_BYTES)
         detector, embedder = self._models
@@ -85,19 +85,22 @@ class Store:
             named = named_faces(self._catalog, paths)
             kept = carry_edited(self._catalog, edited, leaving, Thumbnails(self._folder, self._catalog, there))
             names_lost = lost_names({face: who for face, who in named.items() if face not in kept}, paths)
+
+            def stored(lost: Sequence[FileRecord]) -> Stored:
+                gone = {(record.file.source, record.file.path) for record in lost}
+                missed = [item for item in items if (item.file.source, item.file.path) in gone]
+                return Stored([item for item in items if item not in missed], missed, names_lost)
+
             change = self._catalog.save(
                 list(records.values()),
                 [FileRecord(item.file, item.photo_id) for item in items],
                 run_id=self._run_id,
                 detector=detector.name,
                 embedder=embedder.name,
-                also=also,
+                also=lambda connection, lost: also(connection, stored(lost)),
             )
             apply_change(change, self._catalog, self._index, self._folder)
-        lost = {(record.file.source, record.file.path) for record in change.lost}
-        stored = [item for item in items if (item.file.source, item.file.path) not in lost]
-        again = [item for item in items if (item.file.source, item.file.path) in lost]
-        return Stored(stored, again, names_lost)
+        return stored(change.lost)
 
     def _leaving(self, leaving: Mapping[str, int]) -> dict[str, str]:
         """Photos that no file shows any more when so many files fewer show them: with where they lay."""

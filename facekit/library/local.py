@@ -112,6 +112,11 @@ class LocalLibrary(LocalGallery, Library):
         self._storage.check_where(device, engine)
 
     @property
+    def storage(self) -> Storage:
+        """What is open of it."""
+        return self._storage
+
+    @property
     def settings(self) -> Settings:
         """The models that made the library."""
         return self._storage.settings
