@@ -14,7 +14,7 @@ from loguru import logger
 from facekit.catalog import FileRecord
 from facekit.images.files import Limits, display_name
 from facekit.images.thumbnails import write_thumbnail
-from facekit.index.sync import apply_change, reconcile
+from facekit.index.sync import apply_change, apply_due
 from facekit.ingest.edited_files import Thumbnails, carry_edited
 from facekit.ingest.pipeline import Pipeline
 from facekit.ingest.progress import Progress, show_progress
@@ -95,11 +95,10 @@ class Ingest:
             self._work(todo, progress)
             for name in sorted({source.name for source in sources}):
                 self._mark_moved(next(source for source in sources if source.name == name))
-            self._catalog.index_caught_up()
         except KeyboardInterrupt:
             self.report.stopped = True
             logger.warning("Ingest was stopped; what is done is kept.")
-            reconcile(self._catalog, self._index)  # it may have been stopped between the catalog and the index
+            apply_due(self._catalog, self._index)  # it may have been stopped between the catalog and the index
         finally:
             self.report.seconds = perf_counter() - start
             failed = Counter(one.status.value for one in self.report.failed)  # by number: names go with their photos
