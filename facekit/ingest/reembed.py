@@ -220,7 +220,6 @@ class Reembed:
         turn_thumbnails(self._folder, self._turns, catalog.turns())
         self._backend.write_settings(self._settings)
         catalog.staging.clear()
-        catalog.index_caught_up()
         old.discard()
 
     def _rows(self) -> Iterator[IndexRow]:

@@ -343,10 +343,9 @@ class LocalLibrary(LocalGallery, Library):
         return self._storage.catalog.roots()
 
     def index_lag(self) -> int:
-        """Faces that the catalog holds and the vector index does not yet."""
+        """Faces that the catalog has changed and the vector index does not know yet."""
         self._storage.alive()
-        with self._storage.models.shared() as models:
-            return max(0, int(self._storage.catalog.counts()["indexable_faces"]) - models.index.count())
+        return self._storage.catalog.outbox.balance().due
 
     @override
     def doctor(self) -> Doctor:

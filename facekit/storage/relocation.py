@@ -69,7 +69,6 @@ def relocate(
         raise FacekitError(message, "Give the folder that has the same files at the same places below it.")
     change = catalog.relocate(was.name, moves, (was.root.rstrip(os.sep), target.root.rstrip(os.sep)))
     apply_change(change, catalog, index, folder)
-    catalog.index_caught_up()
     logger.info("{} files lie elsewhere now, {} of them are not found there", len(moves), not_found)
     return Relocation(len(moves), not_found)
 

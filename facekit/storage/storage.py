@@ -11,7 +11,7 @@ from loguru import logger
 
 from facekit.errors import FacekitError, LibraryError
 from facekit.images.thumbnails import THUMBNAILS
-from facekit.index.sync import reconcile
+from facekit.index.sync import catch_up
 from facekit.models.engines import check_where
 from facekit.storage.face_arrays import FacesInMemory
 from facekit.storage.job_rows import forget_in_jobs
@@ -98,8 +98,7 @@ class Storage:
             self._finalizer = weakref.finalize(self, opened.pop_all().close)
         self._process = os.getpid()
         _open.add(self)
-        if not self.catalog.index_is_current or self.index.count() != self.catalog.counts()["indexable_faces"]:
-            reconcile(self.catalog, self.index)
+        catch_up(self.catalog, self.index)
         if self.catalog.erase_due:
             self.erase()
         protect(self.folder, THUMBNAILS)
