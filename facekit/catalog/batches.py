@@ -157,7 +157,7 @@ class Batches:
 
     def put_back(self, claim: Claim, problem: str = "") -> None:
         """Leave a batch to others, for a reason; that was no try."""
-        left = {"state": State.QUEUED, "worker": None, "lease_until": None, "tries": batches.c.tries - 1}
+        left: dict[str, Any] = {"state": State.QUEUED, "worker": None, "lease_until": None, "tries": batches.c.tries - 1}
         left |= {"problem": problem} if problem else {}
         with self._engine.begin() as connection:
             connection.execute(sa.update(batches).where(*self._mine(claim)).values(left))

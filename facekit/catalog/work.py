@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SCAN_WAVE, FINISH_WAVE = 0, 9
 _STATES = tuple(State)
+_SAME = ("work_id", "roots", "priority", "queued_at", "finished_at", "report")
 
 
 class WorkTables:
@@ -70,13 +71,13 @@ class WorkTables:
         found = []
         for row in rows:
             key = row["work_id"]
-            numbers = {state.value: files.get((key, state.value), 0) for state in _STATES}
-            begun = bool(numbers["running"] or numbers["done"])
+            numbers: dict[str, Any] = {state.value: files.get((key, state.value), 0) for state in _STATES}
             last, problem = problems.get(key, (State.DONE, ""))
+            begun = bool(numbers["running"] or numbers["done"])
             state = _state(row, failed=last == State.DEAD, unlisted=key in unlisted, begun=begun)
             numbers["done"] += row["files_done"]
-            same: dict[str, Any] = {name: row[name] for name in ("work_id", "roots", "priority", "queued_at", "finished_at", "report")}
-            found.append(Work(**same, **numbers, state=state, problem="" if state == CANCELLED else problem))
+            numbers |= {name: row[name] for name in _SAME} | {"state": state}
+            found.append(Work(**numbers, problem="" if state == CANCELLED else problem))
         return found
 
     def numbers(self) -> dict[str, int]:

@@ -18,6 +18,7 @@ from loguru import logger
 
 from facekit.catalog.batches import LEASE_SECONDS, LostClaimError
 from facekit.errors import FacekitError, LibraryBusyError
+from facekit.index.sync import apply_due
 from facekit.system.workers import WorkerPool
 from facekit.workers.tasks import Tasks
 
@@ -184,3 +185,6 @@ class Worker:
         with self._batches.turn() as mine:
             if mine and (late := self._batches.sweep()):
                 logger.warning("{} batches of workers that died are begun again", late)
+            if mine:
+                with self._library.storage.models.shared() as models:
+                    apply_due(self._catalog, models.index)
