@@ -6,23 +6,20 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from facekit.images.thumbnails import thumbnail_path
 from facekit.index.protocol import Fields
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from facekit.catalog import Catalog, Change
+    from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
 
 
-def apply_change(change: Change, catalog: Catalog, index: VectorIndex, folder: Path) -> None:
+def apply_change(change: Change, catalog: Catalog, index: VectorIndex, blobs: Blobs) -> None:
     """Bring the vector index and the thumbnails up to a change of the catalog."""
     if change.faces:
         index.delete(change.faces)
     index.upsert(catalog.index_rows(change.touched))
-    for photo_id in change.photos:
-        thumbnail_path(folder, photo_id).unlink(missing_ok=True)
+    blobs.delete(change.photos)
 
 
 def reconcile(catalog: Catalog, index: VectorIndex) -> int:

@@ -14,7 +14,7 @@ from loguru import logger
 from facekit.catalog import open_catalog
 from facekit.catalog.people_copy import COPY
 from facekit.errors import FacekitError, LibraryBusyError, LibraryError
-from facekit.images.thumbnails import THUMBNAILS
+from facekit.images.blobs import THUMBNAILS, open_blobs
 from facekit.index.sync import reconcile
 from facekit.models.engines import check_where
 from facekit.storage.face_arrays import FacesInMemory
@@ -61,6 +61,8 @@ class Storage:
         All faces as arrays.
     models : InUse
         The models in use, with their vectors.
+    blobs : Blobs
+        The thumbnails.
     pictures : Pictures
     on_removal : list of callable
         Called with the paths of photos that are removed, and of their folders.
@@ -87,7 +89,7 @@ class Storage:
         quiet_console()
         check_where(device, engine)
         allow_files(default_workers())
-        self.folder = folder
+        self.folder, self.blobs = folder, open_blobs(folder)
         self._busy = Lock()
         self.on_removal: list[Callable[[Sequence[str]], None]] = []
         settings = read_settings(folder)
@@ -110,7 +112,7 @@ class Storage:
             opened.callback(self.catalog.close)
             opened.callback(_keep_people, self.catalog, folder)
             self.faces = FacesInMemory(self.catalog.people)
-            self.pictures = Pictures(self.catalog, folder)
+            self.pictures = Pictures(self.catalog, self.blobs)
             opened.callback(self.pictures.close)
             bound = self.catalog.staging.bound  # by a change of models: it may have been cut off right after this
             self.catalog.staging.clear_used()
