@@ -11,11 +11,13 @@ from loguru import logger
 from facekit.catalog.contents import Contents
 from facekit.catalog.database import Database
 from facekit.catalog.hidden import hide, reveal
+from facekit.catalog.locks import hold_schema
 from facekit.catalog.migrations import SCHEMA
 from facekit.catalog.pages import Pages
 from facekit.catalog.people import PeopleTables
 from facekit.catalog.people_copy import COPY, copy_people, state_of_people
 from facekit.catalog.places import move_files
+from facekit.catalog.postgresql import make_schema
 from facekit.catalog.records import Change, file_id, folder_of
 from facekit.catalog.rows import FileRow, PhotoRow, among, column, delete, face_values, insert, set_meta
 from facekit.catalog.runs import Runs, forget_in_runs, move_roots
@@ -61,16 +63,25 @@ def open_catalog(folder: Path) -> Catalog:
 
 
 class Catalog(Contents, Runs):
-    """Photos, faces, files and runs behind a SQLAlchemy URL (``duckdb:///...`` or ``postgresql://...``)."""
+    """Photos, faces, files and runs behind a SQLAlchemy URL (``duckdb:///...`` or ``postgresql://...``).
 
-    def __init__(self, url: str, path: Path | None = None) -> None:
-        self._engine = Database(url, path)
+    Parameters
+    ----------
+    url, path, schema
+        See `facekit.catalog.database.Database`.
+    """
+
+    def __init__(self, url: str, path: Path | None = None, *, schema: str | None = None) -> None:
+        self._engine = Database(url, path, schema)
         self.pages = Pages(self._engine)
         self.people = PeopleTables(self._engine)
         self.staging = Staging(self._engine)
-        where = f"the catalog {path}" if path else "the catalog"
+        where = self._engine.where
         try:
             with self._engine.begin() as connection:
+                hold_schema(connection, schema)
+                if schema is not None:
+                    make_schema(connection, schema)
                 found = SCHEMA.prepare(connection, where, path)
                 if found is None:
                     set_meta(connection, "looks", "all")

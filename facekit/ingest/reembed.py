@@ -25,11 +25,12 @@ from facekit.ingest.progress import show_progress
 from facekit.ingest.reembed_report import Alone, ReembedReport
 from facekit.ingest.report import Failure
 from facekit.ingest.run import store_batches
-from facekit.ingest.store import check_disk
+from facekit.ingest.store import FREE_BYTES
 from facekit.models.registry import load_detector, load_embedder
 from facekit.sources import LocalSource
-from facekit.storage.models_in_use import ModelSet, new_vectors
-from facekit.storage.settings import REEMBEDDED, settings_of, write_settings
+from facekit.storage.backend import new_vectors
+from facekit.storage.models_in_use import ModelSet
+from facekit.storage.settings import REEMBEDDED, settings_of
 from facekit.types.photos import Box, FoundFile, Status
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class Reembed:
         skip: bool = False,
     ) -> None:
         self._catalog, self._folder, self._in_use = storage.catalog, storage.folder, storage.models
-        self._blobs = storage.blobs
+        self._blobs, self._backend = storage.blobs, storage.backend
         now = storage.models.now
         old, self._where = now.settings, now.where
         wanted = settings_of(detector or old.detector, embedder or old.embedder)
@@ -164,7 +165,7 @@ class Reembed:
 
     def _store(self, items: Sequence[Item], expected: Mapping[bytes, str]) -> int:
         """Keep what was made beside what the library has; returns how many photos that were."""
-        check_disk(self._folder)
+        self._backend.check_room(FREE_BYTES)
         records: dict[str, PhotoRecord] = {}
         lost: dict[str, Failure] = {}
         for item in items:
@@ -192,10 +193,10 @@ class Reembed:
 
     def _switch(self) -> None:
         """Make the index and match the faces, then change everything at once."""
-        check_disk(self._folder)
+        self._backend.check_room(FREE_BYTES)
         catalog, report = self._catalog, self.report
         name = new_vectors()
-        models = ModelSet(self._settings, self._folder / name, **self._where)
+        models = ModelSet(self._settings, self._backend, name, **self._where)
         try:
             models.index.upsert(self._rows())
             pairs, alone = self._matched()
@@ -217,7 +218,7 @@ class Reembed:
             report.threshold = old.settings.own_similarity
         report.faces_after = int(catalog.counts()["faces"])
         turn_thumbnails(self._blobs, self._turns, catalog.turns())
-        write_settings(self._folder, self._settings)
+        self._backend.write_settings(self._settings)
         catalog.staging.clear()
         catalog.index_caught_up()
         old.discard()

@@ -9,12 +9,10 @@ from facekit.catalog import FileRecord
 from facekit.index.sync import apply_change
 from facekit.ingest.edited_files import Thumbnails, carry_edited
 from facekit.ingest.names_lost import lost_names, named_faces
-from facekit.system.disk_space import check_room
 from facekit.system.waiting import waiting_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     import sqlalchemy as sa
 
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
     from facekit.models.protocols import Detector, Embedder
     from facekit.storage.storage import Storage
 
-_FREE_BYTES = 200 * 2**20  # below this nothing is stored: Milvus Lite can lose rows when a flush meets a full disk
+FREE_BYTES = 200 * 2**20  # below this nothing is stored: Milvus Lite can lose rows when a flush meets a full disk
 
 
 class Stored(NamedTuple):
@@ -50,7 +48,7 @@ class Store:
 
     def __init__(self, storage: Storage, detector: Detector, embedder: Embedder, run_id: str) -> None:
         self._catalog, self._index, self._folder = storage.catalog, storage.index, storage.folder
-        self._blobs = storage.blobs
+        self._blobs, self._check_room = storage.blobs, storage.backend.check_room
         self._models = (detector, embedder)
         self._run_id = run_id
 
@@ -69,7 +67,7 @@ class Store:
         also : callable, optional
             What else is part of the catalog's transaction: it gets the connection, and the files that are not written.
         """
-        check_disk(self._folder)
+        self._check_room(FREE_BYTES)
         detector, embedder = self._models
         known = {item.photo_id for item in items if item.record}
         known |= self._catalog.statuses({item.photo_id for item in items} - known).keys()
@@ -119,8 +117,3 @@ class Store:
                 leaving[old] += 1
                 edited += [(old, records[new])] if new in records else []
         return edited, leaving
-
-
-def check_disk(folder: Path) -> None:
-    """Refuse to store more on a disk that is nearly full."""
-    check_room(folder, _FREE_BYTES)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from facekit.catalog import Catalog, FaceRecord, FileRecord, PhotoRecord
+from facekit.catalog import FaceRecord, FileRecord, PhotoRecord
 from facekit.catalog.records import face_id
 from facekit.catalog.rows import PhotoRow
 from facekit.errors import LibraryError
@@ -16,17 +16,11 @@ from facekit.types.arrays import Quality
 from facekit.types.photos import FoundFile, PhotoFacts, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from postgres import Opener
+
+    from facekit.catalog import Catalog
 
 RUN = {"run_id": "r", "detector": "yunet", "embedder": "sface"}
-
-
-@pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    catalog = Catalog(f"duckdb:///{tmp_path / 'catalog.duckdb'}")
-    yield catalog
-    catalog.close()
 
 
 def photo(photo_id: str, faces: int) -> PhotoRecord:
@@ -170,11 +164,10 @@ def test_a_failed_write_leaves_nothing_behind(catalog: Catalog) -> None:
     assert catalog.file_states("local")[b"/a/1"].photo_id == "p"
 
 
-def test_a_catalog_of_a_newer_facekit_is_refused(tmp_path: Path) -> None:
-    url = f"duckdb:///{tmp_path / 'catalog.duckdb'}"
-    catalog = Catalog(url)
+def test_a_catalog_of_a_newer_facekit_is_refused(catalog_opener: Opener) -> None:
+    catalog = catalog_opener()
     with catalog._engine.begin() as connection:
         connection.execute(sa.text("UPDATE meta SET value = '99' WHERE key = 'schema'"))
     catalog.close()
     with pytest.raises(LibraryError, match="newer facekit"):
-        Catalog(url)
+        catalog_opener()

@@ -14,7 +14,7 @@ from stores import s3_endpoint, s3_store  # noqa: F401 - fixtures
 import facekit as fk
 from facekit.images.blobs import open_blobs
 from facekit.images.decode import read_image
-from facekit.storage import storage
+from facekit.storage import embedded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def address(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where libraries keep their thumbnails."""
     store = request.getfixturevalue("s3_store") if request.param == "s3" else f"memory://{uuid4().hex}/family"
-    monkeypatch.setattr(storage, "open_blobs", lambda _folder: open_blobs(store))
+    monkeypatch.setattr(embedded, "FolderBlobs", lambda _folder: open_blobs(str(store)))
     return str(store)
 
 
