@@ -39,6 +39,11 @@ _ALIVE_SECONDS = 30.0  # since a worker said that it is there
 _FORGET_SECONDS = 24 * 3600.0
 
 _OPEN = (State.QUEUED, State.RUNNING)
+_ORDER = (batches.c.priority.desc(), batches.c.since, batches.c.wave, batches.c.number)
+_earlier = batches.alias("earlier")
+_BLOCKED = sa.exists().where(
+    _earlier.c.work_id == batches.c.work_id, _earlier.c.wave < batches.c.wave, _earlier.c.state.in_(_OPEN)
+)
 
 
 class LostClaimError(Exception):
@@ -69,16 +74,12 @@ class Batches:
 
         ``without`` are works whose batches are left to others.
         """
-        earlier = batches.alias("earlier")
-        blocked = sa.exists().where(
-            earlier.c.work_id == batches.c.work_id, earlier.c.wave < batches.c.wave, earlier.c.state.in_(_OPEN)
-        )
         next_one = (
             sa.select(batches.c.batch_id)
             .join(work, work.c.work_id == batches.c.work_id)
-            .where(batches.c.state == State.QUEUED, ~work.c.paused, batches.c.work_id.not_in(list(without)), ~blocked)
+            .where(batches.c.state == State.QUEUED, ~work.c.paused, batches.c.work_id.not_in(list(without)), ~_BLOCKED)
             .where(sa.true() if batch_id is None else batches.c.batch_id == batch_id)
-            .order_by(batches.c.priority.desc(), batches.c.since, batches.c.wave, batches.c.number)
+            .order_by(*_ORDER)
             .limit(1)
             .with_for_update(skip_locked=True, of=batches)
         )
@@ -88,7 +89,7 @@ class Batches:
             .where(batches.c.batch_id == next_one.scalar_subquery(), batches.c.work_id == work.c.work_id)
             .values(tries=batches.c.tries + 1, **taken)
             .returning(
-                *(batches.c[name] for name in ("batch_id", "work_id", "kind", "files", "tries")),
+                *(batches.c[name] for name in ("batch_id", "work_id", "kind", "wave", "files", "tries")),
                 *(work.c[name] for name in ("roots", "options", "cancelled", "queued_at")),
             )
         )
@@ -129,12 +130,13 @@ class Batches:
         if connection.execute(done.values(state=State.DONE, report=report, lease_until=None)).rowcount != 1:
             raise LostClaimError(claim.batch_id)
 
-    def listed(
-        self, claim: Claim, waves: Sequence[Sequence[FoundFile]], size: int, report: dict[str, Any]
-    ) -> list[str]:
-        """A listing is done: its files are to be read, those of one wave after those of the wave before.
+    def listed(self, claim: Claim, waves: Sequence[Sequence[FoundFile]], size: int, report: dict[str, Any]) -> None:
+        """A listing is done: its files are to be read, ``size`` at a time, one wave after the other.
 
-        Returns the ids of the batches of ``size`` files that were made of the first wave. Raises LostClaimError.
+        Raises
+        ------
+        LostClaimError
+            If it is not this process's any more.
         """
         rows: list[dict[str, Any]] = []
         for wave, files in enumerate(waves, 1):
@@ -147,7 +149,6 @@ class Batches:
             self.done(connection, claim, report)
             if rows and not cancelled:
                 connection.execute(sa.insert(batches), [row | {"priority": priority, "since": since} for row in rows])
-        return [row["batch_id"] for row in rows if row["wave"] == rows[0]["wave"]]
 
     def failed(self, claim: Claim, problem: str) -> None:
         """A try went wrong: the batch is tried again, or its files one by one, or it is given up."""
@@ -157,7 +158,12 @@ class Batches:
 
     def put_back(self, claim: Claim, problem: str = "") -> None:
         """Leave a batch to others, for a reason; that was no try."""
-        left: dict[str, Any] = {"state": State.QUEUED, "worker": None, "lease_until": None, "tries": batches.c.tries - 1}
+        left: dict[str, Any] = {
+            "state": State.QUEUED,
+            "worker": None,
+            "lease_until": None,
+            "tries": batches.c.tries - 1,
+        }
         left |= {"problem": problem} if problem else {}
         with self._engine.begin() as connection:
             connection.execute(sa.update(batches).where(*self._mine(claim)).values(left))
@@ -180,13 +186,14 @@ class Batches:
             _try_again(connection, rows, _DIED)
         return len(rows)
 
-    def waiting(self, limit: int) -> list[str]:
-        """The ids of batches that may be begun now, in their order."""
+    def waiting(self, limit: int, *, after: Claim | None = None) -> list[str]:
+        """The ids of batches that may be begun now, in their order; of one work only the waves after a batch's."""
+        some = sa.true() if after is None else sa.and_(batches.c.work_id == after.work_id, batches.c.wave > after.wave)
         query = (
             sa.select(batches.c.batch_id)
             .join(work, work.c.work_id == batches.c.work_id)
-            .where(batches.c.state == State.QUEUED, ~work.c.paused)
-            .order_by(batches.c.priority.desc(), batches.c.since, batches.c.wave, batches.c.number)
+            .where(batches.c.state == State.QUEUED, ~work.c.paused, ~_BLOCKED, some)
+            .order_by(*_ORDER)
         )
         with self._engine.connect() as connection:
             return list(connection.scalars(query.limit(limit)))

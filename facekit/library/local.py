@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from facekit.images.blobs import Blobs
     from facekit.images.files import Limits
     from facekit.images.inputs import ImageSource
     from facekit.ingest.reembed_report import ReembedReport
@@ -115,6 +116,11 @@ class LocalLibrary(LocalGallery, Library):
     def storage(self) -> Storage:
         """What is open of it."""
         return self._storage
+
+    @property
+    def blobs(self) -> Blobs:
+        """The thumbnails."""
+        return self._storage.blobs
 
     @property
     def settings(self) -> Settings:
@@ -217,7 +223,7 @@ class LocalLibrary(LocalGallery, Library):
     def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
         self._storage.alive()
         with self._storage.changing("Moving photos"):
-            return relocate(self._storage.catalog, self._storage.index, self.folder, old, new)
+            return relocate(self._storage.catalog, self._storage.index, self._storage.blobs, old, new)
 
     @override
     def backup(self, folder: str | os.PathLike[str]) -> int:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.catalog import Catalog
+    from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
     from facekit.storage.settings import Settings
 
@@ -42,10 +43,13 @@ class Backend(Protocol):
         What this machine keeps of the library: settings and logs, and all of it where it is in one folder.
     place : str
         How errors name the library.
+    blobs : Blobs
+        The thumbnails.
     """
 
     folder: Path
     place: str
+    blobs: Blobs
 
     def open(self, opened: ExitStack, detector: str | None, embedder: str | None) -> Opened:
         """Open the catalog; a library is made where there is none, with the models named or the default ones.

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from facekit._version import __version__
 from facekit.catalog.rows import FileRow, PhotoRow
 from facekit.errors import FacekitError
-from facekit.images.thumbnails import thumbnail_path
 from facekit.index.protocol import Fields
 from facekit.models.registry import load_detector, load_embedder, model_info
 from facekit.models.weights import verify
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.catalog import Catalog
+    from facekit.images.blobs import Blobs
     from facekit.storage.settings import Settings
     from facekit.storage.storage import Storage
 
@@ -121,7 +121,7 @@ def examine(storage: Storage) -> Doctor:
         "library": lambda: _made_with(models.settings, catalog),
         "catalog": lambda: _catalog(catalog),
         "vector index": lambda: _index(storage),
-        "thumbnails": lambda: _thumbnails(folder, catalog),
+        "thumbnails": lambda: _thumbnails(storage.blobs, catalog),
         "files": lambda: _files(catalog),
         "disk": lambda: _disk(folder),
     }
@@ -166,9 +166,10 @@ def _index(storage: Storage) -> Check:
     return Check("vector index", f"{len(held)} vectors, as the catalog says")
 
 
-def _thumbnails(folder: Path, catalog: Catalog) -> Check:
+def _thumbnails(blobs: Blobs, catalog: Catalog) -> Check:
     shown = [row.photo_id for row in catalog.rows(PhotoRow) if row.status in {Status.OK, Status.NO_FACE}]
-    lost = sum(not thumbnail_path(folder, photo_id).exists() for photo_id in shown)
+    kept = blobs.kept()
+    lost = sum(photo_id not in kept for photo_id in shown)
     detail = f"{len(shown) - lost} of {len(shown)}"
     detail += "; remove and ingest those photos to make them again" if lost else ""
     return Check("thumbnails", detail, ok=not lost)

@@ -43,6 +43,7 @@ class Claim:
     batch_id: str
     work_id: str
     kind: Kind
+    wave: int
     files: list[FoundFile]
     tries: int
     roots: list[str]

@@ -73,8 +73,8 @@ class Tasks:
                 return str(root)
         return ""
 
-    def do(self, claim: Claim) -> list[str]:
-        """Do a batch. Returns the ids of batches that may be begun now.
+    def do(self, claim: Claim) -> None:
+        """Do a batch.
 
         Raises
         ------
@@ -82,17 +82,16 @@ class Tasks:
             If it is somebody else's by now.
         """
         if claim.kind is Kind.SCAN:
-            return self._scan(claim)
-        if claim.kind is Kind.FILES:
+            self._scan(claim)
+        elif claim.kind is Kind.FILES:
             self._read(claim)
         else:
             self._finish(claim)
-        return []
 
     def _sources(self, claim: Claim, *, must_exist: bool) -> list[LocalSource]:
         return [LocalSource(root, exclude=claim.options.exclude, must_exist=must_exist) for root in claim.roots]
 
-    def _scan(self, claim: Claim) -> list[str]:
+    def _scan(self, claim: Claim) -> None:
         """List folders, note what has vanished or is back, and have the rest read: new files before changed ones."""
         catalog, report = self._storage.catalog, IngestReport()
         start = perf_counter()
@@ -101,7 +100,7 @@ class Tasks:
         catalog.start_run(claim.roots, settings.detector, settings.embedder, "workers", claim.work_id)
         report.seconds = perf_counter() - start
         waves = [[file for _, file in some] for some in (todo.new, todo.changed)]
-        return self._batches.listed(claim, waves, BATCH_FILES, report.document())
+        self._batches.listed(claim, waves, BATCH_FILES, report.document())
 
     def _read(self, claim: Claim) -> None:
         """Find the faces of some files. Nothing is read again that was done before, by whomever."""
