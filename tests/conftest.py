@@ -17,6 +17,7 @@ import pytest
 from browser import chromium, show  # noqa: F401 - fixtures
 from family import Family, build_family
 from postgres import catalog, catalog_opener, postgres_schema, postgres_url  # noqa: F401 - fixtures
+from redis_server import redis_server  # noqa: F401 - a fixture
 
 import facekit as fk
 from facekit.demo.photos import DemoPhotos, build_demo_photos

@@ -100,6 +100,11 @@ class Catalog(Contents, Runs):
         # A copy of the people that an older facekit made is as old as the catalog was.
         self._people_at_first = () if self.upgraded else state_of_people(self._engine)
 
+    @property
+    def schema(self) -> str:
+        """What tells the library from others in the same database; empty in a file."""
+        return self._engine.schema or ""
+
     @cached_property
     def work(self) -> WorkTables:
         """The work that many processes share. Raises LibraryError for a catalog that is a file."""

@@ -88,6 +88,16 @@ class WorkTables:
                 "workers": alive(connection)
             }
 
+    def oldest_seconds(self) -> float:
+        """For how long the oldest work waits of which something is queued and that is not paused; 0 where none does."""
+        since = sa.select(sa.func.min(work.c.queued_at)).where(
+            ~work.c.paused,
+            sa.exists().where(batches.c.work_id == work.c.work_id, batches.c.state == State.QUEUED),
+        )
+        with self._engine.connect() as connection:
+            age = connection.scalar(sa.select(sa.func.now() - since.scalar_subquery()))
+        return age.total_seconds() if age else 0.0
+
     def dead(self) -> list[DeadBatch]:
         """What was given up, newest work first."""
         query = sa.select(*(batches.c[name] for name in ("batch_id", "work_id", "kind", "files", "problem")))

@@ -18,19 +18,36 @@ if TYPE_CHECKING:
     from facekit.library.base import Library
     from facekit.library.local import LocalLibrary
     from facekit.types.photos import Detail
+    from facekit.workers.bell import Bell
+
+Broker = Annotated[
+    str,
+    typer.Option(
+        envvar="FACEKIT_BROKER", help="redis://HOST:6379, which tells of new work at once; by default the library's."
+    ),
+]
 
 
 def worker(
     context: typer.Context,
     once: Annotated[bool, typer.Option("--once", help="End when nothing is left to do.")] = False,
+    broker: Broker = "",
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Show numbers for Prometheus at this port of this machine.")
+    ] = 0,
     device: Device = "auto",
     engine: EngineName = "auto",
 ) -> None:
     """Ingest what was asked for with --background, beside other workers. Ctrl-C ends it after the photos in hand."""
+    from facekit.workers.metrics import of_messages, show_metrics
     from facekit.workers.worker import Worker
 
     with open_existing(context, device=device, engine=engine) as library:
-        working = Worker(_own(library))
+        own = _own(library)
+        bell = _bell(own, broker)
+        registry = show_metrics(own.storage.catalog, metrics_port) if metrics_port else None
+        middlewares = [of_messages(registry)] if bell and registry else []
+        working = Worker(own, bell=bell, middlewares=middlewares)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: working.stop())
         note.print(f"{working.name} works for {library.place}", markup=False, soft_wrap=True)
@@ -69,7 +86,7 @@ def jobs(
                 rows = [[one["batch_id"], path, one["problem"]] for one in given_up for path in one["paths"] or [""]]
                 print_table(["id", "file", "problem"], rows)
             return
-        numbers = work.numbers() | {"index_due": library.index_lag()}
+        numbers = work.numbers() | {"index_due": library.storage.catalog.outbox.balance().due}
         every = work.all()
     if as_json:
         print_json(numbers | {"jobs": [asdict(one) for one in every]})
@@ -90,16 +107,27 @@ def leave_to_workers(
     exclude: Sequence[str] | None,
     *,
     priority: int,
+    broker: str,
     as_json: bool,
 ) -> None:
     """Ask for an ingest in the background, and say under which id."""
     from facekit.workers.asking import ingest_in_background
 
-    asked = ingest_in_background(_own(library), *folders, detail=detail, exclude=exclude, priority=priority)
+    own = _own(library)
+    bell = _bell(own, broker)
+    work_id = ingest_in_background(own, *folders, detail=detail, exclude=exclude, priority=priority, bell=bell)
     if as_json:
-        print_json({"id": asked[0]})
+        print_json({"id": work_id})
     else:
-        out.print(f"{asked[0]} is left to the workers; see facekit jobs.", markup=False, soft_wrap=True)
+        out.print(f"{work_id} is left to the workers; see facekit jobs.", markup=False, soft_wrap=True)
+
+
+def _bell(library: LocalLibrary, broker: str) -> Bell | None:
+    if not broker:
+        return None
+    from facekit.workers.bell import Bell
+
+    return Bell(broker, library.storage.catalog.schema)
 
 
 def _own(library: Library) -> LocalLibrary:

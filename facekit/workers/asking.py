@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from facekit.library.local import LocalLibrary
     from facekit.types.photos import Detail
+    from facekit.workers.bell import Bell
 
 
 def ingest_in_background(
@@ -25,7 +26,8 @@ def ingest_in_background(
     detail: Detail = "normal",
     exclude: Iterable[str] | None = None,
     priority: int = 0,
-) -> tuple[str, str]:
+    bell: Bell | None = None,
+) -> str:
     """Have workers bring folders (or single files) into a library; see `Library.ingest`.
 
     Parameters
@@ -38,11 +40,13 @@ def ingest_in_background(
         See `Library.ingest`.
     priority : int
         What has a higher one is done first; the rest in the order in which it was asked for.
+    bell : Bell, optional
+        Tells the workers at once.
 
     Returns
     -------
-    tuple of (str, str)
-        The id of the work, and that of its first batch, the listing of the folders.
+    str
+        The id of the work.
 
     Raises
     ------
@@ -62,4 +66,7 @@ def ingest_in_background(
     if patterns != library.settings.exclude:
         with storage.changing("Setting what is excluded"):
             storage.save_settings(replace(library.settings, exclude=patterns))
-    return work.add([source.root for source in sources], Options(detail, patterns), priority)
+    work_id, listing = work.add([source.root for source in sources], Options(detail, patterns), priority)
+    if bell is not None:
+        bell.ring([listing])
+    return work_id

@@ -6,12 +6,13 @@ again when its lease is over.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from contextlib import contextmanager
 from threading import Event, Thread
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from loguru import logger
@@ -23,13 +24,15 @@ from facekit.system.workers import WorkerPool
 from facekit.workers.tasks import Tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from facekit.library.local import LocalLibrary
     from facekit.types.work import Claim
+    from facekit.workers.bell import Bell
 
 _POLL_SECONDS = 1.0  # between two looks for work where there was none
 _SWEEP_SECONDS = 5.0
+_MOST_RUNG = 10_000  # messages at a time
 _LOOK_AGAIN_SECONDS = 60.0  # whether folders that were not there are there now
 
 
@@ -44,13 +47,27 @@ class Worker:
         Seconds for which a batch is claimed, and after which it is taken back from a process that died.
     sweep : float
         Seconds between two looks for such batches.
+    bell : Bell, optional
+        Tells of new work at once.
+    middlewares : sequence
+        FastStream's, for the bell.
     """
 
-    def __init__(self, library: LocalLibrary, *, lease: float = LEASE_SECONDS, sweep: float = _SWEEP_SECONDS) -> None:
+    def __init__(
+        self,
+        library: LocalLibrary,
+        *,
+        lease: float = LEASE_SECONDS,
+        sweep: float = _SWEEP_SECONDS,
+        bell: Bell | None = None,
+        middlewares: Sequence[Any] = (),
+    ) -> None:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
         self._catalog, self._library = library.storage.catalog, library
         self._batches = self._catalog.batches(self.name, lease)
         self._sweep_seconds = sweep
+        self._bell, self._middlewares = bell, middlewares
+        self._done = 0
         self._unseen: dict[str, float] = {}  # works whose folders are not there for this machine, and since when
         self._problem: FacekitError | None = None
         self._stop = Event()
@@ -69,28 +86,63 @@ class Worker:
         FacekitError
             If another facekit has upgraded the catalog.
         """
-        done = 0
         logger.info("Worker {} begins", self.name)
         with WorkerPool() as pool, self._sweeping():
             tasks = Tasks(self._library, self._batches, pool)
-            while not self._stop.is_set():
-                try:
-                    claim = self._batches.claim(without=self._not_here())
-                    if claim is None and once and not self._batches.is_open(without=self._not_here()):
-                        break
-                except FacekitError as error:  # the server is away
-                    logger.warning("{}", error)
-                    claim = None
-                if claim is None or not self.do(tasks, claim):
-                    self._stop.wait(_POLL_SECONDS)
-                else:
-                    done += 1
-        logger.info("Worker {} ends after {} batches", self.name, done)
+            if self._bell is None or once:
+                self._poll(tasks, once=once)
+            else:
+                look = self._bell.listen(
+                    self.name,
+                    lambda: self._turn(tasks),
+                    self._missing,
+                    self._stop,
+                    self._sweep_seconds,
+                    self._middlewares,
+                )
+                asyncio.run(look)
+        logger.info("Worker {} ends after {} batches", self.name, self._done)
         if self._problem is not None:
             raise self._problem
-        return done
+        return self._done
 
-    def do(self, tasks: Tasks, claim: Claim) -> bool:
+    def _poll(self, tasks: Tasks, *, once: bool) -> None:
+        while not self._stop.is_set():
+            if self._turn(tasks):
+                continue
+            if once and not self._is_open():
+                return
+            self._stop.wait(_POLL_SECONDS)
+
+    def _turn(self, tasks: Tasks) -> bool:
+        """Do the next batch; False where none is to be had now."""
+        try:
+            claim = self._batches.claim(without=self._not_here())
+        except FacekitError as error:  # the server is away
+            logger.warning("{}", error)
+            return False
+        if claim is None or not self._do(tasks, claim):
+            return False
+        self._done += 1
+        if self._bell is not None and (then := self._batches.waiting(_MOST_RUNG, after=claim)):
+            self._bell.ring(then)
+        return True
+
+    def _is_open(self) -> bool:
+        try:
+            return self._batches.is_open(without=self._not_here())
+        except FacekitError:
+            return True
+
+    def _missing(self) -> list[str]:
+        """Batches of which no message waits."""
+        try:
+            with self._batches.turn() as mine:
+                return self._batches.waiting(_MOST_RUNG) if mine else []
+        except FacekitError:
+            return []
+
+    def _do(self, tasks: Tasks, claim: Claim) -> bool:
         """Do a batch; False where it is left to others, or to another time."""
         if root := tasks.unseen(claim):
             self._unseen[claim.work_id] = monotonic()
