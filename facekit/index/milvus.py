@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from facekit.catalog.records import IndexRow
     from facekit.types.arrays import FloatArray
 
-_COLLECTION = "faces"
-_COPY = "faces_copy"  # while the index is being compacted
 _NEVER = 2**31 - 1  # gRPC's word for it, in milliseconds
 _CALLS_AT_ONCE = 8  # searches run beside each other, and beside what is stored
 _BATCH = 1000  # rows in one request: half a megabyte at 128 dimensions, far below gRPC's limit
@@ -41,6 +39,10 @@ class MilvusIndex:
         A path that ends in ``.db`` (Milvus Lite, one process at a time) or a server's address.
     dimension : int
         Length of the vectors.
+    name : str
+        The collection's name on a server that several libraries share.
+    token : str
+        What opens the server, where it asks.
 
     Raises
     ------
@@ -48,10 +50,11 @@ class MilvusIndex:
         If the index can't be opened. `MilvusIndex.set_aside` then makes room for a new one.
     """
 
-    def __init__(self, uri: str, dimension: int) -> None:
+    def __init__(self, uri: str, dimension: int, *, name: str = "faces", token: str = "") -> None:
         from pymilvus import MilvusClient
 
         self._uri = uri
+        self._name, self._copy = name, f"{name}_copy"  # while the index is being compacted
         self._lite = uri.endswith(".db")
         self._server: LiteServer | None = None
         self._client: Any = None
@@ -64,7 +67,7 @@ class MilvusIndex:
             address = self._server.uri if self._server else uri
             # A connection inside this process needs no sign of life; pings that come too often are refused, in red.
             options = {"grpc.keepalive_time_ms": _NEVER} if self._lite else {}
-            self._client = _Client(MilvusClient(address, grpc_options=options))
+            self._client = _Client(MilvusClient(address, token=token, grpc_options=options))
             self._settle()
             self._load()
         except FacekitError:  # it is not broken
@@ -77,13 +80,13 @@ class MilvusIndex:
 
     def _settle(self) -> None:
         """See that there is one collection, also where `compact` was cut off."""
-        if self._client.has_collection(_COLLECTION):
-            if self._client.has_collection(_COPY):
-                self._client.drop_collection(_COPY)
-        elif self._client.has_collection(_COPY):  # which is whole: the other one was dropped after it
-            self._client.rename_collection(_COPY, _COLLECTION)
+        if self._client.has_collection(self._name):
+            if self._client.has_collection(self._copy):
+                self._client.drop_collection(self._copy)
+        elif self._client.has_collection(self._copy):  # which is whole: the other one was dropped after it
+            self._client.rename_collection(self._copy, self._name)
         else:
-            self._create(_COLLECTION)
+            self._create(self._name)
 
     def _create(self, name: str) -> None:
         from pymilvus import DataType
@@ -102,7 +105,7 @@ class MilvusIndex:
 
     def _load(self) -> None:
         try:
-            self._client.load_collection(_COLLECTION)
+            self._client.load_collection(self._name)
         except Exception as error:  # a sidecar index torn by a kill: Lite rebuilds one that is not there
             sidecars = list(Path(self._uri).rglob("*.idx")) if self._lite else []
             if not sidecars:
@@ -110,23 +113,23 @@ class MilvusIndex:
             logger.warning("Milvus Lite could not load its index, which is rebuilt: {}", _first_line(error))
             for sidecar in sidecars:
                 sidecar.unlink(missing_ok=True)
-            self._client.load_collection(_COLLECTION)
+            self._client.load_collection(self._name)
 
     def upsert(self, rows: Iterable[IndexRow]) -> None:
         """See `VectorIndex.upsert`."""
         written = False
         for batch in _batched(rows, _BATCH):
             made = [{"face_id": row.face_id, "vector": row.vector, **Fields.of(row)._asdict()} for row in batch]
-            self._client.upsert(_COLLECTION, made)
+            self._client.upsert(self._name, made)
             written = True
         # Lite searches rows that were not flushed twenty times more slowly; a server flushes by itself, and limits us.
         if written and self._lite:
-            self._client.flush(_COLLECTION)
+            self._client.flush(self._name)
 
     def delete(self, face_ids: Sequence[str]) -> None:
         """See `VectorIndex.delete`."""
         for batch in _batched(face_ids, _BATCH):
-            self._client.delete(_COLLECTION, ids=list(batch))
+            self._client.delete(self._name, ids=list(batch))
 
     def compact(self) -> None:
         """See `VectorIndex.compact`.
@@ -136,20 +139,20 @@ class MilvusIndex:
         searches meanwhile waits for the change of places at most. A server frees its storage some time after this.
         """
         if not self._lite:
-            self._client.flush(_COLLECTION)
-            self._client.compact(_COLLECTION)
+            self._client.flush(self._name)
+            self._client.compact(self._name)
             return
-        if self._client.has_collection(_COPY):  # of one that failed
-            self._client.drop_collection(_COPY)
-        self._create(_COPY)
+        if self._client.has_collection(self._copy):  # of one that failed
+            self._client.drop_collection(self._copy)
+        self._create(self._copy)
         for batch in _batched(self.rows(), _BATCH):
-            self._client.upsert(_COPY, self._client.get(_COLLECTION, ids=list(batch), output_fields=["*"]))
-        self._client.flush(_COPY)
+            self._client.upsert(self._copy, self._client.get(self._name, ids=list(batch), output_fields=["*"]))
+        self._client.flush(self._copy)
         with self._swapping:
             self._swaps += 1
             try:
-                self._client.drop_collection(_COLLECTION)
-                self._client.rename_collection(_COPY, _COLLECTION)
+                self._client.drop_collection(self._name)
+                self._client.rename_collection(self._copy, self._name)
                 self._load()
             finally:
                 self._swaps += 1  # again, for whoever began to ask in between
@@ -171,28 +174,30 @@ class MilvusIndex:
         """See `VectorIndex.search`."""
         found = self._read(
             lambda: self._client.search(
-                _COLLECTION,
+                self._name,
                 data=[vector.tolist()],
                 limit=min(limit, MAX_LIMIT),
                 filter=_expression(where),
                 search_params={"metric_type": "COSINE"},
             )[0]
         )
-        return [(hit["face_id"], float(hit["distance"])) for hit in found]
+        return [(hit.id, float(hit.distance)) for hit in found]
 
     def count(self) -> int:
         """See `VectorIndex.count`."""
-        return int(self._read(lambda: self._client.get_collection_stats(_COLLECTION))["row_count"])
+        if self._lite:
+            return int(self._read(lambda: self._client.get_collection_stats(self._name))["row_count"])
+        return int(self._client.query(self._name, filter="", output_fields=["count(*)"])[0]["count(*)"])
 
     def rows(self) -> dict[str, Fields]:
         """See `VectorIndex.rows`."""
         fields = ["face_id", *Fields._fields]
         if self._lite:  # one scan of everything beats an iterator, whose every page scans everything
             pages: Iterable[list[dict[str, Any]]] = [
-                self._client.query(_COLLECTION, filter='face_id != ""', output_fields=fields),
+                self._client.query(self._name, filter='face_id != ""', output_fields=fields),
             ]
         else:
-            iterator = self._client.query_iterator(_COLLECTION, filter='face_id != ""', output_fields=fields)
+            iterator = self._client.query_iterator(self._name, filter='face_id != ""', output_fields=fields)
             pages = iter(iterator.next, [])
         return {row["face_id"]: Fields(*(row[name] for name in Fields._fields)) for page in pages for row in page}
 
@@ -202,6 +207,21 @@ class MilvusIndex:
             self._client.close()
         if self._server is not None:
             self._server.close()
+
+    @staticmethod
+    def drop(uri: str, name: str, *, token: str = "") -> None:
+        """Delete a server's collection, which nobody has open. Raises VectorIndexError."""
+        from pymilvus import MilvusClient, MilvusException
+
+        try:
+            client = MilvusClient(uri, token=token)
+            try:
+                client.drop_collection(name)
+            finally:
+                client.close()
+        except MilvusException as error:
+            message = f"The vectors {name} at {uri} can't be deleted: {_first_line(error)}."
+            raise VectorIndexError(message) from error
 
     @staticmethod
     def set_aside(path: Path) -> Path:
