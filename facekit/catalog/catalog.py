@@ -14,6 +14,7 @@ from facekit.catalog.database import Database
 from facekit.catalog.hidden import hide, reveal
 from facekit.catalog.locks import hold_schema
 from facekit.catalog.migrations import SCHEMA
+from facekit.catalog.outbox import Outbox, note
 from facekit.catalog.pages import Pages
 from facekit.catalog.people import PeopleTables
 from facekit.catalog.people_copy import COPY, copy_people, state_of_people
@@ -80,6 +81,7 @@ class Catalog(Contents, Runs):
         self.staging = Staging(self._engine)
         self.bindings = Bindings(self._engine)
         self.server = CatalogServer(self._engine)
+        self.outbox = Outbox(self._engine)
         where = self._engine.where
         try:
             with self._engine.begin() as connection:
@@ -122,23 +124,6 @@ class Catalog(Contents, Runs):
         """Give the database back."""
         self._engine.close()
 
-    # -- whether the vector index is known to hold just what the catalog holds -----------------------------------
-
-    @property
-    def index_is_current(self) -> bool:
-        """False from the first change of a face until `index_caught_up`: a crash in between is seen on opening."""
-        with self._engine.connect() as connection:
-            return connection.scalar(sa.select(meta.c.value).where(meta.c.key == "index")) == "current"
-
-    def index_caught_up(self) -> None:
-        """Note that the vector index now holds every change."""
-        with self._engine.begin() as connection:
-            self._set_index_state(connection, "current")
-
-    @staticmethod
-    def _set_index_state(connection: sa.Connection, state: str) -> None:
-        set_meta(connection, "index", state)
-
     @property
     def looked_all_ways(self) -> bool:
         """Whether all photos were looked at in other orientations too, which older releases did not do."""
@@ -179,7 +164,6 @@ class Catalog(Contents, Runs):
             lost = [record for record in new_files if record.photo_id not in known]
             new_files = [record for record in new_files if record.photo_id in known]
             file_ids = [file_id(record.file.source, record.file.path) for record in new_files]
-            self._set_index_state(connection, "behind")
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             replaced = column(connection, sa.select(faces.c.face_id), faces.c.photo_id, photo_ids)
             reveal(connection, [*photo_ids, *(face.face_id for photo in new_photos for face in photo.faces)])
@@ -195,23 +179,27 @@ class Catalog(Contents, Runs):
             orphans = self._forget_photos_without_files(connection, before)
             if orphans.photos:
                 set_meta(connection, "erase", "due")
+            kept = {face.face_id for _, face in inside if face.embedding is not None}
+            touched = {*photo_ids, *(record.photo_id for record in new_files), *before} - set(orphans.photos)
+            gone = (set(replaced) - kept) | set(orphans.faces)
+            change = Change(sorted(touched), sorted(gone), orphans.photos, lost)
+            note(connection, change)
             if also is not None:
                 also(connection, lost)
-        kept = {face.face_id for _, face in inside}
-        touched = {*photo_ids, *(record.photo_id for record in new_files), *before} - set(orphans.photos)
-        return Change(sorted(touched), sorted((set(replaced) - kept) | set(orphans.faces)), orphans.photos, lost)
+        return change
 
     def remove_files(self, source: str, paths: Iterable[bytes]) -> Change:
         """Forget files, and photos that no other file shows."""
         file_ids = [file_id(source, path) for path in paths]
         with self._engine.begin() as connection:
-            self._set_index_state(connection, "behind")
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             delete(connection, files.c.file_id, file_ids)
             orphans = self._forget_photos_without_files(connection, before)
             forget_in_runs(connection)
             set_meta(connection, "erase", "due")
-        return replace(orphans, touched=sorted(set(before) - set(orphans.photos)))
+            change = replace(orphans, touched=sorted(set(before) - set(orphans.photos)))
+            note(connection, change)
+        return change
 
     @staticmethod
     def _forget_photos_without_files(connection: sa.Connection, photo_ids: Sequence[str]) -> Change:
@@ -230,9 +218,9 @@ class Catalog(Contents, Runs):
         with self._engine.begin() as connection:
             connection.execute(sa.update(files).where(among(files.c.file_id, file_ids)).values(missing_since=value))
             touched = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
-            if touched:
-                self._set_index_state(connection, "behind")
-        return Change(sorted(set(touched)), [], [])
+            change = Change(sorted(set(touched)), [], [])
+            note(connection, change)
+        return change
 
     def relocate(self, source: str, moves: Sequence[FileMove], roots: tuple[str, str]) -> Change:
         """Files lie elsewhere, and the folders that were ingested are called otherwise (old, new).
@@ -241,6 +229,7 @@ class Catalog(Contents, Runs):
         """
         with self._engine.begin() as connection:
             change = move_files(connection, source, moves)
+            note(connection, change)
             move_roots(connection, *roots)
         return change
 

@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from facekit.images.blobs import Blobs
     from facekit.images.files import Limits
     from facekit.images.inputs import ImageSource
     from facekit.ingest.reembed_report import ReembedReport
@@ -124,6 +125,11 @@ class LocalLibrary(LocalGallery, Library):
     def check_where(self, device: str, engine: str) -> None:
         """Refuse another device or engine than those that the library was opened with. Raises LibraryError."""
         self._storage.check_where(device, engine)
+
+    @property
+    def blobs(self) -> Blobs:
+        """The thumbnails."""
+        return self._storage.blobs
 
     @property
     def settings(self) -> Settings:
@@ -226,7 +232,7 @@ class LocalLibrary(LocalGallery, Library):
     def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
         self._storage.alive()
         with self._storage.changing("Moving photos"):
-            return relocate(self._storage.catalog, self._storage.index, self.folder, old, new)
+            return relocate(self._storage.catalog, self._storage.index, self._storage.blobs, old, new)
 
     @override
     def backup(self, folder: str | os.PathLike[str]) -> int:
@@ -352,10 +358,9 @@ class LocalLibrary(LocalGallery, Library):
         return self._storage.catalog.roots()
 
     def index_lag(self) -> int:
-        """Faces that the catalog holds and the vector index does not yet."""
+        """Faces that the catalog has changed and the vector index does not know yet."""
         self._storage.alive()
-        with self._storage.models.shared() as models:
-            return max(0, int(self._storage.catalog.counts()["indexable_faces"]) - models.index.count())
+        return self._storage.catalog.outbox.balance().due
 
     @override
     def doctor(self) -> Doctor:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from facekit.catalog import Catalog
     from facekit.errors import FacekitError
+    from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
     from facekit.storage.settings import Settings
 
@@ -60,11 +61,14 @@ class Backend(Protocol):
         How errors name the library.
     away : tuple of exception types
         What tells that the index can't be reached for now: the library is opened all the same.
+    blobs : Blobs
+        The thumbnails.
     """
 
     folder: Path
     place: str
     away: tuple[type[FacekitError], ...]
+    blobs: Blobs
 
     def open(self, opened: ExitStack, detector: str | None, embedder: str | None) -> Opened:
         """Open the catalog; a library is made where there is none, with the models named or the default ones.

@@ -13,7 +13,7 @@ from loguru import logger
 from facekit.catalog import open_catalog
 from facekit.catalog.people_copy import COPY
 from facekit.errors import LibraryBusyError, LibraryError, VectorIndexError
-from facekit.images.thumbnails import THUMBNAILS
+from facekit.images.blobs import THUMBNAILS, FolderBlobs
 from facekit.index import MilvusIndex
 from facekit.storage.backend import VECTORS, Look, Opened
 from facekit.storage.backup import write_backup
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from facekit.catalog import Catalog
     from facekit.errors import FacekitError
+    from facekit.images.blobs import Blobs
     from facekit.storage.settings import Settings
 
 _LOW_DISK = 2 * 2**30
@@ -50,6 +51,7 @@ class Embedded:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.place = str(folder)
+        self.blobs: Blobs = FolderBlobs(folder)
         self._busy = Lock()
         self._catalog: Catalog
 
@@ -164,7 +166,7 @@ class Embedded:
 
     def backup(self, target: Path) -> int:
         """See `Backend.backup`."""
-        return write_backup(self._catalog, self.folder, target)
+        return write_backup(self._catalog, self.blobs, self.folder, target)
 
     def looks(self) -> dict[str, Callable[[], Look]]:
         """See `Backend.looks`."""

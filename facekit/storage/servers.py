@@ -134,6 +134,11 @@ def _checked(what: str, text: str, schemes: tuple[str, ...], instead: str) -> No
         raise LibraryError(message, f"It begins with {' or '.join(f'{one}://' for one in schemes)}{also}.")
 
 
+def is_store(blobs: str) -> bool:
+    """Whether an address of blobs is a store's, and not a folder."""
+    return "://" in blobs
+
+
 def index_token() -> str:
     """What opens the index's server: ``FACEKIT_INDEX_TOKEN``, or what the file holds that ``..._FILE`` names; or "".
 

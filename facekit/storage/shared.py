@@ -7,27 +7,30 @@ import time
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
+from typing_extensions import override
 
 from facekit.catalog import Catalog
 from facekit.catalog.bindings import read_bindings
 from facekit.errors import FacekitError, LibraryError, StalledError, VectorIndexError
+from facekit.images.blobs import FolderBlobs, open_blobs
 from facekit.index.opening import drop_index, open_index
 from facekit.storage.backend import VECTORS, Look, Opened, Use
 from facekit.storage.logs import log_into, remove_sink
-from facekit.storage.servers import INDEX_IN_CATALOG, Servers, catalog_address, index_token, write_servers
+from facekit.storage.servers import INDEX_IN_CATALOG, Servers, catalog_address, index_token, is_store, write_servers
 from facekit.storage.settings import FILE, REEMBEDDED, Settings, Threshold, settings_for_new
 from facekit.system.disk_space import remedy_for
 from facekit.system.permissions import make_private_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import ExitStack
-    from pathlib import Path
 
     from facekit.catalog.staging import Bound
+    from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
 
 _CLOCK_SECONDS = 5.0  # between this machine's clock and the server's: leases of work last some 20 s
@@ -55,6 +58,7 @@ class Shared:
         self._servers = servers
         self._document: dict[str, Any] = {}
         self._catalog: Catalog
+        self.blobs: Blobs
         self.folder = folder
         self.place = str(folder) if named else self._address.shown
 
@@ -84,6 +88,7 @@ class Shared:
         use = self._use(*found)
         said = Servers(**self._document["servers"])
         self._servers = replace(said, **self._servers.known)
+        self.blobs = _blobs_at(self._servers.blobs)
         if (self._servers.index == INDEX_IN_CATALOG) != (said.index == INDEX_IN_CATALOG):
             message = f"The library {self.place} has its vectors at {said.index}, not at {self._servers.index}."
             raise LibraryError(message, "Leave the index out: the catalog knows it.")
@@ -107,6 +112,8 @@ class Shared:
             raise LibraryError(message, "Make one: facekit init DIR --catalog ADDRESS --index ADDRESS")
         settings = settings_for_new(detector, embedder)
         servers = replace(self._servers, blobs=self._servers.blobs or str(self.folder))
+        if not is_store(servers.blobs):
+            make_private_folder(Path(servers.blobs))
         if self._catalog.bindings.begin(_document(settings) | {"servers": asdict(servers)}):
             logger.bind(notice=True).info(
                 "New library with {} + {}: {}.", settings.detector, settings.embedder, settings.reason
@@ -146,13 +153,22 @@ class Shared:
 
     def index(self, name: str, dimension: int) -> VectorIndex:
         """See `Backend.index`."""
-        index = open_index(self._servers.index, self._collection(name), dimension, token=index_token())
+        index = open_index(self._index_address, self._collection(name), dimension, **self._index_options)
         said = self._document["servers"]["index"]
         if self._servers.index != said and not index.count() and self._catalog.counts()["indexable_faces"]:
             index.close()
             message = f"The index at {self._servers.index} holds no face of this library; others keep them at {said}."
             raise LibraryError(message, f"Correct index in {self.folder / FILE}, or take it out.")
         return index
+
+    @property
+    def _index_address(self) -> str:
+        """What opens the index: it may lie in the catalog's database."""
+        return self._address.url if self._servers.index == INDEX_IN_CATALOG else self._servers.index
+
+    @property
+    def _index_options(self) -> dict[str, str]:
+        return {"token": index_token()}
 
     def _collection(self, name: str) -> str:
         """The name of vectors on a server that other libraries share: letters, digits and _."""
@@ -161,7 +177,7 @@ class Shared:
     def drop_index(self, name: str) -> None:
         """See `Backend.drop_index`."""
         try:
-            drop_index(self._servers.index, self._collection(name), token=index_token())
+            drop_index(self._index_address, self._collection(name), **self._index_options)
         except self.away as error:
             logger.warning("The vectors {} are not needed any more, and could not be deleted: {}", name, error)
 
@@ -209,6 +225,26 @@ class Shared:
         detail = f"the server's is {abs(apart):.1f} s {'ahead of' if apart > 0 else 'behind'} this machine's"
         ok = abs(apart) <= _CLOCK_SECONDS
         return Look(detail if ok else f"{detail}: set one of them right (NTP)", ok=ok)
+
+
+class _SharedFolder(FolderBlobs):
+    """Thumbnails in a folder that all machines see: where it is away, none is written into its place."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._shared = folder
+
+    @override
+    def put(self, blobs: Mapping[str, bytes]) -> None:
+        if not self._shared.is_dir():
+            message = f"The thumbnails' folder {self._shared} is not on this machine."
+            remedy = f"Mount it; where it is called otherwise here, say so: blobs in [storage] of {FILE}."
+            raise LibraryError(message, remedy)
+        super().put(blobs)
+
+
+def _blobs_at(where: str) -> Blobs:
+    return open_blobs(where) if is_store(where) else _SharedFolder(Path(where))
 
 
 def _document(settings: Settings) -> dict[str, Any]:

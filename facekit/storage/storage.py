@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from facekit.errors import FacekitError, LibraryError
-from facekit.images.thumbnails import THUMBNAILS
-from facekit.index.sync import reconcile
+from facekit.images.blobs import THUMBNAILS
+from facekit.index.sync import catch_up
 from facekit.models.engines import check_where
 from facekit.storage.face_arrays import FacesInMemory
 from facekit.storage.job_rows import forget_in_jobs
@@ -55,6 +55,8 @@ class Storage:
         All faces as arrays.
     models : InUse
         The models in use, with their vectors.
+    blobs : Blobs
+        The thumbnails.
     pictures : Pictures
     on_removal : list of callable
         Called with the paths of photos that are removed, and of their folders.
@@ -87,7 +89,8 @@ class Storage:
         with ExitStack() as opened:
             self.catalog, settings, vectors = backend.open(opened, detector, embedder)
             self.faces = FacesInMemory(self.catalog.people)
-            self.pictures = Pictures(self.catalog, self.folder)
+            self.blobs = backend.blobs
+            self.pictures = Pictures(self.catalog, self.blobs)
             opened.callback(self.pictures.close)
             self.catalog.staging.clear_used()
             check_models(settings, backend.place, detector, embedder)
@@ -99,8 +102,7 @@ class Storage:
         self._process = os.getpid()
         _open.add(self)
         try:
-            if not self.catalog.index_is_current or self.index.count() != self.catalog.counts()["indexable_faces"]:
-                reconcile(self.catalog, self.index)
+            catch_up(self.catalog, self.index)
         except backend.away as error:
             logger.warning("{} There is no search until it is back.", error)
         if self.catalog.erase_due:
