@@ -168,7 +168,7 @@ class Shared:
 
     @property
     def _index_options(self) -> dict[str, str]:
-        return {"token": index_token()}
+        return {"token": index_token(), "schema": self._address.schema}
 
     def _collection(self, name: str) -> str:
         """The name of vectors on a server that other libraries share: letters, digits and _."""
