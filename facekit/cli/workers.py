@@ -123,11 +123,12 @@ def leave_to_workers(
 
 
 def _bell(library: LocalLibrary, broker: str) -> Bell | None:
-    if not broker:
+    address = broker or library.storage.backend.broker
+    if not address:
         return None
     from facekit.workers.bell import Bell
 
-    return Bell(broker, library.storage.catalog.schema)
+    return Bell(address, library.storage.catalog.schema)
 
 
 def _own(library: Library) -> LocalLibrary:

@@ -80,6 +80,8 @@ class Tasks:
         ------
         LostClaimError
             If it is somebody else's by now.
+        LibraryBusyError
+            If somebody changes the library in other ways.
         """
         if claim.kind is Kind.SCAN:
             self._scan(claim)
@@ -95,7 +97,8 @@ class Tasks:
         """List folders, note what has vanished or is back, and have the rest read: new files before changed ones."""
         catalog, report = self._storage.catalog, IngestReport()
         start = perf_counter()
-        todo = Scan(self._storage, report, _AGAIN).to_do(self._sources(claim, must_exist=True))
+        with self._storage.backend.adding():
+            todo = Scan(self._storage, report, _AGAIN).to_do(self._sources(claim, must_exist=True))
         settings = self._library.settings
         catalog.start_run(claim.roots, settings.detector, settings.embedder, "workers", claim.work_id)
         report.seconds = perf_counter() - start
@@ -106,7 +109,7 @@ class Tasks:
         """Find the faces of some files. Nothing is read again that was done before, by whomever."""
         catalog, report = self._storage.catalog, IngestReport()
         start = perf_counter()
-        with self._storage.models.shared() as models:
+        with self._storage.backend.adding(), self._storage.models.shared() as models:
             check_versions(models.settings)
             states = catalog.states_of(claim.files)
             files = [one for one in claim.files if not is_same(one, states.get((one.source, one.path)), _AGAIN)]
