@@ -11,7 +11,7 @@ from loguru import logger
 from facekit.catalog.contents import Contents
 from facekit.catalog.database import Database
 from facekit.catalog.hidden import hide, reveal
-from facekit.catalog.locks import hold_schema
+from facekit.catalog.locks import Kind, hold, hold_schema
 from facekit.catalog.migrations import SCHEMA
 from facekit.catalog.pages import Pages
 from facekit.catalog.people import PeopleTables
@@ -162,12 +162,19 @@ class Catalog(Contents, Runs):
         detector: str,
         embedder: str,
     ) -> Change:
-        """Write photos with their faces, and files; what they replace goes."""
+        """Write photos with their faces, and files; what they replace goes.
+
+        Files whose photo is neither among those nor in the library are not written: `Change.lost`.
+        """
         photo_ids = [photo.photo_id for photo in new_photos]
+        of_files = sorted({record.photo_id for record in new_files})
         file_ids = [file_id(record.file.source, record.file.path) for record in new_files]
         with self._engine.begin() as connection:
-            self._set_index_state(connection, "behind")
+            hold(connection, Kind.FILES, file_ids)
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
+            hold(connection, Kind.PHOTOS, {*before, *photo_ids, *of_files})
+            known = {*photo_ids, *column(connection, sa.select(photos.c.photo_id), photos.c.photo_id, of_files)}
+            lost = [record for record in new_files if record.photo_id not in known]
             replaced = column(connection, sa.select(faces.c.face_id), faces.c.photo_id, photo_ids)
             reveal(connection, [*photo_ids, *(face.face_id for photo in new_photos for face in photo.faces)])
             delete(connection, files.c.file_id, file_ids)
@@ -176,24 +183,28 @@ class Catalog(Contents, Runs):
             insert(connection, photos, [_photo_values(photo, run_id) for photo in new_photos])
             inside = [(photo.photo_id, face) for photo in new_photos for face in photo.faces]
             insert(connection, faces, [face_values(*one, detector, embedder) for one in inside])
+            pairs = [pair for pair in zip(new_files, file_ids, strict=True) if pair[0].photo_id in known]
+            insert(connection, files, [_file_values(*pair) for pair in pairs])
+            orphans = self._forget_photos_without_files(connection, before)
+            self._set_index_state(connection, "behind")
             if inside:
                 set_meta(connection, "assign", "due")
-            insert(connection, files, [_file_values(*pair) for pair in zip(new_files, file_ids, strict=True)])
-            orphans = self._forget_photos_without_files(connection, before)
             if orphans.photos:
                 set_meta(connection, "erase", "due")
         kept = {face.face_id for _, face in inside}
-        touched = {*photo_ids, *(record.photo_id for record in new_files), *before} - set(orphans.photos)
-        return Change(sorted(touched), sorted((set(replaced) - kept) | set(orphans.faces)), orphans.photos)
+        touched = {*(known & {*photo_ids, *of_files}), *before} - set(orphans.photos)
+        return Change(sorted(touched), sorted((set(replaced) - kept) | set(orphans.faces)), orphans.photos, lost)
 
     def remove_files(self, source: str, paths: Iterable[bytes]) -> Change:
         """Forget files, and photos that no other file shows."""
         file_ids = [file_id(source, path) for path in paths]
         with self._engine.begin() as connection:
-            self._set_index_state(connection, "behind")
+            hold(connection, Kind.FILES, file_ids)
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
+            hold(connection, Kind.PHOTOS, before)
             delete(connection, files.c.file_id, file_ids)
             orphans = self._forget_photos_without_files(connection, before)
+            self._set_index_state(connection, "behind")
             forget_in_runs(connection)
             set_meta(connection, "erase", "due")
         return replace(orphans, touched=sorted(set(before) - set(orphans.photos)))
@@ -213,8 +224,10 @@ class Catalog(Contents, Runs):
         file_ids = [file_id(source, path) for path in paths]
         value = now() if missing else None
         with self._engine.begin() as connection:
-            connection.execute(sa.update(files).where(among(files.c.file_id, file_ids)).values(missing_since=value))
+            hold(connection, Kind.FILES, file_ids)
             touched = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
+            hold(connection, Kind.PHOTOS, touched)
+            connection.execute(sa.update(files).where(among(files.c.file_id, file_ids)).values(missing_since=value))
             if touched:
                 self._set_index_state(connection, "behind")
         return Change(sorted(set(touched)), [], [])

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from facekit.catalog.people_tables import persons
 from facekit.catalog.schema import Schema, add_column, replace_values
+from facekit.catalog.shared_tables import shared_metadata
 from facekit.catalog.tables import meta
 
 
@@ -146,5 +147,5 @@ def _times_with_a_zone(connection: sa.Connection) -> None:
             connection.execute(sa.update(journal).where(here).values(changes=blob))
 
 
-SCHEMA = Schema(persons.metadata, meta, {2: _people, 3: _turned_and_removed, 4: _times_with_a_zone})
+SCHEMA = Schema(persons.metadata, meta, {2: _people, 3: _turned_and_removed, 4: _times_with_a_zone}, shared_metadata)
 """The catalog's."""

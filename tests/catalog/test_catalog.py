@@ -76,6 +76,16 @@ def test_a_changed_copy_leaves_the_photo_to_its_other_path(catalog: Catalog) -> 
     assert {row.folder for row in catalog.index_rows(["p"])} == {"/b/"}
 
 
+def test_a_file_of_a_photo_that_is_not_there_is_not_written(catalog: Catalog) -> None:
+    catalog.save([photo("p", 1)], [file("/a/1", "p")], **RUN)
+    catalog.remove_files("local", [b"/a/1"])
+    gone = file("/b/1", "p")  # found to hold a known photo, which was forgotten then
+    change = catalog.save([photo("q", 1)], [gone, file("/b/2", "q")], **RUN)
+    assert change.lost == [gone]
+    assert change.touched == ["q"]
+    assert set(catalog.file_states("local")) == {b"/b/2"}
+
+
 def test_faces_that_are_gone_from_a_photo_leave_the_index(catalog: Catalog) -> None:
     catalog.save([photo("p", 3)], [file("/a/1", "p")], **RUN)
     before = face_ids(catalog)
