@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from facekit.catalog.locks import Kind, hold
 from facekit.catalog.records import Change, FileMove, file_id, folder_of
-from facekit.catalog.rows import FileRow, among, delete, fetch, insert, select, set_meta
+from facekit.catalog.rows import FileRow, among, delete, fetch, insert, select
 from facekit.catalog.tables import files
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ def move_files(connection: sa.Connection, source: str, moves: Sequence[FileMove]
     ids = [row.file_id for row in new]
     there = set(connection.scalars(sa.select(files.c.file_id).where(among(files.c.file_id, ids))))
     insert(connection, files, [row._asdict() for row in new if row.file_id not in there])
-    set_meta(connection, "index", "behind")
     return Change(sorted({row.photo_id for row in rows}), [], [])
 
 

@@ -108,7 +108,7 @@ class Change:
     """What a write to the catalog means for what is derived from it.
 
     ``touched`` photos' rows in the vector index must be written again, the ``faces`` must leave it, and the ``photos``
-    are forgotten. The ``lost`` files were not written, because the library has their photo no more: read them again.
+    are forgotten. ``lost`` files were not written, because the library does not have their photos any more.
     """
 
     touched: list[str]

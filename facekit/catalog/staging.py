@@ -136,7 +136,6 @@ class Staging:
         with self._engine.begin() as connection:
             for kind in Kind:
                 hold(connection, kind)
-            set_meta(connection, "index", "behind")
             set_meta(connection, "looks", "all")
             set_meta(connection, "bound", json.dumps(bound._asdict()))
             reveal(connection, connection.scalars(sa.select(staged_faces.c.face_id)).all())

@@ -6,41 +6,77 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from facekit.images.thumbnails import thumbnail_path
 from facekit.index.protocol import Fields
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
-    from facekit.catalog import Catalog, Change
+    from facekit.catalog import Catalog, Change, IndexRow
+    from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
 
+_TOGETHER = 10_000  # faces: Milvus Lite makes a file at each end of so many; killed, they are written again
 
-def apply_change(change: Change, catalog: Catalog, index: VectorIndex, folder: Path) -> None:
+
+def apply_change(change: Change, catalog: Catalog, index: VectorIndex, blobs: Blobs) -> None:
     """Bring the vector index and the thumbnails up to a change of the catalog."""
-    if change.faces:
-        index.delete(change.faces)
-    index.upsert(catalog.index_rows(change.touched))
-    for photo_id in change.photos:
-        thumbnail_path(folder, photo_id).unlink(missing_ok=True)
+    apply_due(catalog, index)
+    blobs.delete(change.photos)
+
+
+def apply_due(catalog: Catalog, index: VectorIndex) -> int:
+    """Bring the vector index up to all changes of the catalog. Returns the number of faces that it looked at.
+
+    Cut off anywhere, also by a kill, it is done again the next time.
+    """
+    done = 0
+    with catalog.outbox.alone():
+        while True:
+            due = catalog.outbox.next(_TOGETHER)
+            wanted = {one.face_id for one in due}
+            there: set[str] = set()
+
+            def rows(wanted: set[str] = wanted, there: set[str] = there) -> Iterator[IndexRow]:
+                for row in catalog.index_rows(face_ids=wanted):
+                    there.add(row.face_id)
+                    yield row
+
+            index.upsert(rows())
+            if gone := sorted(wanted - there):
+                index.delete(gone)
+            catalog.outbox.strike(due)
+            done += len(wanted)
+            if len(due) < _TOGETHER:
+                return done
+
+
+def catch_up(catalog: Catalog, index: VectorIndex) -> None:
+    """Do what is due; where the index holds another number of faces than it should then, compare it as a whole.
+
+    So an index that is new is filled, and one that lost rows is mended.
+    """
+    with catalog.outbox.alone():
+        apply_due(catalog, index)
+        balance = catalog.outbox.balance()
+        if not balance.due and index.count() != balance.vectors:
+            reconcile(catalog, index)
 
 
 def reconcile(catalog: Catalog, index: VectorIndex) -> int:
     """Make the vector index hold just what the catalog says. Returns the number of faces that were wrong in it."""
-    held = index.rows()
-    wrong: set[str] = set()
-    wanted: set[str] = set()
-    for row in catalog.index_rows():
-        wanted.add(row.face_id)
-        if held.get(row.face_id) != Fields.of(row):
-            wrong.add(row.face_id)
-    stale = sorted(held.keys() - wanted)
-    if stale:
-        index.delete(stale)
-    if wrong:
-        photo_ids = {row.photo_id for row in catalog.faces_by_id(sorted(wrong)).values()}
-        index.upsert(row for row in catalog.index_rows(photo_ids) if row.face_id in wrong)
-    catalog.index_caught_up()
+    with catalog.outbox.alone():
+        held = index.rows()
+        wrong: set[str] = set()
+        wanted: set[str] = set()
+        for row in catalog.index_rows():
+            wanted.add(row.face_id)
+            if held.get(row.face_id) != Fields.of(row):
+                wrong.add(row.face_id)
+        stale = sorted(held.keys() - wanted)
+        if stale:
+            index.delete(stale)
+        if wrong:
+            index.upsert(catalog.index_rows(face_ids=wrong))
     if wrong or stale:
         logger.info("The vector index was repaired: {} faces written, {} removed.", len(wrong), len(stale))
     return len(wrong) + len(stale)
