@@ -108,7 +108,6 @@ class Staging:
         """
         good = photos.c.status.in_([Status.OK, Status.NO_FACE])
         with self._engine.begin() as connection:
-            set_meta(connection, "index", "behind")
             set_meta(connection, "looks", "all")
             set_meta(connection, "bound", json.dumps(bound._asdict()))
             reveal(connection, connection.scalars(sa.select(staged_faces.c.face_id)).all())

@@ -35,8 +35,8 @@ from facekit.search.known_faces import known_probe
 from facekit.sources import LocalSource
 from facekit.sources.left_out import checked
 from facekit.storage import frames as tables
-from facekit.storage.backup import write_backup
 from facekit.storage.doctor import Doctor, examine
+from facekit.storage.place import backend_at
 from facekit.storage.relocation import Relocation, relocate
 from facekit.storage.removal import KnownFiles, named_photos, remove
 from facekit.storage.settings import check_versions
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from facekit.images.blobs import Blobs
     from facekit.images.files import Limits
     from facekit.images.inputs import ImageSource
     from facekit.ingest.reembed_report import ReembedReport
@@ -86,7 +87,7 @@ class LocalLibrary(LocalGallery, Library):
         device: str = "auto",
         engine: str = "auto",
     ) -> None:
-        self._storage = Storage(folder, detector=detector, embedder=embedder, device=device, engine=engine)
+        self._storage = Storage(backend_at(folder), detector=detector, embedder=embedder, device=device, engine=engine)
         self.folder = folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""
@@ -110,6 +111,11 @@ class LocalLibrary(LocalGallery, Library):
     def check_where(self, device: str, engine: str) -> None:
         """Refuse another device or engine than those that the library was opened with. Raises LibraryError."""
         self._storage.check_where(device, engine)
+
+    @property
+    def blobs(self) -> Blobs:
+        """The thumbnails."""
+        return self._storage.blobs
 
     @property
     def settings(self) -> Settings:
@@ -212,13 +218,13 @@ class LocalLibrary(LocalGallery, Library):
     def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
         self._storage.alive()
         with self._storage.changing("Moving photos"):
-            return relocate(self._storage.catalog, self._storage.index, self.folder, old, new)
+            return relocate(self._storage.catalog, self._storage.index, self._storage.blobs, old, new)
 
     @override
     def backup(self, folder: str | os.PathLike[str]) -> int:
         self._storage.alive()
         with self._backing_up:
-            return write_backup(self._storage.catalog, self.folder, user_path(folder).absolute())
+            return self._storage.backend.backup(user_path(folder).absolute())
 
     # -- search --------------------------------------------------------------------------------------------------
 
@@ -338,10 +344,9 @@ class LocalLibrary(LocalGallery, Library):
         return self._storage.catalog.roots()
 
     def index_lag(self) -> int:
-        """Faces that the catalog holds and the vector index does not yet."""
+        """Faces that the catalog has changed and the vector index does not know yet."""
         self._storage.alive()
-        with self._storage.models.shared() as models:
-            return max(0, int(self._storage.catalog.counts()["indexable_faces"]) - models.index.count())
+        return self._storage.catalog.outbox.balance().due
 
     @override
     def doctor(self) -> Doctor:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from facekit._version import __version__
 from facekit.catalog.rows import FileRow, PhotoRow
 from facekit.errors import FacekitError
-from facekit.images.thumbnails import thumbnail_path
 from facekit.index.protocol import Fields
 from facekit.models.registry import load_detector, load_embedder, model_info
 from facekit.models.weights import verify
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.catalog import Catalog
-    from facekit.storage.models_in_use import InUse
+    from facekit.images.blobs import Blobs
     from facekit.storage.settings import Settings
     from facekit.storage.storage import Storage
 
@@ -115,14 +114,14 @@ def _onnxruntime() -> str:
 
 def examine(storage: Storage) -> Doctor:
     """All checks of an open library."""
-    folder, catalog, in_use = storage.folder, storage.catalog, storage.models
-    models = in_use.now
+    folder, catalog = storage.folder, storage.catalog
+    models = storage.models.now
     checks = examine_machine(models.settings.detector, models.settings.embedder, **models.where)
     looks: dict[str, Callable[[], Check]] = {
         "library": lambda: _made_with(models.settings, catalog),
         "catalog": lambda: _catalog(catalog),
-        "vector index": lambda: _index(catalog, in_use),
-        "thumbnails": lambda: _thumbnails(folder, catalog),
+        "vector index": lambda: _index(storage),
+        "thumbnails": lambda: _thumbnails(storage.blobs, catalog),
         "files": lambda: _files(catalog),
         "disk": lambda: _disk(folder),
     }
@@ -151,23 +150,26 @@ def _catalog(catalog: Catalog) -> Check:
     return Check("catalog", f"{photos}; {counts['faces']} faces, {counts['usable_faces']} used by search")
 
 
-def _index(catalog: Catalog, in_use: InUse) -> Check:
-    with in_use.shared() as models:  # for this alone: a change of models waits for it, and searches for the change
+def _index(storage: Storage) -> Check:
+    with (
+        storage.models.shared() as models
+    ):  # for this alone: a change of models waits for it, and searches for the change
         held = models.index.rows()
-        wanted = {row.face_id: Fields.of(row) for row in catalog.index_rows()}
+        wanted = {row.face_id: Fields.of(row) for row in storage.catalog.index_rows()}
     wrong = len(held.keys() ^ wanted.keys()) + sum(held[key] != wanted[key] for key in held.keys() & wanted.keys())
     if wrong:
         return Check(
             "vector index",
-            f"{wrong} faces are not as in the catalog; delete {models.path.name}: it is rebuilt",
+            f"{wrong} faces are not as in the catalog; {storage.backend.where_index(models.name)}",
             ok=False,
         )
     return Check("vector index", f"{len(held)} vectors, as the catalog says")
 
 
-def _thumbnails(folder: Path, catalog: Catalog) -> Check:
+def _thumbnails(blobs: Blobs, catalog: Catalog) -> Check:
     shown = [row.photo_id for row in catalog.rows(PhotoRow) if row.status in {Status.OK, Status.NO_FACE}]
-    lost = sum(not thumbnail_path(folder, photo_id).exists() for photo_id in shown)
+    kept = blobs.kept()
+    lost = sum(photo_id not in kept for photo_id in shown)
     detail = f"{len(shown) - lost} of {len(shown)}"
     detail += "; remove and ingest those photos to make them again" if lost else ""
     return Check("thumbnails", detail, ok=not lost)

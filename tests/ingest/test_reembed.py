@@ -28,6 +28,7 @@ from facekit.catalog import tables
 from facekit.catalog.staging import Staging
 from facekit.catalog.tables import carried
 from facekit.index import IndexFilter
+from facekit.index.protocol import Fields
 from facekit.ingest.reembed_report import Alone
 from facekit.library.follow import follow_reembed
 from facekit.library.remote import RemoteLibrary
@@ -122,7 +123,7 @@ def check_whole(library: LocalLibrary) -> None:
     for key, vector in zip(ids, vectors, strict=True):
         (nearest,) = library._storage.index.search(vector, 1, IndexFilter(usable_only=False))
         assert nearest == (key, pytest.approx(1, abs=1e-4))
-    assert [path.name for path in library.folder.glob("vectors*")] == [library._storage.models.now.path.name]
+    assert [path.name for path in library.folder.glob("vectors*")] == [library._storage.models.now.name]
 
 
 def test_there_and_back_again_loses_no_photo_and_no_face(library: LocalLibrary) -> None:
@@ -415,15 +416,15 @@ def test_a_library_of_an_older_version_opens_and_can_be_made_anew(
 
 
 def test_ctrl_c_does_not_cut_the_switch_in_two(library: LocalLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    from facekit.ingest import reembed
+    from facekit.storage.embedded import Embedded
 
-    kept = reembed.write_settings
+    kept = Embedded.write_settings
 
     def write_settings(*arguments: object) -> None:
         signal.raise_signal(signal.SIGINT)
         kept(*arguments)
 
-    monkeypatch.setattr(reembed, "write_settings", write_settings)
+    monkeypatch.setattr(Embedded, "write_settings", write_settings)
     report = library.reembed(embedder="short", progress=False)
     assert (report.switched, report.stopped) == (True, False)
     check_whole(library)
@@ -527,7 +528,9 @@ def test_a_kill_leaves_all_old_or_all_new(folder: Path, demo_photos: DemoPhotos,
     with fk.open(folder) as library:
         check_whole(library)
         assert library.settings.embedder == ("sface" if point in BEFORE else "turned")
-        assert library._storage.catalog.index_is_current
+        assert library.index_lag() == 0
+        wanted = {row.face_id: Fields.of(row) for row in library._storage.catalog.index_rows()}
+        assert library._storage.index.rows() == wanted
         assert len(found(library, demo_photos.probe)) == len(expected)
         report = library.reembed("fine", "turned", progress=False)
         assert report.switched
