@@ -19,7 +19,7 @@ from family import Family, build_family
 from generated_weights import STEMS, made
 from postgres import catalog, catalog_opener, postgres_schema, postgres_url  # noqa: F401 - fixtures
 from redis_server import redis_server  # noqa: F401 - a fixture
-from shared_library import shared_folder, shared_library  # noqa: F401 - fixtures
+from shared_library import few_photos, shared_folder, shared_library  # noqa: F401 - fixtures
 
 import facekit as fk
 from facekit.demo.photos import DemoPhotos, build_demo_photos

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from facekit.catalog.batch_tables import batches, metadata, work, workers
+from facekit.catalog.batch_tables import batches, work, workers
 from facekit.catalog.locks import has_locks
 from facekit.errors import LibraryError
 from facekit.types.photos import FoundFile
@@ -65,7 +65,7 @@ class Batches:
 
     def __init__(self, engine: Database, worker: str, lease: float = LEASE_SECONDS) -> None:
         self._engine, self._worker, self.lease = engine, worker, lease
-        make_tables(engine)
+        refuse_file(engine)
 
     # -- one batch -----------------------------------------------------------------------------------------------
 
@@ -222,22 +222,14 @@ class Batches:
             connection.execute(sa.delete(workers).where(workers.c.worker == self._worker))
 
 
-def make_tables(engine: Database) -> None:
-    """Make the tables of shared work where there are none.
-
-    Raises
-    ------
-    LibraryError
-        If the catalog is a file, which one process has.
-    """
-    with engine.begin() as connection:
-        if not has_locks(connection):
-            message = f"Nothing can be done in the background: {engine.where} is a file, which one process has."
-            remedy = "Let a service do it (facekit serve), or make a library on servers: facekit init DIR --catalog ..."
-            raise LibraryError(message, remedy)
-        if not sa.inspect(connection).has_table(workers.name):
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(workers.name))))
-            metadata.create_all(connection)
+def refuse_file(engine: Database) -> None:
+    """Refuse a catalog that is a file, which one process has. Raises LibraryError."""
+    with engine.connect() as connection:
+        shared = has_locks(connection)
+    if not shared:
+        message = f"Nothing can be done in the background: {engine.where} is a file, which one process has."
+        remedy = "Let a service do it (facekit serve), or make a library on servers: facekit init DIR --catalog ..."
+        raise LibraryError(message, remedy)
 
 
 def alive(connection: sa.Connection) -> int:

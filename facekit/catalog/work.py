@@ -9,7 +9,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from facekit.catalog.batch_tables import batches, work
-from facekit.catalog.batches import CANCELLED, alive, display_of, make_tables, new_batch
+from facekit.catalog.batches import CANCELLED, alive, display_of, new_batch, refuse_file
 from facekit.catalog.rows import delete
 from facekit.errors import RefusedError, UnknownIdError
 from facekit.types.work import DeadBatch, Kind, State, Work
@@ -37,7 +37,7 @@ class WorkTables:
 
     def __init__(self, engine: Database) -> None:
         self._engine = engine
-        make_tables(engine)
+        refuse_file(engine)
 
     def add(self, roots: Sequence[str], options: Options, priority: int = 0) -> tuple[str, str]:
         """Ask for folders to be ingested; returns the work's id, and that of its first batch, the listing."""

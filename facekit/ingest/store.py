@@ -6,7 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from facekit.catalog import FileRecord
-from facekit.index.sync import apply_change
 from facekit.ingest.edited_files import Thumbnails, carry_edited
 from facekit.ingest.names_lost import lost_names, named_faces
 from facekit.system.waiting import waiting_for
@@ -47,7 +46,7 @@ class Store:
     """
 
     def __init__(self, storage: Storage, detector: Detector, embedder: Embedder, run_id: str) -> None:
-        self._catalog, self._index, self._folder = storage.catalog, storage.index, storage.folder
+        self._storage, self._catalog = storage, storage.catalog
         self._blobs, self._check_room = storage.blobs, storage.backend.check_room
         self._models = (detector, embedder)
         self._run_id = run_id
@@ -96,7 +95,7 @@ class Store:
                 embedder=embedder.name,
                 also=lambda connection, lost: also(connection, stored(lost)),
             )
-            apply_change(change, self._catalog, self._index, self._blobs)
+            self._storage.follow(change)
         return stored(change.lost)
 
     def _leaving(self, leaving: Mapping[str, int]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from loguru import logger
 
 from facekit.errors import FacekitError, LibraryError
 from facekit.images.blobs import THUMBNAILS
-from facekit.index.sync import catch_up
+from facekit.index.sync import apply_change, catch_up
 from facekit.models.engines import check_where
 from facekit.storage.face_arrays import FacesInMemory
 from facekit.storage.job_rows import forget_in_jobs
@@ -28,6 +28,7 @@ from facekit.system.workers import default_workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from facekit.catalog import Change
     from facekit.index import VectorIndex
     from facekit.storage.backend import Backend
     from facekit.storage.settings import Settings
@@ -155,6 +156,13 @@ class Storage:
         with self.backend.alone(what):
             self.models.refreshed()
             yield
+
+    def follow(self, change: Change) -> None:
+        """Bring thumbnails and vectors up to a change of the catalog; an index that is away follows when it is back."""
+        try:
+            apply_change(change, self.catalog, self.index, self.blobs)
+        except self.backend.away as error:
+            logger.warning("{} It follows the catalog when it is back.", error)
 
     def outside(self, path: str | os.PathLike[str]) -> None:
         """Refuse to write into the library's own folder. Raises FacekitError."""

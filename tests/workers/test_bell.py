@@ -8,7 +8,6 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
-from test_worker import library, photos, report_of  # noqa: F401 - fixtures
 
 from facekit.workers.asking import ingest_in_background
 from facekit.workers.bell import Bell
@@ -43,58 +42,60 @@ def wait_until_done(library: LocalLibrary, count: int = 1) -> None:
 
 
 @pytest.fixture
-def bell(library: LocalLibrary, redis_server: RedisServer) -> Bell:
-    return Bell(redis_server.url, library.storage.catalog.schema)
+def bell(shared_library: LocalLibrary, redis_server: RedisServer) -> Bell:
+    return Bell(redis_server.url, shared_library.storage.catalog.schema)
 
 
-def test_work_begins_and_goes_on_when_redis_tells_of_it(library: LocalLibrary, photos: Path, bell: Bell) -> None:
-    with working(library, bell, NEVER):
-        ingest_in_background(library, photos, bell=bell)
-        wait_until_done(library)
-        ingest_in_background(library, photos, bell=bell)
-        wait_until_done(library, 2)
-    assert report_of(library)["unchanged"] == 4
+def test_work_begins_and_goes_on_when_redis_tells_of_it(
+    shared_library: LocalLibrary, few_photos: Path, bell: Bell
+) -> None:
+    with working(shared_library, bell, NEVER):
+        ingest_in_background(shared_library, few_photos, bell=bell)
+        wait_until_done(shared_library)
+        ingest_in_background(shared_library, few_photos, bell=bell)
+        wait_until_done(shared_library, 2)
+    assert shared_library.storage.catalog.work.all()[0].report["unchanged"] == 4
 
 
-def test_what_was_asked_for_without_redis_is_done(library: LocalLibrary, photos: Path, bell: Bell) -> None:
-    with working(library, bell, 0.2):
-        ingest_in_background(library, photos)
-        wait_until_done(library)
+def test_what_was_asked_for_without_redis_is_done(shared_library: LocalLibrary, few_photos: Path, bell: Bell) -> None:
+    with working(shared_library, bell, 0.2):
+        ingest_in_background(shared_library, few_photos)
+        wait_until_done(shared_library)
 
 
 def test_work_goes_on_when_redis_was_emptied(
-    library: LocalLibrary, photos: Path, bell: Bell, redis_server: RedisServer
+    shared_library: LocalLibrary, few_photos: Path, bell: Bell, redis_server: RedisServer
 ) -> None:
-    ingest_in_background(library, photos, bell=bell)
-    assert redis_server.ask("XLEN", f"facekit.{library.storage.catalog.schema}") == "1"
-    with working(library, bell, 0.5):
-        wait_until_done(library)
+    ingest_in_background(shared_library, few_photos, bell=bell)
+    assert redis_server.ask("XLEN", f"facekit.{shared_library.storage.catalog.schema}") == "1"
+    with working(shared_library, bell, 0.5):
+        wait_until_done(shared_library)
         assert redis_server.ask("FLUSHALL") == "OK"
-        ingest_in_background(library, photos)
-        wait_until_done(library, 2)
+        ingest_in_background(shared_library, few_photos)
+        wait_until_done(shared_library, 2)
 
 
 def test_work_goes_on_while_redis_is_away_and_when_it_is_back(
-    library: LocalLibrary, photos: Path, bell: Bell, redis_server: RedisServer
+    shared_library: LocalLibrary, few_photos: Path, bell: Bell, redis_server: RedisServer
 ) -> None:
-    with working(library, bell, 0.5):
+    with working(shared_library, bell, 0.5):
         redis_server.kill()
-        ingest_in_background(library, photos, bell=bell)
-        wait_until_done(library)
+        ingest_in_background(shared_library, few_photos, bell=bell)
+        wait_until_done(shared_library)
         assert bell.silent
         redis_server.start()
         while bell.silent:
             time.sleep(0.1)
-        ingest_in_background(library, photos, bell=bell)
-        wait_until_done(library, 2)
+        ingest_in_background(shared_library, few_photos, bell=bell)
+        wait_until_done(shared_library, 2)
 
 
 def test_libraries_that_share_redis_do_not_hear_each_other(
-    library: LocalLibrary, photos: Path, redis_server: RedisServer
+    shared_library: LocalLibrary, few_photos: Path, redis_server: RedisServer
 ) -> None:
     other = Bell(redis_server.url, "another")
-    ingest_in_background(library, photos, bell=other)
-    with working(library, Bell(redis_server.url, library.storage.catalog.schema), NEVER):
+    ingest_in_background(shared_library, few_photos, bell=other)
+    with working(shared_library, Bell(redis_server.url, shared_library.storage.catalog.schema), NEVER):
         time.sleep(1)
         assert redis_server.ask("XLEN", "facekit.another") == "1"
         assert redis_server.ask("XINFO", "GROUPS", "facekit.another").splitlines()[3] == "0"
