@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from browser import chromium, show  # noqa: F401 - fixtures
 from family import Family, build_family
+from generated_weights import STEMS, made
 from milvus_server import milvus_name, milvus_url  # noqa: F401 - fixtures
 from postgres import catalog, catalog_opener, postgres_schema, postgres_url  # noqa: F401 - fixtures
 
@@ -66,7 +67,8 @@ _SLOW_FILES = {
     "test_waiting",
     "test_ways",
 }
-_SLOW_FIXTURES = {"all_weights", "chromium", "generated_weights"}
+_SLOW_FIXTURES = {"all_weights", "chromium", "generated_weights", "milvus_url", "postgres_url"}
+_SERVERS = {"milvus", "pgvector", "postgresql"}  # as tests on several databases name them in their parameters
 
 
 # Those that take longest, in this order: what is begun last must not keep one core waiting for the other.
@@ -85,7 +87,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     for item in items:
         slow = item.path.parent.name in _SLOW_ROOMS or item.path.stem in _SLOW_FILES
-        if not slow and not _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        slow |= not _SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+        call = getattr(item, "callspec", None)
+        slow |= call is not None and any(value in _SERVERS for value in call.params.values() if isinstance(value, str))
+        if not slow:
             item.add_marker("quick")
 
 
@@ -148,14 +153,15 @@ def grace_hopper() -> Path:
 def generated_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with made-up weights of RetinaFace, FaceNet512, FaceNet and ArcFace, see `generated_weights.py`.
 
-    Making them takes a minute or two; FACEKIT_GENERATED_WEIGHTS names a folder where they are kept.
+    Making them takes a minute or two; FACEKIT_GENERATED_WEIGHTS names a folder where they are kept. Another process may
+    be making them there: they are waited for.
     """
     for package in ("tensorflow", "tf2onnx", "deepface", "skimage", "matplotlib"):
         need(find_spec(package), f"the package {package} is not installed")
     kept = os.environ.get("FACEKIT_GENERATED_WEIGHTS")
     folder = Path(kept) if kept else tmp_path_factory.mktemp("weights")
-    program = Path(__file__).with_name("generated_weights.py")
-    if len(list(folder.glob("*.onnx"))) < 4:
+    if not all(made(stem, folder) for stem in STEMS):
+        program = Path(__file__).with_name("generated_weights.py")
         pairs = (["retinaface", "arcface_weights"], ["facenet512_weights", "facenet_weights"])  # one for each core
         running = [subprocess.Popen([sys.executable, program, folder, *stems]) for stems in pairs]
         assert [process.wait() for process in running] == [0, 0]
