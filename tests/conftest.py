@@ -18,7 +18,7 @@ from browser import chromium, show  # noqa: F401 - fixtures
 from family import Family, build_family
 from generated_weights import STEMS, made
 from milvus_server import milvus_name, milvus_url  # noqa: F401 - fixtures
-from postgres import catalog, catalog_opener, postgres_schema, postgres_url  # noqa: F401 - fixtures
+from postgres import catalog, catalog_opener, pgvector_url, postgres_schema, postgres_url  # noqa: F401 - fixtures
 
 import facekit as fk
 from facekit.demo.photos import DemoPhotos, build_demo_photos
@@ -67,7 +67,7 @@ _SLOW_FILES = {
     "test_waiting",
     "test_ways",
 }
-_SLOW_FIXTURES = {"all_weights", "chromium", "generated_weights", "milvus_url", "postgres_url"}
+_SLOW_FIXTURES = {"all_weights", "chromium", "generated_weights", "milvus_url", "pgvector_url", "postgres_url"}
 _SERVERS = {"milvus", "pgvector", "postgresql"}  # as tests on several databases name them in their parameters
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import shutil
 import signal
 import subprocess
@@ -25,8 +24,7 @@ from uuid import uuid4
 
 import psutil
 import pytest
-from filelock import FileLock
-from postgres import free_port
+from postgres import free_port, shared_server
 
 from facekit.index import drop_index
 
@@ -100,6 +98,7 @@ class Milvus:
         """Run, until it is well. It sometimes dies when it starts, of two threads that set up its configuration."""
         environment = {
             **os.environ,
+            "COMMON_SESSION_TTL": "5",  # seconds after which what was killed is taken for dead
             "DEPLOY_MODE": "STANDALONE",
             "ETCD_CONFIG_PATH": str(self.folder / "etcd.yaml"),
             "LD_LIBRARY_PATH": str(self.folder / "bin"),
@@ -149,19 +148,8 @@ def milvus_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield named
         return
     need(program(), "milvus-server: pip install milvus 'setuptools<80', in an environment of its own")
-    base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "milvus.pickle"
-    with FileLock(f"{shared}.lock"):
-        server, users = pickle.loads(shared.read_bytes()) if shared.exists() else (Milvus(), 0)
-        shared.write_bytes(pickle.dumps((server, users + 1)))
-    yield server.url
-    with FileLock(f"{shared}.lock"):
-        server, users = pickle.loads(shared.read_bytes())
-        if users > 1:
-            shared.write_bytes(pickle.dumps((server, users - 1)))
-        else:
-            shared.unlink()
-            server.remove()
+    with shared_server(tmp_path_factory, "milvus", Milvus) as server:
+        yield server.url
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(scope="module", params=["lite", "milvus"])
+@pytest.fixture(scope="module", params=["lite", "milvus", "pgvector"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Where the indexes of a test are: in a file, and on servers."""
     if request.param == "lite":
