@@ -10,13 +10,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import other_models
 import pytest
+from cable import Cable
 from conftest import need
 from typer.testing import CliRunner
 
 import facekit as fk
 from facekit.cli.main import app
 from facekit.library.local import LocalLibrary
+from facekit.models import registry
 from facekit.storage.servers import Servers
 
 if TYPE_CHECKING:
@@ -213,6 +216,48 @@ def test_one_change_at_a_time_and_a_killed_process_keeps_none(folder: Path, here
     pytest.fail("the lock outlived its process")
 
 
+@pytest.mark.parametrize("embedder", ["turned", "short"])
+def test_models_that_another_process_changes_are_used_here_from_then_on(
+    here: LocalLibrary,
+    there: LocalLibrary,
+    address: str,
+    demo_photos: DemoPhotos,
+    embedder: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, info in other_models.models().items():
+        monkeypatch.setitem(registry.MODELS, name, info)
+    before = {hit.photo for hit in here.search(demo_photos.probe, min_similarity=0.42)}
+    people = {one.person_id: one.faces for one in here.people}
+    assert there.reembed(embedder=embedder, progress=False).switched
+    try:
+        assert {hit.photo for hit in here.search(demo_photos.probe, min_similarity=0.42)} == before
+        assert here.settings.embedder == embedder
+        assert {one.person_id: one.faces for one in here.people} == people
+        assert here.ingest(demo_photos.folder, progress=False).unchanged == 26
+        with LocalLibrary(f"{address}?library=family") as third:  # whoever comes later learns it, too
+            assert third.settings.embedder == embedder
+            assert third.index_lag() == there.index_lag() == here.index_lag() == 0
+    finally:
+        here.reembed(embedder="sface", progress=False)
+    assert {hit.photo for hit in there.search(demo_photos.probe, min_similarity=0.42)} == before
+
+
+def test_a_change_of_models_waits_for_searches_of_other_processes(
+    here: LocalLibrary, there: LocalLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEKIT_GIVE_UP_AFTER", "0.3")
+    with here._storage.models.shared() as models:
+        assert models.index.count() == 24
+        with pytest.raises(fk.StalledError, match="searches"), there._storage.models.alone():
+            pytest.fail("nobody waited")
+    with there._storage.models.alone(), pytest.raises(fk.StalledError, match="a change of the library's models"):  # noqa: SIM117
+        with here._storage.models.shared():
+            pytest.fail("nobody waited")
+    with here._storage.models.shared(), there._storage.models.shared():
+        assert here.index_lag() == 0
+
+
 def test_doctor_looks_at_the_servers(here: LocalLibrary) -> None:
     checks = {check.name: check for check in here.doctor().checks}
     assert checks["catalog's server"].ok
@@ -227,3 +272,84 @@ def test_what_only_a_folder_has_is_refused_in_words(here: LocalLibrary, tmp_path
     result = CliRunner().invoke(app, ["--library", str(here.folder), "doctor", "--repair"])
     assert isinstance(result.exception, fk.LibraryError)
     assert "is on servers" in str(result.exception)
+
+
+# -- servers that are down -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cables(folder: Path, address: str, milvus_address: str, tmp_path: Path) -> tuple[Path, Cable, Cable]:
+    """A folder that leads to the library through cables: to the catalog's server, and to the index's."""
+    catalog, index = Cable(address), Cable(milvus_address)
+    servers = {"catalog": f"{catalog.address}?library=family", "index": index.address}
+    with fk.open(tmp_path / "cut", **servers) as library:
+        assert library.index_lag() == 0
+    return tmp_path / "cut", catalog, index
+
+
+def one_line(error: BaseException) -> str:
+    assert "\n" not in str(error)
+    assert "Traceback" not in str(error)
+    return str(error)
+
+
+def test_without_the_index_the_gallery_goes_on_and_search_says_so(
+    cables: tuple[Path, Cable, Cable], demo_photos: DemoPhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, _, cable = cables
+    (tmp_path / "new").mkdir()
+    photo = tmp_path / "new" / "portrait again.png"
+    photo.write_bytes((demo_photos.folder / "portrait.png").read_bytes() + b"\0")  # another content, the same picture
+    with LocalLibrary(place) as library:
+        hits = len(library.search(demo_photos.probe))
+        cable.cut()
+        with monkeypatch.context() as hurried:
+            hurried.setattr("facekit.index.client._PATIENCE", {})  # it waits for a server that is starting
+            with pytest.raises(fk.VectorIndexError) as refused:
+                library.search(demo_photos.probe)
+            assert cable.address in one_line(refused.value)
+            assert library.photo_page(limit=5).total == 25
+            assert len(library.people) > 0
+            assert not {check.name: check.ok for check in library.doctor().checks}["vector index"]
+            with pytest.raises(fk.VectorIndexError):
+                library.ingest(photo, progress=False)
+            assert library.index_lag() == 1
+        cable.mend()
+        assert library.ingest(photo, progress=False).unchanged == 1
+        assert len(library.search(demo_photos.probe)) == hits + 1
+        library.remove(photo)
+        assert library.index_lag() == 0
+    cable.cut()
+    with LocalLibrary(place) as library:  # opened while it is down
+        assert library.photo_page(limit=5).total == 25
+        cable.mend()
+        assert len(library.search(demo_photos.probe)) == hits
+
+
+def test_without_the_catalog_every_verb_says_so_and_goes_on_when_it_is_back(
+    cables: tuple[Path, Cable, Cable], demo_photos: DemoPhotos
+) -> None:
+    place, cable, _ = cables
+    with LocalLibrary(place) as library:
+        verbs = (
+            lambda: library.search(demo_photos.probe),
+            lambda: library.photo_page(limit=5),
+            lambda: library.ingest(demo_photos.folder, progress=False),
+            library.people.cluster,
+        )
+        cable.cut()
+        for verb in verbs:
+            with pytest.raises(fk.LibraryError) as refused:
+                verb()
+            assert "127.0.0.1" in one_line(refused.value)
+        checks = {check.name: check for check in library.doctor().checks}
+        assert not checks["catalog"].ok
+        assert not checks["catalog's server"].ok
+        cable.mend()
+        for verb in verbs:
+            verb()
+        assert library.doctor()
+    cable.cut()
+    with pytest.raises(fk.LibraryError) as refused:
+        LocalLibrary(place)
+    one_line(refused.value)
