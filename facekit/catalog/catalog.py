@@ -12,7 +12,7 @@ from facekit.catalog.bindings import Bindings
 from facekit.catalog.contents import Contents
 from facekit.catalog.database import Database
 from facekit.catalog.hidden import hide, reveal
-from facekit.catalog.locks import hold_schema
+from facekit.catalog.locks import Kind, hold, hold_schema
 from facekit.catalog.migrations import SCHEMA
 from facekit.catalog.outbox import Outbox, note
 from facekit.catalog.pages import Pages
@@ -159,7 +159,11 @@ class Catalog(Contents, Runs):
         """
         photo_ids = [photo.photo_id for photo in new_photos]
         with self._engine.begin() as connection:
+            file_ids = [file_id(record.file.source, record.file.path) for record in new_files]
+            hold(connection, Kind.FILES, file_ids)
+            before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             shown = sorted({record.photo_id for record in new_files} - set(photo_ids))
+            hold(connection, Kind.PHOTOS, {*before, *photo_ids, *shown})
             known = {*photo_ids, *column(connection, sa.select(photos.c.photo_id), photos.c.photo_id, shown)}
             lost = [record for record in new_files if record.photo_id not in known]
             new_files = [record for record in new_files if record.photo_id in known]
@@ -173,17 +177,17 @@ class Catalog(Contents, Runs):
             insert(connection, photos, [_photo_values(photo, run_id) for photo in new_photos])
             inside = [(photo.photo_id, face) for photo in new_photos for face in photo.faces]
             insert(connection, faces, [face_values(*one, detector, embedder) for one in inside])
-            if inside:
-                set_meta(connection, "assign", "due")
             insert(connection, files, [_file_values(*pair) for pair in zip(new_files, file_ids, strict=True)])
             orphans = self._forget_photos_without_files(connection, before)
-            if orphans.photos:
-                set_meta(connection, "erase", "due")
             kept = {face.face_id for _, face in inside if face.embedding is not None}
             touched = {*photo_ids, *(record.photo_id for record in new_files), *before} - set(orphans.photos)
             gone = (set(replaced) - kept) | set(orphans.faces)
             change = Change(sorted(touched), sorted(gone), orphans.photos, lost)
             note(connection, change)
+            if inside:
+                set_meta(connection, "assign", "due")
+            if orphans.photos:
+                set_meta(connection, "erase", "due")
             if also is not None:
                 also(connection, lost)
         return change
@@ -192,13 +196,15 @@ class Catalog(Contents, Runs):
         """Forget files, and photos that no other file shows."""
         file_ids = [file_id(source, path) for path in paths]
         with self._engine.begin() as connection:
+            hold(connection, Kind.FILES, file_ids)
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
+            hold(connection, Kind.PHOTOS, before)
             delete(connection, files.c.file_id, file_ids)
             orphans = self._forget_photos_without_files(connection, before)
-            forget_in_runs(connection)
-            set_meta(connection, "erase", "due")
             change = replace(orphans, touched=sorted(set(before) - set(orphans.photos)))
             note(connection, change)
+            forget_in_runs(connection)
+            set_meta(connection, "erase", "due")
         return change
 
     @staticmethod
@@ -216,8 +222,10 @@ class Catalog(Contents, Runs):
         file_ids = [file_id(source, path) for path in paths]
         value = now() if missing else None
         with self._engine.begin() as connection:
-            connection.execute(sa.update(files).where(among(files.c.file_id, file_ids)).values(missing_since=value))
+            hold(connection, Kind.FILES, file_ids)
             touched = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
+            hold(connection, Kind.PHOTOS, touched)
+            connection.execute(sa.update(files).where(among(files.c.file_id, file_ids)).values(missing_since=value))
             change = Change(sorted(set(touched)), [], [])
             note(connection, change)
         return change
