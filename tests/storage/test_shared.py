@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import other_models
 import pytest
+import service
 from cable import Cable
-from conftest import need
 from typer.testing import CliRunner
 
 import facekit as fk
@@ -34,21 +33,13 @@ def address(postgres_url: str) -> str:
     return re.sub(r":[^:@/]*@", "@", postgres_url)
 
 
-@pytest.fixture(scope="session")
-def milvus_address() -> str:
-    """Where a Milvus server is."""
-    named = os.environ.get("FACEKIT_TEST_MILVUS")
-    need(named, "set FACEKIT_TEST_MILVUS to the address of a Milvus server")
-    return str(named)
-
-
 @pytest.fixture(scope="module")
 def folder(
-    address: str, milvus_address: str, demo_photos: DemoPhotos, tmp_path_factory: pytest.TempPathFactory
+    address: str, milvus_url: str, demo_photos: DemoPhotos, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
     """The folder of a library on servers, with the demo's photos and their people; nobody has it open."""
     folder = tmp_path_factory.mktemp("shared") / "faces"
-    servers = {"catalog": f"{address}?library=family", "index": milvus_address}
+    servers = {"catalog": f"{address}?library=family", "index": milvus_url}
     with fk.open(folder, detector="yunet", embedder="sface", **servers) as library:
         report = library.ingest(demo_photos.folder, progress=False)
         assert (report.ingested, report.faces) == (25, 24)
@@ -95,11 +86,11 @@ def test_verbs_work_by_folder_and_by_address(folder: Path, address: str, demo_ph
     assert len(by_folder["hits"]) == 14
 
 
-def test_the_file_names_servers_and_no_models(folder: Path, address: str, milvus_address: str) -> None:
+def test_the_file_names_servers_and_no_models(folder: Path, address: str, milvus_url: str) -> None:
     said = (folder / "library.toml").read_text(encoding="utf-8")
     assert "[storage]" in said
     assert f'catalog = "{address}?library=family"' in said
-    assert f'index = "{milvus_address}"' in said
+    assert f'index = "{milvus_url}"' in said
     assert "yunet" not in said
     assert not list(folder.glob("*.duckdb")) + list(folder.glob("vectors*"))
 
@@ -111,9 +102,9 @@ def test_init_leads_another_machine_to_the_library(folder: Path, address: str, t
 
 
 def test_libraries_on_one_server_know_nothing_of_each_other(
-    here: LocalLibrary, address: str, milvus_address: str, demo_photos: DemoPhotos, tmp_path: Path
+    here: LocalLibrary, address: str, milvus_url: str, demo_photos: DemoPhotos, tmp_path: Path
 ) -> None:
-    shell("init", tmp_path / "other", "--catalog", f"{address}?library=other", "--index", milvus_address)
+    shell("init", tmp_path / "other", "--catalog", f"{address}?library=other", "--index", milvus_url)
     with fk.open(tmp_path / "other") as other:
         other.ingest(demo_photos.folder / "cat.png", demo_photos.folder / "IMG_0001.jpg", progress=False)
         assert len(other.photos()) == 2
@@ -158,10 +149,10 @@ def test_no_library_is_made_at_an_address_without_an_index(address: str, tmp_pat
 
 
 def test_a_folder_with_a_library_is_not_moved_to_servers(
-    demo_library: fk.Library, address: str, milvus_address: str
+    demo_library: fk.Library, address: str, milvus_url: str
 ) -> None:
     with pytest.raises(fk.LibraryError, match="is in its folder, and not on servers"):
-        LocalLibrary(Path(demo_library.place), servers=Servers(address, milvus_address))
+        LocalLibrary(Path(demo_library.place), servers=Servers(address, milvus_url))
 
 
 def test_no_secret_is_written_or_shown(
@@ -274,13 +265,38 @@ def test_what_only_a_folder_has_is_refused_in_words(here: LocalLibrary, tmp_path
     assert "is on servers" in str(result.exception)
 
 
+# -- a service and a notebook ----------------------------------------------------------------------------------------
+
+
+def test_a_service_and_a_notebook_have_it_open_at_once(
+    folder: Path, address: str, demo_photos: DemoPhotos
+) -> None:
+    with service.process(folder) as serving, service.process(f"{address}?library=family") as second:
+        assert str(folder) in serving.said
+        assert f"{address}?library=family" in second.said
+        with fk.open(folder) as here:  # itself: it need not ask the service
+            assert isinstance(here, LocalLibrary)
+            (person, *_) = here.people
+            here.people.name(person, "Айлин")
+            for one in (serving, second):
+                with fk.open(one.url) as remote:
+                    assert remote.people["Айлин"].person_id == person.person_id
+                    assert len(remote.search(demo_photos.probe)) == 14
+                    photo = remote.photo_page(limit=1).photos[0]
+                    assert remote.thumbnail(photo.photo_id)
+            here.people.undo()
+            shown = here.show()  # as a notebook shows it
+            assert shown.gallery.gallery.total == 25
+    assert not (folder / "service.json").exists()
+
+
 # -- servers that are down -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def cables(folder: Path, address: str, milvus_address: str, tmp_path: Path) -> tuple[Path, Cable, Cable]:
+def cables(folder: Path, address: str, milvus_url: str, tmp_path: Path) -> tuple[Path, Cable, Cable]:
     """A folder that leads to the library through cables: to the catalog's server, and to the index's."""
-    catalog, index = Cable(address), Cable(milvus_address)
+    catalog, index = Cable(address), Cable(milvus_url)
     servers = {"catalog": f"{catalog.address}?library=family", "index": index.address}
     with fk.open(tmp_path / "cut", **servers) as library:
         assert library.index_lag() == 0
