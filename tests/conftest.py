@@ -17,6 +17,7 @@ import pytest
 from browser import chromium, show  # noqa: F401 - fixtures
 from family import Family, build_family
 from generated_weights import STEMS, made
+from milvus_server import milvus_name, milvus_url  # noqa: F401 - fixtures
 from postgres import catalog, catalog_opener, postgres_schema, postgres_url  # noqa: F401 - fixtures
 
 import facekit as fk
@@ -66,7 +67,8 @@ _SLOW_FILES = {
     "test_waiting",
     "test_ways",
 }
-_SLOW_FIXTURES = {"all_weights", "chromium", "generated_weights"}
+_SLOW_FIXTURES = {"all_weights", "chromium", "generated_weights", "milvus_url", "postgres_url"}
+_SERVERS = {"milvus", "pgvector", "postgresql"}  # as tests on several databases name them in their parameters
 
 
 # Those that take longest, in this order: what is begun last must not keep one core waiting for the other.
@@ -85,7 +87,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     for item in items:
         slow = item.path.parent.name in _SLOW_ROOMS or item.path.stem in _SLOW_FILES
-        if not slow and not _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        slow |= not _SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+        call = getattr(item, "callspec", None)
+        slow |= call is not None and any(value in _SERVERS for value in call.params.values() if isinstance(value, str))
+        if not slow:
             item.add_marker("quick")
 
 

@@ -83,7 +83,7 @@ class Client:
             except StalledError:
                 raise
             except Exception as error:
-                code = getattr(error, "code", None)
+                code: Any = getattr(error, "code", None)
                 patience = 0.0 if self._lite or self._client is None else _PATIENCE.get(code, 0.0)
                 if monotonic() - began >= patience:
                     raise self._told(error, code) from error

@@ -267,7 +267,13 @@ class MilvusIndex:
 
     @staticmethod
     def drop(uri: str, name: str, token: str = "") -> None:
-        """Delete a server's collection, if it is there. Whoever has it open is told that it is gone."""
+        """Delete a server's collection, or Milvus Lite's folder, which nobody has open.
+
+        Whoever has a server's collection open is told that it is gone.
+        """
+        if uri.endswith(".db"):
+            shutil.rmtree(uri, ignore_errors=True)
+            return
         address, token = _login(uri, token)
         client = Client(address, token, name, f"{name} at {address}")
         try:
