@@ -268,9 +268,7 @@ def test_what_only_a_folder_has_is_refused_in_words(here: LocalLibrary, tmp_path
 # -- a service and a notebook ----------------------------------------------------------------------------------------
 
 
-def test_a_service_and_a_notebook_have_it_open_at_once(
-    folder: Path, address: str, demo_photos: DemoPhotos
-) -> None:
+def test_a_service_and_a_notebook_have_it_open_at_once(folder: Path, address: str, demo_photos: DemoPhotos) -> None:
     with service.process(folder) as serving, service.process(f"{address}?library=family") as second:
         assert str(folder) in serving.said
         assert f"{address}?library=family" in second.said
