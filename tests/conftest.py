@@ -18,6 +18,7 @@ from browser import chromium, show  # noqa: F401 - fixtures
 from family import Family, build_family
 from generated_weights import STEMS, made
 from postgres import catalog, catalog_opener, postgres_schema, postgres_url  # noqa: F401 - fixtures
+from service_stores import shared_store_opener, store, store_opener  # noqa: F401 - fixtures
 
 import facekit as fk
 from facekit.demo.photos import DemoPhotos, build_demo_photos
