@@ -41,8 +41,15 @@ if TYPE_CHECKING:
 FILE = "catalog.duckdb"
 
 
-def open_catalog(folder: Path) -> Catalog:
+def open_catalog(folder: Path, *, shown: Path | None = None) -> Catalog:
     """The catalog of a library in a folder; it is made where there is none.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it lies.
+    shown : Path, optional
+        The folder that it is moved to afterwards, and that the user is told.
 
     Raises
     ------
@@ -51,7 +58,7 @@ def open_catalog(folder: Path) -> Catalog:
     """
     path = folder / FILE
     try:
-        catalog = Catalog(f"duckdb:///{path}", path)
+        catalog = Catalog(f"duckdb:///{path}", path, shown=shown and shown / FILE)
     except FacekitError:
         raise
     except Exception as error:
@@ -72,9 +79,13 @@ class Catalog(Contents, Runs):
     ----------
     url, path, schema
         See `facekit.catalog.database.Database`.
+    shown : Path, optional
+        What the user is told in place of ``path``.
     """
 
-    def __init__(self, url: str, path: Path | None = None, *, schema: str | None = None) -> None:
+    def __init__(
+        self, url: str, path: Path | None = None, *, schema: str | None = None, shown: Path | None = None
+    ) -> None:
         self._engine = Database(url, path, schema)
         self.pages = Pages(self._engine)
         self.people = PeopleTables(self._engine)
@@ -82,7 +93,7 @@ class Catalog(Contents, Runs):
         self.bindings = Bindings(self._engine)
         self.server = CatalogServer(self._engine)
         self.outbox = Outbox(self._engine)
-        where = self._engine.where
+        where = f"the catalog {shown}" if shown else self._engine.where
         try:
             with self._engine.begin() as connection:
                 hold_schema(connection, schema)
