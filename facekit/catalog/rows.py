@@ -112,6 +112,7 @@ class PictureRow(NamedTuple):
     width: int | None
     height: int | None
     turn: int | None
+    source: str
     path: bytes
     display: str
     bytes: int
@@ -125,6 +126,7 @@ class FacePictureRow(NamedTuple):
     width: int | None
     height: int | None
     turn: int | None
+    source: str
     path: bytes
     display: str
     bytes: int
