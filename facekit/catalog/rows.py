@@ -113,6 +113,7 @@ class PictureRow(NamedTuple):
     width: int | None
     height: int | None
     turn: int | None
+    source: str
     path: bytes
     display: str
     bytes: int
@@ -126,6 +127,7 @@ class FacePictureRow(NamedTuple):
     width: int | None
     height: int | None
     turn: int | None
+    source: str
     path: bytes
     display: str
     bytes: int

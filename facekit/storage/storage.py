@@ -13,6 +13,7 @@ from facekit.errors import FacekitError, LibraryError
 from facekit.images.blobs import THUMBNAILS
 from facekit.index.sync import apply_due, catch_up
 from facekit.models.engines import check_where
+from facekit.sources.mounts import Mounts
 from facekit.storage.face_arrays import FacesInMemory
 from facekit.storage.job_rows import forget_in_jobs
 from facekit.storage.logs import forget_in_logs, quiet_console
@@ -57,6 +58,8 @@ class Storage:
         The models in use, with their vectors.
     blobs : Blobs
         The thumbnails.
+    mounts : Mounts
+        Where this machine has the photos.
     pictures : Pictures
     on_removal : list of callable
         Called with the paths of photos that are removed, and of their folders.
@@ -89,8 +92,8 @@ class Storage:
         with ExitStack() as opened:
             self.catalog, settings, vectors = backend.open(opened, detector, embedder)
             self.faces = FacesInMemory(self.catalog.people)
-            self.blobs = backend.blobs
-            self.pictures = Pictures(self.catalog, self.blobs)
+            self.blobs, self.mounts = backend.blobs, Mounts.here(settings.mounts)
+            self.pictures = Pictures(self.catalog, self.blobs, self.mounts)
             opened.callback(self.pictures.close)
             self.catalog.staging.clear_used()
             check_models(settings, backend.place, detector, embedder)
