@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from loguru import logger
 
+from facekit.catalog.bindings import Bindings
 from facekit.catalog.contents import Contents
 from facekit.catalog.database import Database
 from facekit.catalog.hidden import hide, reveal
-from facekit.catalog.locks import hold_schema
+from facekit.catalog.locks import Kind, hold, hold_schema
 from facekit.catalog.migrations import SCHEMA
 from facekit.catalog.outbox import Outbox, note
 from facekit.catalog.pages import Pages
@@ -22,6 +23,7 @@ from facekit.catalog.postgresql import make_schema
 from facekit.catalog.records import Change, file_id, folder_of
 from facekit.catalog.rows import FileRow, PhotoRow, among, column, delete, face_values, insert, set_meta
 from facekit.catalog.runs import Runs, forget_in_runs, move_roots
+from facekit.catalog.server import CatalogServer
 from facekit.catalog.staging import Staging
 from facekit.catalog.tables import faces, files, meta, photos
 from facekit.catalog.times import now
@@ -77,6 +79,8 @@ class Catalog(Contents, Runs):
         self.pages = Pages(self._engine)
         self.people = PeopleTables(self._engine)
         self.staging = Staging(self._engine)
+        self.bindings = Bindings(self._engine)
+        self.server = CatalogServer(self._engine)
         self.outbox = Outbox(self._engine)
         where = self._engine.where
         try:
@@ -155,7 +159,11 @@ class Catalog(Contents, Runs):
         """
         photo_ids = [photo.photo_id for photo in new_photos]
         with self._engine.begin() as connection:
+            file_ids = [file_id(record.file.source, record.file.path) for record in new_files]
+            hold(connection, Kind.FILES, file_ids)
+            before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             shown = sorted({record.photo_id for record in new_files} - set(photo_ids))
+            hold(connection, Kind.PHOTOS, {*before, *photo_ids, *shown})
             known = {*photo_ids, *column(connection, sa.select(photos.c.photo_id), photos.c.photo_id, shown)}
             lost = [record for record in new_files if record.photo_id not in known]
             new_files = [record for record in new_files if record.photo_id in known]
@@ -169,12 +177,14 @@ class Catalog(Contents, Runs):
             insert(connection, photos, [_photo_values(photo, run_id) for photo in new_photos])
             inside = [(photo.photo_id, face) for photo in new_photos for face in photo.faces]
             insert(connection, faces, [face_values(*one, detector, embedder) for one in inside])
-            if inside:
-                set_meta(connection, "assign", "due")
             insert(connection, files, [_file_values(*pair) for pair in zip(new_files, file_ids, strict=True)])
             kept = {face.face_id for _, face in inside if face.embedding is not None}
             touched = {*photo_ids, *(record.photo_id for record in new_files), *before}
             change = self._follow_files(connection, touched, leaving=before, without=set(replaced) - kept)
+            if inside:
+                set_meta(connection, "assign", "due")
+            if change.photos:
+                set_meta(connection, "erase", "due")
             if also is not None:
                 also(connection, lost)
         return replace(change, lost=lost)
@@ -183,11 +193,14 @@ class Catalog(Contents, Runs):
         """Forget files, and photos that no other file shows."""
         file_ids = [file_id(source, path) for path in paths]
         with self._engine.begin() as connection:
+            hold(connection, Kind.FILES, file_ids)
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
+            hold(connection, Kind.PHOTOS, before)
             delete(connection, files.c.file_id, file_ids)
+            change = self._follow_files(connection, before, leaving=before)
             forget_in_runs(connection)
             set_meta(connection, "erase", "due")
-            return self._follow_files(connection, before, leaving=before)
+        return change
 
     @staticmethod
     def _follow_files(
@@ -203,8 +216,6 @@ class Catalog(Contents, Runs):
         delete(connection, faces.c.photo_id, orphans)
         delete(connection, photos.c.photo_id, orphans)
         hide(connection, [*face_ids, *orphans])
-        if orphans:
-            set_meta(connection, "erase", "due")
         change = Change(sorted(set(touched) - set(orphans)), sorted({*without, *face_ids}), orphans)
         keep_places(connection, change.touched)
         note(connection, change)
@@ -215,8 +226,10 @@ class Catalog(Contents, Runs):
         file_ids = [file_id(source, path) for path in paths]
         value = now() if missing else None
         with self._engine.begin() as connection:
-            connection.execute(sa.update(files).where(among(files.c.file_id, file_ids)).values(missing_since=value))
+            hold(connection, Kind.FILES, file_ids)
             touched = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
+            hold(connection, Kind.PHOTOS, touched)
+            connection.execute(sa.update(files).where(among(files.c.file_id, file_ids)).values(missing_since=value))
             return self._follow_files(connection, touched, leaving=[])
 
     def relocate(self, source: str, moves: Sequence[FileMove], roots: tuple[str, str]) -> Change:
@@ -226,8 +239,11 @@ class Catalog(Contents, Runs):
         """
         with self._engine.begin() as connection:
             moved = move_files(connection, source, moves)
+            change = self._follow_files(connection, moved, leaving=moved)
             move_roots(connection, *roots)
-            return self._follow_files(connection, moved, leaving=moved)
+            if change.photos:
+                set_meta(connection, "erase", "due")
+        return change
 
 
 _NO_FACTS = dict.fromkeys(("width", "height", "format", "taken_at", "camera", "latitude", "longitude"))

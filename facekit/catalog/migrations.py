@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from facekit.catalog.people_tables import persons
 from facekit.catalog.schema import Schema, add_column, replace_values
+from facekit.catalog.shared_tables import shared_metadata
 from facekit.catalog.tables import meta
 
 
@@ -183,5 +184,5 @@ def _outbox_and_first_places(connection: sa.Connection) -> None:
 
 _STEPS = {2: _people, 3: _turned_and_removed, 4: _times_with_a_zone, 5: _outbox_and_first_places}
 
-SCHEMA = Schema(persons.metadata, meta, _STEPS)
+SCHEMA = Schema(persons.metadata, meta, _STEPS, shared_metadata)
 """The catalog's."""

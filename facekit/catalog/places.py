@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from facekit.catalog.locks import Kind, hold
 from facekit.catalog.records import FileMove, file_id, folder_of
 from facekit.catalog.rows import FileRow, among, chunks, delete, fetch, insert, select
 from facekit.catalog.tables import INDEXED, files, photos
@@ -62,7 +63,9 @@ def keep_places(connection: sa.Connection, photo_ids: Sequence[str]) -> None:
 def move_files(connection: sa.Connection, source: str, moves: Sequence[FileMove]) -> list[str]:
     """Files lie elsewhere; see `facekit.catalog.catalog.Catalog.relocate`. Returns the photos that lay in them."""
     by_id = {file_id(source, move.old): move for move in moves}
+    hold(connection, Kind.FILES, {*by_id, *(file_id(source, move.new) for move in moves)})
     rows = fetch(connection, select(FileRow, files).where(among(files.c.file_id, by_id)), FileRow)
+    hold(connection, Kind.PHOTOS, {row.photo_id for row in rows})
     delete(connection, files.c.file_id, list(by_id))
     new = [_moved(row, by_id[row.file_id]) for row in rows]
     ids = [row.file_id for row in new]

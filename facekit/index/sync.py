@@ -6,24 +6,22 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from facekit.images.thumbnails import thumbnail_path
 from facekit.index.protocol import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from facekit.catalog import Catalog, Change, IndexRow
+    from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
 
 _TOGETHER = 10_000  # faces: Milvus Lite makes a file at each end of so many; killed, they are written again
 
 
-def apply_change(change: Change, catalog: Catalog, index: VectorIndex, folder: Path) -> None:
+def apply_change(change: Change, catalog: Catalog, index: VectorIndex, blobs: Blobs) -> None:
     """Bring the vector index and the thumbnails up to a change of the catalog."""
     apply_due(catalog, index)
-    for photo_id in change.photos:
-        thumbnail_path(folder, photo_id).unlink(missing_ok=True)
+    blobs.delete(change.photos)
 
 
 def apply_due(catalog: Catalog, index: VectorIndex) -> None:
