@@ -94,9 +94,7 @@ def to_mounts(storage: Storage, within: LocalSource | None = None) -> int:
         change = catalog.relocate(LocalSource.name, some, roots)
         apply_change(change, catalog, storage.index, storage.blobs)
         logger.info("{} files are known by mount now", len(some))
-    count = sum(map(len, moves.values()))
-    if count:
-    return count
+    return sum(map(len, moves.values()))
 
 
 def _at(place: LocalSource, catalog: Catalog) -> tuple[LocalSource, dict[bytes, FileState]]:

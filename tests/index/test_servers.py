@@ -268,7 +268,14 @@ def test_a_graph_finds_nearly_all_and_a_narrow_filter_misses_nothing(
     name = f"test_{uuid4().hex}"
     index = open_index(pgvector_url, name, DIMENSION)
     rows = [
-        IndexRow(f"face{n:05}", unit(n), True, "local", FOLDERS[n % 3] if n % 500 else "/rare/", None)
+        IndexRow(
+            f"face{n:05}",
+            unit(n),
+            usable=True,
+            source="local",
+            folder=FOLDERS[n % 3] if n % 500 else "/rare/",
+            taken_at=None,
+        )
         for n in range(4000)
     ]
     index.upsert(rows)
