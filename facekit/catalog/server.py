@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from facekit.catalog.database import Database
+from facekit.catalog.tables import meta
 from facekit.errors import LibraryBusyError, StalledError
 from facekit.system.waiting import give_up_after
 
@@ -18,11 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from facekit.catalog.database import Database
-
 _OURS = 0x666B6C  # beside the advisory locks of other programs in the same database
 _NAME_BYTES = 63  # of an application's name: PostgreSQL's NAMEDATALEN, less one
 _LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's error code where lock_timeout has passed
+
+
+def has_catalog(url: str, schema: str) -> bool:
+    """Whether there is a catalog in a schema of a database; opening one makes it. Raises LibraryError."""
+    database = Database(url, schema=schema)
+    try:
+        with database.connect() as connection:
+            return connection.scalar(sa.select(sa.func.to_regclass(f"{schema}.{meta.name}"))) is not None
+    finally:
+        database.close()
 
 
 class CatalogServer:
