@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from browser import chromium, show  # noqa: F401 - fixtures
 from family import Family, build_family
+from postgres import catalog, catalog_opener, postgres_schema, postgres_url  # noqa: F401 - fixtures
 
 import facekit as fk
 from facekit.demo.photos import DemoPhotos, build_demo_photos

@@ -13,6 +13,7 @@ from facekit.catalog import staging
 from facekit.ingest import pipeline, run
 from facekit.ingest import reembed as reembedding
 from facekit.models import registry
+from facekit.storage.embedded import Embedded
 from facekit.storage.models_in_use import ModelSet
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def reembed(folder: Path, point: str) -> None:
     elif point == "in the switch":
         staging.set_meta = _set_meta
     elif point == "after the switch":
-        reembedding.write_settings = _die
+        Embedded.write_settings = _die
     elif point == "after the settings":
         staging.Staging.clear = _die
     elif point == "before the old index goes":

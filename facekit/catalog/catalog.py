@@ -11,11 +11,13 @@ from loguru import logger
 from facekit.catalog.contents import Contents
 from facekit.catalog.database import Database
 from facekit.catalog.hidden import hide, reveal
+from facekit.catalog.locks import hold_schema
 from facekit.catalog.migrations import SCHEMA
 from facekit.catalog.pages import Pages
 from facekit.catalog.people import PeopleTables
 from facekit.catalog.people_copy import COPY, copy_people, state_of_people
 from facekit.catalog.places import move_files
+from facekit.catalog.postgresql import make_schema
 from facekit.catalog.records import Change, file_id, folder_of
 from facekit.catalog.rows import FileRow, PhotoRow, among, column, delete, face_values, insert, set_meta
 from facekit.catalog.runs import Runs, forget_in_runs, move_roots
@@ -26,7 +28,7 @@ from facekit.errors import FacekitError, LibraryError
 from facekit.system.disk_space import check_room
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from facekit.catalog.records import FileMove, FileRecord, PhotoRecord
@@ -61,16 +63,25 @@ def open_catalog(folder: Path) -> Catalog:
 
 
 class Catalog(Contents, Runs):
-    """Photos, faces, files and runs behind a SQLAlchemy URL (``duckdb:///...`` or ``postgresql://...``)."""
+    """Photos, faces, files and runs behind a SQLAlchemy URL (``duckdb:///...`` or ``postgresql://...``).
 
-    def __init__(self, url: str, path: Path | None = None) -> None:
-        self._engine = Database(url, path)
+    Parameters
+    ----------
+    url, path, schema
+        See `facekit.catalog.database.Database`.
+    """
+
+    def __init__(self, url: str, path: Path | None = None, *, schema: str | None = None) -> None:
+        self._engine = Database(url, path, schema)
         self.pages = Pages(self._engine)
         self.people = PeopleTables(self._engine)
         self.staging = Staging(self._engine)
-        where = f"the catalog {path}" if path else "the catalog"
+        where = self._engine.where
         try:
             with self._engine.begin() as connection:
+                hold_schema(connection, schema)
+                if schema is not None:
+                    make_schema(connection, schema)
                 found = SCHEMA.prepare(connection, where, path)
                 if found is None:
                     set_meta(connection, "looks", "all")
@@ -150,11 +161,20 @@ class Catalog(Contents, Runs):
         run_id: str,
         detector: str,
         embedder: str,
+        also: Callable[[sa.Connection, Sequence[FileRecord]], None] | None = None,
     ) -> Change:
-        """Write photos with their faces, and files; what they replace goes."""
+        """Write photos with their faces, and files; what they replace goes.
+
+        A file whose photo is neither among the new ones nor in the catalog is not written: it is lost. ``also`` is
+        called with the connection and the lost files before the transaction ends.
+        """
         photo_ids = [photo.photo_id for photo in new_photos]
-        file_ids = [file_id(record.file.source, record.file.path) for record in new_files]
         with self._engine.begin() as connection:
+            shown = sorted({record.photo_id for record in new_files} - set(photo_ids))
+            known = {*photo_ids, *column(connection, sa.select(photos.c.photo_id), photos.c.photo_id, shown)}
+            lost = [record for record in new_files if record.photo_id not in known]
+            new_files = [record for record in new_files if record.photo_id in known]
+            file_ids = [file_id(record.file.source, record.file.path) for record in new_files]
             self._set_index_state(connection, "behind")
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             replaced = column(connection, sa.select(faces.c.face_id), faces.c.photo_id, photo_ids)
@@ -171,9 +191,11 @@ class Catalog(Contents, Runs):
             orphans = self._forget_photos_without_files(connection, before)
             if orphans.photos:
                 set_meta(connection, "erase", "due")
+            if also is not None:
+                also(connection, lost)
         kept = {face.face_id for _, face in inside}
         touched = {*photo_ids, *(record.photo_id for record in new_files), *before} - set(orphans.photos)
-        return Change(sorted(touched), sorted((set(replaced) - kept) | set(orphans.faces)), orphans.photos)
+        return Change(sorted(touched), sorted((set(replaced) - kept) | set(orphans.faces)), orphans.photos, lost)
 
     def remove_files(self, source: str, paths: Iterable[bytes]) -> Change:
         """Forget files, and photos that no other file shows."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from facekit.catalog.database import Database
     from facekit.types.arrays import FloatArray
+    from facekit.types.photos import FoundFile
 
 
 Kind = TypeVar("Kind", FileRow, PhotoRow, FaceRow)
@@ -76,15 +77,24 @@ class Contents:
         with self._engine.connect() as connection:
             return {photo_id: int(turn) for photo_id, turn in connection.execute(query)}
 
-    def photo_statuses(self) -> dict[str, tuple[Status, str | None]]:
-        """Status and reason of every known content, by photo id."""
+    def statuses(self, photo_ids: Iterable[str]) -> dict[str, tuple[Status, str | None]]:
+        """Status and reason of contents, by photo id; unknown ids are left out."""
+        query = sa.select(photos.c.photo_id, photos.c.status, photos.c.reason)
         with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(photos.c.photo_id, photos.c.status, photos.c.reason)).all()
+            rows = connection.execute(query.where(among(photos.c.photo_id, photo_ids))).all()
         return {photo_id: (Status(status), reason) for photo_id, status, reason in rows}
 
     def file_states(self, source: str) -> dict[bytes, FileState]:
         """Every known file of a source, by path."""
+        return {path: state for (_, path), state in self._states(files.c.source == source).items()}
+
+    def states_of(self, found: Iterable[FoundFile]) -> dict[tuple[str, bytes], FileState]:
+        """Those of some files that are known, by source and path."""
+        return self._states(among(files.c.file_id, [file_id(file.source, file.path) for file in found]))
+
+    def _states(self, where: sa.ColumnElement[bool]) -> dict[tuple[str, bytes], FileState]:
         query = sa.select(
+            files.c.source,
             files.c.path,
             files.c.photo_id,
             files.c.bytes,
@@ -93,10 +103,10 @@ class Contents:
             files.c.missing_since,
         ).join(photos, photos.c.photo_id == files.c.photo_id)
         with self._engine.connect() as connection:
-            rows = connection.execute(query.where(files.c.source == source)).all()
+            rows = connection.execute(query.where(where)).all()
         return {
-            bytes(path): FileState(photo_id, size, mtime, Status(status), missing_since is not None)
-            for path, photo_id, size, mtime, status, missing_since in rows
+            (source, bytes(path)): FileState(photo_id, size, mtime, Status(status), missing_since is not None)
+            for source, path, photo_id, size, mtime, status, missing_since in rows
         }
 
     def has_file(self, source: str, path: bytes) -> bool:

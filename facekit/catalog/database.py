@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import sqlalchemy as sa
 
 from facekit.catalog.changes import ChangeCounter
+from facekit.catalog.postgresql import is_postgresql, open_engine, shown
 from facekit.errors import DiskFullError, FacekitError, LibraryError
 from facekit.system.disk_space import check_room, is_disk_full
 
@@ -30,11 +31,24 @@ class Database:
         ``duckdb:///...`` or ``postgresql://...``.
     path : Path, optional
         The catalog's file, where it is one: its disk must have room for a change, and it can be rewritten.
+    schema : str, optional
+        Of a PostgreSQL database: the schema that the tables lie in, see `facekit.catalog.postgresql.open_engine`.
+
+    Attributes
+    ----------
+    where : str
+        The catalog, in the middle of a sentence.
     """
 
-    def __init__(self, url: str, path: Path | None = None) -> None:
+    def __init__(self, url: str, path: Path | None = None, schema: str | None = None) -> None:
         self._path = path
-        self._engine = sa.create_engine(url)
+        self.schema = schema
+        if is_postgresql(url):
+            self.where = f"the catalog {shown(url, schema)}"
+            self._engine = open_engine(url, schema)
+        else:
+            self.where = f"the catalog {path}" if path else "the catalog"
+            self._engine = sa.create_engine(url)
         self._changes = ChangeCounter(self._engine)
         self._state = Condition()
         self._used = 0

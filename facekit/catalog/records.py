@@ -108,9 +108,10 @@ class Change:
     """What a write to the catalog means for what is derived from it.
 
     ``touched`` photos' rows in the vector index must be written again, the ``faces`` must leave it, and the ``photos``
-    are forgotten.
+    are forgotten. ``lost`` files were not written, because the library does not have their photos any more.
     """
 
     touched: list[str]
     faces: list[str]
     photos: list[str]
+    lost: list[FileRecord] = field(default_factory=list)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -25,11 +25,12 @@ from facekit.system.workers import Failed, Task, WorkerPool
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     import numpy.typing as npt
 
+    from facekit.catalog import Catalog
     from facekit.models.protocols import Detector, Embedder
     from facekit.sources import Source
     from facekit.types.arrays import Detections, FloatArray, Quality
@@ -40,6 +41,20 @@ STAGES = ("read", "decode", "detect", "embed", "store")
 _BATCH_PHOTOS = 16
 _BATCH_PIXELS = 24_000_000  # 72 MB of pixels: eight photos at the detector's usual working size
 _READERS = 2  # threads that read and hash files: enough to hide a slow disk, few enough to bound memory
+
+
+Outcome: TypeAlias = tuple[Status, str | None]
+"""What became of a content: its status, and the reason where it could not be used."""
+
+
+def known_in(catalog: Catalog, again: Collection[Status]) -> Callable[[str], Outcome | None]:
+    """What a `Pipeline` asks for contents that a catalog knows; those with one of some statuses are made again."""
+
+    def known(photo_id: str) -> Outcome | None:
+        found = catalog.statuses([photo_id]).get(photo_id)
+        return None if found is None or found[0] in again else found
+
+    return known
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +84,8 @@ class Item:
     error: PhotoError | None = None
     prepared: Prepared | None = None
     record: PhotoRecord | None = None
+    status: Status = Status.OK  # of its content, when it leaves
+    reason: str | None = None
 
     @property
     def thumbnail(self) -> bytes | None:
@@ -87,8 +104,10 @@ class Pipeline:
         The models.
     limits : Limits
         The largest file and picture that are accepted.
-    known : dict
-        Status and reason of each content id that needs no work. What the pipeline makes is added.
+    known : callable
+        Status and reason of a content that needs no work, by its id; None for one that does.
+    pool : WorkerPool, optional
+        The processes that decode; by default some for each run.
     """
 
     def __init__(
@@ -96,27 +115,41 @@ class Pipeline:
         detector: Detector,
         embedder: Embedder,
         limits: Limits,
-        known: dict[str, tuple[Status, str | None]],
+        known: Callable[[str], Outcome | None],
+        pool: WorkerPool | None = None,
     ) -> None:
         self._detector = detector
         self._embedder = embedder
         self._limits = limits
-        self.known = known
+        self._known = known
+        self._pool = pool
+        self._met: dict[str, Outcome] = {}
         self.seconds = dict.fromkeys(STAGES, 0.0)
 
     def run(self, files: Iterable[tuple[Source, FoundFile]]) -> Generator[list[Item]]:
         """Yield finished files in batches, in the order they came in."""
-        with WorkerPool() as pool:
+        with nullcontext(self._pool) if self._pool else WorkerPool() as pool:
             for batch in _batches(self._decoded(files, pool)):
                 self._recognise([item for item in batch if item.prepared], pool)
                 for item in batch:
                     if item.error:
                         item.record = PhotoRecord(item.photo_id, item.error.status, item.error.reason, item.file.size)
                     if item.record:
-                        self.known[item.photo_id] = (item.record.status, item.record.reason)
+                        self._met[item.photo_id] = (item.record.status, item.record.reason)
+                    item.status, item.reason = self._met[item.photo_id]
                     item.data = None
                 finished()
                 yield batch
+
+    def forget(self, photo_ids: Iterable[str]) -> None:
+        """Of some contents it is not known any more what became of them: they are asked for again, or made again."""
+        for photo_id in photo_ids:
+            self._met.pop(photo_id, None)
+
+    def _is_known(self, photo_id: str) -> bool:
+        if photo_id not in self._met and (found := self._known(photo_id)):
+            self._met[photo_id] = found
+        return photo_id in self._met
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
@@ -141,12 +174,12 @@ class Pipeline:
         def tasks() -> Iterator[tuple[bytes, str, int | None, Limits]]:
             for item, seconds in self._read_ahead(files):
                 self.seconds["read"] += seconds
-                if item.photo_id in self.known:
+                if item.data is not None and self._is_known(item.photo_id):
                     item.data = None
                 waiting.append(item)
                 if item.data is not None:
                     # Known from now on: a second file with this content comes later in the same order.
-                    self.known[item.photo_id] = (Status.OK, None)
+                    self._met[item.photo_id] = (Status.OK, None)
                     yield item.data, item.file.display, self._detector.max_side, self._limits
 
         for result in pool.imap(prepare, tasks(), window=2 * pool.workers + 1, what=_decoding):

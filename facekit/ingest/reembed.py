@@ -20,15 +20,17 @@ from facekit.images.boxes import match_faces
 from facekit.images.decode import turned_thumbnail
 from facekit.images.files import Limits
 from facekit.images.thumbnails import thumbnail_path, turn_thumbnails, write_thumbnail
-from facekit.ingest.pipeline import Pipeline
+from facekit.ingest.pipeline import Pipeline, known_in
 from facekit.ingest.progress import show_progress
 from facekit.ingest.reembed_report import Alone, ReembedReport
 from facekit.ingest.report import Failure
-from facekit.ingest.run import check_disk, store_batches
+from facekit.ingest.run import store_batches
+from facekit.ingest.store import FREE_BYTES
 from facekit.models.registry import load_detector, load_embedder
 from facekit.sources import LocalSource
-from facekit.storage.models_in_use import ModelSet, new_vectors
-from facekit.storage.settings import REEMBEDDED, settings_of, write_settings
+from facekit.storage.backend import new_vectors
+from facekit.storage.models_in_use import ModelSet
+from facekit.storage.settings import REEMBEDDED, settings_of
 from facekit.types.photos import Box, FoundFile, Status
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ class Reembed:
         skip: bool = False,
     ) -> None:
         self._catalog, self._folder, self._in_use = storage.catalog, storage.folder, storage.models
+        self._backend = storage.backend
         now = storage.models.now
         old, self._where = now.settings, now.where
         wanted = settings_of(detector or old.detector, embedder or old.embedder)
@@ -136,8 +139,8 @@ class Reembed:
             max([Limits().max_bytes, *(row.bytes for row in good)]),
             max([Limits().max_pixels, *((row.width or 0) * (row.height or 0) for row in good)]),
         )
-        known = {key: found for key, found in self._catalog.photo_statuses().items() if key not in self._left}
-        pipeline = Pipeline(*self._models, limits, known)
+        left, known = frozenset(self._left), known_in(self._catalog, ())
+        pipeline = Pipeline(*self._models, limits, lambda key: None if key in left else known(key))
         with show_progress(len(good), progress, "reembed") as advance:
             advance(len(done))
             for number in count():  # a photo that can't be read at one place is looked for at the next
@@ -162,7 +165,7 @@ class Reembed:
 
     def _store(self, items: Sequence[Item], expected: Mapping[bytes, str]) -> int:
         """Keep what was made beside what the library has; returns how many photos that were."""
-        check_disk(self._folder)
+        self._backend.check_room(FREE_BYTES)
         records: dict[str, PhotoRecord] = {}
         lost: dict[str, Failure] = {}
         for item in items:
@@ -190,10 +193,10 @@ class Reembed:
 
     def _switch(self) -> None:
         """Make the index and match the faces, then change everything at once."""
-        check_disk(self._folder)
+        self._backend.check_room(FREE_BYTES)
         catalog, report = self._catalog, self.report
         name = new_vectors()
-        models = ModelSet(self._settings, self._folder / name, **self._where)
+        models = ModelSet(self._settings, self._backend, name, **self._where)
         try:
             models.index.upsert(self._rows())
             pairs, alone = self._matched()
@@ -215,7 +218,7 @@ class Reembed:
             report.threshold = old.settings.own_similarity
         report.faces_after = int(catalog.counts()["faces"])
         turn_thumbnails(self._folder, self._turns, catalog.turns())
-        write_settings(self._folder, self._settings)
+        self._backend.write_settings(self._settings)
         catalog.staging.clear()
         catalog.index_caught_up()
         old.discard()

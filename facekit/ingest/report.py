@@ -7,12 +7,17 @@ from dataclasses import asdict, dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from loguru import logger
+
 from facekit.ingest.pipeline import STAGES
+from facekit.storage.logs import short_id
 from facekit.text.names import one_line
-from facekit.types.photos import Status  # noqa: TC001 - pydantic reads the annotations
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from facekit.ingest.pipeline import Item
 
 
 _COUNTS = ("found", "ingested", "unchanged", "duplicates", "missing", "faces", "no_face")
@@ -89,6 +94,23 @@ class IngestReport:
         self.stopped = self.stopped or other.stopped
         for stage, seconds in other.stages.items():
             self.stages[stage] += seconds
+
+    def count(self, items: Iterable[Item]) -> None:
+        """Count files that were stored; the log says which could not be used."""
+        for item in items:
+            status, reason = item.status, item.reason
+            if status not in {Status.OK, Status.NO_FACE}:
+                if item.record is None:
+                    reason = f"{item.file.display} has the same content as a file refused before: {reason}"
+                self.failed.append(Failure(item.file.display, status, reason or ""))
+                said = logger.bind(console=f"{status}: {reason}")
+                said.warning("photo {}: {}", short_id(item.photo_id), status)
+            elif item.record is None:
+                self.duplicates += 1
+            else:
+                self.ingested += 1
+                self.faces += len(item.record.faces)
+                self.no_face += status is Status.NO_FACE
 
     def to_dict(self) -> dict[str, Any]:
         """The document that ``facekit ingest --json`` prints."""

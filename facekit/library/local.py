@@ -35,8 +35,8 @@ from facekit.search.known_faces import known_probe
 from facekit.sources import LocalSource
 from facekit.sources.left_out import checked
 from facekit.storage import frames as tables
-from facekit.storage.backup import write_backup
 from facekit.storage.doctor import Doctor, examine
+from facekit.storage.place import backend_at
 from facekit.storage.relocation import Relocation, relocate
 from facekit.storage.removal import KnownFiles, named_photos, remove
 from facekit.storage.settings import check_versions
@@ -86,7 +86,7 @@ class LocalLibrary(LocalGallery, Library):
         device: str = "auto",
         engine: str = "auto",
     ) -> None:
-        self._storage = Storage(folder, detector=detector, embedder=embedder, device=device, engine=engine)
+        self._storage = Storage(backend_at(folder), detector=detector, embedder=embedder, device=device, engine=engine)
         self.folder = folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""
@@ -218,7 +218,7 @@ class LocalLibrary(LocalGallery, Library):
     def backup(self, folder: str | os.PathLike[str]) -> int:
         self._storage.alive()
         with self._backing_up:
-            return write_backup(self._storage.catalog, self.folder, user_path(folder).absolute())
+            return self._storage.backend.backup(user_path(folder).absolute())
 
     # -- search --------------------------------------------------------------------------------------------------
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.catalog import Catalog
-    from facekit.storage.models_in_use import InUse
     from facekit.storage.settings import Settings
     from facekit.storage.storage import Storage
 
@@ -115,13 +114,13 @@ def _onnxruntime() -> str:
 
 def examine(storage: Storage) -> Doctor:
     """All checks of an open library."""
-    folder, catalog, in_use = storage.folder, storage.catalog, storage.models
-    models = in_use.now
+    folder, catalog = storage.folder, storage.catalog
+    models = storage.models.now
     checks = examine_machine(models.settings.detector, models.settings.embedder, **models.where)
     looks: dict[str, Callable[[], Check]] = {
         "library": lambda: _made_with(models.settings, catalog),
         "catalog": lambda: _catalog(catalog),
-        "vector index": lambda: _index(catalog, in_use),
+        "vector index": lambda: _index(storage),
         "thumbnails": lambda: _thumbnails(folder, catalog),
         "files": lambda: _files(catalog),
         "disk": lambda: _disk(folder),
@@ -151,15 +150,17 @@ def _catalog(catalog: Catalog) -> Check:
     return Check("catalog", f"{photos}; {counts['faces']} faces, {counts['usable_faces']} used by search")
 
 
-def _index(catalog: Catalog, in_use: InUse) -> Check:
-    with in_use.shared() as models:  # for this alone: a change of models waits for it, and searches for the change
+def _index(storage: Storage) -> Check:
+    with (
+        storage.models.shared() as models
+    ):  # for this alone: a change of models waits for it, and searches for the change
         held = models.index.rows()
-        wanted = {row.face_id: Fields.of(row) for row in catalog.index_rows()}
+        wanted = {row.face_id: Fields.of(row) for row in storage.catalog.index_rows()}
     wrong = len(held.keys() ^ wanted.keys()) + sum(held[key] != wanted[key] for key in held.keys() & wanted.keys())
     if wrong:
         return Check(
             "vector index",
-            f"{wrong} faces are not as in the catalog; delete {models.path.name}: it is rebuilt",
+            f"{wrong} faces are not as in the catalog; {storage.backend.where_index(models.name)}",
             ok=False,
         )
     return Check("vector index", f"{len(held)} vectors, as the catalog says")

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from math import inf
 from threading import Condition
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
-from loguru import logger
-
-from facekit.errors import StalledError, VectorIndexError
-from facekit.index import MilvusIndex
+from facekit.errors import StalledError
 from facekit.models.registry import load_detector, load_embedder
 from facekit.system.waiting import give_up_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from facekit.models.protocols import Detector, Embedder
+    from facekit.storage.backend import Backend
     from facekit.storage.settings import Settings
-
-VECTORS = "vectors.db"
-"""The vector index of a library that never changed its models; another one has eight digits more in its name."""
 
 
 class ModelSet:
@@ -35,17 +27,20 @@ class ModelSet:
     ----------
     settings : Settings
         Which models.
-    path : Path
-        The index's file; what is torn there is set aside, and an empty index made.
+    backend : Backend
+        Where the vectors are; what is torn there is set aside, and an empty index made.
+    name : str
+        The name of the vectors.
     device, engine : str
         What the models run on and in.
     """
 
-    def __init__(self, settings: Settings, path: Path, device: str, engine: str) -> None:
+    def __init__(self, settings: Settings, backend: Backend, name: str, device: str, engine: str) -> None:
         self.settings = settings
-        self.path = path
+        self.name = name
         self.where = {"device": device, "engine": engine}
-        self.index = _open_index(path, settings.dimension)
+        self._backend = backend
+        self.index = backend.index(name, settings.dimension)
 
     @cached_property
     def detector(self) -> Detector:
@@ -70,7 +65,7 @@ class ModelSet:
     def discard(self) -> None:
         """Close the index and delete it."""
         self.close()
-        shutil.rmtree(self.path, ignore_errors=True)
+        self._backend.drop_index(self.name)
 
 
 class InUse:
@@ -126,27 +121,3 @@ class InUse:
     def close(self) -> None:
         """Close the model set in use."""
         self.now.close()
-
-
-def new_vectors() -> str:
-    """A name for another index: never used before, so that no vector of other models can be in it."""
-    return f"vectors-{uuid4().hex[:8]}.db"
-
-
-def forget_other_vectors(folder: Path, name: str) -> None:
-    """Delete the indexes that a change of models, cut off, left in a library's folder beside the one with a name."""
-    for path in (folder / VECTORS, *folder.glob("vectors-????????.db")):
-        if path.name != name and path.is_dir():
-            logger.info("{} is of other models, and is deleted.", path.name)
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _open_index(path: Path, dimension: int) -> MilvusIndex:
-    try:
-        return MilvusIndex(str(path), dimension)
-    except VectorIndexError as error:
-        if not path.exists():
-            raise
-        broken = MilvusIndex.set_aside(path)
-        logger.warning("{} It was moved to {} and is rebuilt from the catalog.", error, broken.name)
-        return MilvusIndex(str(path), dimension)

@@ -234,7 +234,7 @@ def new_settings(folder: Path, detector: str | None, embedder: str | None) -> Se
     return settings
 
 
-def check_models(settings: Settings | None, folder: Path, detector: str | None, embedder: str | None) -> None:
+def check_models(settings: Settings | None, place: str | Path, detector: str | None, embedder: str | None) -> None:
     """Refuse to open a library that other models made than those named."""
     if settings is None:
         return
@@ -244,7 +244,7 @@ def check_models(settings: Settings | None, folder: Path, detector: str | None, 
         asked, made = " + ".join(str(one[1]) for one in others), " + ".join(one[2] for one in others)
         call = ", ".join(f'{kind}="{name}"' for kind, name, _ in others)
         options = " ".join(f"--{kind} {name}" for kind, name, _ in others)
-        message = f"The library {folder} was made with {made}, not with {asked}; vectors don't mix."
+        message = f"The library {place} was made with {made}, not with {asked}; vectors don't mix."
         change = f"lib.reembed({call}) or: facekit reembed {options}"
         raise ModelMismatchError(message, f"Open it without naming models; to change them: {change}")
 

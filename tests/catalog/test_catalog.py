@@ -8,24 +8,19 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from facekit.catalog import Catalog, FaceRecord, FileRecord, PhotoRecord
+from facekit.catalog import FaceRecord, FileRecord, PhotoRecord
 from facekit.catalog.records import face_id
+from facekit.catalog.rows import PhotoRow
 from facekit.errors import LibraryError
 from facekit.types.arrays import Quality
 from facekit.types.photos import FoundFile, PhotoFacts, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from postgres import Opener
+
+    from facekit.catalog import Catalog
 
 RUN = {"run_id": "r", "detector": "yunet", "embedder": "sface"}
-
-
-@pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    catalog = Catalog(f"duckdb:///{tmp_path / 'catalog.duckdb'}")
-    yield catalog
-    catalog.close()
 
 
 def photo(photo_id: str, faces: int) -> PhotoRecord:
@@ -71,7 +66,7 @@ def test_a_changed_file_takes_the_old_photo_and_its_faces_with_it(catalog: Catal
     assert change.photos == ["old"]
     assert change.touched == ["new"]
     assert len(face_ids(catalog)) == 1
-    assert set(catalog.photo_statuses()) == {"new"}
+    assert [row.photo_id for row in catalog.rows(PhotoRow)] == ["new"]
 
 
 def test_a_changed_copy_leaves_the_photo_to_its_other_path(catalog: Catalog) -> None:
@@ -137,21 +132,42 @@ def test_every_change_marks_the_index_as_behind(catalog: Catalog) -> None:
         assert catalog.index_is_current
 
 
+def test_a_file_whose_photo_is_not_there_any_more_is_not_written_and_is_said(catalog: Catalog) -> None:
+    catalog.save([photo("p", 1)], [file("/a/1", "p")], **RUN)
+    catalog.remove_files("local", [b"/a/1"])  # while somebody has read a copy of it, and takes it to be known
+    catalog.save([photo("q", 1)], [file("/a/2", "q")], **RUN)
+    said: list[FileRecord] = []
+    copy, changed = file("/b/1", "p"), file("/a/2", "p")
+    new = [copy, file("/b/2", "r"), changed]
+    change = catalog.save([photo("r", 1)], new, **RUN, also=lambda _, lost: said.extend(lost))
+    assert change.lost == said == [copy, changed]
+    states = catalog.file_states("local")
+    assert {path: state.photo_id for path, state in states.items()} == {b"/a/2": "q", b"/b/2": "r"}
+
+
+def test_what_else_is_to_be_written_is_written_with_the_photos_or_not_at_all(catalog: Catalog) -> None:
+    def refuse(connection: sa.Connection, lost: object) -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        catalog.save([photo("p", 1)], [file("/a/1", "p")], **RUN, also=refuse)
+    assert catalog.counts()["files"] == 0
+
+
 def test_a_failed_write_leaves_nothing_behind(catalog: Catalog) -> None:
     catalog.save([photo("p", 1)], [file("/a/1", "p")], **RUN)
     broken = photo("q", 1)
     doubled = PhotoRecord("q", Status.OK, None, 1, None, (broken.faces[0], broken.faces[0]))
     with pytest.raises(sa.exc.SQLAlchemyError):
         catalog.save([doubled], [file("/a/1", "q")], **RUN)
-    assert set(catalog.photo_statuses()) == {"p"}
+    assert [row.photo_id for row in catalog.rows(PhotoRow)] == ["p"]
     assert catalog.file_states("local")[b"/a/1"].photo_id == "p"
 
 
-def test_a_catalog_of_a_newer_facekit_is_refused(tmp_path: Path) -> None:
-    url = f"duckdb:///{tmp_path / 'catalog.duckdb'}"
-    catalog = Catalog(url)
+def test_a_catalog_of_a_newer_facekit_is_refused(catalog_opener: Opener) -> None:
+    catalog = catalog_opener()
     with catalog._engine.begin() as connection:
         connection.execute(sa.text("UPDATE meta SET value = '99' WHERE key = 'schema'"))
     catalog.close()
     with pytest.raises(LibraryError, match="newer facekit"):
-        Catalog(url)
+        catalog_opener()

@@ -276,7 +276,7 @@ def test_a_process_that_is_killed_leaves_the_old_catalog_or_the_new_one(tmp_path
         assert digest(path) == before
     made = open_catalog(tmp_path)
     assert made.upgraded is (when == "in the step")
-    assert made.photo_statuses()["d0"][0] == "ok"
+    assert made.statuses(["d0"])["d0"][0] == "ok"
     made.close()
     found = rows(path)
     assert {key: found[key] for key in ("files", "persons")} == {

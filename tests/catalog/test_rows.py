@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 
 import pytest
 import sqlalchemy as sa
-from test_catalog import RUN, catalog, file, photo
+from test_catalog import RUN, file, photo
 
 from facekit.catalog import Catalog, people_tables, rows, tables
 from facekit.catalog.people import now
@@ -16,8 +16,6 @@ from facekit.types.people import ClusterRun, Entry, Proposal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-__all__ = ["catalog"]  # the fixture
 
 TABLES = [
     (rows.FileRow, tables.files),

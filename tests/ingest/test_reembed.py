@@ -122,7 +122,7 @@ def check_whole(library: LocalLibrary) -> None:
     for key, vector in zip(ids, vectors, strict=True):
         (nearest,) = library._storage.index.search(vector, 1, IndexFilter(usable_only=False))
         assert nearest == (key, pytest.approx(1, abs=1e-4))
-    assert [path.name for path in library.folder.glob("vectors*")] == [library._storage.models.now.path.name]
+    assert [path.name for path in library.folder.glob("vectors*")] == [library._storage.models.now.name]
 
 
 def test_there_and_back_again_loses_no_photo_and_no_face(library: LocalLibrary) -> None:
@@ -415,15 +415,15 @@ def test_a_library_of_an_older_version_opens_and_can_be_made_anew(
 
 
 def test_ctrl_c_does_not_cut_the_switch_in_two(library: LocalLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    from facekit.ingest import reembed
+    from facekit.storage.embedded import Embedded
 
-    kept = reembed.write_settings
+    kept = Embedded.write_settings
 
     def write_settings(*arguments: object) -> None:
         signal.raise_signal(signal.SIGINT)
         kept(*arguments)
 
-    monkeypatch.setattr(reembed, "write_settings", write_settings)
+    monkeypatch.setattr(Embedded, "write_settings", write_settings)
     report = library.reembed(embedder="short", progress=False)
     assert (report.switched, report.stopped) == (True, False)
     check_whole(library)

@@ -311,21 +311,21 @@ _FILLED_BEFORE_THE_COMMIT = """
 import shutil, sys
 from pathlib import Path
 import facekit as fk
-from facekit.storage import storage
+from facekit.storage import embedded
 from facekit.catalog import database
 disk = Path(sys.argv[1])
 library = fk.open(disk / "faces")
 photo = library.photos("ok")["path"].iloc[0]
 before = len(library.photos())
 (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free))
-looks = storage.check_room, database.check_room
-storage.check_room = database.check_room = lambda *_, **__: None
+looks = embedded.check_room, database.check_room
+embedded.check_room = database.check_room = lambda *_, **__: None
 try:
     library.remove(photo)
 except fk.FacekitError as error:
     print("refused", error.message)
 (disk / "filler").unlink()
-storage.check_room, database.check_room = looks
+embedded.check_room, database.check_room = looks
 assert len(library.photos()) == before
 library.remove(photo)
 assert len(library.photos()) == before - 1

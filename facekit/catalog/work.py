@@ -1,0 +1,218 @@
+"""Work that many processes share, as those see it who ask for it: how far it is, and that it stops or goes on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from facekit.catalog.batch_tables import batches, work
+from facekit.catalog.batches import CANCELLED, alive, display_of, make_tables, new_batch
+from facekit.catalog.rows import delete
+from facekit.errors import RefusedError, UnknownIdError
+from facekit.types.work import DeadBatch, Kind, State, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from facekit.catalog.batches import Batches
+    from facekit.catalog.database import Database
+    from facekit.types.work import Claim, Options
+
+SCAN_WAVE, FINISH_WAVE = 0, 9
+_STATES = tuple(State)
+
+
+class WorkTables:
+    """Reads and changes the work that workers share.
+
+    Parameters
+    ----------
+    engine : Database
+        A catalog on PostgreSQL.
+    """
+
+    def __init__(self, engine: Database) -> None:
+        self._engine = engine
+        make_tables(engine)
+
+    def add(self, roots: Sequence[str], options: Options, priority: int = 0) -> tuple[str, str]:
+        """Ask for folders to be ingested; returns the work's id, and that of its first batch, the listing."""
+        work_id = uuid4().hex
+        asked = {"work_id": work_id, "roots": list(roots), "options": asdict(options), "priority": priority}
+        asked |= {"paused": False, "cancelled": False, "files_done": 0}
+        rows = [new_batch(work_id, Kind.SCAN, SCAN_WAVE), new_batch(work_id, Kind.FINISH, FINISH_WAVE)]
+        with self._engine.begin() as connection:
+            since = connection.scalar(sa.select(sa.func.clock_timestamp()))
+            connection.execute(sa.insert(work), asked | {"queued_at": since})
+            connection.execute(sa.insert(batches), [row | {"priority": priority, "since": since} for row in rows])
+        return work_id, rows[0]["batch_id"]
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def all(self) -> list[Work]:
+        """All work, newest first."""
+        counts = sa.select(batches.c.work_id, batches.c.state, sa.func.sum(batches.c.count))
+        given_up = sa.select(batches.c.work_id, batches.c.problem)
+        given_up = given_up.where(batches.c.state == State.DEAD, batches.c.kind != Kind.FILES)
+        listing = sa.select(batches.c.work_id).where(batches.c.kind == Kind.SCAN)
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(work).order_by(work.c.queued_at.desc())).mappings().all()
+            files = {
+                (work_id, state): int(count)
+                for work_id, state, count in connection.execute(counts.group_by(batches.c.work_id, batches.c.state))
+            }
+            problems = {work_id: problem for work_id, problem in connection.execute(given_up)}  # noqa: C416 - rows
+            unlisted = set(connection.scalars(listing.where(batches.c.state.in_([State.QUEUED, State.RUNNING]))))
+        found = []
+        for row in rows:
+            key = row["work_id"]
+            numbers = {state.value: files.get((key, state.value), 0) for state in _STATES}
+            begun = bool(numbers["running"] or numbers["done"])
+            state = _state(row, problems.get(key), unlisted=key in unlisted, begun=begun)
+            numbers["done"] += row["files_done"]
+            same = {name: row[name] for name in ("work_id", "roots", "priority", "queued_at", "finished_at", "report")}
+            found.append(Work(**same, **numbers, state=state, problem=problems.get(key) or ""))
+        return found
+
+    def numbers(self) -> dict[str, int]:
+        """Files that are queued, running, done and dead, and workers that are there."""
+        every = self.all()
+        with self._engine.connect() as connection:
+            return {state.value: sum(getattr(one, state.value) for one in every) for state in _STATES} | {
+                "workers": alive(connection)
+            }
+
+    def dead(self) -> list[DeadBatch]:
+        """What was given up, newest work first."""
+        query = sa.select(*(batches.c[name] for name in ("batch_id", "work_id", "kind", "files", "problem")))
+        query = query.where(batches.c.state == State.DEAD, batches.c.problem != CANCELLED)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(batches.c.since.desc(), batches.c.number)).all()
+        return [
+            DeadBatch(batch_id, work_id, Kind(kind), [display_of(one) for one in files], problem)
+            for batch_id, work_id, kind, files, problem in rows
+        ]
+
+    # -- stopping and going on -----------------------------------------------------------------------------------
+
+    def pause(self, work_id: str, *, paused: bool) -> None:
+        """Begin no batch of some work, or go on with it; what is running is done. Raises UnknownIdError."""
+        with self._engine.begin() as connection:
+            self._lock(connection, work_id)
+            connection.execute(sa.update(work).where(work.c.work_id == work_id).values(paused=paused))
+
+    def cancel(self, work_id: str) -> int:
+        """Begin nothing more of some work; what is running is done, and what is done is kept.
+
+        Returns the number of files that are not read. Raises UnknownIdError.
+        """
+        queued = (batches.c.work_id == work_id, batches.c.state == State.QUEUED, batches.c.kind != Kind.FINISH)
+        with self._engine.begin() as connection:
+            if self._lock(connection, work_id)["finished_at"] is not None:
+                return 0
+            count = connection.scalar(sa.select(sa.func.coalesce(sa.func.sum(batches.c.count), 0)).where(*queued))
+            connection.execute(sa.update(batches).where(*queued).values(state=State.DEAD, problem=CANCELLED))
+            # Not paused any more: what is done is counted, and the end of it written down.
+            connection.execute(sa.update(work).where(work.c.work_id == work_id).values(cancelled=True, paused=False))
+        return int(count or 0)
+
+    def retry(self, key: str) -> int:
+        """Try again what was given up: of some work, or one batch. Returns how many files or listings that are.
+
+        Raises
+        ------
+        UnknownIdError
+            If there is neither such work nor such a batch.
+        RefusedError
+            If nothing of it was given up.
+        """
+        with self._engine.begin() as connection:
+            one = connection.scalar(sa.select(batches.c.work_id).where(batches.c.batch_id == key))
+            work_id = one or key
+            self._lock(connection, work_id)
+            dead = [batches.c.work_id == work_id, batches.c.state == State.DEAD, batches.c.problem != CANCELLED]
+            dead += [batches.c.batch_id == key] if one else []
+            again = sa.update(batches).where(*dead).values(state=State.QUEUED, tries=0)
+            counts = connection.scalars(again.returning(batches.c.count)).all()
+            if not counts:
+                message = f"Nothing of {key} was given up."
+                raise RefusedError(message, "What was, and its ids: facekit jobs --dead")
+            end = (batches.c.work_id == work_id, batches.c.kind == Kind.FINISH, batches.c.state == State.DONE)
+            connection.execute(sa.update(batches).where(*end).values(state=State.QUEUED, tries=0))
+            connection.execute(sa.update(work).where(work.c.work_id == work_id).values(finished_at=None))
+        return sum(max(1, count) for count in counts)
+
+    @staticmethod
+    def _lock(connection: sa.Connection, work_id: str) -> sa.RowMapping:
+        query = sa.select(work).where(work.c.work_id == work_id).with_for_update()
+        row = connection.execute(query).mappings().first()
+        if row is None:
+            message = f"There is no work with the id {work_id}."
+            raise UnknownIdError(message, "facekit jobs lists them.")
+        return row
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def finish(
+        self, held: Batches, claim: Claim, summed: Callable[[Sequence[dict[str, Any]]], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Write down what came of some work; its batches go, but for those that were given up.
+
+        What somebody wants tried again meanwhile keeps it open.
+
+        Parameters
+        ----------
+        held : Batches
+            The worker that has the last batch.
+        claim : Claim
+            The last batch.
+        summed : callable
+            Makes a report of those of the batches, after what was written down before, if anything was.
+
+        Returns
+        -------
+        dict
+            What ``summed`` made.
+
+        Raises
+        ------
+        LostClaimError
+            If another worker has the last batch by now.
+        """
+        here = work.c.work_id == claim.work_id
+        mine = (batches.c.work_id == claim.work_id, batches.c.kind != Kind.FINISH)
+        over = sa.or_(batches.c.state == State.DONE, batches.c.problem == CANCELLED)
+        said = sa.select(batches.c.batch_id, batches.c.state, batches.c.count, batches.c.report).where(*mine, over)
+        with self._engine.begin() as connection:
+            before = self._lock(connection, claim.work_id)["report"]
+            held.done(connection, claim, {})
+            rows = connection.execute(said.order_by(batches.c.wave, batches.c.number).with_for_update()).all()
+            report = summed([one for one in [before, *(row.report for row in rows)] if one])
+            delete(connection, batches.c.batch_id, [row.batch_id for row in rows])
+            left = sa.select(batches.c.batch_id).where(*mine, batches.c.state.in_([State.QUEUED, State.RUNNING]))
+            still = connection.scalar(left.limit(1)) is not None
+            done = sum(row.count for row in rows if row.state == State.DONE)
+            values = {"report": report, "files_done": work.c.files_done + done}
+            values |= {} if still else {"finished_at": sa.func.now()}
+            connection.execute(sa.update(work).where(here).values(values))
+            if still:
+                again = sa.update(batches).where(batches.c.batch_id == claim.batch_id)
+                connection.execute(again.values(state=State.QUEUED, tries=0))
+        return report
+
+
+def _state(row: sa.RowMapping, problem: str | None, *, unlisted: bool, begun: bool) -> str:
+    if row["cancelled"]:
+        return CANCELLED
+    if problem is not None and problem != CANCELLED:
+        return "failed"
+    if row["finished_at"] is not None:
+        return "done"
+    if row["paused"]:
+        return "paused"
+    if unlisted:
+        return "listing"
+    return "running" if begun else "queued"

@@ -1,0 +1,81 @@
+"""All that differs between a library in one folder and one on servers, in one protocol.
+
+`facekit.storage.embedded.Embedded` and `facekit.storage.shared.Shared` have it; nobody else asks which one it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager, ExitStack
+    from pathlib import Path
+
+    from facekit.catalog import Catalog
+    from facekit.index import VectorIndex
+    from facekit.storage.settings import Settings
+
+VECTORS = "vectors.db"
+"""The vector index of a library that never changed its models; another one has eight digits more in its name."""
+
+
+def new_vectors() -> str:
+    """A name for another index: never used before, so that no vector of other models can be in it."""
+    return f"vectors-{uuid4().hex[:8]}.db"
+
+
+class Opened(NamedTuple):
+    """What a backend opened: the catalog, what the library is bound to, and the name of its vector index."""
+
+    catalog: Catalog
+    settings: Settings
+    vectors: str
+
+
+class Backend(Protocol):
+    """Where a library's catalog and vectors are, and who else may use them.
+
+    Attributes
+    ----------
+    folder : Path
+        What this machine keeps of the library: settings and logs, and all of it where it is in one folder.
+    place : str
+        How errors name the library.
+    """
+
+    folder: Path
+    place: str
+
+    def open(self, opened: ExitStack, detector: str | None, embedder: str | None) -> Opened:
+        """Open the catalog; a library is made where there is none, with the models named or the default ones.
+
+        What is to be given back is left in ``opened``.
+        """
+
+    def write_settings(self, settings: Settings) -> None:
+        """Write other settings down."""
+
+    def index(self, name: str, dimension: int) -> VectorIndex:
+        """Open the vectors that have a name; there are none yet where it is new, or where they are broken."""
+
+    def drop_index(self, name: str) -> None:
+        """Delete the vectors that have a name; nobody has them open."""
+
+    def forget_other_indexes(self, name: str) -> None:
+        """Delete what a change of models that was cut off left beside the vectors with a name."""
+
+    def where_index(self, name: str) -> str:
+        """What is to be done so that the vectors with a name are made anew from the catalog."""
+
+    def alone(self, what: str) -> AbstractContextManager[None]:
+        """Only one thing at a time may change the library. Raises LibraryBusyError."""
+
+    def check_room(self, need: int) -> None:
+        """Refuse to store more where less than so many bytes are free. Raises DiskFullError."""
+
+    def erase(self) -> None:
+        """See that no file holds what was removed; where there is no room for it now, later."""
+
+    def backup(self, target: Path) -> int:
+        """See `facekit.library.base.Library.backup`."""

@@ -1,0 +1,83 @@
+"""What is done in the background: pieces of work, and how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime  # noqa: TC003 - the service reads the annotations
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from facekit.types.photos import Detail, FoundFile
+
+
+class Kind(StrEnum):
+    """What a batch is: a listing of folders, files to be read, or the end of it all."""
+
+    SCAN = "scan"
+    FILES = "files"
+    FINISH = "finish"
+
+
+class State(StrEnum):
+    """How a batch stands. A dead one was given up: its ``problem`` says why."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the files of some work are listed and read: see `Library.ingest`."""
+
+    detail: Detail = "normal"
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A batch that a process has for now. ``tries`` tells it from what others, or it itself, had before."""
+
+    batch_id: str
+    work_id: str
+    kind: Kind
+    files: list[FoundFile]
+    tries: int
+    roots: list[str]
+    options: Options
+    cancelled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DeadBatch:
+    """Files that were given up after some tries, and what the last one met."""
+
+    batch_id: str
+    work_id: str
+    kind: Kind
+    paths: list[str]
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Some work, and how many of its files stand how.
+
+    ``state`` is "listing", "queued", "running", "paused", "done", "cancelled" or "failed"; where it failed, ``problem``
+    says why.
+    """
+
+    work_id: str
+    roots: list[str]
+    priority: int
+    state: str
+    queued_at: datetime
+    finished_at: datetime | None
+    queued: int
+    running: int
+    done: int
+    dead: int
+    problem: str = ""
+    report: dict[str, Any] | None = field(default=None, repr=False)
