@@ -10,17 +10,16 @@ import numpy as np
 from facekit.catalog.rows import box_of
 from facekit.images.boxes import match_faces
 from facekit.images.stored_orientation import turned_sideways, upright_box
-from facekit.images.thumbnails import thumbnail_path
 from facekit.types.photos import Box
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     import numpy.typing as npt
 
     from facekit.catalog import Catalog
     from facekit.catalog.records import FaceRecord, PhotoRecord
+    from facekit.images.blobs import Blobs
     from facekit.ingest.pipeline import Item
     from facekit.types.arrays import FloatArray
 
@@ -48,8 +47,8 @@ _Face = tuple[str, Box, "FloatArray | None"]
 class Thumbnails:
     """How photos look, as EXIF turns them: those in a library, and those that are about to come into it."""
 
-    def __init__(self, folder: Path, catalog: Catalog, items: Sequence[Item]) -> None:
-        self._folder = folder
+    def __init__(self, blobs: Blobs, catalog: Catalog, items: Sequence[Item]) -> None:
+        self._blobs = blobs
         self._catalog = catalog
         self._turns = {item.photo_id: item.record.turn for item in items if item.record}
         self._new = {item.photo_id: item.thumbnail for item in items if item.thumbnail}
@@ -59,10 +58,12 @@ class Thumbnails:
         from PIL import Image
 
         try:
-            data = self._new.get(photo_id) or thumbnail_path(self._folder, photo_id).read_bytes()
+            data = self._new.get(photo_id) or self._blobs.get(photo_id)
+            if data is None:  # a thumbnail can be deleted: it is only derived
+                return None
             with Image.open(BytesIO(data)) as picture:
                 small = picture.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
-        except OSError:  # a thumbnail can be deleted: it is only derived
+        except OSError:  # it is damaged
             return None
         turn = self._turns[photo_id] if photo_id in self._turns else self._catalog.turns([photo_id]).get(photo_id, 0)
         pixels = np.rot90(np.asarray(small, np.float64), turn // 90)  # thumbnails are turned upright, boxes are not
@@ -99,9 +100,19 @@ def carry_edited(
     set of str
         The old faces that have a face in a new photo.
     """
-    kept: set[str] = set()
     if not edited:
-        return kept
+        return set()
+    with catalog.people.changing():  # nobody says anything of these faces between what is read and what is written
+        return _carry(catalog, edited, leaving, thumbnails)
+
+
+def _carry(
+    catalog: Catalog,
+    edited: Sequence[tuple[str, PhotoRecord]],
+    leaving: Mapping[str, int],
+    thumbnails: Thumbnails,
+) -> set[str]:
+    kept: set[str] = set()
     last = {old: number for number, (old, _) in enumerate(edited)}
     said = catalog.people.faces_with_decisions(last)
     vectors = catalog.people.vectors(list(said))

@@ -19,7 +19,7 @@ from facekit.catalog.tables import faces, staged_faces
 from facekit.images.boxes import match_faces
 from facekit.images.decode import turned_thumbnail
 from facekit.images.files import Limits
-from facekit.images.thumbnails import thumbnail_path, turn_thumbnails, write_thumbnail
+from facekit.images.thumbnails import turn_thumbnails
 from facekit.ingest.pipeline import Pipeline, known_in
 from facekit.ingest.progress import show_progress
 from facekit.ingest.reembed_report import Alone, ReembedReport
@@ -78,7 +78,7 @@ class Reembed:
         skip: bool = False,
     ) -> None:
         self._catalog, self._folder, self._in_use = storage.catalog, storage.folder, storage.models
-        self._backend = storage.backend
+        self._blobs, self._backend = storage.blobs, storage.backend
         now = storage.models.now
         old, self._where = now.settings, now.where
         wanted = settings_of(detector or old.detector, embedder or old.embedder)
@@ -172,9 +172,9 @@ class Reembed:
             file, wanted = item.file, expected[item.file.path]
             if item.error is None and item.record is not None and item.photo_id in self._left:
                 records[item.photo_id] = item.record
-                if item.prepared and not thumbnail_path(self._folder, item.photo_id).exists():
+                if item.prepared and not self._blobs.has(item.photo_id):
                     kept = turned_thumbnail(item.prepared.thumbnail, self._turns.get(item.photo_id, 0))
-                    write_thumbnail(self._folder, item.photo_id, kept)
+                    self._blobs.put({item.photo_id: kept})
             if item.error is not None:  # of the photo that was looked for here, or of the one that was found here
                 failed = Failure(file.display, item.error.status, item.error.reason)
                 lost |= dict.fromkeys((wanted, item.photo_id), failed)
@@ -217,10 +217,9 @@ class Reembed:
         if self._settings.own_similarity is None:
             report.threshold = old.settings.own_similarity
         report.faces_after = int(catalog.counts()["faces"])
-        turn_thumbnails(self._folder, self._turns, catalog.turns())
+        turn_thumbnails(self._blobs, self._turns, catalog.turns())
         self._backend.write_settings(self._settings)
         catalog.staging.clear()
-        catalog.index_caught_up()
         old.discard()
 
     def _rows(self) -> Iterator[IndexRow]:

@@ -6,7 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from facekit.catalog import FileRecord
-from facekit.images.thumbnails import write_thumbnail
 from facekit.index.sync import apply_change
 from facekit.ingest.edited_files import Thumbnails, carry_edited
 from facekit.ingest.names_lost import lost_names, named_faces
@@ -49,7 +48,7 @@ class Store:
 
     def __init__(self, storage: Storage, detector: Detector, embedder: Embedder, run_id: str) -> None:
         self._catalog, self._index, self._folder = storage.catalog, storage.index, storage.folder
-        self._check_room = storage.backend.check_room
+        self._blobs, self._check_room = storage.blobs, storage.backend.check_room
         self._models = (detector, embedder)
         self._run_id = run_id
 
@@ -74,16 +73,14 @@ class Store:
         known |= self._catalog.statuses({item.photo_id for item in items} - known).keys()
         there = [item for item in items if item.photo_id in known]
         with waiting_for("the library: storing photos"):
-            for item in there:
-                if item.thumbnail:
-                    write_thumbnail(self._folder, item.photo_id, item.thumbnail)
+            self._blobs.put({item.photo_id: jpeg for item in there if (jpeg := item.thumbnail)})
             records = {item.photo_id: item.record for item in there if item.record}
             edited, leaving = self._edited(there, records)
             if edited:  # what waits for a photo that comes back counts before what its file held
                 self._catalog.people.reveal(face.face_id for _, record in edited for face in record.faces)
             paths = self._leaving(leaving)
             named = named_faces(self._catalog, paths)
-            kept = carry_edited(self._catalog, edited, leaving, Thumbnails(self._folder, self._catalog, there))
+            kept = carry_edited(self._catalog, edited, leaving, Thumbnails(self._blobs, self._catalog, there))
             names_lost = lost_names({face: who for face, who in named.items() if face not in kept}, paths)
             change = self._catalog.save(
                 list(records.values()),
@@ -93,7 +90,7 @@ class Store:
                 embedder=embedder.name,
                 also=also,
             )
-            apply_change(change, self._catalog, self._index, self._folder)
+            apply_change(change, self._catalog, self._index, self._blobs)
         lost = {(record.file.source, record.file.path) for record in change.lost}
         stored = [item for item in items if (item.file.source, item.file.path) not in lost]
         again = [item for item in items if (item.file.source, item.file.path) in lost]

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from facekit.catalog.catalog import open_catalog
 from facekit.catalog.database import sync
 from facekit.catalog.people_copy import COPY
 from facekit.errors import LibraryError
-from facekit.images.thumbnails import THUMBNAILS, thumbnail_path, write_thumbnail
+from facekit.images.blobs import THUMBNAILS, FolderBlobs
 from facekit.storage.lock import OwnerLock
 from facekit.storage.settings import FILE as SETTINGS
 from facekit.system.disk_space import check_room, remedy_for
@@ -30,6 +30,7 @@ from facekit.system.permissions import private_opener, protect
 
 if TYPE_CHECKING:
     from facekit.catalog import Catalog
+    from facekit.images.blobs import Blobs, Stored
 
 MANIFEST = "backup.json"
 _FORMAT = 1
@@ -48,7 +49,7 @@ class _Kept:
         return f"{name}.{self.sha256[:16]}"
 
 
-def write_backup(catalog: Catalog, folder: Path, target: Path) -> int:
+def write_backup(catalog: Catalog, blobs: Blobs, folder: Path, target: Path) -> int:
     """Bring a library's backup up to date; see `facekit.library.base.Library.backup`."""
     here, there = folder.resolve(), target.resolve()
     if here.is_relative_to(there) or there.is_relative_to(here):
@@ -64,13 +65,13 @@ def write_backup(catalog: Catalog, folder: Path, target: Path) -> int:
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
         protect(target, THUMBNAILS)
         check_room(target, extra=(folder / CATALOG).stat().st_size)
-        return _write(catalog, folder, target)
+        return _write(catalog, blobs, folder, target)
     except OSError as error:
         message = f"The backup in {target} can't be written: {error.strerror or error}."
         raise LibraryError(message, f"{remedy_for(error)} The backup before is kept.") from error
 
 
-def _write(catalog: Catalog, folder: Path, target: Path) -> int:
+def _write(catalog: Catalog, blobs: Blobs, folder: Path, target: Path) -> int:
     # Thumbnails are written before their photo stands in the catalog, and deleted after it: those of all photos that
     # the copy of the catalog has are there now, but for those that are being removed at this moment.
     parts = {name: target / f"{name}.part" for name in _NAMES}
@@ -85,21 +86,20 @@ def _write(catalog: Catalog, folder: Path, target: Path) -> int:
             sync(part)
             kept[name] = _Kept(part.stat().st_size, _sha256(part))
             os.replace(part, target / kept[name].name(name))  # noqa: PTH105 - atomic
-    mine, theirs = _thumbnails(folder), _thumbnails(target)
-    new = [name for name, one in mine.items() if _is_new(one, theirs.get(name))]
-    for name in new:
-        with suppress(FileNotFoundError):  # removed just now
-            _copy_thumbnail(folder, target, name)
+    there = FolderBlobs(target)
+    mine, theirs = blobs.kept(), there.kept()
+    new = [photo_id for photo_id, one in mine.items() if _is_new(one, theirs.get(photo_id))]
+    for photo_id in new:
+        _copy_thumbnail(blobs, there, photo_id)
     shutil.copyfile(target / kept[SETTINGS].name(SETTINGS), target / SETTINGS)  # so that no ingest takes it for photos
-    sizes = {name: one.st_size for name, one in _thumbnails(target).items() if name in mine}
+    sizes = {_file(photo_id): one.bytes for photo_id, one in there.kept().items() if photo_id in mine}
     _write_manifest(target, kept, sizes)
     wanted = {one.name(name) for name, one in kept.items()}
     for name in _NAMES:
         for path in target.glob(f"{name}.*"):
             if path.name not in wanted:
                 path.unlink()
-    for name in theirs.keys() - mine.keys():
-        (target / name).unlink()
+    there.delete(theirs.keys() - mine.keys())
     protect(target, THUMBNAILS)
     return len(new)
 
@@ -126,7 +126,7 @@ def _read_manifest(target: Path) -> tuple[dict[str, _Kept], dict[str, int]]:
         files = {name: _Kept(int(one["bytes"]), str(one["sha256"])) for name, one in said["files"].items()}
         thumbnails = {str(name): int(size) for name, size in said["thumbnails"].items()}
         named_well = files.keys() <= set(_NAMES) and all(one.sha256.isalnum() for one in files.values())
-        named_well &= all(thumbnail_path(Path(), Path(name).stem) == Path(name) for name in thumbnails)
+        named_well &= all(_file(Path(name).stem) == name for name in thumbnails)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise _damaged(target, path.name) from error
     if not (newer or (named_well and {CATALOG, SETTINGS} <= files.keys())):
@@ -191,8 +191,8 @@ def _check(target: Path, files: dict[str, _Kept], thumbnails: dict[str, int]) ->
             raise _damaged(target, path.name) from error
         if not good:
             raise _damaged(target, path.name)
-    there = _thumbnails(target)
-    if lost := [name for name, size in thumbnails.items() if name not in there or there[name].st_size != size]:
+    there = {_file(photo_id): one.bytes for photo_id, one in FolderBlobs(target).kept().items()}
+    if lost := [name for name, size in thumbnails.items() if there.get(name) != size]:
         raise _damaged(target, f"{lost[0]} and {len(lost) - 1} more" if len(lost) > 1 else lost[0])
 
 
@@ -206,7 +206,7 @@ def _restore(target: Path, folder: Path, files: dict[str, _Kept], thumbnails: di
     for name, one in files.items():
         shutil.copyfile(target / one.name(name), part / name)
     for name in thumbnails:
-        _copy_thumbnail(target, part, name)
+        _copy_thumbnail(FolderBlobs(target), FolderBlobs(part), Path(name).stem)
     protect(part, "")
     catalog = open_catalog(part)
     try:
@@ -232,22 +232,19 @@ def _copy_accounts(old: Path, new: Path) -> None:
         source.backup(copy)
 
 
-def _is_new(mine: os.stat_result, theirs: os.stat_result | None) -> bool:
+def _is_new(mine: Stored, theirs: Stored | None) -> bool:
     # Written again where a photo is turned.
-    return theirs is None or mine.st_size != theirs.st_size or mine.st_mtime_ns > theirs.st_mtime_ns
+    return theirs is None or mine.bytes != theirs.bytes or mine.changed > theirs.changed
 
 
-def _thumbnails(folder: Path) -> dict[str, os.stat_result]:
-    """A folder's thumbnails, by their path in it."""
-    found = {}
-    for path in folder.glob(f"{THUMBNAILS}/*/*.jpg"):
-        with suppress(FileNotFoundError):
-            found[path.relative_to(folder).as_posix()] = path.stat()
-    return found
+def _file(photo_id: str) -> str:
+    """A thumbnail's path in a backup, as its manifest has it."""
+    return FolderBlobs(Path()).file(photo_id).as_posix()
 
 
-def _copy_thumbnail(old: Path, new: Path, name: str) -> None:
-    write_thumbnail(new, Path(name).stem, (old / name).read_bytes())
+def _copy_thumbnail(old: Blobs, new: Blobs, photo_id: str) -> None:
+    if (data := old.get(photo_id)) is not None:  # else it was removed just now
+        new.put({photo_id: data})
 
 
 def _sha256(path: Path) -> str:

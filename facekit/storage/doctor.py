@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from facekit._version import __version__
 from facekit.catalog.rows import FileRow, PhotoRow
 from facekit.errors import FacekitError
-from facekit.images.thumbnails import thumbnail_path
 from facekit.index.protocol import Fields
 from facekit.models.registry import load_detector, load_embedder, model_info
 from facekit.models.weights import verify
@@ -24,14 +23,14 @@ from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from facekit.catalog import Catalog
+    from facekit.images.blobs import Blobs
+    from facekit.storage.backend import Look
     from facekit.storage.settings import Settings
     from facekit.storage.storage import Storage
 
 _PACKAGES = ("opencv-contrib-python-headless", "pillow", "pymilvus", "milvus-lite", "duckdb")
-_LOW_DISK = 2 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +113,16 @@ def _onnxruntime() -> str:
 
 def examine(storage: Storage) -> Doctor:
     """All checks of an open library."""
-    folder, catalog = storage.folder, storage.catalog
+    catalog = storage.catalog
     models = storage.models.now
     checks = examine_machine(models.settings.detector, models.settings.embedder, **models.where)
     looks: dict[str, Callable[[], Check]] = {
         "library": lambda: _made_with(models.settings, catalog),
         "catalog": lambda: _catalog(catalog),
         "vector index": lambda: _index(storage),
-        "thumbnails": lambda: _thumbnails(folder, catalog),
+        "thumbnails": lambda: _thumbnails(storage.blobs, catalog),
         "files": lambda: _files(catalog),
-        "disk": lambda: _disk(folder),
+        **{name: partial(_of_backend, name, look) for name, look in storage.backend.looks().items()},
     }
     for name, look in looks.items():
         try:
@@ -166,9 +165,10 @@ def _index(storage: Storage) -> Check:
     return Check("vector index", f"{len(held)} vectors, as the catalog says")
 
 
-def _thumbnails(folder: Path, catalog: Catalog) -> Check:
+def _thumbnails(blobs: Blobs, catalog: Catalog) -> Check:
     shown = [row.photo_id for row in catalog.rows(PhotoRow) if row.status in {Status.OK, Status.NO_FACE}]
-    lost = sum(not thumbnail_path(folder, photo_id).exists() for photo_id in shown)
+    kept = blobs.kept()
+    lost = sum(photo_id not in kept for photo_id in shown)
     detail = f"{len(shown) - lost} of {len(shown)}"
     detail += "; remove and ingest those photos to make them again" if lost else ""
     return Check("thumbnails", detail, ok=not lost)
@@ -181,6 +181,5 @@ def _files(catalog: Catalog) -> Check:
     return Check("files", detail + ("; is a disk not mounted?" if gone else ""), ok=not gone)
 
 
-def _disk(folder: Path) -> Check:
-    free = shutil.disk_usage(folder).free
-    return Check("disk", f"{free / 2**30:.1f} GB free at {folder}", ok=free > _LOW_DISK)
+def _of_backend(name: str, look: Callable[[], Look]) -> Check:
+    return Check(name, *look())

@@ -11,7 +11,6 @@ from facekit.catalog.rows import box_of
 from facekit.errors import PhotoError
 from facekit.images.drawing import Drawing
 from facekit.images.orientation import SIDEWAYS, turn_upright, turned_box
-from facekit.images.thumbnails import thumbnail_path
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
@@ -19,14 +18,15 @@ if TYPE_CHECKING:
 
     from facekit.catalog import Catalog
     from facekit.catalog.rows import FacePictureRow, PictureRow
+    from facekit.images.blobs import Blobs
 
 
 class Pictures:
     """Reads pictures of what a catalog knows; see the methods of `facekit.library.base.Library` with the same names."""
 
-    def __init__(self, catalog: Catalog, folder: Path) -> None:
+    def __init__(self, catalog: Catalog, blobs: Blobs) -> None:
         self._catalog = catalog
-        self._folder = folder
+        self._blobs = blobs
         self._drawing = Drawing()
 
     def close(self) -> None:
@@ -35,10 +35,7 @@ class Pictures:
 
     def thumbnail(self, photo_id: str) -> bytes | None:
         """A photo as a small JPEG; None where none is kept."""
-        try:
-            return thumbnail_path(self._folder, photo_id).read_bytes()
-        except OSError:  # they may be deleted at any time
-            return None
+        return self._blobs.get(photo_id)
 
     def face(self, face_id: str) -> bytes | None:
         """A face with some of what surrounds it, as a square JPEG; None where no picture is kept."""

@@ -18,9 +18,9 @@ from facekit.sources.local import composed_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from facekit.catalog import Catalog
+    from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
 
 
@@ -38,11 +38,11 @@ class Relocation:
 def relocate(
     catalog: Catalog,
     index: VectorIndex,
-    folder: Path,
+    blobs: Blobs,
     old: str | os.PathLike[str],
     new: str | os.PathLike[str],
 ) -> Relocation:
-    """See `facekit.library.base.Library.relocate`; ``folder`` is the library's."""
+    """See `facekit.library.base.Library.relocate`; ``blobs`` are the library's thumbnails."""
     was, target = LocalSource(old, must_exist=False), LocalSource(new)
     if was.path == target.path:
         message = f"{target.root} was named as the old place and as the new one."
@@ -68,8 +68,7 @@ def relocate(
         message = f"None of the {len(moves)} photos of {was.root} is found in {target.root}."
         raise FacekitError(message, "Give the folder that has the same files at the same places below it.")
     change = catalog.relocate(was.name, moves, (was.root.rstrip(os.sep), target.root.rstrip(os.sep)))
-    apply_change(change, catalog, index, folder)
-    catalog.index_caught_up()
+    apply_change(change, catalog, index, blobs)
     logger.info("{} files lie elsewhere now, {} of them are not found there", len(moves), not_found)
     return Relocation(len(moves), not_found)
 

@@ -111,8 +111,7 @@ def remove(storage: Storage, paths: Sequence[Path], ids: Sequence[str]) -> int:
     known = KnownFiles(storage.catalog.file_states(LocalSource.name))
     files, roots = known.to_remove(paths, ids)
     change = storage.catalog.remove_files(LocalSource.name, files)
-    apply_change(change, storage.catalog, storage.index, storage.folder)
-    storage.catalog.index_caught_up()
+    apply_change(change, storage.catalog, storage.index, storage.blobs)
     # What is in a folder that stays is named in full; a folder's own name stands where its photos stood.
     names = [*roots, *map(display_name, files)]
     storage.forget(names)

@@ -17,6 +17,7 @@ from PIL import Image
 from service import served
 
 import facekit as fk
+from facekit.images.blobs import open_blobs
 from facekit.images.decode import read_image
 from facekit.images.orientation import TURNS, common_turn, turn_upright, turned, turned_box
 from facekit.images.thumbnails import turn_thumbnails
@@ -152,7 +153,7 @@ def test_a_photo_that_is_turned_later_is_fetched_anew_by_a_browser_that_kept_it(
     # As the release before left it, which turned no photo.
     with duckdb.connect(tmp_path / "library" / "catalog.duckdb") as catalog:
         catalog.execute("UPDATE photos SET turn = 0")
-    turn_thumbnails(tmp_path / "library", dict.fromkeys(ids, 180), {})
+    turn_thumbnails(open_blobs(tmp_path / "library"), dict.fromkeys(ids, 180), {})
     with served(tmp_path / "library") as client:
         photo = client.get("/api/v1/photos").json()["photos"][0]
         face = next(face["face_id"] for face in photo["faces"] if not face["quality"]["reason"])

@@ -16,7 +16,6 @@ from starlette.concurrency import run_in_threadpool
 
 from facekit.arguments import ID, LONGEST_PATH, LONGEST_TEXT
 from facekit.images.files import display_name
-from facekit.images.thumbnails import thumbnail_path
 from facekit.library.documents import photo_for
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
@@ -77,9 +76,10 @@ def get_photo(service: ServiceOf, me: Reader, photo_id: IdInPath) -> Photo:
 @router.get("/photos/{photo_id}/thumbnail", responses=_NOT_FOUND | _JPEG, response_class=Response)
 async def get_thumbnail(service: ServiceOf, me: Reader, request: Request, photo_id: IdInPath) -> Response:
     """A photo as a JPEG of at most 512 pixels, upright."""
-    path = thumbnail_path(service.library.folder, photo_id)
+    blobs = service.library.blobs
     turn = await run_in_threadpool(lambda: service.library.photo(photo_id).turn)
-    return await _picture(service, request, f"t-{photo_id}-{turn}", path.exists, lambda: path)
+    there, read = (lambda: blobs.has(photo_id)), (lambda: blobs.file(photo_id) or blobs.get(photo_id))
+    return await _picture(service, request, f"t-{photo_id}-{turn}", there, read)
 
 
 @router.get("/photos/{photo_id}/picture", responses=_NOT_FOUND | _JPEG, response_class=Response)
