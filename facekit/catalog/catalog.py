@@ -10,6 +10,7 @@ from loguru import logger
 
 from facekit.catalog.bindings import Bindings
 from facekit.catalog.contents import Contents
+from facekit.catalog.copying import copy_catalog, filled_from, row_count
 from facekit.catalog.database import Database
 from facekit.catalog.hidden import hide, reveal
 from facekit.catalog.locks import Kind, hold, hold_schema
@@ -31,9 +32,10 @@ from facekit.errors import FacekitError, LibraryError
 from facekit.system.disk_space import check_room
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from facekit.catalog.copying import Content
     from facekit.catalog.records import FileMove, FileRecord, PhotoRecord
     from facekit.catalog.rows import Values
 
@@ -99,6 +101,27 @@ class Catalog(Contents, Runs):
             logger.bind(notice=True).info("Upgraded {} from schema {} to {}.", where, found, SCHEMA.version)
         # A copy of the people that an older facekit made is as old as the catalog was.
         self._people_at_first = () if self.upgraded else state_of_people(self._engine)
+
+    @property
+    def filled_from(self) -> str | None:
+        """Which library this one is being filled from, see `copy_from`; None where it is whole."""
+        return filled_from(self._engine)
+
+    @property
+    def row_count(self) -> int:
+        """How many rows `copy_from` copies of this catalog."""
+        return row_count(self._engine)
+
+    def copy_from(
+        self,
+        source: Catalog,
+        label: str,
+        *,
+        change: Mapping[str, Callable[[Values], Values]] | None = None,
+        progress: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> dict[str, Content]:
+        """Fill this catalog, which is empty, from another one: see `facekit.catalog.copying.copy_catalog`."""
+        return copy_catalog(source._engine, self._engine, label, change=change, progress=progress)
 
     def keep_people(self, folder: Path) -> None:
         """Copy what is known about people beside the catalog, where it was changed since the catalog was opened."""

@@ -182,6 +182,8 @@ class Contents:
             with self._engine.connect() as connection:
                 rows = connection.execute(query.where(among(faces.c.photo_id, chunk))).all()
             for key, photo_id, reason, embedding in rows:
+                if photo_id not in taken:  # somebody else removed it just now; that change has its own row in the outbox
+                    continue
                 first = places[photo_id][0]
                 vector = np.frombuffer(embedding, np.float32)
                 yield IndexRow(key, vector, reason is None, first.source, first.folder, taken[photo_id])

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _PAGE = 5_000  # rows of one transaction: some seconds, which is what an interruption costs
 _FROM = "copied_from"  # what a catalog says while it is being filled
-_OWN = frozenset({"schema", "index", _FROM})  # facts about the catalog itself, and not about what it holds
+# Facts about the catalog itself, and not about what it holds: its schema, and what its library is bound to.
+_OWN = frozenset({"schema", "library", "bound", _FROM})
 
 
 class Content(NamedTuple):
@@ -30,6 +31,18 @@ class Content(NamedTuple):
 
     rows: int
     digest: int
+
+
+def filled_from(database: Database) -> str | None:
+    """Which catalog this one is being filled from: until that is done, it is of no use. None once it is."""
+    with database.connect() as connection:
+        return connection.scalar(sa.select(meta.c.value).where(meta.c.key == _FROM))
+
+
+def row_count(database: Database) -> int:
+    """How many rows `copy_catalog` copies."""
+    with database.connect() as connection:
+        return sum(_count(connection, table) for table in _tables())
 
 
 def contents(database: Database) -> dict[str, Content]:

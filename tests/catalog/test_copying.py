@@ -68,7 +68,7 @@ def test_a_copy_that_was_cut_off_goes_on_where_it_was(
             raise KeyboardInterrupt
 
     sa.event.listen(target._engine._engine, "before_execute", count)
-    for limit in range(10, whole, 10):
+    for limit in range(10, whole, 10):  # noqa: B007 - `stop` reads it
         with pytest.raises(KeyboardInterrupt):
             copy_catalog(source._engine, target._engine, "faces", progress=stop)
         with pytest.raises(LibraryError, match="is being filled from faces, not from others"):
