@@ -10,7 +10,7 @@ from loguru import logger
 
 from facekit.catalog.bindings import Bindings
 from facekit.catalog.contents import Contents
-from facekit.catalog.copying import copy_catalog, filled_from, row_count
+from facekit.catalog.copying import copy_catalog, filled_from, note_whole, row_count
 from facekit.catalog.database import Database
 from facekit.catalog.hidden import hide, reveal
 from facekit.catalog.locks import Kind, hold, hold_schema
@@ -111,6 +111,10 @@ class Catalog(Contents, Runs):
     def row_count(self) -> int:
         """How many rows `copy_from` copies of this catalog."""
         return row_count(self._engine)
+
+    def note_whole(self) -> None:
+        """Write down that the library is filled."""
+        note_whole(self._engine)
 
     def copy_from(
         self,

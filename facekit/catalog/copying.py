@@ -61,7 +61,7 @@ def copy_catalog(
 ) -> dict[str, Content]:
     """Copy all tables into an empty catalog, and compare both afterwards.
 
-    Cut off, it goes on where it was when it is called again with the same label.
+    Cut off, it goes on where it was when it is called again with the same label, until `note_whole` was called.
 
     Parameters
     ----------
@@ -106,9 +106,13 @@ def copy_catalog(
         _empty(target, wrong)
         message = f"The copy differs from {label} in {', '.join(wrong)}."
         raise LibraryError(message, "Run it again: what differs is copied anew. Nothing was changed in the source.")
-    with target.begin() as connection:
-        connection.execute(sa.delete(meta).where(meta.c.key == _FROM))
     return held
+
+
+def note_whole(database: Database) -> None:
+    """Write down that all that belongs to a catalog that was filled is there."""
+    with database.begin() as connection:
+        connection.execute(sa.delete(meta).where(meta.c.key == _FROM))
 
 
 def _tables() -> list[sa.Table]:

@@ -88,5 +88,6 @@ def migrate(
             progress(done, total)
         target.save_settings(old)
         catch_up(target.catalog, target.index)
+        target.catalog.note_whole()
     logger.info("{} was copied to {}", label, target.backend.place)
     return Migration({name: one.rows for name, one in copied.items()}, len(kept), target.index.count())

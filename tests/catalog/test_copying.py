@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 import facekit as fk
 from facekit.catalog import copying, open_catalog
-from facekit.catalog.copying import contents, copy_catalog
+from facekit.catalog.copying import contents, copy_catalog, filled_from, note_whole
 from facekit.catalog.people_tables import persons
 from facekit.catalog.tables import faces, meta
 from facekit.errors import LibraryError
@@ -76,6 +76,9 @@ def test_a_copy_that_was_cut_off_goes_on_where_it_was(
     held = copy_catalog(source._engine, target._engine, "faces")
     assert held == contents(source._engine)
     assert inserted < 2 * whole  # pages that were there were not copied again
+    assert filled_from(target._engine) == "faces"
+    note_whole(target._engine)
+    assert filled_from(target._engine) is None
     with pytest.raises(LibraryError, match="not empty"):
         copy_catalog(source._engine, target._engine, "faces")
 
