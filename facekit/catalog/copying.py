@@ -15,7 +15,7 @@ from facekit.catalog.tables import meta, metadata
 from facekit.errors import LibraryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
     from facekit.catalog.database import Database
     from facekit.catalog.rows import Values
@@ -33,16 +33,33 @@ class Content(NamedTuple):
     digest: int
 
 
-def filled_from(database: Database) -> str | None:
-    """Which catalog this one is being filled from: until that is done, it is of no use. None once it is."""
-    with database.connect() as connection:
-        return connection.scalar(sa.select(meta.c.value).where(meta.c.key == _FROM))
+class Copies:
+    """What makes a catalog a copy of another one."""
 
+    _engine: Database
 
-def row_count(database: Database) -> int:
-    """How many rows `copy_catalog` copies."""
-    with database.connect() as connection:
-        return sum(_count(connection, table) for table in _tables())
+    @property
+    def filled_from(self) -> str | None:
+        """Which library this one is being filled from: until that is done, it is of no use. None where it is whole."""
+        with self._engine.connect() as connection:
+            return connection.scalar(sa.select(meta.c.value).where(meta.c.key == _FROM))
+
+    def note_whole(self) -> None:
+        """Write down that all that belongs to a library that was filled is there."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(meta).where(meta.c.key == _FROM))
+
+    @property
+    def row_count(self) -> int:
+        """How many rows `copy_from` copies of this catalog."""
+        with self._engine.connect() as connection:
+            return sum(_count(connection, table) for table in _tables())
+
+    def copy_from(
+        self, source: Copies, label: str, progress: Callable[[int, int], None] = lambda _done, _total: None
+    ) -> dict[str, Content]:
+        """Fill this catalog, which is empty, from another one: see `copy_catalog`."""
+        return copy_catalog(source._engine, self._engine, label, progress)
 
 
 def contents(database: Database) -> dict[str, Content]:
@@ -55,8 +72,6 @@ def copy_catalog(
     source: Database,
     target: Database,
     label: str,
-    *,
-    change: Mapping[str, Callable[[Values], Values]] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> dict[str, Content]:
     """Copy all tables into an empty catalog, and compare both afterwards.
@@ -69,8 +84,6 @@ def copy_catalog(
         Catalogs of the newest schema. The source is read as it is at one moment. Nobody else writes into the target.
     label : str
         Which catalog this is, in a user's words.
-    change : mapping of str to callable, optional
-        By table, what becomes of a row on its way.
     progress : callable
         Called with the rows done and all rows.
 
@@ -84,7 +97,6 @@ def copy_catalog(
     LibraryError
         If the target is not empty, or is being filled from another catalog; or if it does not hold the same in the end.
     """
-    changes = change or {}
     _claim(target, label)
     with source.connect() as reading:
         counts = {table.name: _count(reading, table) for table in _tables()}
@@ -92,12 +104,12 @@ def copy_catalog(
         copied: dict[str, Content] = {}
         for table in _tables():
             # Each table is read twice: what is compared is what stands in the source, not what went through here.
-            for rows in _missing(reading, target, table, changes.get(table.name)):
+            for rows in _missing(reading, target, table):
                 with target.begin() as writing:
                     writing.execute(sa.insert(table), rows)
                 done += len(rows)
                 progress(done, sum(counts.values()))
-            copied[table.name] = _content(_made(_rows(reading, table), changes.get(table.name)))
+            copied[table.name] = _content(_rows(reading, table))
             done = sum(counts[name] for name in copied)
             progress(done, sum(counts.values()))
     held = contents(target)
@@ -107,12 +119,6 @@ def copy_catalog(
         message = f"The copy differs from {label} in {', '.join(wrong)}."
         raise LibraryError(message, "Run it again: what differs is copied anew. Nothing was changed in the source.")
     return held
-
-
-def note_whole(database: Database) -> None:
-    """Write down that all that belongs to a catalog that was filled is there."""
-    with database.begin() as connection:
-        connection.execute(sa.delete(meta).where(meta.c.key == _FROM))
 
 
 def _tables() -> list[sa.Table]:
@@ -136,22 +142,18 @@ def _claim(target: Database, label: str) -> None:
         set_meta(connection, _FROM, label)
 
 
-def _missing(
-    reading: sa.Connection, target: Database, table: sa.Table, change: Callable[[Values], Values] | None
-) -> Iterator[list[Values]]:
+def _missing(reading: sa.Connection, target: Database, table: sa.Table) -> Iterator[list[Values]]:
     """The rows that the target lacks, a transaction's worth at a time."""
     key = _key(table)
     with target.connect() as connection:
         here = _count(connection, table)
         last = None if key is None else connection.scalar(sa.select(sa.func.max(key)))
-    # Rows travel in the order of their keys, so that the last one there says where to go on; without a key, or where
-    # rows change their keys on the way, a table travels at once.
-    if here and (key is None or change is not None):
+    # Rows travel in the order of their keys, so that the last one there says where to go on; without a key, a table
+    # travels at once.
+    if here and key is None:
         _empty(target, [table.name])
-        last = None
-    rows = _made(_rows(reading, table, key, last), change)
-    size = _PAGE if key is not None and change is None else None
-    while page := list(islice(rows, size)):
+    rows = _rows(reading, table, key, last)
+    while page := list(islice(rows, None if key is None else _PAGE)):
         yield page
 
 
@@ -171,10 +173,6 @@ def _rows(
     with connection.execute(query, execution_options={"yield_per": _PAGE}) as found:
         for page in found.mappings().partitions():
             yield from (_clean(dict(row)) for row in page)
-
-
-def _made(rows: Iterable[Values], change: Callable[[Values], Values] | None) -> Iterator[Values]:
-    return iter(rows) if change is None else map(change, rows)
 
 
 def _clean(row: Values) -> Values:

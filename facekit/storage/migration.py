@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from facekit.errors import LibraryError
 from facekit.index.sync import catch_up
+from facekit.storage.relocation import to_mounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,7 @@ def migrate(
     """Copy a library into an empty one: photos, faces, people, decisions, the journal and thumbnails.
 
     Both are left as they are where this is cut off; called again, it goes on where it was. Until it is done, the new
-    library can't be opened.
+    library can't be opened. Files in mounts of the new library are known by them then.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ def migrate(
     with source.backend.alone("A migration"), target.backend.alone("A migration"):
         rows, kept = source.catalog.row_count, source.blobs.kept()
         total = rows + len(kept)
-        copied = target.catalog.copy_from(source.catalog, label, progress=lambda done, _rows: progress(done, total))
+        copied = target.catalog.copy_from(source.catalog, label, lambda done, _rows: progress(done, total))
         there = target.blobs.kept()
         wanted = [key for key, one in kept.items() if key not in there or there[key].bytes != one.bytes]
         done = total - len(wanted)
@@ -86,8 +87,9 @@ def migrate(
             target.blobs.put(found)
             done += len(some)
             progress(done, total)
-        target.save_settings(old)
+        target.save_settings(replace(old, mounts=new.mounts or old.mounts))
         catch_up(target.catalog, target.index)
         target.catalog.note_whole()
+        to_mounts(target)
     logger.info("{} was copied to {}", label, target.backend.place)
     return Migration({name: one.rows for name, one in copied.items()}, len(kept), target.index.count())

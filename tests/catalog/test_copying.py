@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 import facekit as fk
 from facekit.catalog import copying, open_catalog
-from facekit.catalog.copying import contents, copy_catalog, filled_from, note_whole
+from facekit.catalog.copying import contents, copy_catalog
 from facekit.catalog.people_tables import persons
 from facekit.catalog.tables import faces, meta
 from facekit.errors import LibraryError
@@ -43,7 +43,7 @@ def target(tmp_path: Path) -> Iterator[Catalog]:
 
 def test_every_table_is_copied(source: Catalog, target: Catalog) -> None:
     steps: list[tuple[int, int]] = []
-    held = copy_catalog(source._engine, target._engine, "faces", progress=lambda *step: steps.append(step))
+    held = copy_catalog(source._engine, target._engine, "faces", lambda *step: steps.append(step))
     assert held == contents(source._engine) == contents(target._engine)
     assert held["faces"].rows == source.counts()["faces"]
     assert held["people_journal"].rows
@@ -70,15 +70,15 @@ def test_a_copy_that_was_cut_off_goes_on_where_it_was(
     sa.event.listen(target._engine._engine, "before_execute", count)
     for limit in range(10, whole, 10):  # noqa: B007 - `stop` reads it
         with pytest.raises(KeyboardInterrupt):
-            copy_catalog(source._engine, target._engine, "faces", progress=stop)
+            copy_catalog(source._engine, target._engine, "faces", stop)
         with pytest.raises(LibraryError, match="is being filled from faces, not from others"):
             copy_catalog(source._engine, target._engine, "others")
     held = copy_catalog(source._engine, target._engine, "faces")
     assert held == contents(source._engine)
     assert inserted < 2 * whole  # pages that were there were not copied again
-    assert filled_from(target._engine) == "faces"
-    note_whole(target._engine)
-    assert filled_from(target._engine) is None
+    assert target.filled_from == "faces"
+    target.note_whole()
+    assert target.filled_from is None
     with pytest.raises(LibraryError, match="not empty"):
         copy_catalog(source._engine, target._engine, "faces")
 
@@ -91,7 +91,7 @@ def test_what_differs_is_seen_and_copied_again(source: Catalog, target: Catalog)
                 connection.execute(sa.update(faces).where(faces.c.face_id == face).values(x=0.125))
 
     with pytest.raises(LibraryError, match="differs from faces in faces"):
-        copy_catalog(source._engine, target._engine, "faces", progress=lose)
+        copy_catalog(source._engine, target._engine, "faces", lose)
     assert copy_catalog(source._engine, target._engine, "faces") == contents(source._engine)
 
 

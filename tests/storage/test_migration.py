@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def servers(postgres_url: str, postgres_schema: str, milvus_address: str) -> dict[str, str]:
+def servers(postgres_url: str, postgres_schema: str, milvus_url: str) -> dict[str, str]:
     name = postgres_schema.removeprefix("facekit_")[:30]
     address = re.sub(r":[^:@/]*@", "@", postgres_url)
-    return {"catalog": f"{address}?library={name}", "index": milvus_address}
+    return {"catalog": f"{address}?library={name}", "index": milvus_url}
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def old(demo_folder: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def said(place: Any, probe: Path) -> dict[str, Any]:  # noqa: ANN401 - a folder, or an address
+def said(place: Any, probe: Path) -> dict[str, Any]:
     with fk.open(place) as library:
         return {
             "stats": {name: value for name, value in library.stats().items() if name != "library"},
