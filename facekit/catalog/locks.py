@@ -52,9 +52,17 @@ def hold(connection: sa.Connection, kind: Kind, ids: Iterable[str] | None = None
 
 
 def hold_schema(connection: sa.Connection, schema: str | None) -> None:
-    """Keep other processes from making or upgrading a schema's tables until the end of the transaction."""
+    """Keep other processes from making or upgrading the tables of a schema until the end of the transaction."""
+    _hold_one(connection, f"facekit schema {schema or ''}")
+
+
+def hold_index(connection: sa.Connection, schema: str | None) -> None:
+    """Keep other processes from bringing the index up to the catalog until the end of the transaction."""
+    _hold_one(connection, f"facekit index {schema or ''}")
+
+
+def _hold_one(connection: sa.Connection, name: str) -> None:
     if has_locks(connection):
-        name = f"facekit schema {schema or ''}"
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))))
 
 

@@ -7,12 +7,13 @@ harmless, and several changes of a face cost no more than the last one.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from threading import RLock
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 import sqlalchemy as sa
 
+from facekit.catalog.locks import hold_index
 from facekit.catalog.rows import among, chunks, fetch, insert, select
 from facekit.catalog.tables import faces, index_due
 
@@ -60,15 +61,16 @@ class Outbox:
 
     def __init__(self, engine: Database) -> None:
         self._engine = engine
-        self._lock = RLock()
+        self._lock = Lock()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Nobody else brings the index up to the catalog until the end of the block.
 
-        Whoever read the truth first would otherwise write it last.
+        Whoever read the truth first would otherwise write it last. It can't be nested.
         """
-        with self._lock:
+        with self._lock, self._engine.connect() as connection:
+            hold_index(connection, self._engine.schema)
             yield
 
     def next(self, limit: int) -> list[Due]:

@@ -24,30 +24,34 @@ def apply_change(change: Change, catalog: Catalog, index: VectorIndex, blobs: Bl
     blobs.delete(change.photos)
 
 
-def apply_due(catalog: Catalog, index: VectorIndex) -> int:
-    """Bring the vector index up to all changes of the catalog. Returns the number of faces that it looked at.
+def apply_due(catalog: Catalog, index: VectorIndex) -> None:
+    """Bring the vector index up to all changes of the catalog.
 
     Cut off anywhere, also by a kill, it is done again the next time.
     """
-    done = 0
-    with catalog.outbox.alone():
-        while True:
-            due = catalog.outbox.next(_TOGETHER)
-            wanted = {one.face_id for one in due}
-            there: set[str] = set()
+    more = True
+    while more:  # in parts, between which others have their turn
+        with catalog.outbox.alone():
+            more = _apply_some(catalog, index)
 
-            def rows(wanted: set[str] = wanted, there: set[str] = there) -> Iterator[IndexRow]:
-                for row in catalog.index_rows(face_ids=wanted):
-                    there.add(row.face_id)
-                    yield row
 
-            index.upsert(rows())
-            if gone := sorted(wanted - there):
-                index.delete(gone)
-            catalog.outbox.strike(due)
-            done += len(wanted)
-            if len(due) < _TOGETHER:
-                return done
+def _apply_some(catalog: Catalog, index: VectorIndex) -> bool:
+    """Do some of what is due, alone. Returns whether there may be more."""
+    due = catalog.outbox.next(_TOGETHER)
+    wanted = {one.face_id for one in due}
+    there: set[str] = set()
+
+    def rows() -> Iterator[IndexRow]:
+        for row in catalog.index_rows(face_ids=wanted):
+            there.add(row.face_id)
+            yield row
+
+    if due:
+        index.upsert(rows())
+        if gone := sorted(wanted - there):
+            index.delete(gone)
+        catalog.outbox.strike(due)
+    return len(due) == _TOGETHER
 
 
 def catch_up(catalog: Catalog, index: VectorIndex) -> None:
@@ -55,28 +59,26 @@ def catch_up(catalog: Catalog, index: VectorIndex) -> None:
 
     So an index that is new is filled, and one that lost rows is mended.
     """
+    apply_due(catalog, index)
     with catalog.outbox.alone():
-        apply_due(catalog, index)
         balance = catalog.outbox.balance()
-        if not balance.due and index.count() != balance.vectors:
-            reconcile(catalog, index)
+        if not balance.due and index.count() != balance.vectors:  # else somebody else is changing the catalog
+            _reconcile(catalog, index)
 
 
-def reconcile(catalog: Catalog, index: VectorIndex) -> int:
-    """Make the vector index hold just what the catalog says. Returns the number of faces that were wrong in it."""
-    with catalog.outbox.alone():
-        held = index.rows()
-        wrong: set[str] = set()
-        wanted: set[str] = set()
-        for row in catalog.index_rows():
-            wanted.add(row.face_id)
-            if held.get(row.face_id) != Fields.of(row):
-                wrong.add(row.face_id)
-        stale = sorted(held.keys() - wanted)
-        if stale:
-            index.delete(stale)
-        if wrong:
-            index.upsert(catalog.index_rows(face_ids=wrong))
+def _reconcile(catalog: Catalog, index: VectorIndex) -> None:
+    """Make the vector index hold just what the catalog says. What is changed meanwhile is due, and comes after it."""
+    held = index.rows()
+    wrong: set[str] = set()
+    wanted: set[str] = set()
+    for row in catalog.index_rows():
+        wanted.add(row.face_id)
+        if held.get(row.face_id) != Fields.of(row):
+            wrong.add(row.face_id)
+    stale = sorted(held.keys() - wanted)
+    if stale:
+        index.delete(stale)
+    if wrong:
+        index.upsert(catalog.index_rows(face_ids=wrong))
     if wrong or stale:
         logger.info("The vector index was repaired: {} faces written, {} removed.", len(wrong), len(stale))
-    return len(wrong) + len(stale)
