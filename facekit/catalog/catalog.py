@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from loguru import logger
 
+from facekit.catalog.bindings import Bindings
 from facekit.catalog.contents import Contents
 from facekit.catalog.database import Database
 from facekit.catalog.hidden import hide, reveal
@@ -22,6 +23,7 @@ from facekit.catalog.postgresql import make_schema
 from facekit.catalog.records import Change, file_id, folder_of
 from facekit.catalog.rows import FileRow, PhotoRow, among, column, delete, face_values, insert, set_meta
 from facekit.catalog.runs import Runs, forget_in_runs, move_roots
+from facekit.catalog.server import CatalogServer
 from facekit.catalog.staging import Staging
 from facekit.catalog.tables import faces, files, meta, photos
 from facekit.catalog.times import now
@@ -77,6 +79,8 @@ class Catalog(Contents, Runs):
         self.pages = Pages(self._engine)
         self.people = PeopleTables(self._engine)
         self.staging = Staging(self._engine)
+        self.bindings = Bindings(self._engine)
+        self.server = CatalogServer(self._engine)
         self.outbox = Outbox(self._engine)
         where = self._engine.where
         try:

@@ -52,7 +52,7 @@ def hold(connection: sa.Connection, kind: Kind, ids: Iterable[str] | None = None
 
 
 def hold_schema(connection: sa.Connection, schema: str | None) -> None:
-    """Keep other processes from making or upgrading the tables of a schema until the end of the transaction."""
+    """Keep other processes from making or upgrading a schema's tables until the end of the transaction."""
     _hold_one(connection, f"facekit schema {schema or ''}")
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -23,15 +23,14 @@ from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from facekit.catalog import Catalog
     from facekit.images.blobs import Blobs
+    from facekit.storage.backend import Look
     from facekit.storage.settings import Settings
     from facekit.storage.storage import Storage
 
 _PACKAGES = ("opencv-contrib-python-headless", "pillow", "pymilvus", "milvus-lite", "duckdb")
-_LOW_DISK = 2 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def _onnxruntime() -> str:
 
 def examine(storage: Storage) -> Doctor:
     """All checks of an open library."""
-    folder, catalog = storage.folder, storage.catalog
+    catalog = storage.catalog
     models = storage.models.now
     checks = examine_machine(models.settings.detector, models.settings.embedder, **models.where)
     looks: dict[str, Callable[[], Check]] = {
@@ -123,7 +122,7 @@ def examine(storage: Storage) -> Doctor:
         "vector index": lambda: _index(storage),
         "thumbnails": lambda: _thumbnails(storage.blobs, catalog),
         "files": lambda: _files(catalog),
-        "disk": lambda: _disk(folder),
+        **{name: partial(_of_backend, name, look) for name, look in storage.backend.looks().items()},
     }
     for name, look in looks.items():
         try:
@@ -182,6 +181,5 @@ def _files(catalog: Catalog) -> Check:
     return Check("files", detail + ("; is a disk not mounted?" if gone else ""), ok=not gone)
 
 
-def _disk(folder: Path) -> Check:
-    free = shutil.disk_usage(folder).free
-    return Check("disk", f"{free / 2**30:.1f} GB free at {folder}", ok=free > _LOW_DISK)
+def _of_backend(name: str, look: Callable[[], Look]) -> Check:
+    return Check(name, *look())

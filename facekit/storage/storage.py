@@ -95,13 +95,16 @@ class Storage:
             self.catalog.staging.clear_used()
             check_models(settings, backend.place, detector, embedder)
             backend.forget_other_indexes(vectors)
-            self.models = InUse(ModelSet(settings, backend, vectors, device, engine))
+            self.models = InUse(ModelSet(settings, backend, vectors, device, engine), backend)
             opened.callback(self.models.close)
             # Everything is open: from here on it is closed by close(), or when nobody has it any more.
             self._finalizer = weakref.finalize(self, opened.pop_all().close)
         self._process = os.getpid()
         _open.add(self)
-        catch_up(self.catalog, self.index)
+        try:
+            catch_up(self.catalog, self.index)
+        except backend.away as error:
+            logger.warning("{} There is no search until it is back.", error)
         if self.catalog.erase_due:
             self.erase()
         protect(self.folder, THUMBNAILS)
@@ -133,8 +136,8 @@ class Storage:
 
     @property
     def settings(self) -> Settings:
-        """The models that made the library."""
-        return self.models.now.settings
+        """The models that made the library, and what was set for it."""
+        return self.models.now.settings if self.closed else self.models.refreshed().settings
 
     @property
     def index(self) -> VectorIndex:
@@ -150,6 +153,7 @@ class Storage:
     def changing(self, what: str) -> Iterator[None]:
         """Only one thing at a time may change the library. Raises LibraryBusyError."""
         with self.backend.alone(what):
+            self.models.refreshed()
             yield
 
     def outside(self, path: str | os.PathLike[str]) -> None:
@@ -167,7 +171,11 @@ class Storage:
 
     def erase(self) -> None:
         """See that no file of the library holds what was removed; where there is no room for it now, later."""
-        self.index.compact()
+        try:
+            self.index.compact()
+        except self.backend.away as error:
+            logger.warning("What was removed is erased from the index at the next opening: {}", error)
+            return
         self.backend.erase()
 
 
