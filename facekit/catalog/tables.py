@@ -13,6 +13,9 @@ from facekit.catalog.times import UtcTime
 
 metadata = sa.MetaData()
 
+# Of files: ordered as Python does it, by the characters' numbers, whatever the database's own order is.
+_Path = sa.String().with_variant(sa.String(collation="C"), "postgresql")
+
 meta = sa.Table(
     "meta",
     metadata,
@@ -27,8 +30,8 @@ files = sa.Table(
     sa.Column("file_id", sa.String(32), primary_key=True),
     sa.Column("source", sa.String, nullable=False),
     sa.Column("path", sa.LargeBinary, nullable=False),  # the name's own bytes: it need not be valid UTF-8
-    sa.Column("display", sa.String, nullable=False),
-    sa.Column("folder", sa.String, nullable=False),  # of `display`, with a slash at the end
+    sa.Column("display", _Path, nullable=False),
+    sa.Column("folder", _Path, nullable=False),  # of `display`, with a slash at the end
     sa.Column("photo_id", sa.String(32), nullable=False, index=True),
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("mtime_ns", sa.BigInteger, nullable=False),
