@@ -1,4 +1,4 @@
-"""``facekit init``, ``stats``, ``doctor``, ``backup``, ``restore`` and ``migrate``: a library as a whole."""
+"""``facekit init``, ``stats``, ``doctor``, ``upgrade``, ``backup``, ``restore``, ``migrate``: a library as a whole."""
 
 from __future__ import annotations
 
@@ -46,6 +46,13 @@ def init(
     with open_library(folder, detector=detector, embedder=embedder, **servers) as library:
         photos = sum(library.stats()["photos"].values())
     note.print(f"{folder} leads to a library with {photos} photos.", markup=False, soft_wrap=True)
+
+
+def upgrade(context: typer.Context) -> None:
+    """Bring the catalog of a library on servers to this facekit's version: once, while nobody else uses it."""
+    from facekit.storage.place import upgrade_catalog
+
+    note.print(upgrade_catalog(context.obj), markup=False, soft_wrap=True)
 
 
 def stats(context: typer.Context, as_json: AsJson = False) -> None:
