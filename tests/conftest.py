@@ -72,7 +72,8 @@ _SLOW_FILES = {
     "test_ways",
 }
 _SLOW_FIXTURES = {
-    *("all_weights", "chromium", "generated_weights", "milvus_url", "pgvector_url", "postgres_url", "weights_of_all"),
+    *("all_weights", "chromium", "generated_weights", "milvus_url", "pgvector_url", "postgres_url", "redis_server"),
+    "weights_of_all",
 }
 _SERVERS = {"milvus", "pgvector", "postgresql"}  # as tests on several databases name them in their parameters
 

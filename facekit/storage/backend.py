@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import uuid4
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
 
@@ -117,6 +117,9 @@ class Backend(Protocol):
 
     def check_room(self, need: int) -> None:
         """Refuse to store more where less than so many bytes are free. Raises DiskFullError."""
+
+    def forget(self, names: Sequence[str]) -> None:
+        """Take paths that were removed out of what only this backend writes about them."""
 
     def erase(self) -> None:
         """See that no file holds what was removed; where there is no room for it now, later."""

@@ -25,7 +25,7 @@ from facekit.system.disk_space import check_room
 from facekit.system.permissions import protect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
 
@@ -158,6 +158,9 @@ class Embedded:
     def check_room(self, need: int) -> None:
         """See `Backend.check_room`."""
         check_room(self.folder, need)
+
+    def forget(self, names: Sequence[str]) -> None:
+        """See `Backend.forget`: there is nothing but what every library has."""
 
     def erase(self) -> None:
         """See `Backend.erase`."""

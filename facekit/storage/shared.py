@@ -27,7 +27,7 @@ from facekit.system.disk_space import remedy_for
 from facekit.system.permissions import make_private_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import ExitStack
 
     from facekit.catalog.staging import Bound
@@ -211,6 +211,10 @@ class Shared:
 
     def check_room(self, _need: int) -> None:
         """See `Backend.check_room`: the servers see to their own disks."""
+
+    def forget(self, names: Sequence[str]) -> None:
+        """See `Backend.forget`: in the background it was worked on."""
+        self._catalog.work.forget(names)
 
     def erase(self) -> None:
         """See `Backend.erase`: PostgreSQL gives the room of what was deleted to what comes next."""

@@ -188,6 +188,7 @@ class Storage:
             tell(names)
         forget_in_logs(self.folder, names)
         forget_in_jobs(self.folder, names)
+        self.backend.forget(names)
 
     def erase(self) -> None:
         """See that no file of the library holds what was removed; where there is no room for it now, later."""
