@@ -124,9 +124,18 @@ class Worker:
         if claim is None or not self._do(tasks, claim):
             return False
         self._done += 1
-        if self._bell is not None and (then := self._batches.waiting(_MOST_RUNG, after=claim)):
-            self._bell.ring(then)
+        if self._bell is not None:
+            self._ring_for_what_follows(self._bell, claim)
         return True
+
+    def _ring_for_what_follows(self, bell: Bell, claim: Claim) -> None:
+        try:
+            then = self._batches.waiting(_MOST_RUNG, after=claim)
+        except FacekitError as error:
+            logger.warning("{}", error)
+            return
+        if then:
+            bell.ring(then)
 
     def _is_open(self) -> bool:
         try:
