@@ -183,6 +183,7 @@ def _outbox_and_first_places(connection: sa.Connection) -> None:
     if connection.dialect.name == "postgresql":  # DuckDB reads columns as fast, and changes an indexed one by exchange
         connection.exec_driver_sql('CREATE INDEX ix_photos_display ON photos ("left"(display, 256), photo_id)')
         connection.exec_driver_sql('CREATE INDEX ix_photos_folder ON photos ("left"(folder, 256) text_pattern_ops)')
+        connection.exec_driver_sql('CREATE INDEX ix_files_folder ON files ("left"(folder, 256) text_pattern_ops)')
         connection.exec_driver_sql("CREATE INDEX ix_photos_files ON photos (photo_id) WHERE files > 1")
         connection.exec_driver_sql("CREATE INDEX ix_members_person_id ON members (person_id)")
 
