@@ -76,7 +76,8 @@ def move_files(connection: sa.Connection, source: str, moves: Sequence[FileMove]
 
 def _moved(row: FileRow, move: FileMove) -> FileRow:
     return row._replace(
-        file_id=file_id(row.source, move.new),
+        file_id=file_id(move.source, move.new),
+        source=move.source,
         path=move.new,
         display=move.display,
         folder=folder_of(move.display),

@@ -118,6 +118,7 @@ class PictureRow(NamedTuple):
     width: int | None
     height: int | None
     turn: int | None
+    source: str
     path: bytes
     display: str
     bytes: int
@@ -131,6 +132,7 @@ class FacePictureRow(NamedTuple):
     width: int | None
     height: int | None
     turn: int | None
+    source: str
     path: bytes
     display: str
     bytes: int

@@ -18,6 +18,7 @@ import duckdb
 import old_catalogs as old
 import pytest
 import sqlalchemy as sa
+from loguru import logger
 from test_catalog import RUN, file, photo
 
 from facekit.catalog import Catalog, catalog, open_catalog
@@ -402,6 +403,8 @@ def test_the_copy_of_people_is_upgraded_with_the_catalog(tmp_path: Path) -> None
 
 
 def test_a_backup_of_an_older_facekit_is_restored_and_upgraded(tmp_path: Path) -> None:
+    said: list[str] = []
+    sink = logger.add(lambda message: said.append(message.record["message"]), filter="facekit", level="INFO")
     backup, target = tmp_path / "backup", tmp_path / "library"
     backup.mkdir()
     old.make_last_schema_2(backup / "catalog.duckdb")
@@ -414,7 +417,12 @@ def test_a_backup_of_an_older_facekit_is_restored_and_upgraded(tmp_path: Path) -
         shutil.copy(backup / name, backup / f"{name}.{sha256[:16]}")
     document = {"format": 1, "made": "2026-11-28T08:00:00+00:00", "files": files, "thumbnails": {}}
     (backup / MANIFEST).write_text(json.dumps(document))
-    restore(backup, target)
+    try:
+        restore(backup, target)
+    finally:
+        logger.remove(sink)
+    assert [str(target / "catalog.duckdb") in line for line in said if "Upgraded" in line] == [True]
+    assert not [line for line in said if ".restoring" in line]
     wanted = expected(old.make_last_schema_2)
     found = rows(target / "catalog.duckdb")
     assert {key: found[key] for key in ("files", "photos", "persons")} == {
