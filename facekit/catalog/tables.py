@@ -16,6 +16,9 @@ metadata = sa.MetaData()
 INDEXED = 256
 """Characters of a path in an index: an entry has at most 2704 bytes (PostgreSQL, B-tree), a path up to 4096."""
 
+# Of files: ordered as Python does it, by the characters' numbers, whatever the database's own order is.
+_Path = sa.String().with_variant(sa.String(collation="C"), "postgresql")
+
 meta = sa.Table(
     "meta",
     metadata,
@@ -30,8 +33,8 @@ files = sa.Table(
     sa.Column("file_id", sa.String(32), primary_key=True),
     sa.Column("source", sa.String, nullable=False),
     sa.Column("path", sa.LargeBinary, nullable=False),  # the name's own bytes: it need not be valid UTF-8
-    sa.Column("display", sa.String, nullable=False),
-    sa.Column("folder", sa.String, nullable=False),  # of `display`, with a slash at the end
+    sa.Column("display", _Path, nullable=False),
+    sa.Column("folder", _Path, nullable=False),  # of `display`, with a slash at the end
     sa.Column("photo_id", sa.String(32), nullable=False, index=True),
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("mtime_ns", sa.BigInteger, nullable=False),
@@ -58,8 +61,8 @@ photos = sa.Table(
     sa.Column("run_id", sa.String(32), nullable=False),
     # Of the first of its files, which is the one to show: kept by `places`, so that no page has to rank all files.
     sa.Column("source", sa.String),
-    sa.Column("display", sa.String),
-    sa.Column("folder", sa.String),
+    sa.Column("display", _Path),
+    sa.Column("folder", _Path),
     sa.Column("missing", sa.Boolean),
     sa.Column("files", sa.Integer),  # how many there are
 )
