@@ -18,7 +18,11 @@ import pytest
 from browser import chromium, show  # noqa: F401 - fixtures
 from family import Family, build_family
 from generated_weights import STEMS, made
-from postgres import catalog, catalog_opener, postgres_schema, postgres_url  # noqa: F401 - fixtures
+from milvus_server import milvus_name, milvus_url  # noqa: F401 - fixtures
+from postgres import catalog, catalog_opener, pgvector_url, postgres_schema, postgres_url  # noqa: F401 - fixtures
+from redis_server import redis_server  # noqa: F401 - a fixture
+from service_stores import shared_store_opener, store, store_opener  # noqa: F401 - fixtures
+from shared_library import few_photos, shared_folder, shared_library  # noqa: F401 - fixtures
 
 import facekit as fk
 from facekit.demo.photos import DemoPhotos, build_demo_photos
@@ -67,7 +71,10 @@ _SLOW_FILES = {
     "test_waiting",
     "test_ways",
 }
-_SLOW_FIXTURES = {"all_weights", "chromium", "generated_weights", "weights_of_all"}
+_SLOW_FIXTURES = {
+    *("all_weights", "chromium", "generated_weights", "milvus_url", "pgvector_url", "postgres_url", "weights_of_all"),
+}
+_SERVERS = {"milvus", "pgvector", "postgresql"}  # as tests on several databases name them in their parameters
 
 
 # Those that take longest, in this order: what is begun last must not keep one core waiting for the other.
@@ -86,7 +93,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     for item in items:
         slow = item.path.parent.name in _SLOW_ROOMS or item.path.stem in _SLOW_FILES
-        if not slow and not _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        slow |= not _SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+        call = getattr(item, "callspec", None)
+        slow |= call is not None and any(value in _SERVERS for value in call.params.values() if isinstance(value, str))
+        if not slow:
             item.add_marker("quick")
 
 

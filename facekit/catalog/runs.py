@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from facekit.catalog.locks import Kind, hold
 from facekit.catalog.rows import RunRow, fetch, select
 from facekit.catalog.tables import files, runs
 from facekit.catalog.times import now
@@ -23,13 +24,16 @@ class Runs:
 
     _engine: Database
 
-    def start_run(self, roots: Sequence[str], detector: str, embedder: str, device: str) -> str:
-        """Open a run and return its id."""
-        run_id = uuid4().hex
+    def start_run(
+        self, roots: Sequence[str], detector: str, embedder: str, device: str, run_id: str | None = None
+    ) -> str:
+        """Open a run and return its id; one that is open under the id given stays as it is."""
+        run_id = run_id or uuid4().hex
         run = {"run_id": run_id, "started_at": now(), "roots": list(roots)}
         run |= {"detector": detector, "embedder": embedder, "device": device}
         with self._engine.begin() as connection:
-            connection.execute(sa.insert(runs), run)
+            if connection.scalar(sa.select(runs.c.run_id).where(runs.c.run_id == run_id)) is None:
+                connection.execute(sa.insert(runs), run)
         return run_id
 
     def finish_run(self, run_id: str, report: dict[str, Any]) -> None:
@@ -54,6 +58,7 @@ class Runs:
 
 def forget_in_runs(connection: sa.Connection) -> None:
     """Runs name files: those that failed, and those that were asked for; what the library has no more goes."""
+    hold(connection, Kind.FACTS)
     left = list(connection.scalars(sa.select(files.c.display)))
     for run_id, roots, report in connection.execute(sa.select(runs.c.run_id, runs.c.roots, runs.c.report)).all():
         kept = [root for root in roots if any(_at(path, root) for path in left)]
@@ -67,6 +72,7 @@ def forget_in_runs(connection: sa.Connection) -> None:
 
 def move_roots(connection: sa.Connection, old: str, new: str) -> None:
     """Folders that were ingested are called otherwise; both without a separator at the end."""
+    hold(connection, Kind.FACTS)
     for run_id, roots in connection.execute(sa.select(runs.c.run_id, runs.c.roots)).all():
         renamed = [
             new + root[len(old) :] if root == old or root.startswith((old + "/", old + "\\")) else root

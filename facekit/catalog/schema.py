@@ -35,11 +35,14 @@ class Schema:
         docstring's first line says in a user's words what is new. It runs once, in one transaction with the others, on
         the SQL that DuckDB, SQLite and PostgreSQL share, and uses no table of ``metadata``, which the steps after it
         change, but tables of its own.
+    shared : sa.MetaData, optional
+        Tables that only a database on a server has: a step that changes them asks what the connection's dialect is.
     """
 
     metadata: sa.MetaData
     meta: sa.Table
     steps: Mapping[int, Step]
+    shared: sa.MetaData | None = None
 
     @property
     def version(self) -> int:
@@ -47,18 +50,27 @@ class Schema:
         return max(self.steps)
 
     def version_of(self, connection: sa.Connection) -> int | None:
-        """A database's version: 1 where it has tables and none is written down, None where it has none."""
+        """A database's version: 1 where it has its tables and none is written down, None where it has none of them."""
         inspector = sa.inspect(connection)
         if inspector.has_table(self.meta.name):
             found = connection.scalar(sa.select(self.meta.c.value).where(self.meta.c.key == _KEY))
             return 1 if found is None else int(found)
-        return 1 if inspector.get_table_names() else None
+        return None if self.metadata.tables.keys().isdisjoint(inspector.get_table_names()) else 1
 
     def refuse_newer(self, version: int, what: str) -> None:
         """Refuse what a newer facekit made: it may hold what this one would spoil. Raises LibraryError."""
         if version > self.version:
             message = f"A newer facekit wrote {what} (schema {version}; this one knows {self.version})."
             raise LibraryError(message, "Upgrade facekit.")
+
+    def check(self, connection: sa.Connection, what: str) -> None:
+        """Refuse a database whose version is another than the newest. Raises LibraryError."""
+        found = self.version_of(connection)
+        if found is not None and found < self.version:
+            message = f"An older facekit made {what} (schema {found}; this one needs {self.version})."
+            raise LibraryError(message, "Stop all that use it, then upgrade it: facekit --library PLACE upgrade")
+        if found is not None:
+            self.refuse_newer(found, what)
 
     def prepare(self, connection: sa.Connection, what: str, path: Path | None) -> int | None:
         """Bring a database to the newest version, in the transaction that the connection is in.
@@ -89,6 +101,8 @@ class Schema:
             return found
         if found is None:
             self.metadata.create_all(connection)
+            if self.shared is not None and connection.dialect.name == "postgresql":
+                self.shared.create_all(connection)
             self._write(connection, self.version)
             return None
         self.refuse_newer(found, what)

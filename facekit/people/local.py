@@ -306,7 +306,7 @@ class LocalPeople(People):
         from facekit.people.exchange import links
 
         self._storage.outside(folder)
-        return links(self, self._catalog, folder, copy=copy)
+        return links(self, self._catalog, self._storage.mounts, folder, copy=copy)
 
     def write_xmp(
         self, folder: str | os.PathLike[str] | None = None, *, writable: Callable[[bytes], bool] | None = None
@@ -315,11 +315,11 @@ class LocalPeople(People):
         from facekit.people.exchange import write_xmp
 
         with self._storage.changing("Writing names"):
-            return write_xmp(self, self._catalog, folder, writable)
+            return write_xmp(self, self._catalog, self._storage.mounts, folder, writable)
 
     @override
     def read_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
         from facekit.people.exchange import read_xmp
 
         with self._storage.changing("Reading names"):
-            return read_xmp(self, self._catalog, folder)
+            return read_xmp(self, self._catalog, self._storage.mounts, folder)

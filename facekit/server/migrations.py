@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from facekit.catalog.schema import Schema, add_column
-from facekit.server.tables import meta, metadata
+from facekit.server.tables import meta, metadata, shared_meta, shared_metadata
 
 
 def _jobs_of_every_kind(connection: sa.Connection) -> None:
@@ -39,5 +39,22 @@ def _jobs_of_every_kind(connection: sa.Connection) -> None:
         add_column(connection, "jobs", sa.Column(name, sa.JSON))
 
 
-SCHEMA = Schema(metadata, meta, {2: _jobs_of_every_kind})
+def _jobs_of_several_services(connection: sa.Connection) -> None:
+    """Jobs that several services share."""
+    more = (
+        sa.Column("worker", sa.String(32)),
+        sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("lease_until", sa.Double),
+        sa.Column("removed", sa.JSON),
+    )
+    for column in more:
+        add_column(connection, "jobs", column)
+
+
+_STEPS = {2: _jobs_of_every_kind, 3: _jobs_of_several_services}
+
+SCHEMA = Schema(metadata, meta, _STEPS)
 """The service's."""
+
+SHARED = Schema(shared_metadata, shared_meta, _STEPS)
+"""The service's on a server."""

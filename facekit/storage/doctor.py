@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -14,24 +15,26 @@ from typing import TYPE_CHECKING, Any
 from facekit._version import __version__
 from facekit.catalog.rows import FileRow, PhotoRow
 from facekit.errors import FacekitError
+from facekit.images.files import display_name
 from facekit.index.protocol import Fields
 from facekit.models.registry import load_detector, load_embedder, model_info
 from facekit.models.weights import verify
+from facekit.sources import LocalSource
 from facekit.storage.settings import check_versions
 from facekit.text.names import one_line
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from facekit.catalog import Catalog
     from facekit.images.blobs import Blobs
+    from facekit.sources.mounts import Mounts
+    from facekit.storage.backend import Look
     from facekit.storage.settings import Settings
     from facekit.storage.storage import Storage
 
 _PACKAGES = ("opencv-contrib-python-headless", "pillow", "pymilvus", "milvus-lite", "duckdb")
-_LOW_DISK = 2 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ def _onnxruntime() -> str:
 
 def examine(storage: Storage) -> Doctor:
     """All checks of an open library."""
-    folder, catalog = storage.folder, storage.catalog
+    catalog = storage.catalog
     models = storage.models.now
     checks = examine_machine(models.settings.detector, models.settings.embedder, **models.where)
     looks: dict[str, Callable[[], Check]] = {
@@ -122,8 +125,9 @@ def examine(storage: Storage) -> Doctor:
         "catalog": lambda: _catalog(catalog),
         "vector index": lambda: _index(storage),
         "thumbnails": lambda: _thumbnails(storage.blobs, catalog),
-        "files": lambda: _files(catalog),
-        "disk": lambda: _disk(folder),
+        "files": lambda: _files(catalog, storage.mounts),
+        "mounts": lambda: _mounts(catalog, storage.mounts),
+        **{name: partial(_of_backend, name, look) for name, look in storage.backend.looks().items()},
     }
     for name, look in looks.items():
         try:
@@ -175,13 +179,32 @@ def _thumbnails(blobs: Blobs, catalog: Catalog) -> Check:
     return Check("thumbnails", detail, ok=not lost)
 
 
-def _files(catalog: Catalog) -> Check:
+def _files(catalog: Catalog, mounts: Mounts) -> Check:
     rows = catalog.rows(FileRow)
-    gone = sum(row.source == "local" and not os.path.lexists(row.path) for row in rows)
+    here = {name: name == LocalSource.name or mounts.has(name) for name in {row.source for row in rows}}
+    places = [mounts.file(row.source, row.path) for row in rows if here[row.source]]
+    gone = sum(place is not None and not os.path.lexists(place) for place in places)
     detail = f"{len(rows)} known, {gone} not there now"
     return Check("files", detail + ("; is a disk not mounted?" if gone else ""), ok=not gone)
 
 
-def _disk(folder: Path) -> Check:
-    free = shutil.disk_usage(folder).free
-    return Check("disk", f"{free / 2**30:.1f} GB free at {folder}", ok=free > _LOW_DISK)
+def _mounts(catalog: Catalog, mounts: Mounts) -> Check:
+    """Photos whose mount is not here are shown from their thumbnails; a folder that is named and empty is a fault."""
+    held = Counter(row.source for row in catalog.rows(FileRow) if row.source != LocalSource.name)
+    roots = mounts.roots
+    said = []
+    for name in sorted({*held, *roots}):
+        number = f"{held[name]} file{'' if held[name] == 1 else 's'}"
+        if name not in roots:
+            said.append(f"{name} is not on this machine: {number}, shown from thumbnails")
+        else:
+            there = "" if mounts.has(name) else ", which is not there or empty: is its disk mounted?"
+            said.append(f"{name} is {display_name(roots[name])}{there} ({number})")
+    by_path = sum(mounts.known(path)[0] != LocalSource.name for path in catalog.file_states(LocalSource.name))
+    if by_path:
+        said.append(f"{by_path} files in them are known by their path on this machine; ingest the folders again")
+    return Check("mounts", "; ".join(said) or "none", ok=all(mounts.has(name) for name in roots))
+
+
+def _of_backend(name: str, look: Callable[[], Look]) -> Check:
+    return Check(name, *look())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from facekit.arguments import checked_similarity
 from facekit.errors import FacekitError, LibraryError, ModelMismatchError, OtherVectorsError
 from facekit.models.registry import default_models, model_for, model_info
 from facekit.sources.left_out import checked
+from facekit.sources.mounts import Mounts
 from facekit.system.disk_space import remedy_for
 from facekit.system.permissions import make_private_folder, private_opener
 
@@ -50,6 +51,7 @@ class Settings:
     threshold: Threshold | None = None
     created: datetime | None = None
     exclude: tuple[str, ...] = ()
+    mounts: dict[str, str] = field(default_factory=dict)  # folders by name, see facekit.sources.mounts.Mounts
     catalog: bool = False  # whether there was a catalog: one that is missing then is lost, and not new
 
     @property
@@ -122,6 +124,8 @@ def read_settings(folder: Path) -> Settings | None:
     try:
         text = content.decode("utf-8")
         document = tomllib.loads(text)
+        if "storage" in document:
+            raise _on_servers(folder)
         version, models = int(document["format"]), document["models"]
         settings = Settings(
             **{name: kind(models[name]) for name, kind in _FIELDS.items()},
@@ -129,6 +133,7 @@ def read_settings(folder: Path) -> Settings | None:
             threshold=_threshold(document.get("thresholds"), path),
             created=created if isinstance(created := document.get("created"), datetime) else None,
             exclude=_exclude(document.get("ingest"), path),
+            mounts=mounts_of(document, path),
             catalog=document.get("catalog") is True,
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -138,6 +143,11 @@ def read_settings(folder: Path) -> Settings | None:
         message = f"{folder} was made by a newer facekit (format {version}; this one knows {FORMAT})."
         raise LibraryError(message, "Upgrade facekit.")
     return settings
+
+
+def _on_servers(folder: Path) -> LibraryError:
+    message = f"The library {folder} is on servers."
+    return LibraryError(message, "Its servers' own programs repair, copy and restore it; facekit doctor looks at it.")
 
 
 def _threshold(table: Any, path: Path) -> Threshold | None:  # noqa: ANN401 - what TOML gave
@@ -157,6 +167,21 @@ def _exclude(table: Any, path: Path) -> tuple[str, ...]:  # noqa: ANN401 - what 
     except (KeyError, TypeError, FacekitError) as error:  # no reason not to open the library
         logger.warning("[ingest] in {} is ignored: {}. Nothing is excluded.", path, _words(error))
         return ()
+
+
+def mounts_of(document: dict[str, Any], path: Path) -> dict[str, str]:
+    """What ``[mounts]`` of a file of settings says. Raises LibraryError."""
+    table = document.get("mounts", {})
+    example = 'Write there, for example: family = "/mnt/photos"'
+    if not (isinstance(table, dict) and all(isinstance(one, str) for one in table.values())):
+        message = f"[mounts] in {path} names no folders."
+        raise LibraryError(message, example)
+    try:
+        Mounts(table)
+    except FacekitError as error:  # without it, photos would be taken for others than they are
+        message = f"[mounts] in {path}: {error.message}"
+        raise LibraryError(message, error.remedy or example) from error
+    return table
 
 
 def _words(error: Exception) -> str:
@@ -193,6 +218,10 @@ def write_settings(folder: Path, settings: Settings) -> None:
     if settings.exclude:
         lines += ["[ingest]", "# Globs of files and folders that no ingest looks at."]
         lines += [f"exclude = {json.dumps(settings.exclude, ensure_ascii=False)}", ""]
+    if settings.mounts:
+        lines += ["[mounts]", "# Folders that other machines have elsewhere. FACEKIT_MOUNTS says where this one does."]
+        written = ((json.dumps(one, ensure_ascii=False) for one in pair) for pair in settings.mounts.items())
+        lines += [*(f"{name} = {root}" for name, root in written), ""]
     part = folder / (FILE + ".part")
     try:
         with open(part, "w", encoding="utf-8", opener=private_opener) as stream:
@@ -215,13 +244,18 @@ def settings_of(detector: str, embedder: str, reason: str = _BY_NAME) -> Setting
     return Settings(found.name, found.version, embeds.name, embeds.version, embeds.dimension, reason)
 
 
-def new_settings(folder: Path, detector: str | None, embedder: str | None) -> Settings:
-    """The settings of a new library, whose folder is made; it must be empty. Models not named are the default ones."""
+def settings_for_new(detector: str | None, embedder: str | None) -> Settings:
+    """The settings of a new library. Models not named are the default ones."""
     usual_detector, usual_embedder, reason = default_models()
     if detector is not None or embedder is not None:
         reason = _BY_NAME
     settings = settings_of(detector or usual_detector, embedder or usual_embedder, reason)
-    settings = replace(settings, created=datetime.now().astimezone().replace(microsecond=0))
+    return replace(settings, created=datetime.now().astimezone().replace(microsecond=0))
+
+
+def new_settings(folder: Path, detector: str | None, embedder: str | None) -> Settings:
+    """The settings of a new library, whose folder is made; it must be empty."""
+    settings = settings_for_new(detector, embedder)
     try:
         make_private_folder(folder)
         others = sorted({path.name for path in folder.iterdir()} - {"lock", "owner.json", FILE + ".part"})

@@ -11,8 +11,9 @@ from loguru import logger
 
 from facekit.errors import FacekitError, LibraryError
 from facekit.images.blobs import THUMBNAILS
-from facekit.index.sync import catch_up
+from facekit.index.sync import apply_change, apply_due, catch_up
 from facekit.models.engines import check_where
+from facekit.sources.mounts import Mounts
 from facekit.storage.face_arrays import FacesInMemory
 from facekit.storage.job_rows import forget_in_jobs
 from facekit.storage.logs import forget_in_logs, quiet_console
@@ -28,6 +29,7 @@ from facekit.system.workers import default_workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from facekit.catalog import Change
     from facekit.index import VectorIndex
     from facekit.storage.backend import Backend
     from facekit.storage.settings import Settings
@@ -44,6 +46,8 @@ class Storage:
         Models for a new library; an older one must have been made with them.
     device, engine : str
         What the models run on and in, see `facekit.models.engines.open_graph`.
+    filling : bool
+        Open it although it is being filled from another one, see `facekit.storage.migration`.
 
     Attributes
     ----------
@@ -57,6 +61,8 @@ class Storage:
         The models in use, with their vectors.
     blobs : Blobs
         The thumbnails.
+    mounts : Mounts
+        Where this machine has the photos.
     pictures : Pictures
     on_removal : list of callable
         Called with the paths of photos that are removed, and of their folders.
@@ -79,6 +85,7 @@ class Storage:
         embedder: str | None = None,
         device: str = "auto",
         engine: str = "auto",
+        filling: bool = False,
     ) -> None:
         quiet_console()
         check_where(device, engine)
@@ -88,24 +95,33 @@ class Storage:
         self.on_removal: list[Callable[[Sequence[str]], None]] = []
         with ExitStack() as opened:
             self.catalog, settings, vectors = backend.open(opened, detector, embedder)
+            if not filling and (origin := self.catalog.filled_from):
+                message = f"The library {backend.place} is being filled from {origin}, and is not whole yet."
+                raise LibraryError(message, f"Go on: facekit --library {origin} migrate --to {backend.place}")
             self.faces = FacesInMemory(self.catalog.people)
-            self.blobs = backend.blobs
-            self.pictures = Pictures(self.catalog, self.blobs)
+            self.blobs, self.mounts = backend.blobs, Mounts.here(settings.mounts)
+            self.pictures = Pictures(self.catalog, self.blobs, self.mounts)
             opened.callback(self.pictures.close)
             self.catalog.staging.clear_used()
             check_models(settings, backend.place, detector, embedder)
             backend.forget_other_indexes(vectors)
-            self.models = InUse(ModelSet(settings, backend, vectors, device, engine))
+            self.models = InUse(ModelSet(settings, backend, vectors, device, engine), backend)
             opened.callback(self.models.close)
             # Everything is open: from here on it is closed by close(), or when nobody has it any more.
             self._finalizer = weakref.finalize(self, opened.pop_all().close)
         self._process = os.getpid()
         _open.add(self)
-        catch_up(self.catalog, self.index)
-        if self.catalog.erase_due:
-            self.erase()
+        if not filling:
+            self._catch_up()
         protect(self.folder, THUMBNAILS)
         logger.info("Opened {} ({} + {})", backend.place, settings.detector, settings.embedder)
+
+    def _catch_up(self) -> None:
+        """Do what was cut off when the library was open before."""
+        with self._index_may_be_away("There is no search until it is back."):
+            catch_up(self.catalog, self.index)
+        if self.catalog.erase_due:
+            self.erase()
 
     @property
     def closed(self) -> bool:
@@ -133,8 +149,8 @@ class Storage:
 
     @property
     def settings(self) -> Settings:
-        """The models that made the library."""
-        return self.models.now.settings
+        """The models that made the library, and what was set for it."""
+        return self.models.now.settings if self.closed else self.models.refreshed().settings
 
     @property
     def index(self) -> VectorIndex:
@@ -150,7 +166,15 @@ class Storage:
     def changing(self, what: str) -> Iterator[None]:
         """Only one thing at a time may change the library. Raises LibraryBusyError."""
         with self.backend.alone(what):
+            self.models.refreshed()
+            with self._index_may_be_away("Searches find what was there before."):
+                apply_due(self.catalog, self.index)  # what was left when it was away
             yield
+
+    def follow(self, change: Change) -> None:
+        """Bring thumbnails and vectors up to a change of the catalog; an index that is away follows when it is back."""
+        with self._index_may_be_away("It follows the catalog when it is back."):
+            apply_change(change, self.catalog, self.index, self.blobs)
 
     def outside(self, path: str | os.PathLike[str]) -> None:
         """Refuse to write into the library's own folder. Raises FacekitError."""
@@ -167,8 +191,17 @@ class Storage:
 
     def erase(self) -> None:
         """See that no file of the library holds what was removed; where there is no room for it now, later."""
-        self.index.compact()
-        self.backend.erase()
+        with self._index_may_be_away("What was removed is erased at the next opening."):
+            self.index.compact()
+            self.backend.erase()
+
+    @contextmanager
+    def _index_may_be_away(self, so: str) -> Iterator[None]:
+        """Go on without the index where it can't be reached for now."""
+        try:
+            yield
+        except self.backend.away as error:
+            logger.warning("{} {}", error, so)
 
 
 _open: weakref.WeakSet[Storage] = weakref.WeakSet()

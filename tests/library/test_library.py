@@ -318,7 +318,7 @@ def test_doctor_holds_up_a_change_of_models_for_the_index_only(
 
         return look
 
-    for name in ("examine_machine", "_catalog", "_thumbnails", "_files", "_disk"):
+    for name in ("examine_machine", "_catalog", "_thumbnails", "_files", "_of_backend"):
         monkeypatch.setattr(doctor, name, watched(getattr(doctor, name)))
     monkeypatch.setattr(Fields, "of", watched(Fields.of))
     assert demo_library.doctor()
