@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from browser import chromium, show  # noqa: F401 - fixtures
 from family import Family, build_family
+from generated_weights import STEMS, made
 from postgres import catalog, catalog_opener, postgres_schema, postgres_url  # noqa: F401 - fixtures
 
 import facekit as fk
@@ -147,14 +148,15 @@ def grace_hopper() -> Path:
 def generated_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with made-up weights of RetinaFace, FaceNet512, FaceNet and ArcFace, see `generated_weights.py`.
 
-    Making them takes a minute or two; FACEKIT_GENERATED_WEIGHTS names a folder where they are kept.
+    Making them takes a minute or two; FACEKIT_GENERATED_WEIGHTS names a folder where they are kept. Another process may
+    be making them there: they are waited for.
     """
     for package in ("tensorflow", "tf2onnx", "deepface", "skimage", "matplotlib"):
         need(find_spec(package), f"the package {package} is not installed")
     kept = os.environ.get("FACEKIT_GENERATED_WEIGHTS")
     folder = Path(kept) if kept else tmp_path_factory.mktemp("weights")
-    program = Path(__file__).with_name("generated_weights.py")
-    if len(list(folder.glob("*.onnx"))) < 4:
+    if not all(made(stem, folder) for stem in STEMS):
+        program = Path(__file__).with_name("generated_weights.py")
         pairs = (["retinaface", "arcface_weights"], ["facenet512_weights", "facenet_weights"])  # one for each core
         running = [subprocess.Popen([sys.executable, program, folder, *stems]) for stems in pairs]
         assert [process.wait() for process in running] == [0, 0]

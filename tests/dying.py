@@ -10,6 +10,11 @@ import other_models
 
 import facekit as fk
 from facekit.catalog import staging
+from facekit.catalog.outbox import Outbox
+from facekit.catalog.records import FileMove
+from facekit.catalog.times import now
+from facekit.index import MilvusIndex
+from facekit.index.sync import apply_due
 from facekit.ingest import pipeline, run
 from facekit.ingest import reembed as reembedding
 from facekit.models import registry
@@ -53,6 +58,37 @@ def reembed(folder: Path, point: str) -> None:
         ModelSet.discard = _die
     with fk.open(folder) as library:
         library.reembed("fine", "turned", progress=False)
+
+
+def follow(folder: Path, point: str) -> None:
+    """Forget a photo and move another, and die at a point of bringing the index up to it."""
+    with fk.open(folder) as library:
+        catalog, index = library._storage.catalog, library._storage.index
+        catalog.remove_files("local", [path_of(library, 0)])
+        path = path_of(library, 1)
+        catalog.relocate("local", [FileMove(path, MOVED, MOVED.decode(), there=True, now=now())], ("/old", "/new"))
+        if point == "before the index is written":
+            MilvusIndex.upsert = _die
+        elif point == "before faces leave it":
+            MilvusIndex.delete = _die
+        elif point == "before it is struck out":
+            Outbox.strike = _die
+        elif point == "when it is struck out":
+            Outbox.strike = _dies_after(Outbox.strike)
+        apply_due(catalog, index)
+
+
+MOVED = b"/new/moved.jpg"
+
+
+def path_of(library: fk.Library, number: int) -> bytes:
+    """A path of the photos that have faces, in order."""
+    states = library._storage.catalog.file_states("local")
+    return sorted(path for path, state in states.items() if state.status == "ok")[number]
+
+
+def _dies_after(call: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *arguments: (call(*arguments), _die())
 
 
 def _die(*_: Any, **__: Any) -> None:

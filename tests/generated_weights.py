@@ -2,6 +2,8 @@
 
     python tests/generated_weights.py FOLDER [STEM...]
 
+What is there is not made again, and what another process is making is waited for.
+
 The networks are built by retina-face and deepface themselves, in TensorFlow, and filled with seeded random numbers; the
 files have the packages' names and formats. The ONNX graphs are converted from the same networks, so both engines have
 the same weights. These networks know nothing of faces: what they are good for is to compare engines, decoding and
@@ -16,13 +18,13 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
-
-os.environ |= {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+from filelock import FileLock
 
 SEED = 20261122
 OPSET = 17
@@ -96,8 +98,18 @@ def build(stem: str) -> Any:
     return Facenet.InceptionResNetV1(dimension=512 if "512" in stem else 128)
 
 
+def files(stem: str, folder: Path) -> tuple[Path, Path]:
+    """Where a network's weights are: for TensorFlow, and for ONNX Runtime."""
+    return folder / f"{stem}.h5", folder / f"{stem}.onnx"
+
+
+def made(stem: str, folder: Path) -> bool:
+    """Whether both are there, whole."""
+    return all(file.exists() for file in files(stem, folder))
+
+
 def generate(stem: str, folder: Path) -> None:
-    """Write ``STEM.h5`` and ``STEM.onnx``."""
+    """Write ``STEM.h5`` and ``STEM.onnx``; each is there once it is whole."""
     import tensorflow as tf
     import tf2onnx
 
@@ -105,15 +117,22 @@ def generate(stem: str, folder: Path) -> None:
     model = build(stem)
     if stem == "retinaface":
         scale_heads(model, photos(512))
-    model.save_weights(str(folder / f"{stem}.h5"))
-    if stem == "retinaface":
-        model = with_plain_scores(model)
-    specification = (tf.TensorSpec(model.input_shape, tf.float32, name="input"),)
-    tf2onnx.convert.from_keras(model, specification, opset=OPSET, output_path=str(folder / f"{stem}.onnx"))
+    with tempfile.TemporaryDirectory(dir=folder.parent) as place:
+        weights, graph = files(stem, Path(place))
+        model.save_weights(str(weights))
+        if stem == "retinaface":
+            model = with_plain_scores(model)
+        specification = (tf.TensorSpec(model.input_shape, tf.float32, name="input"),)
+        tf2onnx.convert.from_keras(model, specification, opset=OPSET, output_path=str(graph))
+        for whole, file in zip((weights, graph), files(stem, folder), strict=True):
+            whole.replace(file)
 
 
 if __name__ == "__main__":
+    os.environ |= {"TF_USE_LEGACY_KERAS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     target = Path(sys.argv[1])
     target.mkdir(parents=True, exist_ok=True)
     for name in sys.argv[2:] or STEMS:
-        generate(name, target)
+        with FileLock(target.with_name(f"{target.name}-{name}.lock")):
+            if not made(name, target):
+                generate(name, target)

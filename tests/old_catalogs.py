@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -79,6 +79,13 @@ INSERT INTO meta VALUES ('places', '2'), ('looks', 'all');
 UPDATE files SET folder = nfc_normalize(folder);
 UPDATE photos SET turn = 90 WHERE photo_id = 'd0';
 """
+
+_UTC = """
+UPDATE meta SET value = '4' WHERE key = 'schema';
+DELETE FROM meta WHERE key = 'places';
+"""
+
+_MOMENTS = {"missing_since", "started_at", "finished_at", "created_at", "at"}
 
 
 def _id(letter: str) -> str:
@@ -184,6 +191,24 @@ def make_first_schema_2(path: Path) -> None:
 def make_last_schema_2(path: Path) -> None:
     """As the last facekit left it that wrote schema 2."""
     _make(path, _SCHEMA_1 + _STAGING + _SCHEMA_2, PHOTOS | PEOPLE, _LATE)
+
+
+def make_schema_4(path: Path) -> None:
+    """As the last facekit left it that wrote schema 4: moments are UTC."""
+    rows = {table: [_in_utc(row) for row in some] for table, some in (PHOTOS | PEOPLE).items()}
+    _make(path, _SCHEMA_1 + _STAGING + _SCHEMA_2, rows, _LATE + _UTC)
+
+
+def _in_utc(row: dict[str, Any]) -> dict[str, Any]:
+    moments = {name: utc(row[name]) for name in _MOMENTS & row.keys()}
+    made = row | {name: at and at.astimezone(UTC).replace(tzinfo=None) for name, at in moments.items()}
+    if "changes" in row:
+        changes = json.loads(zlib.decompress(row["changes"]))
+        for one in [one for _, _, *both in changes for one in both if one and "created_at" in one]:
+            at = utc(datetime.fromisoformat(one["created_at"]))
+            one["created_at"] = at and at.astimezone(UTC).isoformat()
+        made["changes"] = zlib.compress(json.dumps(changes).encode())
+    return made
 
 
 def _make(path: Path, tables: str, rows: dict[str, list[dict[str, Any]]], then: str = "") -> None:

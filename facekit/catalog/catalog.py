@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from loguru import logger
 
+from facekit.catalog.bindings import Bindings
 from facekit.catalog.contents import Contents
 from facekit.catalog.database import Database
 from facekit.catalog.hidden import hide, reveal
-from facekit.catalog.locks import hold_schema
+from facekit.catalog.locks import Kind, hold, hold_schema
 from facekit.catalog.migrations import SCHEMA
+from facekit.catalog.outbox import Outbox, note
 from facekit.catalog.pages import Pages
 from facekit.catalog.people import PeopleTables
 from facekit.catalog.people_copy import COPY, copy_people, state_of_people
@@ -21,6 +23,7 @@ from facekit.catalog.postgresql import make_schema
 from facekit.catalog.records import Change, file_id, folder_of
 from facekit.catalog.rows import FileRow, PhotoRow, among, column, delete, face_values, insert, set_meta
 from facekit.catalog.runs import Runs, forget_in_runs, move_roots
+from facekit.catalog.server import CatalogServer
 from facekit.catalog.staging import Staging
 from facekit.catalog.tables import faces, files, meta, photos
 from facekit.catalog.times import now
@@ -76,6 +79,9 @@ class Catalog(Contents, Runs):
         self.pages = Pages(self._engine)
         self.people = PeopleTables(self._engine)
         self.staging = Staging(self._engine)
+        self.bindings = Bindings(self._engine)
+        self.server = CatalogServer(self._engine)
+        self.outbox = Outbox(self._engine)
         where = self._engine.where
         try:
             with self._engine.begin() as connection:
@@ -118,23 +124,6 @@ class Catalog(Contents, Runs):
         """Give the database back."""
         self._engine.close()
 
-    # -- whether the vector index is known to hold just what the catalog holds -----------------------------------
-
-    @property
-    def index_is_current(self) -> bool:
-        """False from the first change of a face until `index_caught_up`: a crash in between is seen on opening."""
-        with self._engine.connect() as connection:
-            return connection.scalar(sa.select(meta.c.value).where(meta.c.key == "index")) == "current"
-
-    def index_caught_up(self) -> None:
-        """Note that the vector index now holds every change."""
-        with self._engine.begin() as connection:
-            self._set_index_state(connection, "current")
-
-    @staticmethod
-    def _set_index_state(connection: sa.Connection, state: str) -> None:
-        set_meta(connection, "index", state)
-
     @property
     def looked_all_ways(self) -> bool:
         """Whether all photos were looked at in other orientations too, which older releases did not do."""
@@ -170,12 +159,15 @@ class Catalog(Contents, Runs):
         """
         photo_ids = [photo.photo_id for photo in new_photos]
         with self._engine.begin() as connection:
+            file_ids = [file_id(record.file.source, record.file.path) for record in new_files]
+            hold(connection, Kind.FILES, file_ids)
+            before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             shown = sorted({record.photo_id for record in new_files} - set(photo_ids))
+            hold(connection, Kind.PHOTOS, {*before, *photo_ids, *shown})
             known = {*photo_ids, *column(connection, sa.select(photos.c.photo_id), photos.c.photo_id, shown)}
             lost = [record for record in new_files if record.photo_id not in known]
             new_files = [record for record in new_files if record.photo_id in known]
             file_ids = [file_id(record.file.source, record.file.path) for record in new_files]
-            self._set_index_state(connection, "behind")
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             replaced = column(connection, sa.select(faces.c.face_id), faces.c.photo_id, photo_ids)
             reveal(connection, [*photo_ids, *(face.face_id for photo in new_photos for face in photo.faces)])
@@ -185,29 +177,35 @@ class Catalog(Contents, Runs):
             insert(connection, photos, [_photo_values(photo, run_id) for photo in new_photos])
             inside = [(photo.photo_id, face) for photo in new_photos for face in photo.faces]
             insert(connection, faces, [face_values(*one, detector, embedder) for one in inside])
-            if inside:
-                set_meta(connection, "assign", "due")
             insert(connection, files, [_file_values(*pair) for pair in zip(new_files, file_ids, strict=True)])
             orphans = self._forget_photos_without_files(connection, before)
+            kept = {face.face_id for _, face in inside if face.embedding is not None}
+            touched = {*photo_ids, *(record.photo_id for record in new_files), *before} - set(orphans.photos)
+            gone = (set(replaced) - kept) | set(orphans.faces)
+            change = Change(sorted(touched), sorted(gone), orphans.photos, lost)
+            note(connection, change)
+            if inside:
+                set_meta(connection, "assign", "due")
             if orphans.photos:
                 set_meta(connection, "erase", "due")
             if also is not None:
                 also(connection, lost)
-        kept = {face.face_id for _, face in inside}
-        touched = {*photo_ids, *(record.photo_id for record in new_files), *before} - set(orphans.photos)
-        return Change(sorted(touched), sorted((set(replaced) - kept) | set(orphans.faces)), orphans.photos, lost)
+        return change
 
     def remove_files(self, source: str, paths: Iterable[bytes]) -> Change:
         """Forget files, and photos that no other file shows."""
         file_ids = [file_id(source, path) for path in paths]
         with self._engine.begin() as connection:
-            self._set_index_state(connection, "behind")
+            hold(connection, Kind.FILES, file_ids)
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
+            hold(connection, Kind.PHOTOS, before)
             delete(connection, files.c.file_id, file_ids)
             orphans = self._forget_photos_without_files(connection, before)
+            change = replace(orphans, touched=sorted(set(before) - set(orphans.photos)))
+            note(connection, change)
             forget_in_runs(connection)
             set_meta(connection, "erase", "due")
-        return replace(orphans, touched=sorted(set(before) - set(orphans.photos)))
+        return change
 
     @staticmethod
     def _forget_photos_without_files(connection: sa.Connection, photo_ids: Sequence[str]) -> Change:
@@ -224,11 +222,13 @@ class Catalog(Contents, Runs):
         file_ids = [file_id(source, path) for path in paths]
         value = now() if missing else None
         with self._engine.begin() as connection:
-            connection.execute(sa.update(files).where(among(files.c.file_id, file_ids)).values(missing_since=value))
+            hold(connection, Kind.FILES, file_ids)
             touched = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
-            if touched:
-                self._set_index_state(connection, "behind")
-        return Change(sorted(set(touched)), [], [])
+            hold(connection, Kind.PHOTOS, touched)
+            connection.execute(sa.update(files).where(among(files.c.file_id, file_ids)).values(missing_since=value))
+            change = Change(sorted(set(touched)), [], [])
+            note(connection, change)
+        return change
 
     def relocate(self, source: str, moves: Sequence[FileMove], roots: tuple[str, str]) -> Change:
         """Files lie elsewhere, and the folders that were ingested are called otherwise (old, new).
@@ -237,6 +237,7 @@ class Catalog(Contents, Runs):
         """
         with self._engine.begin() as connection:
             change = move_files(connection, source, moves)
+            note(connection, change)
             move_roots(connection, *roots)
         return change
 

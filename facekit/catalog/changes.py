@@ -1,4 +1,8 @@
-"""How often the tables of a catalog were changed by this process: what was read once need not be read again."""
+"""How often the tables of a catalog were changed: what was read once need not be read again.
+
+A file has one process, which counts in memory. On a server many may write: they count in `table_versions`, in the
+transaction that makes the change.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, TypeAlias
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from facekit.catalog.locks import has_locks
+from facekit.catalog.shared_tables import table_versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +22,8 @@ Version: TypeAlias = tuple[int, ...]
 """How often each of some tables was changed. What was read at the same version is the same."""
 
 _OPTION = "facekit_changes"
+_COUNTED = ("faces", "members")
+"""The tables of which versions are asked; in this order, so that no two transactions wait for each other."""
 
 
 class ChangeCounter:
@@ -35,11 +45,21 @@ class ChangeCounter:
         return {_OPTION: _Transaction(self)}
 
     def count(self, connection: sa.Connection) -> None:
-        """Count what a connection changed; call it when its transaction has ended."""
+        """Count in memory what a connection changed; call it when its transaction has ended."""
         changed = connection.get_execution_options()[_OPTION].changed
         if changed:
             with self._lock:
                 self.counts = {**self.counts, **{name: self.counts.get(name, 0) + 1 for name in changed}}
+
+
+def count_for_all(connection: sa.Connection) -> None:
+    """Count in the database what a connection changed; the last statement of its transaction: others wait for it."""
+    changed = connection.get_execution_options()[_OPTION].changed
+    rows = [{"name": name, "count": 1} for name in _COUNTED if name in changed]
+    if rows and has_locks(connection):
+        first = insert(table_versions).values(rows)
+        more = {"count": table_versions.c.count + 1}
+        connection.execute(first.on_conflict_do_update(index_elements=["name"], set_=more))
 
 
 class _Transaction:
@@ -54,15 +74,20 @@ class _Transaction:
     def seen(self, connection: sa.Connection, table: sa.Table) -> int | None:
         """The version of a table; None where another transaction may have ended just before or after this one began."""
         name = table.name
+        if name in self.changed:
+            return None
+        if has_locks(connection):  # as it is now: one that writes sees what others have written since it began
+            count = sa.select(table_versions.c.count).where(table_versions.c.name == name)
+            return int(connection.scalar(count) or 0)
         if name not in self._seen:
             connection.execute(sa.select(table.columns[0]).limit(0))  # from here on it sees one moment
             before, after = self._before.get(name, 0), self._counter.counts.get(name, 0)
             self._seen[name] = before if before == after else None
-        return None if name in self.changed else self._seen[name]
+        return self._seen[name]
 
 
 def version(connection: sa.Connection, *tables: sa.Table) -> Version | None:
-    """The version of some tables as a connection sees them.
+    """The version of some tables as a connection sees them; ask before and after you read them.
 
     None where that is not known, or its own transaction changed one of them: then they must be read.
     """

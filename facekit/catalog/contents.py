@@ -160,8 +160,19 @@ class Contents:
         with self._engine.connect() as connection:
             return {row.face_id: row for row in fetch(connection, query, FaceRow)}
 
-    def index_rows(self, photo_ids: Iterable[str] | None = None, faces: sa.Table = faces) -> Iterator[IndexRow]:
-        """What the vector index should hold of `faces` or `staged_faces`, for all photos or for those named."""
+    def index_rows(
+        self,
+        photo_ids: Iterable[str] | None = None,
+        *,
+        face_ids: Iterable[str] | None = None,
+        faces: sa.Table = faces,
+    ) -> Iterator[IndexRow]:
+        """What the vector index should hold of `faces` or `staged_faces`: of all, of some photos, or of some faces."""
+        if face_ids is not None:
+            some = set(face_ids)
+            photo_ids = {row.photo_id for row in self.faces_by_id(some).values()}
+            yield from (row for row in self.index_rows(photo_ids, faces=faces) if row.face_id in some)
+            return
         wanted = None if photo_ids is None else sorted(set(photo_ids))
         places = self.places(wanted)
         taken = self.taken_at(wanted)

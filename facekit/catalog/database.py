@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import sqlalchemy as sa
 
-from facekit.catalog.changes import ChangeCounter
+from facekit.catalog.changes import ChangeCounter, count_for_all
 from facekit.catalog.postgresql import is_postgresql, open_engine, shown
 from facekit.errors import DiskFullError, FacekitError, LibraryError
 from facekit.system.disk_space import check_room, is_disk_full
@@ -49,6 +49,8 @@ class Database:
         else:
             self.where = f"the catalog {path}" if path else "the catalog"
             self._engine = sa.create_engine(url)
+        # DuckDB's transactions see one moment anyway. Those that write see what others wrote before they took a lock.
+        self._reading: dict[str, Any] = {"isolation_level": "REPEATABLE READ"} if is_postgresql(url) else {}
         self._changes = ChangeCounter(self._engine)
         self._state = Condition()
         self._used = 0
@@ -59,8 +61,9 @@ class Database:
 
     @contextmanager
     def connect(self) -> Iterator[sa.Connection]:
-        """A connection for reading."""
-        with self._use(), self._engine.connect().execution_options(**self._changes.options()) as connection:
+        """A connection for reading: all that is read is as it was at one moment."""
+        options = self._changes.options() | self._reading
+        with self._use(), self._engine.connect().execution_options(**options) as connection:
             yield connection
 
     @contextmanager
@@ -78,6 +81,7 @@ class Database:
             try:
                 with connection.begin():
                     yield connection
+                    count_for_all(connection)
             finally:
                 self._changes.count(connection)
 
@@ -121,7 +125,9 @@ class Database:
 
         ``done`` is executed in the copy. Returns False where others were reading all the time: do it again later.
         """
-        if self._path is None:
+        if self._path is None:  # a server gives the room of what was deleted to what comes next
+            with self.begin() as connection:
+                connection.execute(done)
             return True
         check_room(self._path.parent, extra=self._path.stat().st_size)
         with self._state:

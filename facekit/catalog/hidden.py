@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from facekit.catalog.locks import Kind, hold
 from facekit.catalog.people_tables import (
     allowed_twice,
     cluster_runs,
@@ -49,9 +50,11 @@ _BLOBS = (journal.c.changes, cluster_runs.c.labels)
 
 def hide(connection: sa.Connection, ids: Iterable[str]) -> None:
     """Put hashes in the place of the ids of faces and photos that leave the library."""
-    leaving = _with_former(connection, set(ids))
-    if not leaving:
+    wanted = set(ids)
+    if not wanted:
         return
+    hold(connection, Kind.PEOPLE)
+    leaving = _with_former(connection, wanted)
     secret = _secret(connection)
     hashes = {key: _hashed(secret, key) for key in leaving}
     found = _replace(connection, hashes)
@@ -64,6 +67,7 @@ def reveal(connection: sa.Connection, ids: Iterable[str]) -> None:
     """Put the ids of faces and photos that come into the library in the place of their hashes, where any wait."""
     if connection.scalar(sa.select(hidden_ids.c.hidden).limit(1)) is None:
         return
+    hold(connection, Kind.PEOPLE)
     secret = _secret(connection)
     hashes = {_hashed(secret, key): key for key in ids}
     known = column(connection, sa.select(hidden_ids.c.hidden), hidden_ids.c.hidden, list(hashes))

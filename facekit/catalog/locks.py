@@ -1,11 +1,34 @@
 """Locks of the database: who may write what, where several processes write into one catalog.
 
-DuckDB has one writer, and needs none.
+A transaction takes what it needs of each kind at once, and the kinds in the order of `Kind`: then nobody waits for
+somebody who waits for them. What was read before a lock was taken may have changed: read it again. DuckDB has one
+writer, and needs none of this.
 """
 
 from __future__ import annotations
 
+from enum import Enum
+from typing import TYPE_CHECKING
+
 import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MOST_IDS = 200  # PostgreSQL has room for 64 locks a connection, for all of them together; beyond it, all are locked
+
+
+class Kind(Enum):
+    """What can be locked, in the order in which a transaction does it."""
+
+    FILES = "files"
+    """Where files lie and what they hold, by file id."""
+    PHOTOS = "photos"
+    """Photos with their faces, and what other models make of them, by photo id."""
+    PEOPLE = "people"
+    """All that is known about people, with its journal."""
+    FACTS = "facts"
+    """The facts about the catalog as a whole (`meta`), and the runs. They come last: every writer waits for them."""
 
 
 def has_locks(connection: sa.Connection) -> bool:
@@ -13,8 +36,36 @@ def has_locks(connection: sa.Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
+def hold(connection: sa.Connection, kind: Kind, ids: Iterable[str] | None = None) -> None:
+    """Keep other writers from some things of a kind, by default from all of them, until the end of the transaction."""
+    if not has_locks(connection):
+        return
+    wanted = None if ids is None else set(ids)
+    if wanted is None or len(wanted) > _MOST_IDS:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_key(kind.value))))
+    elif wanted:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(_key(kind.value))))
+        names = sa.bindparam("held", [f"{kind.value} {one}" for one in wanted], type_=sa.ARRAY(sa.String))
+        name = sa.func.unnest(names).column_valued("name")
+        keys = sa.select(_key(name).label("key")).distinct().order_by(sa.text("1")).subquery()
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(keys.c.key)))
+
+
 def hold_schema(connection: sa.Connection, schema: str | None) -> None:
-    """Keep other processes from making or upgrading the tables of a schema until the end of the transaction."""
+    """Keep other processes from making or upgrading a schema's tables until the end of the transaction."""
+    _hold_one(connection, f"facekit schema {schema or ''}")
+
+
+def hold_index(connection: sa.Connection, schema: str | None) -> None:
+    """Keep other processes from bringing the index up to the catalog until the end of the transaction."""
+    _hold_one(connection, f"facekit index {schema or ''}")
+
+
+def _hold_one(connection: sa.Connection, name: str) -> None:
     if has_locks(connection):
-        name = f"facekit schema {schema or ''}"
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))))
+
+
+def _key(name: sa.ColumnElement[str] | str) -> sa.ColumnElement[int]:
+    """The number of a lock: locks are the whole database's, and libraries in other schemas have their own."""
+    return sa.func.hashtextextended(sa.func.concat("facekit ", sa.func.current_schema(), " ", name), 0)

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from facekit.catalog.people_tables import persons
 from facekit.catalog.schema import Schema, add_column, replace_values
+from facekit.catalog.shared_tables import shared_metadata
 from facekit.catalog.tables import meta
 
 
@@ -146,5 +147,21 @@ def _times_with_a_zone(connection: sa.Connection) -> None:
             connection.execute(sa.update(journal).where(here).values(changes=blob))
 
 
-SCHEMA = Schema(persons.metadata, meta, {2: _people, 3: _turned_and_removed, 4: _times_with_a_zone})
+def _outbox(connection: sa.Connection) -> None:
+    """An index that follows change by change."""
+    tables = sa.MetaData()
+    key = sa.String(32)
+    due = sa.Table("index_due", tables, *(sa.Column(name, key, nullable=False) for name in ("change_id", "face_id")))
+    tables.create_all(connection)
+    # One word stood for all changes together. Where it says that the index may lack some, it looks at every face again.
+    if connection.scalar(sa.select(meta.c.value).where(meta.c.key == "index")) != "current":
+        faces = sa.Table("faces", sa.MetaData(), sa.Column("face_id", key), sa.Column("embedding", sa.LargeBinary))
+        every = sa.select(sa.literal("upgrade", key), faces.c.face_id).where(faces.c.embedding.is_not(None))
+        connection.execute(sa.insert(due).from_select(["change_id", "face_id"], every))
+    connection.execute(sa.delete(meta).where(meta.c.key == "index"))
+
+
+_STEPS = {2: _people, 3: _turned_and_removed, 4: _times_with_a_zone, 5: _outbox}
+
+SCHEMA = Schema(persons.metadata, meta, _STEPS, shared_metadata)
 """The catalog's."""

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from facekit.catalog.aliases import aliases_of, rename_faces
 from facekit.catalog.hidden import reveal
 from facekit.catalog.journal import UnitOfWork, undo_entry
+from facekit.catalog.locks import Kind, hold
 from facekit.catalog.memberships import Memberships
 from facekit.catalog.people_tables import allowed_twice, cluster_runs, journal, members, rejections
 from facekit.catalog.persons import Persons
@@ -40,18 +41,29 @@ class PeopleTables(Persons, Memberships):
     @contextmanager
     def work(self, verb: Verb, user: str) -> Iterator[UnitOfWork]:
         """A transaction for one verb: all its changes and their entry in the journal, or nothing."""
+        with self.changing() as connection:
+            work = UnitOfWork(connection, verb, user)
+            yield work
+            work.number = work.write_down(now()) or 0
+
+    @contextmanager
+    def changing(self) -> Iterator[sa.Connection]:
+        """A transaction that changes what is known about people, one at a time; those inside it are a part of it."""
+        current: sa.Connection | None = getattr(self._current, "connection", None)
+        if current is not None and getattr(self._current, "changing", False):
+            yield current
+            return
         with self._lock, self._engine.begin() as connection:
-            self._current.connection = connection
+            hold(connection, Kind.PEOPLE)
+            self._current.connection, self._current.changing = connection, True
             try:
-                work = UnitOfWork(connection, verb, user)
-                yield work
-                work.number = work.write_down(now()) or 0
+                yield connection
             finally:
-                self._current.connection = None
+                self._current.connection, self._current.changing = current, False
 
     def undo(self, number: int | None, user: str) -> int:
         """Undo an entry of the journal, in one transaction; returns the number of the entry that says so."""
-        with self._lock, self._engine.begin() as connection:
+        with self.changing() as connection:
             done = undo_entry(connection, number, user).write_down(now())
         return done or 0
 
@@ -72,7 +84,7 @@ class PeopleTables(Persons, Memberships):
         """Keep what a run proposes."""
         row = {name: getattr(run, name) for name in ClusterRunRow._fields} | {"conflicts": list(run.conflicts)}
         blob = zlib.compress(json.dumps([dict(proposal.labels), dict(proposal.settled)]).encode())
-        with self._lock, self._engine.begin() as connection:
+        with self.changing() as connection:
             connection.execute(sa.insert(cluster_runs), row | {"labels": blob})
 
     def runs(self) -> list[ClusterRun]:
@@ -103,14 +115,14 @@ class PeopleTables(Persons, Memberships):
 
     def reveal(self, ids: Iterable[str]) -> None:
         """Photos and faces are about to come in; see `facekit.catalog.hidden`."""
-        with self._lock, self._engine.begin() as connection:
+        with self.changing() as connection:
             reveal(connection, ids)
 
     def rename(self, pairs: Mapping[str, str]) -> None:
         """Faces have another id from now on; their memberships and rejections stay."""
         if pairs:
             values = sa.values(sa.column("old", sa.String), sa.column("new", sa.String), name="renamed")
-            with self._lock, self._engine.begin() as connection:
+            with self.changing() as connection:
                 for chunk in chunks(list(pairs)):
                     part = values.data([(key, pairs[key]) for key in chunk])
                     rename_faces(connection, sa.select(part.c.old, part.c.new))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from facekit.catalog.locks import Kind, hold
 from facekit.catalog.records import Change, FileMove, file_id, folder_of
-from facekit.catalog.rows import FileRow, among, delete, fetch, insert, select, set_meta
+from facekit.catalog.rows import FileRow, among, delete, fetch, insert, select
 from facekit.catalog.tables import files
 
 if TYPE_CHECKING:
@@ -42,8 +43,9 @@ def place_key(folder: str | None = None, source: str | None = None) -> Callable[
 def move_files(connection: sa.Connection, source: str, moves: Sequence[FileMove]) -> Change:
     """Files lie elsewhere; see `facekit.catalog.catalog.Catalog.relocate`."""
     by_id = {file_id(source, move.old): move for move in moves}
+    hold(connection, Kind.FILES, {*by_id, *(file_id(move.source, move.new) for move in moves)})
     rows = fetch(connection, select(FileRow, files).where(among(files.c.file_id, by_id)), FileRow)
-    set_meta(connection, "index", "behind")
+    hold(connection, Kind.PHOTOS, {row.photo_id for row in rows})
     delete(connection, files.c.file_id, list(by_id))
     new = [_moved(row, by_id[row.file_id]) for row in rows]
     ids = [row.file_id for row in new]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 import numpy as np
 import sqlalchemy as sa
 
+from facekit.catalog.locks import Kind, hold
 from facekit.catalog.tables import meta
 from facekit.types.arrays import Quality
 from facekit.types.people import Origin, RunState, Verb  # noqa: TC001 - see datetime
@@ -281,6 +282,7 @@ def insert(connection: sa.Connection, table: sa.Table, rows: Sequence[Values]) -
 
 def set_meta(connection: sa.Connection, key: str, value: str) -> None:
     """Write down a fact about the catalog as a whole."""
+    hold(connection, Kind.FACTS)
     here = meta.c.key == key
     found = connection.scalar(sa.select(meta.c.value).where(here))
     # In place: DuckDB can't undo the exchange of a keyed row when its commit fails, and ends the process.

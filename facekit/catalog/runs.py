@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from facekit.catalog.locks import Kind, hold
 from facekit.catalog.rows import RunRow, fetch, select
 from facekit.catalog.tables import files, runs
 from facekit.catalog.times import now
@@ -54,6 +55,7 @@ class Runs:
 
 def forget_in_runs(connection: sa.Connection) -> None:
     """Runs name files: those that failed, and those that were asked for; what the library has no more goes."""
+    hold(connection, Kind.FACTS)
     left = list(connection.scalars(sa.select(files.c.display)))
     for run_id, roots, report in connection.execute(sa.select(runs.c.run_id, runs.c.roots, runs.c.report)).all():
         kept = [root for root in roots if any(_at(path, root) for path in left)]
@@ -67,6 +69,7 @@ def forget_in_runs(connection: sa.Connection) -> None:
 
 def move_roots(connection: sa.Connection, old: str, new: str) -> None:
     """Folders that were ingested are called otherwise; both without a separator at the end."""
+    hold(connection, Kind.FACTS)
     for run_id, roots in connection.execute(sa.select(runs.c.run_id, runs.c.roots)).all():
         renamed = [
             new + root[len(old) :] if root == old or root.startswith((old + "/", old + "\\")) else root

@@ -35,11 +35,14 @@ class Schema:
         docstring's first line says in a user's words what is new. It runs once, in one transaction with the others, on
         the SQL that DuckDB, SQLite and PostgreSQL share, and uses no table of ``metadata``, which the steps after it
         change, but tables of its own.
+    shared : sa.MetaData, optional
+        Tables that only a database on a server has: a step that changes them asks what the connection's dialect is.
     """
 
     metadata: sa.MetaData
     meta: sa.Table
     steps: Mapping[int, Step]
+    shared: sa.MetaData | None = None
 
     @property
     def version(self) -> int:
@@ -89,6 +92,8 @@ class Schema:
             return found
         if found is None:
             self.metadata.create_all(connection)
+            if self.shared is not None and connection.dialect.name == "postgresql":
+                self.shared.create_all(connection)
             self._write(connection, self.version)
             return None
         self.refuse_newer(found, what)

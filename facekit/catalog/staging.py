@@ -9,8 +9,10 @@ import sqlalchemy as sa
 
 from facekit.catalog.aliases import rename_faces
 from facekit.catalog.hidden import reveal
-from facekit.catalog.rows import chunks, face_values, insert, set_meta
+from facekit.catalog.locks import Kind, hold
+from facekit.catalog.rows import chunks, column, face_values, insert, set_meta
 from facekit.catalog.tables import carried, faces, meta, photos, staged_faces, staged_photos
+from facekit.errors import LibraryBusyError
 from facekit.types.photos import Box, Status
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class Staging:
 
     def __init__(self, engine: Database) -> None:
         self._engine = engine
+        self._said: str | None = None
 
     @property
     def bound(self) -> Bound | None:
@@ -52,23 +55,41 @@ class Staging:
         said = json.dumps(dict(models), sort_keys=True)
         discarded = 0
         with self._engine.begin() as connection:
+            hold(connection, Kind.PHOTOS)
+            hold(connection, Kind.FACTS)
             if connection.scalar(_STAGED) != said:
                 discarded = _clear(connection)
                 set_meta(connection, "staged", said)
+            self._said = said
             for table in (staged_photos, staged_faces):
                 connection.execute(sa.delete(table).where(table.c.photo_id.not_in(sa.select(photos.c.photo_id))))
             return set(connection.scalars(sa.select(staged_photos.c.photo_id))), discarded
 
     def save(self, records: Sequence[PhotoRecord], *, detector: str, embedder: str) -> None:
-        """Collect photos with their faces, each photo once."""
+        """Collect photos with their faces, each photo once: what is there stays.
+
+        Raises
+        ------
+        LibraryBusyError
+            If what is collected is not what `begin` made ready for: another process collects for other models.
+        """
         rows = [
             {"photo_id": one.photo_id, "status": one.status.value, "turn": one.turn, "faces": len(one.faces)}
             for one in records
         ]
         with self._engine.begin() as connection:
-            insert(connection, staged_photos, rows)
+            hold(connection, Kind.PHOTOS, [one.photo_id for one in records])
+            if connection.scalar(_STAGED) != self._said:
+                message = "Another process has begun or ended a change of models: what this one made is not kept."
+                raise LibraryBusyError(message, "Wait until it is done, or stop it.")
+            keys = [one.photo_id for one in records]
+            done = set(column(connection, sa.select(staged_photos.c.photo_id), staged_photos.c.photo_id, keys))
+            insert(connection, staged_photos, [row for row in rows if row["photo_id"] not in done])
             inside = [
-                face_values(photo.photo_id, face, detector, embedder) for photo in records for face in photo.faces
+                face_values(photo.photo_id, face, detector, embedder)
+                for photo in records
+                if photo.photo_id not in done
+                for face in photo.faces
             ]
             insert(connection, staged_faces, inside)
 
@@ -79,7 +100,11 @@ class Staging:
 
     def clear_used(self) -> None:
         """Forget what a `switch` made use of, if it was cut off before `clear`."""
+        with self._engine.connect() as connection:
+            if connection.scalar(_STAGED) or not connection.scalar(sa.select(staged_photos.c.photo_id).limit(1)):
+                return
         with self._engine.begin() as connection:
+            hold(connection, Kind.PHOTOS)
             if connection.scalar(_STAGED) is None:
                 _clear(connection)
 
@@ -95,6 +120,7 @@ class Staging:
     def carry(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Write down which face the switch that comes next turns into which: (old face id, new face id)."""
         with self._engine.begin() as connection:
+            hold(connection, Kind.PEOPLE)
             connection.execute(sa.delete(carried))
             insert(connection, carried, [{"old_face_id": old, "new_face_id": new} for old, new in pairs])
 
@@ -108,7 +134,8 @@ class Staging:
         """
         good = photos.c.status.in_([Status.OK, Status.NO_FACE])
         with self._engine.begin() as connection:
-            set_meta(connection, "index", "behind")
+            for kind in Kind:
+                hold(connection, kind)
             set_meta(connection, "looks", "all")
             set_meta(connection, "bound", json.dumps(bound._asdict()))
             reveal(connection, connection.scalars(sa.select(staged_faces.c.face_id)).all())
@@ -125,6 +152,8 @@ class Staging:
 
 
 def _clear(connection: sa.Connection) -> int:
+    hold(connection, Kind.PHOTOS)
+    hold(connection, Kind.FACTS)
     unused = connection.scalar(_STAGED) is not None
     count = int(connection.scalar(sa.select(sa.func.count()).select_from(staged_photos)) or 0) if unused else 0
     for table in (staged_photos, staged_faces):

@@ -108,6 +108,18 @@ staged_faces = sa.Table(
     *(sa.Column(column.name, column.type, nullable=column.nullable) for column in faces.c),
 )
 
+# On a server several processes may collect: each looks whether a photo is there already.
+for _staged in (staged_photos, staged_faces):
+    sa.Index(f"ix_{_staged.name}_photo_id", _staged.c.photo_id).ddl_if(dialect="postgresql")
+
+# Faces that the vector index must look at again: see `outbox`. Without keys, because rows come and go all the time.
+index_due = sa.Table(
+    "index_due",
+    metadata,
+    sa.Column("change_id", sa.String(32), nullable=False),  # the rows of a change come in one transaction, with it
+    sa.Column("face_id", sa.String(32), nullable=False),
+)
+
 # Which face of the models before is which face of the models now, written for the last change of models and kept.
 carried = sa.Table(
     "carried",

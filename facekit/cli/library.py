@@ -1,4 +1,4 @@
-"""``facekit stats``, ``doctor``, ``backup`` and ``restore``: a library as a whole."""
+"""``facekit init``, ``stats``, ``doctor``, ``backup`` and ``restore``: a library as a whole."""
 
 from __future__ import annotations
 
@@ -18,6 +18,30 @@ from facekit.cli.terminal import (
     print_json,
     print_table,
 )
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, with which this machine opens it.")],
+    catalog: Annotated[
+        str, typer.Option(help="postgresql://USER@HOST/DATABASE?library=NAME; the password comes from PGPASSWORD.")
+    ],
+    index: Annotated[
+        str, typer.Option(help='A Milvus server, http://HOST:19530, or "postgresql" for the catalog\'s database.')
+    ] = "",
+    blobs: Annotated[
+        str, typer.Option(help="Where thumbnails are: a folder that all machines see, or s3://...; by default DIR.")
+    ] = "",
+    broker: Annotated[str, typer.Option(help="redis://HOST:6379, which tells workers of new work sooner.")] = "",
+    detector: Annotated[str | None, typer.Option(help="The detector of a new library.")] = None,
+    embedder: Annotated[str | None, typer.Option(help="The embedder of a new library.")] = None,
+) -> None:
+    """Make a library on servers, or let a folder lead to one that is there; many machines may use it at once."""
+    from facekit.library.opening import open_library
+
+    servers = {"catalog": catalog, "index": index, "blobs": blobs, "broker": broker}
+    with open_library(folder, detector=detector, embedder=embedder, **servers) as library:
+        photos = sum(library.stats()["photos"].values())
+    note.print(f"{folder} leads to a library with {photos} photos.", markup=False, soft_wrap=True)
 
 
 def stats(context: typer.Context, as_json: AsJson = False) -> None:
@@ -40,19 +64,20 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Check versions, weights, the device and, where there is one, the library."""
+    from facekit.storage.place import folder_of_place, is_there
+
     if repair:
         from facekit.storage.repair import repair as rescue
 
-        note.print(repr(rescue(context.obj)), markup=False, soft_wrap=True)
+        note.print(repr(rescue(folder_of_place(context.obj))), markup=False, soft_wrap=True)
     from facekit.models.registry import default_models
     from facekit.storage.doctor import Doctor, examine_machine
 
-    folder: Path = context.obj
-    if (folder / "library.toml").exists():
+    if is_there(context.obj):
         with open_given(context, device=device, engine=engine) as library:
             result = library.doctor()
     else:
-        note.print(f"There is no library in {folder}; the machine only is checked.", markup=False)
+        note.print(f"There is no library in {context.obj}; the machine only is checked.", markup=False)
         detector, embedder, _ = default_models()
         result = Doctor(tuple(examine_machine(detector, embedder, device, engine)))
     if as_json:
@@ -81,7 +106,8 @@ def restore(
 ) -> None:
     """Make a library of a backup, in a folder that is empty or not there."""
     from facekit.storage.backup import restore as bring_back
+    from facekit.storage.place import folder_of_place
 
-    if aside := bring_back(target, context.obj, replace=replace):
+    if aside := bring_back(target, folder_of_place(context.obj), replace=replace):
         note.print(f"The library that was there is {aside} now.", markup=False, soft_wrap=True)
     note.print(f"{context.obj} is restored.", markup=False, soft_wrap=True)

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from facekit.cli.calibrate import calibrate
-from facekit.cli.library import backup, doctor, restore, stats
+from facekit.cli.library import backup, doctor, init, restore, stats
 from facekit.cli.measure import bench, evaluate_app
 from facekit.cli.models import models_app
 from facekit.cli.people import cluster, merge, name, people, runs, split, undo
@@ -58,7 +57,7 @@ app.add_typer(evaluate_app, name="evaluate", help="Measure accuracy on a labelle
 _IN_ORDER: tuple[Callable[..., None], ...] = (
     *(bench, calibrate),
     *(cluster, people, name, merge, split, undo, runs),
-    *(demo, ingest, remove, relocate, reembed, search, photos, export),
+    *(demo, init, ingest, remove, relocate, reembed, search, photos, export),
     *(stats, doctor, backup, restore, serve),
 )
 """The verbs as the help lists them."""
@@ -92,15 +91,19 @@ def _version(asked: bool) -> None:
 def _main(
     context: typer.Context,
     library: Annotated[
-        Path,
-        typer.Option("--library", "-L", envvar="FACEKIT_LIBRARY", help="The library's folder."),
-    ] = Path("faces"),
+        str,
+        typer.Option(
+            "--library", "-L", envvar="FACEKIT_LIBRARY", help="The library's folder, or its catalog's postgresql://..."
+        ),
+    ] = "faces",
     version: Annotated[  # noqa: ARG001 - handled by its callback
         bool,
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    context.obj = library
+    from facekit.storage.place import named_place
+
+    context.obj = named_place(library)
 
 
 if __name__ == "__main__":

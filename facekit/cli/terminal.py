@@ -16,11 +16,11 @@ from facekit.text.names import lines, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from rich.text import Text
 
     from facekit.library.base import Library
+    from facekit.storage.place import Place
 
 
 class _Terminal(Console):
@@ -50,11 +50,17 @@ def open_given(context: typer.Context, **options: Any) -> Library:  # noqa: ANN4
 
 def open_existing(context: typer.Context, **options: Any) -> Library:  # noqa: ANN401 - passed on
     """The library that --library names, which must be there. Raises FacekitError."""
-    folder: Path = context.obj
-    if not (folder / "library.toml").exists():
-        message = f"There is no library in {folder}."
-        raise FacekitError(message, f"Make one with: facekit --library {folder} ingest DIR")
+    check_there(context.obj)
     return open_given(context, **options)
+
+
+def check_there(place: Place) -> None:
+    """Refuse a folder in which there is no library. Raises FacekitError."""
+    from facekit.storage.place import is_there
+
+    if not is_there(place):
+        message = f"There is no library in {place}."
+        raise FacekitError(message, f"Make one with: facekit --library {place} ingest DIR")
 
 
 def print_json(document: object) -> None:

@@ -12,13 +12,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from facekit.errors import LibraryError
+from facekit.cli.terminal import check_there
 from facekit.server.roles import SCOPES, Role
 from facekit.storage.logs import quiet_console
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from facekit.server.accounts import Accounts
     from facekit.server.roles import Scope
@@ -163,13 +162,11 @@ def revoke(context: typer.Context, key_id: Annotated[str, typer.Argument(help="T
 def _accounts(context: typer.Context) -> Iterator[Accounts]:
     from facekit.server.accounts import Accounts
     from facekit.server.database import ServiceStore
+    from facekit.storage.place import folder_of_place
 
-    folder: Path = context.obj
-    if not (folder / "library.toml").exists():
-        message = f"There is no library in {folder}."
-        raise LibraryError(message, f"Make one with: facekit --library {folder} ingest DIR")
+    check_there(context.obj)
     quiet_console()
-    store = ServiceStore(folder)
+    store = ServiceStore(folder_of_place(context.obj))
     try:
         yield Accounts(store)
     finally:

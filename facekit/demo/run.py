@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from facekit.demo.photos import build_demo_photos
 from facekit.library.opening import open_library
 from facekit.models.cache import cache_folder
+from facekit.storage.place import folder_of_place
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.ingest.report import IngestReport
     from facekit.search.hits import Hits
+    from facekit.storage.place import Place
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,15 +29,15 @@ class Demo:
     next_steps: list[str]
 
 
-def run_demo(photos: Path | None = None, probe: Path | None = None, library: Path | None = None) -> Demo:
+def run_demo(photos: Path | None = None, probe: Path | None = None, library: Place | None = None) -> Demo:
     """Ingest photos and search them for a person.
 
     Parameters
     ----------
     photos, probe : Path, optional
         A folder and a picture of somebody; by default real photos that installed packages carry, written to the cache.
-    library : Path, optional
-        Where the library goes; by default into the cache.
+    library : Path or str, optional
+        Where the library goes, a folder or the address of a catalog; by default into the cache.
     """
     if photos is None or probe is None:
         ready = build_demo_photos(cache_folder() / "demo" / "photos")
@@ -46,7 +48,7 @@ def run_demo(photos: Path | None = None, probe: Path | None = None, library: Pat
     with open_library(library) as lib:
         report = lib.ingest(photos)
         hits = lib.search(probe)
-        page = hits.save_html(library / "demo-hits.html")
+        page = hits.save_html(folder_of_place(library) / "demo-hits.html")
     next_steps = [
         "",
         f"The photos:  {photos}",

@@ -100,9 +100,19 @@ def carry_edited(
     set of str
         The old faces that have a face in a new photo.
     """
-    kept: set[str] = set()
     if not edited:
-        return kept
+        return set()
+    with catalog.people.changing():  # nobody says anything of these faces between what is read and what is written
+        return _carry(catalog, edited, leaving, thumbnails)
+
+
+def _carry(
+    catalog: Catalog,
+    edited: Sequence[tuple[str, PhotoRecord]],
+    leaving: Mapping[str, int],
+    thumbnails: Thumbnails,
+) -> set[str]:
+    kept: set[str] = set()
     last = {old: number for number, (old, _) in enumerate(edited)}
     said = catalog.people.faces_with_decisions(last)
     vectors = catalog.people.vectors(list(said))

@@ -218,7 +218,6 @@ class Reembed:
         turn_thumbnails(self._blobs, self._turns, catalog.turns())
         self._backend.write_settings(self._settings)
         catalog.staging.clear()
-        catalog.index_caught_up()
         old.discard()
 
     def _rows(self) -> Iterator[IndexRow]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from facekit.images.files import Limits
-from facekit.index.sync import reconcile
+from facekit.index.sync import apply_due
 from facekit.ingest.pipeline import Pipeline, known_in
 from facekit.ingest.progress import Progress, show_progress
 from facekit.ingest.report import IngestReport
@@ -79,11 +79,10 @@ class Ingest:
             # New files first: one may hold what a changed one held before, as the original of an edit does.
             self._work([*todo.new, *todo.changed], Store(self._storage, detector, embedder, run_id), progress)
             self._scan.mark_moved(sources)
-            catalog.index_caught_up()
         except KeyboardInterrupt:
             self.report.stopped = True
             logger.warning("Ingest was stopped; what is done is kept.")
-            reconcile(catalog, self._storage.index)  # it may have been stopped between the catalog and the index
+            apply_due(catalog, self._storage.index)  # it may have been stopped between the catalog and the index
         finally:
             self.report.seconds = perf_counter() - start
             catalog.finish_run(run_id, report_of_run(self.report))

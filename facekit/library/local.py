@@ -63,7 +63,9 @@ if TYPE_CHECKING:
     from facekit.search.find import ProbeSource
     from facekit.search.known_faces import Known
     from facekit.sources import LocalSource
+    from facekit.storage.place import Place
     from facekit.storage.removal import Removable
+    from facekit.storage.servers import Servers
     from facekit.storage.settings import Settings
     from facekit.types.arrays import FloatArray
     from facekit.types.photos import (
@@ -76,19 +78,31 @@ if TYPE_CHECKING:
 
 
 class LocalLibrary(LocalGallery, Library):
-    """A library in a folder, which this process owns while it is open."""
+    """A library that this process has open itself: in a folder, which it owns then, or on servers.
+
+    Parameters
+    ----------
+    place : Path or str
+        The library's folder, or the address of its catalog.
+    servers : Servers, optional
+        Those of a new library on servers.
+    detector, embedder, device, engine
+        See `facekit.open`.
+    """
 
     def __init__(
         self,
-        folder: Path,
+        place: Place,
         *,
+        servers: Servers | None = None,
         detector: str | None = None,
         embedder: str | None = None,
         device: str = "auto",
         engine: str = "auto",
     ) -> None:
-        self._storage = Storage(backend_at(folder), detector=detector, embedder=embedder, device=device, engine=engine)
-        self.folder = folder
+        backend = backend_at(place, servers)
+        self._storage = Storage(backend, detector=detector, embedder=embedder, device=device, engine=engine)
+        self.folder = backend.folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""
         self.on_removal = self._storage.on_removal
@@ -339,7 +353,7 @@ class LocalLibrary(LocalGallery, Library):
         moments = {} if run is None else {"started_at": run.started_at, "finished_at": run.finished_at}
         last = {name: str(moment and moment.astimezone()) for name, moment in moments.items()} or None
         models = {"detector": now.settings.detector, "embedder": now.settings.embedder}
-        return {"library": str(self.folder), **counts, **models, "last_run": last}
+        return {"library": self.place, **counts, **models, "last_run": last}
 
     def roots(self) -> list[str]:
         """The folders and files that were ever ingested."""
@@ -347,10 +361,9 @@ class LocalLibrary(LocalGallery, Library):
         return self._storage.catalog.roots()
 
     def index_lag(self) -> int:
-        """Faces that the catalog holds and the vector index does not yet."""
+        """Faces that the catalog has changed and the vector index does not know yet."""
         self._storage.alive()
-        with self._storage.models.shared() as models:
-            return max(0, int(self._storage.catalog.counts()["indexable_faces"]) - models.index.count())
+        return self._storage.catalog.outbox.balance().due
 
     @override
     def doctor(self) -> Doctor:
@@ -381,5 +394,5 @@ class LocalLibrary(LocalGallery, Library):
     @property
     @override
     def place(self) -> str:
-        """The library's folder."""
-        return str(self.folder)
+        """The library's folder, or the address of its catalog."""
+        return self._storage.backend.place

@@ -1,27 +1,28 @@
-"""Opening a library: a folder, which this process then owns, or the service that owns it."""
+"""Opening a library: a folder, which this process then owns, or the service that owns it, or servers."""
 
 from __future__ import annotations
 
 import os
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facekit.errors import DeviceError, LibraryError, LibraryLockedError, ModelMismatchError
+from facekit.storage.servers import POSTGRESQL, Servers, is_store
 from facekit.storage.settings import check_models, read_settings
 from facekit.system.files import user_path
 from facekit.text.keywords import keywords_checked
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from facekit.library.base import Library
     from facekit.library.local import LocalLibrary
+    from facekit.storage.place import Place
 
-_open: weakref.WeakValueDictionary[Path, LocalLibrary] = weakref.WeakValueDictionary()
+_open: weakref.WeakValueDictionary[Place, LocalLibrary] = weakref.WeakValueDictionary()
 
 
 @keywords_checked
-def open_library(
+def open_library(  # noqa: PLR0913 - all but the first are named, and most are for new libraries
     path: str | os.PathLike[str],
     *,
     detector: str | None = None,
@@ -29,6 +30,10 @@ def open_library(
     device: str = "auto",
     engine: str = "auto",
     api_key: str | None = None,
+    catalog: str = "",
+    index: str = "",
+    blobs: str | os.PathLike[str] = "",
+    broker: str = "",
 ) -> Library:
     """Open a library, or make one where there is none.
 
@@ -39,7 +44,8 @@ def open_library(
     ----------
     path : path or URL
         The library's folder. Photos are never put into it; it holds the catalog, the vectors, thumbnails and logs.
-        Or the address of a service, ``http://...`` or ``https://...``.
+        Or the address of a service, ``http://...`` or ``https://...``; or of the catalog of a library on servers,
+        ``postgresql://...``, which needs no folder.
     detector, embedder : str, optional
         Names of models (`facekit models list`). A new library is bound to them; by default to "retinaface" and
         "facenet512" where their weights are on this machine, otherwise to "yunet" and "sface". `Library.reembed`
@@ -51,6 +57,18 @@ def open_library(
         next: the engines' vectors are the same (bfloat16's nearly).
     api_key : str, optional
         For a service with accounts: an API key; by default the environment's ``FACEKIT_API_KEY``.
+    catalog : str, optional
+        Keep a new library on servers, which many processes and machines may use at once, and its address in the folder:
+        ``postgresql://USER@HOST/DATABASE?library=NAME``. Where it is there already, the folder leads to it. Passwords
+        don't belong here: PGPASSWORD, PGPASSFILE or ``~/.pgpass`` may hold the catalog's.
+    index : str, optional
+        Where a library on servers keeps its vectors: a Milvus server, ``http://HOST:19530``, or "postgresql" for its
+        catalog's database (with the extension pgvector). ``FACEKIT_INDEX_TOKEN`` may hold the server's token.
+    blobs : path or str, optional
+        Where a library on servers keeps its thumbnails: a folder that all machines see, or an address such as
+        ``s3://...``; by default the library's folder.
+    broker : str, optional
+        ``redis://...``, which tells workers of new work sooner.
 
     Raises
     ------
@@ -76,7 +94,15 @@ def open_library(
     if isinstance(path, str) and path.startswith(("http://", "https://")):
         _refuse_where(path, device, engine)
         return _open_service(path, detector, embedder, api_key)
-    return _open_folder(_library_folder(path), detector, embedder, device, engine)
+    thumbnails = os.fspath(blobs)
+    if thumbnails and not is_store(thumbnails):
+        thumbnails = str(user_path(thumbnails).absolute())
+    servers = Servers(catalog, index, thumbnails, broker)
+    place = path if isinstance(path, str) and path.startswith(POSTGRESQL) else _library_folder(path)
+    if servers.known and not catalog and isinstance(place, Path):
+        message = f"A library on servers needs a catalog, and only {', '.join(servers.known)} was named."
+        raise LibraryError(message, 'Name it: catalog="postgresql://USER@HOST/DATABASE".')
+    return _open_here(place, servers if servers.known else None, detector, embedder, device, engine)
 
 
 def _library_folder(path: str | os.PathLike[str]) -> Path:
@@ -108,25 +134,32 @@ def _open_service(url: str, detector: str | None, embedder: str | None, api_key:
     return library
 
 
-def _open_folder(folder: Path, detector: str | None, embedder: str | None, device: str, engine: str) -> Library:
+def _open_here(
+    place: Place, servers: Servers | None, detector: str | None, embedder: str | None, device: str, engine: str
+) -> Library:
     from facekit.library.local import LocalLibrary
 
-    library = _open.get(folder)
+    library = _open.get(place)
     if library is None or library.closed:
+        models = {"detector": detector, "embedder": embedder}
         try:
-            library = LocalLibrary(folder, detector=detector, embedder=embedder, device=device, engine=engine)
+            library = LocalLibrary(place, servers=servers, **models, device=device, engine=engine)
         except LibraryLockedError as error:
-            if error.service is None:
+            if error.service is None or not isinstance(place, Path):
                 raise
             from facekit.library.remote import RemoteLibrary
 
             _refuse_where(error.service.url, device, engine)
             remote = RemoteLibrary(error.service.url, api_key=error.service.key)
-            check_models(read_settings(folder), folder, detector, embedder)
+            check_models(read_settings(place), place, detector, embedder)
             return remote
-        _open[folder] = library
+        _open[place] = library
     else:
-        check_models(library.settings, folder, detector, embedder)
+        if servers is not None:
+            from facekit.storage.place import backend_at
+
+            backend_at(place, servers)  # refuses others
+        check_models(library.settings, library.place, detector, embedder)
         library.check_where(device, engine)
     return library
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import sqlite3
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -18,6 +20,7 @@ from loguru import logger
 from facekit.errors import DiskFullError, LibraryError
 from facekit.server.migrations import SCHEMA
 from facekit.server.tables import meta
+from facekit.storage.job_rows import ERASE
 from facekit.system.disk_space import check_room, is_disk_full
 
 if TYPE_CHECKING:
@@ -35,7 +38,21 @@ class ServiceStore:
     ----------
     folder : Path
         The library's folder.
+
+    Attributes
+    ----------
+    worker : str
+        Who does a job, in the jobs' table. One process has the library, so that what "owner" had begun is left over
+        when it starts.
+    poll_seconds : float or None
+        How often to look for jobs that others have added; None where nobody else adds any.
+    patience : float
+        Seconds for which what is to be written waits for a database that does not answer.
     """
+
+    worker = "owner"
+    poll_seconds: float | None = None
+    patience = 0.0
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -88,6 +105,19 @@ class ServiceStore:
                 found = secrets.token_bytes(_SECRET_BYTES)
                 connection.execute(sa.insert(meta), {"key": "token_secret", "value": found})
         return found
+
+    def time(self, connection: sa.Connection) -> datetime:  # noqa: ARG002 - others ask their server
+        """The moment that it is, for all who share the database."""
+        return datetime.now(UTC)
+
+    def erase(self) -> None:
+        """See that nothing that was deleted is still in a file."""
+        try:
+            with closing(self.engine.raw_connection()) as connection:  # such statements stand in no transaction
+                for statement in ERASE:
+                    connection.cursor().execute(statement)
+        except sqlite3.Error as error:
+            logger.warning("What the service's jobs say of removed photos could not be erased: {}", error)
 
     def close(self) -> None:
         """Give the database back."""

@@ -39,5 +39,17 @@ def _jobs_of_every_kind(connection: sa.Connection) -> None:
         add_column(connection, "jobs", sa.Column(name, sa.JSON))
 
 
-SCHEMA = Schema(metadata, meta, {2: _jobs_of_every_kind})
+def _jobs_of_several_services(connection: sa.Connection) -> None:
+    """Jobs that several services share."""
+    more = (
+        sa.Column("worker", sa.String(32)),
+        sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+        sa.Column("lease_until", sa.Double),
+        sa.Column("removed", sa.JSON),
+    )
+    for column in more:
+        add_column(connection, "jobs", column)
+
+
+SCHEMA = Schema(metadata, meta, {2: _jobs_of_every_kind, 3: _jobs_of_several_services})
 """The service's."""

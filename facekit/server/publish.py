@@ -10,14 +10,15 @@ import tempfile
 import time
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facekit.errors import LibraryError
 from facekit.storage.lock import SERVICE
+from facekit.storage.place import folder_of_place, named_place, whole_place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
     from types import TracebackType
     from typing import IO, Self
 
@@ -80,7 +81,7 @@ def publish(
     Parameters
     ----------
     folder : path
-        The library's folder.
+        The library's folder, or the address of its catalog.
     roots : sequence of path
         Folders from which photos may be brought in through the page; by default your home folder.
     app : bool
@@ -100,8 +101,9 @@ def publish(
     ...     len(fk.open("faces").search(demo.probe))  # goes through the service
     14
     """
-    folder = Path(folder).expanduser().resolve()
-    command = [sys.executable, "-m", "facekit", "--library", str(folder), "serve", "--port", str(port), "--stop-at-eof"]
+    place = whole_place(named_place(os.fspath(folder)))
+    folder = folder_of_place(place)
+    command = [sys.executable, "-m", "facekit", "--library", str(place), "serve", "--port", str(port), "--stop-at-eof"]
     command += [f"--root={os.fspath(root)}" for root in roots]
     command += ["--app", "--app-port", str(app_port)] if app else []
     with tempfile.TemporaryFile() as errors:

@@ -26,18 +26,21 @@ from facekit.server.app import create_app
 from facekit.server.connections import limited
 from facekit.server.service import Service
 from facekit.storage.lock import announce_service
+from facekit.storage.place import whole_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fastapi import FastAPI
 
+    from facekit.storage.place import Place
+
 _CONNECTIONS = 1000  # far above what a page with its thumbnails opens, and below what a process may have open files
 _STOP_SECONDS = 5  # for requests that are being answered; event streams never end by themselves
 
 
 def serve(  # noqa: PLR0913 - all but the folder are named
-    folder: Path,
+    place: Place,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
@@ -53,8 +56,8 @@ def serve(  # noqa: PLR0913 - all but the folder are named
 
     Parameters
     ----------
-    folder : Path
-        The library's folder; a library is made where there is none.
+    place : Path or str
+        The library's folder, where one is made if there is none, or the address of its catalog.
     host, port : str, int
         Where to listen; port 0 takes a free one.
     roots : sequence of Path
@@ -79,7 +82,7 @@ def serve(  # noqa: PLR0913 - all but the folder are named
     LibraryLockedError
         If another process has the library.
     """
-    folder = Path(folder).expanduser().resolve()
+    place = whole_place(place)
     for root in roots:
         if not Path(root).expanduser().is_dir():
             message = f"The root {display_name(root)} is no folder that is there."
@@ -92,11 +95,11 @@ def serve(  # noqa: PLR0913 - all but the folder are named
         listening = _listen(host, port)
         opened.callback(listening.close)
         try:
-            library = LocalLibrary(folder, device=device, engine=engine)
+            library = LocalLibrary(place, device=device, engine=engine)
         except LibraryLockedError as error:
             if error.service is None:
                 raise
-            message = f"A service at {error.service.url} owns the library {folder} already."
+            message = f"A service at {error.service.url} owns the library {place} already."
             raise LibraryError(message, "Use that one, or stop it first.") from error
         opened.callback(library.close)
         service = Service(library, roots)
@@ -105,18 +108,18 @@ def serve(  # noqa: PLR0913 - all but the folder are named
         accounts = access.has_accounts()
         if not accounts and not _is_loopback(host):
             message = f"{host} can be reached from other machines, and the library has no accounts."
-            raise LibraryError(message, f"Add one: facekit --library {folder} users add NAME --role admin")
+            raise LibraryError(message, f"Add one: facekit --library {library.place} users add NAME --role admin")
         if not accounts and not roots:
             service.paths.roots = (Path.home().resolve(),)
         url = f"http://{_reachable(host)}:{listening.getsockname()[1]}"
-        announced = announce_service(folder, url, access.owner_key)
+        announced = announce_service(library.folder, url, access.owner_key)
         opened.callback(announced.unlink, missing_ok=True)
         _log_through_loguru()
         server = web_server(create_app(service, access), proxies)
         if stop_at_eof:
             Thread(target=_stop_at_eof, args=(server,), name="facekit-stdin", daemon=True).start()
         if app_port is None:
-            tell(f"facekit serves {folder} at {url} ({'with' if accounts else 'without'} accounts; {url}/docs)")
+            tell(f"facekit serves {library.place} at {url} ({'with' if accounts else 'without'} accounts; {url}/docs)")
         else:
             page = _Page(server, service, access, url, host, app_port or _free_port(host), proxies, tell)
             page.start()
@@ -166,6 +169,7 @@ class _Page(Thread):
         super().__init__(name="facekit-app", daemon=True)
         self._server = server
         self._folder = service.library.folder
+        self._place = service.library.place
         self._access = access
         self._url = url
         self._where = (host, port)
@@ -187,7 +191,7 @@ class _Page(Thread):
                 self._end(error)
             return
         announce_service(self._folder, self._url, self._access.owner_key, app.url)
-        self._tell(f"facekit shows {self._folder} at {app.url}")
+        self._tell(f"facekit shows {self._place} at {app.url}")
         try:
             while not self._stopping.wait(0.5):
                 if app.poll() is not None:

@@ -15,7 +15,8 @@ meta = sa.Table(
     sa.Column("value", sa.LargeBinary, nullable=False),
 )
 
-# Times are whole seconds since 1970.
+_SECONDS = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # since 1970; 32 bits end in 2038
+
 users = sa.Table(
     "users",
     metadata,
@@ -24,7 +25,7 @@ users = sa.Table(
     sa.Column("password_hash", sa.String, nullable=False),
     sa.Column("role", sa.String(8), nullable=False),
     sa.Column("disabled", sa.Boolean, nullable=False, default=False),
-    sa.Column("created_at", sa.Integer, nullable=False),
+    sa.Column("created_at", _SECONDS, nullable=False),
 )
 
 # One row for each sign-in: all the refresh tokens that came of it, of which the last is good.
@@ -34,9 +35,9 @@ sessions = sa.Table(
     sa.Column("id", sa.String(32), primary_key=True),
     sa.Column("user", sa.String, nullable=False, index=True),
     sa.Column("token_hash", sa.LargeBinary(32), nullable=False),
-    sa.Column("created_at", sa.Integer, nullable=False),
-    sa.Column("last_used_at", sa.Integer, nullable=False),
-    sa.Column("expires_at", sa.Integer, nullable=False),
+    sa.Column("created_at", _SECONDS, nullable=False),
+    sa.Column("last_used_at", _SECONDS, nullable=False),
+    sa.Column("expires_at", _SECONDS, nullable=False),
     sa.Column("revoked", sa.Boolean, nullable=False, default=False),
 )
 
@@ -48,9 +49,9 @@ api_keys = sa.Table(
     sa.Column("name", sa.String, nullable=False),
     sa.Column("hash", sa.LargeBinary(32), nullable=False),
     sa.Column("scopes", sa.JSON, nullable=False),
-    sa.Column("created_at", sa.Integer, nullable=False),
-    sa.Column("last_used_at", sa.Integer),
-    sa.Column("expires_at", sa.Integer),
+    sa.Column("created_at", _SECONDS, nullable=False),
+    sa.Column("last_used_at", _SECONDS),
+    sa.Column("expires_at", _SECONDS),
     sa.Column("revoked", sa.Boolean, nullable=False, default=False),
 )
 
@@ -76,4 +77,11 @@ jobs = sa.Table(
     sa.Column("models", sa.JSON),
     sa.Column("clustering", sa.JSON),
     sa.Column("exclude", sa.JSON),
+    # Which service does it, the how manieth that began it is, and until when nobody else may.
+    sa.Column("worker", sa.String(32)),
+    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("lease_until", sa.Double),  # seconds since 1970, by the clock of the database
+    sa.Column(
+        "removed", sa.JSON(none_as_null=True)
+    ),  # names of photos that were removed since it began: its report must not name them
 )

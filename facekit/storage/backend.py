@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import uuid4
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
 
     from facekit.catalog import Catalog
+    from facekit.errors import FacekitError
     from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
     from facekit.storage.settings import Settings
@@ -34,6 +36,20 @@ class Opened(NamedTuple):
     vectors: str
 
 
+class Use(NamedTuple):
+    """What a library uses now, whoever said so: its settings with the models, and the name of their vectors."""
+
+    settings: Settings
+    vectors: str
+
+
+class Look(NamedTuple):
+    """What somebody who looked after a library saw."""
+
+    detail: str
+    ok: bool = True
+
+
 class Backend(Protocol):
     """Where a library's catalog and vectors are, and who else may use them.
 
@@ -43,12 +59,15 @@ class Backend(Protocol):
         What this machine keeps of the library: settings and logs, and all of it where it is in one folder.
     place : str
         How errors name the library.
+    away : tuple of exception types
+        What tells that the index can't be reached for now: the library is opened all the same.
     blobs : Blobs
         The thumbnails.
     """
 
     folder: Path
     place: str
+    away: tuple[type[FacekitError], ...]
     blobs: Blobs
 
     def open(self, opened: ExitStack, detector: str | None, embedder: str | None) -> Opened:
@@ -56,6 +75,21 @@ class Backend(Protocol):
 
         What is to be given back is left in ``opened``.
         """
+
+    def using(self) -> AbstractContextManager[Use | None]:
+        """Until the end of the block no other process replaces the models; None where no other process can.
+
+        Raises
+        ------
+        StalledError
+            If a change of models in another process does not end.
+        """
+
+    def replacing(self) -> AbstractContextManager[None]:
+        """No other process uses the models until the end of the block. Raises StalledError."""
+
+    def use_now(self) -> Use | None:
+        """What the library uses now; None where this process knows, because no other one can change it."""
 
     def write_settings(self, settings: Settings) -> None:
         """Write other settings down."""
@@ -83,3 +117,6 @@ class Backend(Protocol):
 
     def backup(self, target: Path) -> int:
         """See `facekit.library.base.Library.backup`."""
+
+    def looks(self) -> dict[str, Callable[[], Look]]:
+        """What `facekit.storage.doctor` is to look at, by name. A look may raise FacekitError instead."""

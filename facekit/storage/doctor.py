@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -26,16 +26,15 @@ from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from facekit.catalog import Catalog
     from facekit.images.blobs import Blobs
     from facekit.sources.mounts import Mounts
+    from facekit.storage.backend import Look
     from facekit.storage.settings import Settings
     from facekit.storage.storage import Storage
 
 _PACKAGES = ("opencv-contrib-python-headless", "pillow", "pymilvus", "milvus-lite", "duckdb")
-_LOW_DISK = 2 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ def _onnxruntime() -> str:
 
 def examine(storage: Storage) -> Doctor:
     """All checks of an open library."""
-    folder, catalog = storage.folder, storage.catalog
+    catalog = storage.catalog
     models = storage.models.now
     checks = examine_machine(models.settings.detector, models.settings.embedder, **models.where)
     looks: dict[str, Callable[[], Check]] = {
@@ -128,7 +127,7 @@ def examine(storage: Storage) -> Doctor:
         "thumbnails": lambda: _thumbnails(storage.blobs, catalog),
         "files": lambda: _files(catalog, storage.mounts),
         "mounts": lambda: _mounts(catalog, storage.mounts),
-        "disk": lambda: _disk(folder),
+        **{name: partial(_of_backend, name, look) for name, look in storage.backend.looks().items()},
     }
     for name, look in looks.items():
         try:
@@ -207,6 +206,5 @@ def _mounts(catalog: Catalog, mounts: Mounts) -> Check:
     return Check("mounts", "; ".join(said) or "none", ok=all(mounts.has(name) for name in roots))
 
 
-def _disk(folder: Path) -> Check:
-    free = shutil.disk_usage(folder).free
-    return Check("disk", f"{free / 2**30:.1f} GB free at {folder}", ok=free > _LOW_DISK)
+def _of_backend(name: str, look: Callable[[], Look]) -> Check:
+    return Check(name, *look())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -15,23 +15,26 @@ from facekit.catalog.people_copy import COPY
 from facekit.errors import LibraryBusyError, LibraryError, VectorIndexError
 from facekit.images.blobs import THUMBNAILS, FolderBlobs
 from facekit.index import MilvusIndex
-from facekit.storage.backend import VECTORS, Opened
+from facekit.storage.backend import VECTORS, Look, Opened
 from facekit.storage.backup import write_backup
 from facekit.storage.lock import OwnerLock
-from facekit.storage.logs import log_into
+from facekit.storage.logs import log_into, remove_sink
 from facekit.storage.repair import refuse_lost_catalog
 from facekit.storage.settings import FILE, REEMBEDDED, new_settings, read_settings, write_settings
 from facekit.system.disk_space import check_room
 from facekit.system.permissions import protect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import ExitStack
     from pathlib import Path
 
     from facekit.catalog import Catalog
+    from facekit.errors import FacekitError
     from facekit.images.blobs import Blobs
     from facekit.storage.settings import Settings
+
+_LOW_DISK = 2 * 2**30
 
 
 class Embedded:
@@ -42,6 +45,8 @@ class Embedded:
     folder : Path
         The library's folder; it need not be there.
     """
+
+    away: tuple[type[FacekitError], ...] = ()
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -74,7 +79,7 @@ class Embedded:
             logger.warning("Other users of this machine may read the library {}: {}.", folder, hindrance)
         if not (folder / FILE).exists():
             write_settings(folder, settings)
-        opened.callback(_remove_sink, log_into(folder))
+        opened.callback(remove_sink, log_into(folder))
         refuse_lost_catalog(folder, settings)
         self._catalog = catalog = open_catalog(folder)
         opened.callback(catalog.close)
@@ -87,6 +92,19 @@ class Embedded:
             settings = replace(settings, catalog=True)
             write_settings(folder, settings)
         return Opened(catalog, settings, bound.vectors if bound else VECTORS)
+
+    @contextmanager
+    def using(self) -> Iterator[None]:
+        """See `Backend.using`."""
+        yield None
+
+    @contextmanager
+    def replacing(self) -> Iterator[None]:
+        """See `Backend.replacing`."""
+        yield
+
+    def use_now(self) -> None:
+        """See `Backend.use_now`."""
 
     def write_settings(self, settings: Settings) -> None:
         """See `Backend.write_settings`."""
@@ -150,14 +168,17 @@ class Embedded:
         """See `Backend.backup`."""
         return write_backup(self._catalog, self.blobs, self.folder, target)
 
+    def looks(self) -> dict[str, Callable[[], Look]]:
+        """See `Backend.looks`."""
+        return {"disk": self._look_at_disk}
+
+    def _look_at_disk(self) -> Look:
+        free = shutil.disk_usage(self.folder).free
+        return Look(f"{free / 2**30:.1f} GB free at {self.folder}", ok=free > _LOW_DISK)
+
 
 def _keep_people(catalog: Catalog, folder: Path) -> None:
     try:
         catalog.keep_people(folder)
     except Exception as error:  # noqa: BLE001 - the library is being closed, and the copy before is there
         logger.warning("No copy was made of people and names: {}", error)
-
-
-def _remove_sink(sink: int) -> None:
-    with suppress(ValueError):  # somebody removed all of loguru's sinks
-        logger.remove(sink)

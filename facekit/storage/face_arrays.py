@@ -129,7 +129,7 @@ class FacesInMemory:
             if self._owned is not None and version is not None and self._owned[0] == version:
                 return self._owned[1]
             found = self._with_owners(self._all())
-            if version is not None:
+            if version is not None and version == self._tables.version_of_owners():
                 self._owned = version, found
             return found
 
@@ -152,8 +152,9 @@ class FacesInMemory:
         known = self._known()
         if known is None:
             self._faces = self._owned = None  # two copies may be more than the memory holds
+            version = self._tables.version_of_faces()
             known = _read(self._tables)
-            if version := self._tables.version_of_faces():
+            if version is not None and version == self._tables.version_of_faces():
                 self._faces = version, known
         return known
 

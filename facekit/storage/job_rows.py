@@ -1,13 +1,11 @@
-"""What a service's jobs say of photos, in ``service.db`` beside the catalog: it goes when the photos go."""
+"""What a service's jobs say of photos: it goes when the photos go."""
 
 from __future__ import annotations
 
-import json
 import os
-import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
 from loguru import logger
 
 from facekit.text.names import one_line
@@ -19,6 +17,16 @@ if TYPE_CHECKING:
 _BUSY_SECONDS = 30.0  # while the service writes
 _PATHS = ("path", "photo")  # the fields of a report that hold a path, and nothing else
 _PARTS_OF_NAMES = frozenset("_-~+&@#%=$")  # besides letters and digits
+
+ERASE = ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)")
+"""What makes SQLite's file hold nothing that was deleted."""
+
+_jobs = sa.table(
+    "jobs",
+    *map(sa.column, ("job_id", "path", "problem", "state", "finished_at")),
+    sa.column("report", sa.JSON),
+    sa.column("removed", sa.JSON(none_as_null=True)),
+)
 
 
 class Names:
@@ -100,34 +108,53 @@ def forget_in_jobs(folder: Path, names: Sequence[str]) -> None:
     path = folder / "service.db"
     if not path.exists():
         return
+    engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": _BUSY_SECONDS})
     try:
-        with closing(sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
-            _forget(connection, Names(names))
-    except sqlite3.Error as error:  # the photos are removed all the same
-        logger.warning("What the service's jobs say of removed photos could not be erased: {}", error)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            changed = forget_rows(connection, names)
+            connection.exec_driver_sql("COMMIT")
+            for statement in ERASE if changed else ():
+                connection.exec_driver_sql(statement)
+    except sa.exc.DBAPIError as error:  # the photos are removed all the same
+        logger.warning("What the service's jobs say of removed photos could not be erased: {}", error.orig)
+    finally:
+        engine.dispose()
 
 
-def _forget(connection: sqlite3.Connection, names: Names) -> None:
-    there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'jobs'").fetchone()
-    if not there:  # accounts, and no service yet
-        return
-    rows = "SELECT job_id, path, problem, report, finished_at IS NOT NULL FROM jobs"
-    changed = False
-    connection.execute("BEGIN IMMEDIATE")
-    for job_id, path, problem, report, ended in connection.execute(rows).fetchall():
-        before = (path, problem, None if report is None else json.loads(report))
-        kept = names.path(path) or ""
-        after = kept if ended else path, names.without(problem, kept), names.without(before[2], kept)
+def forget_rows(connection: sa.Connection, names: Sequence[str]) -> bool:
+    """Take what names something out of the rows of jobs; whether anything was changed.
+
+    What is written down of a job that runs now is to name them neither: the names are left with it until it ends.
+
+    Parameters
+    ----------
+    connection : sa.Connection
+        In a transaction that nobody else writes jobs beside.
+    names : sequence of str
+        Whole paths: of photos, or of a folder whose photos are removed.
+    """
+    inspector = sa.inspect(connection)
+    if not inspector.has_table("jobs"):  # accounts, and no service yet
+        return False
+    running = "removed" in {column["name"] for column in inspector.get_columns("jobs")}  # by a service of today
+    forget, changed = Names(names), False
+    columns = [_jobs.c[name] for name in ("job_id", "path", "problem", "report")]
+    for row in connection.execute(sa.select(*columns, _jobs.c.finished_at.is_not(None).label("ended"))).all():
+        before = (row.path, row.problem, row.report)
+        kept = forget.path(row.path) or ""
+        after = kept if row.ended else row.path, forget.without(row.problem, kept), forget.without(row.report, kept)
         if after != before:
             changed = True
-            made = None if report is None else json.dumps(after[2])
-            connection.execute(
-                "UPDATE jobs SET path = ?, problem = ?, report = ? WHERE job_id = ?", (*after[:2], made, job_id)
-            )
-    connection.execute("COMMIT")
-    if changed:
-        connection.execute("VACUUM")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            values = dict(zip(("path", "problem", "report"), after, strict=True))
+            connection.execute(sa.update(_jobs).where(_jobs.c.job_id == row.job_id).values(values))
+    if running:
+        of_running = sa.select(_jobs.c.job_id, _jobs.c.removed).where(_jobs.c.state == "running")
+        for job_id, removed in connection.execute(of_running).all():
+            changed = True
+            more = [*(removed or []), *names]
+            connection.execute(sa.update(_jobs).where(_jobs.c.job_id == job_id).values(removed=more))
+    return changed
 
 
 def _stands_in(text: str, name: str, own: str) -> bool:

@@ -150,3 +150,9 @@ def log_into(folder: Path) -> int:
     except OSError as error:
         message = f"The library's log {path} can't be written: {error.strerror or error}."
         raise LibraryError(message, f"See that {path.parent} is a folder that you may write, or remove it.") from error
+
+
+def remove_sink(sink: int) -> None:
+    """Log no more into what `log_into` opened."""
+    with suppress(ValueError):  # somebody removed all of loguru's sinks
+        logger.remove(sink)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from math import inf
-from threading import Condition
+from threading import Condition, Lock
 from typing import TYPE_CHECKING
+
+from loguru import logger
 
 from facekit.errors import StalledError
 from facekit.models.registry import load_detector, load_embedder
@@ -15,8 +17,9 @@ from facekit.system.waiting import give_up_after
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from facekit.index import VectorIndex
     from facekit.models.protocols import Detector, Embedder
-    from facekit.storage.backend import Backend
+    from facekit.storage.backend import Backend, Use
     from facekit.storage.settings import Settings
 
 
@@ -40,7 +43,16 @@ class ModelSet:
         self.name = name
         self.where = {"device": device, "engine": engine}
         self._backend = backend
-        self.index = backend.index(name, settings.dimension)
+        self._opening = Lock()
+        self._index: VectorIndex | None = None
+
+    @property
+    def index(self) -> VectorIndex:
+        """The index, opened at first use. Raises VectorIndexError."""
+        with self._opening:
+            if self._index is None:
+                self._index = self._backend.index(self.name, self.settings.dimension)
+            return self._index
 
     @cached_property
     def detector(self) -> Detector:
@@ -59,8 +71,9 @@ class ModelSet:
 
     def close(self) -> None:
         """Give the index's files back."""
-        with suppress(Exception):  # what could not be written is written again from the catalog
-            self.index.close()
+        if self._index is not None:
+            with suppress(Exception):  # what could not be written is written again from the catalog
+                self._index.close()
 
     def discard(self) -> None:
         """Close the index and delete it."""
@@ -69,7 +82,9 @@ class ModelSet:
 
 
 class InUse:
-    """The model set that a library uses now. Searches share it; a change waits for them, and they wait for it.
+    """The model set that a library uses now, here and in other processes.
+
+    Searches share it; a change waits for them, and they wait for it.
 
     Neither waits for ever: `StalledError` after `facekit.system.waiting.give_up_after`.
 
@@ -79,8 +94,9 @@ class InUse:
         The one in use. Change it inside `alone` only.
     """
 
-    def __init__(self, first: ModelSet) -> None:
+    def __init__(self, first: ModelSet, backend: Backend) -> None:
         self.now = first
+        self._backend = backend
         self._state = Condition()
         self._users = 0
         self._changing = False
@@ -91,9 +107,9 @@ class InUse:
         with self._state:
             self._wait(lambda: not self._changing, "a change of the library's models")
             self._users += 1
-            models = self.now
         try:
-            yield models
+            with self._backend.using() as use:
+                yield self._with(use)
         finally:
             with self._state:
                 self._users -= 1
@@ -106,11 +122,29 @@ class InUse:
             with self._state:
                 self._changing = True
                 self._wait(lambda: not self._users, "searches, or work with the people of the library,")
-            yield
+            with self._backend.replacing():
+                yield
         finally:
             with self._state:
                 self._changing = False
                 self._state.notify_all()
+
+    def refreshed(self) -> ModelSet:
+        """The model set in use, also where another process has replaced it or changed its settings."""
+        return self._with(self._backend.use_now())
+
+    def _with(self, use: Use | None) -> ModelSet:
+        if use is None:
+            return self.now
+        with self._state:
+            now = self.now
+            if use.vectors == now.name:
+                now.settings = use.settings
+                return now
+            self.now = ModelSet(use.settings, self._backend, use.vectors, **now.where)
+        logger.bind(notice=True).info("The library's models are {} now.", use.settings.words)
+        now.close()
+        return self.now
 
     def _wait(self, over: Callable[[], bool], what: str) -> None:
         limit = give_up_after()

@@ -1,17 +1,77 @@
-"""Where a library is: the one place that chooses its backend."""
+"""Where a library is, as it is named: a folder, or the address of a catalog. The one place that chooses the backend."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
+from facekit.errors import LibraryError
+from facekit.models.cache import cache_folder
 from facekit.storage.embedded import Embedded
+from facekit.storage.servers import POSTGRESQL, Servers, catalog_address, checked_servers, read_servers
+from facekit.storage.settings import FILE
+from facekit.storage.shared import Shared
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from facekit.storage.backend import Backend
 
+Place: TypeAlias = "Path | str"
+"""A library's folder, or as text the address of its catalog."""
 
-def backend_at(folder: Path) -> Backend:
-    """What keeps the library that is in a folder, or that is to be made there."""
-    return Embedded(folder)
+
+def named_place(text: str) -> Place:
+    """What a library is called in a shell: the address of a catalog, or else a folder."""
+    return text if text.startswith(POSTGRESQL) else Path(text)
+
+
+def whole_place(place: Place) -> Place:
+    """A folder's whole path; an address as it is."""
+    return place.expanduser().resolve() if isinstance(place, Path) else place
+
+
+def folder_of_place(place: Place) -> Path:
+    """What this machine keeps of a library: its folder, or one of the user's own for the address of a catalog."""
+    if isinstance(place, Path):
+        return place
+    shown = catalog_address(place).shown
+    return cache_folder() / "libraries" / hashlib.sha256(shown.encode()).hexdigest()[:16]
+
+
+def is_there(place: Place) -> bool:
+    """Whether there is a library in a folder. At the address of a catalog, only opening it says."""
+    return not isinstance(place, Path) or (place / FILE).exists()
+
+
+def backend_at(place: Place, servers: Servers | None = None) -> Backend:
+    """What keeps the library that is at a place, or that is to be made there.
+
+    Parameters
+    ----------
+    place : Path or str
+        A folder, absolute, or the address of a catalog.
+    servers : Servers, optional
+        The servers that were named for it; without a catalog where the place is its address.
+
+    Raises
+    ------
+    LibraryError
+        If the addresses are none, or the folder holds a library that is elsewhere.
+    """
+    if not isinstance(place, Path):
+        asked = replace(servers or Servers(""), catalog=place)
+        checked_servers(replace(asked, catalog=catalog_address(place).shown))
+        return Shared(folder_of_place(place), asked, named=False)
+    found = read_servers(place)
+    if servers is None:
+        return Embedded(place) if found is None else Shared(place, found, named=True)
+    checked_servers(servers)
+    if found is None and (place / FILE).exists():
+        message = f"The library {place} is in its folder, and not on servers."
+        raise LibraryError(message, "Name a new folder for a library on servers.")
+    if found is not None and (other := found.known.items() ^ (found.known | servers.known).items()):
+        name = min(other)[0]
+        message = f"The library {place} has another {name}: {found.known.get(name, 'none')}."
+        raise LibraryError(message, "Open it without naming servers.")
+    return Shared(place, servers if found is None else found, named=True)

@@ -61,7 +61,6 @@ def relocate(storage: Storage, old: str | os.PathLike[str], new: str | os.PathLi
         raise FacekitError(message, "Give the folder that has the same files at the same places below it.")
     change = catalog.relocate(was.name, moves, (was.root.rstrip(os.sep), target.root.rstrip(os.sep)))
     apply_change(change, catalog, storage.index, storage.blobs)
-    catalog.index_caught_up()
     logger.info("{} files lie elsewhere now, {} of them are not found there", len(moves), not_found)
     return Relocation(len(moves), not_found)
 
@@ -95,10 +94,7 @@ def to_mounts(storage: Storage, within: LocalSource | None = None) -> int:
         change = catalog.relocate(LocalSource.name, some, roots)
         apply_change(change, catalog, storage.index, storage.blobs)
         logger.info("{} files are known by mount now", len(some))
-    count = sum(map(len, moves.values()))
-    if count:
-        catalog.index_caught_up()
-    return count
+    return sum(map(len, moves.values()))
 
 
 def _at(place: LocalSource, catalog: Catalog) -> tuple[LocalSource, dict[bytes, FileState]]:

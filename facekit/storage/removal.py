@@ -147,7 +147,6 @@ def remove(storage: Storage, paths: Sequence[Path], ids: Sequence[str]) -> int:
     for source in sorted({source for source, _ in found}):
         change = catalog.remove_files(source, sorted(path for of, path in found if of == source))
         apply_change(change, catalog, storage.index, storage.blobs)
-    catalog.index_caught_up()
     # What is in a folder that stays is named in full; a folder's own name stands where its photos stood.
     for source, path in sorted(found):
         here = mounts.file(source, path)

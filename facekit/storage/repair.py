@@ -17,6 +17,7 @@ from facekit.catalog.catalog import FILE, Catalog
 from facekit.catalog.database import sync
 from facekit.catalog.hidden import reveal
 from facekit.catalog.migrations import SCHEMA
+from facekit.catalog.outbox import note_all
 from facekit.catalog.people_copy import COPY
 from facekit.catalog.people_tables import PEOPLE_TABLES
 from facekit.catalog.rows import set_meta
@@ -312,7 +313,8 @@ def _settle(new: Path) -> int:
                 connection.exec_driver_sql("DELETE FROM photos WHERE photo_id = ?", (photo_id,))
             for name in ("faces", "files"):
                 connection.exec_driver_sql(f"DELETE FROM {name} WHERE photo_id NOT IN (SELECT photo_id FROM photos)")
-            connection.exec_driver_sql("DELETE FROM meta WHERE key IN ('index', 'staged')")
+            connection.exec_driver_sql("DELETE FROM meta WHERE key = 'staged'")
+            note_all(connection)
             for column in (faces.c.face_id, photos.c.photo_id):  # the copy may be older than they are
                 reveal(connection, connection.scalars(sa.select(column)).all())
         return len(partly)

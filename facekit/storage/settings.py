@@ -124,6 +124,8 @@ def read_settings(folder: Path) -> Settings | None:
     try:
         text = content.decode("utf-8")
         document = tomllib.loads(text)
+        if "storage" in document:
+            raise _on_servers(folder)
         version, models = int(document["format"]), document["models"]
         settings = Settings(
             **{name: kind(models[name]) for name, kind in _FIELDS.items()},
@@ -131,7 +133,7 @@ def read_settings(folder: Path) -> Settings | None:
             threshold=_threshold(document.get("thresholds"), path),
             created=created if isinstance(created := document.get("created"), datetime) else None,
             exclude=_exclude(document.get("ingest"), path),
-            mounts=mounts_of(document, path),
+            mounts=_mounts(document, path),
             catalog=document.get("catalog") is True,
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -141,6 +143,11 @@ def read_settings(folder: Path) -> Settings | None:
         message = f"{folder} was made by a newer facekit (format {version}; this one knows {FORMAT})."
         raise LibraryError(message, "Upgrade facekit.")
     return settings
+
+
+def _on_servers(folder: Path) -> LibraryError:
+    message = f"The library {folder} is on servers."
+    return LibraryError(message, "Its servers' own programs repair, copy and restore it; facekit doctor looks at it.")
 
 
 def _threshold(table: Any, path: Path) -> Threshold | None:  # noqa: ANN401 - what TOML gave
@@ -162,8 +169,17 @@ def _exclude(table: Any, path: Path) -> tuple[str, ...]:  # noqa: ANN401 - what 
         return ()
 
 
-def mounts_of(document: dict[str, Any], path: Path) -> dict[str, str]:
-    """What ``[mounts]`` of a file of settings says. Raises LibraryError."""
+def read_mounts(folder: Path) -> dict[str, str]:
+    """The mounts that a folder's ``library.toml`` names, also where it names servers. Raises LibraryError."""
+    path = folder / FILE
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # said by whoever reads the rest of it
+        return {}
+    return _mounts(document, path)
+
+
+def _mounts(document: dict[str, Any], path: Path) -> dict[str, str]:
     table = document.get("mounts", {})
     example = 'Write there, for example: family = "/mnt/photos"'
     if not (isinstance(table, dict) and all(isinstance(one, str) for one in table.values())):
@@ -237,13 +253,18 @@ def settings_of(detector: str, embedder: str, reason: str = _BY_NAME) -> Setting
     return Settings(found.name, found.version, embeds.name, embeds.version, embeds.dimension, reason)
 
 
-def new_settings(folder: Path, detector: str | None, embedder: str | None) -> Settings:
-    """The settings of a new library, whose folder is made; it must be empty. Models not named are the default ones."""
+def settings_for_new(detector: str | None, embedder: str | None) -> Settings:
+    """The settings of a new library. Models not named are the default ones."""
     usual_detector, usual_embedder, reason = default_models()
     if detector is not None or embedder is not None:
         reason = _BY_NAME
     settings = settings_of(detector or usual_detector, embedder or usual_embedder, reason)
-    settings = replace(settings, created=datetime.now().astimezone().replace(microsecond=0))
+    return replace(settings, created=datetime.now().astimezone().replace(microsecond=0))
+
+
+def new_settings(folder: Path, detector: str | None, embedder: str | None) -> Settings:
+    """The settings of a new library, whose folder is made; it must be empty."""
+    settings = settings_for_new(detector, embedder)
     try:
         make_private_folder(folder)
         others = sorted({path.name for path in folder.iterdir()} - {"lock", "owner.json", FILE + ".part"})

@@ -11,7 +11,7 @@ from loguru import logger
 
 from facekit.errors import FacekitError, LibraryError
 from facekit.images.blobs import THUMBNAILS
-from facekit.index.sync import reconcile
+from facekit.index.sync import catch_up
 from facekit.models.engines import check_where
 from facekit.sources.mounts import Mounts
 from facekit.storage.face_arrays import FacesInMemory
@@ -19,7 +19,7 @@ from facekit.storage.job_rows import forget_in_jobs
 from facekit.storage.logs import forget_in_logs, quiet_console
 from facekit.storage.models_in_use import InUse, ModelSet
 from facekit.storage.pictures import Pictures
-from facekit.storage.settings import check_models
+from facekit.storage.settings import check_models, read_mounts
 from facekit.system.files import user_path
 from facekit.system.forks import in_forks, never_destroy, refuse_fork
 from facekit.system.open_files import allow_files
@@ -92,20 +92,22 @@ class Storage:
         with ExitStack() as opened:
             self.catalog, settings, vectors = backend.open(opened, detector, embedder)
             self.faces = FacesInMemory(self.catalog.people)
-            self.blobs, self.mounts = backend.blobs, Mounts.here(settings.mounts)
+            self.blobs, self.mounts = backend.blobs, Mounts.here(read_mounts(self.folder))
             self.pictures = Pictures(self.catalog, self.blobs, self.mounts)
             opened.callback(self.pictures.close)
             self.catalog.staging.clear_used()
             check_models(settings, backend.place, detector, embedder)
             backend.forget_other_indexes(vectors)
-            self.models = InUse(ModelSet(settings, backend, vectors, device, engine))
+            self.models = InUse(ModelSet(settings, backend, vectors, device, engine), backend)
             opened.callback(self.models.close)
             # Everything is open: from here on it is closed by close(), or when nobody has it any more.
             self._finalizer = weakref.finalize(self, opened.pop_all().close)
         self._process = os.getpid()
         _open.add(self)
-        if not self.catalog.index_is_current or self.index.count() != self.catalog.counts()["indexable_faces"]:
-            reconcile(self.catalog, self.index)
+        try:
+            catch_up(self.catalog, self.index)
+        except backend.away as error:
+            logger.warning("{} There is no search until it is back.", error)
         if self.catalog.erase_due:
             self.erase()
         protect(self.folder, THUMBNAILS)
@@ -137,8 +139,8 @@ class Storage:
 
     @property
     def settings(self) -> Settings:
-        """The models that made the library."""
-        return self.models.now.settings
+        """The models that made the library, and what was set for it."""
+        return self.models.now.settings if self.closed else self.models.refreshed().settings
 
     @property
     def index(self) -> VectorIndex:
@@ -154,6 +156,7 @@ class Storage:
     def changing(self, what: str) -> Iterator[None]:
         """Only one thing at a time may change the library. Raises LibraryBusyError."""
         with self.backend.alone(what):
+            self.models.refreshed()
             yield
 
     def outside(self, path: str | os.PathLike[str]) -> None:
@@ -171,7 +174,11 @@ class Storage:
 
     def erase(self) -> None:
         """See that no file of the library holds what was removed; where there is no room for it now, later."""
-        self.index.compact()
+        try:
+            self.index.compact()
+        except self.backend.away as error:
+            logger.warning("What was removed is erased from the index at the next opening: {}", error)
+            return
         self.backend.erase()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 import sqlalchemy as sa
 
 from facekit.catalog import FaceRecord, FileRecord, PhotoRecord
-from facekit.catalog.records import face_id
+from facekit.catalog.records import FileMove, face_id
 from facekit.catalog.rows import PhotoRow
+from facekit.catalog.times import now
 from facekit.errors import LibraryError
 from facekit.types.arrays import Quality
 from facekit.types.photos import FoundFile, PhotoFacts, Status
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from facekit.catalog import Catalog
 
+PHOTO_P = face_id("p", "yunet", (0.0, 0.1, 0.2, 0.3))  # the first face of photo("p", ...)
 RUN = {"run_id": "r", "detector": "yunet", "embedder": "sface"}
 
 
@@ -118,18 +121,73 @@ def test_poor_faces_are_kept_apart(catalog: Catalog) -> None:
     assert vectors.shape == (2, 8)
 
 
-def test_every_change_marks_the_index_as_behind(catalog: Catalog) -> None:
-    assert not catalog.index_is_current
-    catalog.index_caught_up()
+def due(catalog: Catalog) -> set[str]:
+    """The faces that the index must look at again; they are struck out."""
+    found = catalog.outbox.next(100)
+    assert catalog.outbox.balance().due == len({one.face_id for one in found})
+    catalog.outbox.strike(found)
+    assert catalog.outbox.balance().due == 0
+    return {one.face_id for one in found}
+
+
+def test_every_change_says_which_faces_the_index_must_look_at(catalog: Catalog) -> None:
+    assert due(catalog) == set()
+    catalog.save([photo("other", 2)], [file("/b/1", "other")], **RUN)
+    due(catalog)
     for change in (
         lambda: catalog.save([photo("p", 1)], [file("/a/1", "p")], **RUN),
+        lambda: catalog.save([], [file("/a/2", "p")], **RUN),  # the first place may be another
         lambda: catalog.mark_missing("local", [b"/a/1"], missing=True),
-        lambda: catalog.remove_files("local", [b"/a/1"]),
+        lambda: catalog.mark_missing("local", [b"/a/1"], missing=False),
+        lambda: catalog.relocate("local", [FileMove(b"/a/1", b"/c/1", "/c/1", there=True, now=now())], ("/a", "/c")),
+        lambda: catalog.remove_files("local", [b"/a/2", b"/c/1"]),
     ):
+        before = catalog.faces_by_id([PHOTO_P]).keys()
         change()
-        assert not catalog.index_is_current
-        catalog.index_caught_up()
-        assert catalog.index_is_current
+        assert due(catalog) == before | catalog.faces_by_id([PHOTO_P]).keys() == {PHOTO_P}
+
+
+def test_files_move_to_another_source_with_what_is_known_of_them(catalog: Catalog) -> None:
+    catalog.save([photo("p", 1), photo("q", 1)], [file("/a/1", "p"), file("/a/2", "q")], **RUN)
+    known = FileRecord(FoundFile("family", b"2", "family:/2", 123, 456), "q")  # the other one stays as it is known
+    catalog.save([], [known], **RUN)
+    moves = [FileMove(f"/a/{n}".encode(), b"%d" % n, f"family:/{n}", n == 1, now(), "family") for n in (1, 2)]
+    due(catalog)
+    catalog.relocate("local", moves, ("/a", "family:"))
+    assert due(catalog) >= {PHOTO_P}
+    assert catalog.file_states("local") == {}
+    assert {path: (state.photo_id, state.missing) for path, state in catalog.file_states("family").items()} == {
+        b"1": ("p", False),
+        b"2": ("q", False),
+    }
+    assert {(row.source, row.folder) for row in catalog.index_rows()} == {("family", "family:/")}
+    assert catalog.has_file("family", b"1")
+
+
+def test_what_is_due_of_a_change_that_came_meanwhile_stays_due(catalog: Catalog) -> None:
+    catalog.save([photo("p", 1)], [file("/a/1", "p")], **RUN)
+    seen = catalog.outbox.next(100)
+    catalog.mark_missing("local", [b"/a/1"], missing=True)
+    catalog.outbox.strike(seen)
+    assert due(catalog) == {PHOTO_P}
+
+
+def test_a_failed_write_makes_nothing_due(catalog: Catalog) -> None:
+    broken = photo("q", 1)
+    with pytest.raises(sa.exc.SQLAlchemyError):
+        catalog.save([broken, broken], [file("/a/1", "q")], **RUN)
+    assert due(catalog) == set()
+
+
+def test_a_face_without_a_vector_is_due_only_where_it_had_one(catalog: Catalog) -> None:
+    blind = photo("p", 1)
+    blind = replace(blind, faces=(replace(blind.faces[0], embedding=None),))
+    catalog.save([blind], [file("/a/1", "p")], **RUN)
+    assert due(catalog) == set()
+    catalog.save([photo("p", 1)], [file("/a/1", "p")], **RUN)
+    due(catalog)
+    catalog.save([blind], [file("/a/1", "p")], **RUN)
+    assert due(catalog) == {PHOTO_P}
 
 
 def test_a_file_whose_photo_is_not_there_any_more_is_not_written_and_is_said(catalog: Catalog) -> None:

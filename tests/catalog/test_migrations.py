@@ -38,7 +38,13 @@ if TYPE_CHECKING:
 
 SETTINGS = Settings("yunet", "sface", "1", "1", 8)
 # By the step that a catalog needs first: what made one.
-BEFORE: dict[int, Make] = {2: old.make_schema_1, 3: old.make_first_schema_2, 4: old.make_last_schema_2}
+BEFORE: dict[int, Make] = {
+    2: old.make_schema_1,
+    3: old.make_first_schema_2,
+    4: old.make_last_schema_2,
+    5: old.make_schema_4,
+}
+LATE = {old.make_last_schema_2, old.make_schema_4}  # they knew of turned photos, and by which order places come
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +107,7 @@ def expected(make: Make) -> dict[str, list[dict[str, Any]]]:
             if "folder" in whole:
                 whole["folder"] = unicodedata.normalize("NFC", whole["folder"])
             if "turn" in whole:
-                whole["turn"] = 90 if make is old.make_last_schema_2 and whole["photo_id"] == "d0" else 0
+                whole["turn"] = 90 if make in LATE and whole["photo_id"] == "d0" else 0
             some.append(whole)
         found[table.name] = some
     return found
@@ -121,16 +127,20 @@ def test_an_older_catalog_becomes_what_a_new_one_is(tmp_path: Path, step: int) -
     made = Catalog(url(path), path)
     assert made.upgraded
     assert made.counts()["faces"] == 3
-    assert made.looked_all_ways is (make is old.make_last_schema_2)  # the others' photos stood as they were stored
+    assert made.looked_all_ways is (make in LATE)  # the others' photos stood as they were stored
     made.close()
     assert shape(path) == shape(fresh)
     found = rows(path)
     meta = {row["key"]: row["value"] for row in found.pop("meta")}
     assert (meta["schema"], "places" in meta) == (str(SCHEMA.version), False)
-    assert meta["index"] == ("current" if make is old.make_last_schema_2 else "behind")  # another place comes first
+    assert "index" not in meta
+    # Where another place comes first now, or a change was going on, the index looks at all faces again.
+    everything = set() if make in LATE else {row["face_id"] for row in found["faces"]}
+    assert {row["face_id"] for row in found.pop("index_due")} == everything
     for row in found["people_journal"]:
         row.pop("changes")
     wanted = expected(make)
+    wanted.pop("index_due")
     for row in wanted["people_journal"]:
         row.pop("changes")
     assert found == wanted
@@ -140,6 +150,18 @@ def test_an_older_catalog_becomes_what_a_new_one_is(tmp_path: Path, step: int) -
     assert not again.upgraded
     again.close()
     assert digest(path) == before
+
+
+def test_changes_that_the_index_may_not_have_seen_are_due_after_the_upgrade(tmp_path: Path) -> None:
+    path = tmp_path / "old.duckdb"
+    old.make_schema_4(path)
+    with duckdb.connect(path) as connection:
+        connection.execute("UPDATE meta SET value = 'behind' WHERE key = 'index'")
+        connection.execute("UPDATE faces SET embedding = NULL WHERE face_id = ?", [f"{2:032x}"])
+    made = Catalog(url(path))
+    assert {one.face_id for one in made.outbox.next(9)} == {f"{0:032x}", f"{1:032x}"}
+    assert made.outbox.balance() == (2, 2)
+    made.close()
 
 
 def test_files_with_every_kind_of_name_are_found_after_the_upgrade(tmp_path: Path) -> None:
@@ -154,7 +176,7 @@ def test_files_with_every_kind_of_name_are_found_after_the_upgrade(tmp_path: Pat
     made.close()
 
 
-@pytest.mark.parametrize("make", [old.make_first_schema_2, old.make_last_schema_2])
+@pytest.mark.parametrize("make", [old.make_first_schema_2, old.make_last_schema_2, old.make_schema_4])
 def test_what_was_done_to_people_before_the_upgrade_is_undone_after_it(tmp_path: Path, make: Make) -> None:
     make(tmp_path / "old.duckdb")
     made = Catalog(url(tmp_path / "old.duckdb"))
@@ -218,8 +240,8 @@ def interrupted(connection: sa.Connection) -> None:
 @pytest.mark.parametrize(
     ("step", "kind", "words"),
     [
-        (failing, LibraryError, "to schema 5 (The weather) failed: CatalogException: "),
-        (full, DiskFullError, "to schema 5 (The weather) failed: OSError: [Errno 28] No space left on device"),
+        (failing, LibraryError, "to schema 6 (The weather) failed: CatalogException: "),
+        (full, DiskFullError, "to schema 6 (The weather) failed: OSError: [Errno 28] No space left on device"),
         (interrupted, KeyboardInterrupt, ""),
     ],
 )

@@ -18,6 +18,7 @@ import ready
 
 import facekit as fk
 from facekit.index import IndexFilter
+from facekit.index.protocol import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +59,35 @@ def test_twenty_kills_lose_nothing_that_was_reported_done(lfw: Path, tmp_path: P
     with fk.open(tmp_path / "clean") as library:
         library.ingest(photos, progress=False)
         assert facts(library) == survivor
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL on Windows")
+@pytest.mark.parametrize(
+    "point",
+    [
+        "before the index is written",
+        "before faces leave it",
+        "before it is struck out",
+        "when it is struck out",
+    ],
+)
+def test_a_kill_while_the_index_follows_is_made_good_at_the_next_opening(
+    demo_folder: Path, tmp_path: Path, point: str
+) -> None:
+    folder = shutil.copytree(demo_folder, tmp_path / "faces")
+    with fk.open(folder) as library:
+        photo = library._storage.catalog.file_states("local")[dying.path_of(library, 0)].photo_id
+        gone = {row.face_id for row in library._storage.catalog.index_rows([photo])}
+        assert gone <= library._storage.index.rows().keys()
+    run = ready.start(dying.follow, folder, point)
+    run.join()
+    assert run.exitcode == -signal.SIGKILL
+    with fk.open(folder) as library:
+        held = library._storage.index.rows()
+        assert held == {row.face_id: Fields.of(row) for row in library._storage.catalog.index_rows()}
+        assert gone.isdisjoint(held)
+        assert "/new/" in {fields.folder for fields in held.values()}
+        assert library.index_lag() == 0
 
 
 def heard(pipe: Connection) -> Iterator[int]:

@@ -28,6 +28,7 @@ from facekit.catalog import tables
 from facekit.catalog.staging import Staging
 from facekit.catalog.tables import carried
 from facekit.index import IndexFilter
+from facekit.index.protocol import Fields
 from facekit.ingest.reembed_report import Alone
 from facekit.library.follow import follow_reembed
 from facekit.library.remote import RemoteLibrary
@@ -527,7 +528,9 @@ def test_a_kill_leaves_all_old_or_all_new(folder: Path, demo_photos: DemoPhotos,
     with fk.open(folder) as library:
         check_whole(library)
         assert library.settings.embedder == ("sface" if point in BEFORE else "turned")
-        assert library._storage.catalog.index_is_current
+        assert library.index_lag() == 0
+        wanted = {row.face_id: Fields.of(row) for row in library._storage.catalog.index_rows()}
+        assert library._storage.index.rows() == wanted
         assert len(found(library, demo_photos.probe)) == len(expected)
         report = library.reembed("fine", "turned", progress=False)
         assert report.switched

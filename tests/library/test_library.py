@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,8 @@ import pandas as pd
 import pytest
 
 import facekit as fk
+from facekit.catalog.records import FileMove
+from facekit.catalog.times import now
 from facekit.index.protocol import Fields
 from facekit.storage.settings import read_settings, write_settings
 
@@ -192,12 +195,35 @@ def test_an_index_that_is_behind_the_catalog_catches_up(demo_folder: Path, tmp_p
     folder = shutil.copytree(demo_folder, tmp_path / "faces")
     with fk.open(folder) as library:
         ids, _ = library.embeddings(include_poor=True)
-        library._storage.index.delete(ids[:3])  # a kill between the catalog and the index...
-        with library._storage.catalog._engine.begin() as connection:
-            library._storage.catalog._set_index_state(connection, "behind")
+        storage = library._storage
+        before = storage.index.rows()
+        path, state = next((path, one) for path, one in storage.catalog.file_states("local").items() if not one.missing)
+        storage.catalog.mark_missing("local", [path], missing=True)  # a kill between the catalog and the index...
+        move = FileMove(path, b"/elsewhere/1.jpg", "/elsewhere/1.jpg", there=True, now=now())
+        storage.catalog.relocate("local", [move], ("/nowhere", "/elsewhere"))
+        mine = {row.face_id for row in storage.catalog.index_rows([state.photo_id])}
+        assert mine
+        assert library.index_lag() == len(mine)
+        assert storage.index.rows() == before
+    with fk.open(folder) as library:
+        after = library._storage.index.rows()
+        assert set(after) == set(ids)
+        assert {key for key in after if after[key].folder == "/elsewhere/"} == mine
+        assert {key: after[key] for key in after.keys() - mine} == {key: before[key] for key in before.keys() - mine}
+        assert library.index_lag() == 0
+
+
+def test_an_index_that_lost_rows_or_kept_some_is_mended(demo_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(demo_folder, tmp_path / "faces")
+    with fk.open(folder) as library:
+        ids, _ = library.embeddings(include_poor=True)
+        library._storage.index.delete(ids[:3])
     with fk.open(folder) as library:
         assert set(library._storage.index.rows()) == set(ids)
-        assert library._storage.catalog.index_is_current
+        row = next(iter(library._storage.catalog.index_rows()))
+        library._storage.index.upsert([replace(row, face_id="f" * 32)])
+    with fk.open(folder) as library:
+        assert set(library._storage.index.rows()) == set(ids)
 
 
 def test_a_damaged_catalog_is_an_error_that_names_it(demo_folder: Path, tmp_path: Path) -> None:
@@ -292,7 +318,7 @@ def test_doctor_holds_up_a_change_of_models_for_the_index_only(
 
         return look
 
-    for name in ("examine_machine", "_catalog", "_thumbnails", "_files", "_disk"):
+    for name in ("examine_machine", "_catalog", "_thumbnails", "_files", "_of_backend"):
         monkeypatch.setattr(doctor, name, watched(getattr(doctor, name)))
     monkeypatch.setattr(Fields, "of", watched(Fields.of))
     assert demo_library.doctor()

@@ -9,7 +9,6 @@ import re
 import shutil
 import sys
 import time
-from dataclasses import replace
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import schemathesis
+import sqlalchemy as sa
 import worker_tasks
 from hypothesis import HealthCheck, given, settings
 from loguru import logger
@@ -36,6 +36,7 @@ from facekit.server.job import FolderIngest, JobState
 from facekit.server.jobs import Jobs
 from facekit.server.roles import ROLES
 from facekit.server.service import Service
+from facekit.server.tables import jobs
 from facekit.server.tokens import Keys
 
 if TYPE_CHECKING:
@@ -543,7 +544,9 @@ def test_a_cancelled_job_stays_cancelled_and_one_that_lost_its_root_does_not_run
         store = ServiceStore(folder)
         before = Jobs(store, library, nothing, lambda _: True)  # never started: the service was killed
         kept, gone = (before.add(FolderIngest(str(demo_photos.folder)), "ed") for _ in range(2))
-        before._write(replace(gone, state=JobState.RUNNING, cancelled=True))
+        with store.write() as connection:
+            killed = sa.update(jobs).where(jobs.c.job_id == gone.job_id)
+            connection.execute(killed.values(state="running", cancelled=True))
         mine = before.add(FolderIngest(str(demo_photos.folder), anywhere=True), "owner")
         after = Jobs(store, library, nothing, lambda _: False)
         after.start()

@@ -55,9 +55,14 @@ INSERT INTO jobs (job_id, path, detail, user, anywhere, state, cancelled, done, 
 """
 FIRST = "kind VARCHAR(16) DEFAULT 'ingest' NOT NULL, models JSON, clustering JSON,"
 
+ALONE = f"{FIRST} exclude JSON,"
+VERSION = "INSERT OR REPLACE INTO meta VALUES ('schema', CAST('{}' AS BLOB));"
+
 # By the step that a database needs first: what older facekits left.
-MORE = ["", FIRST, f"{FIRST} exclude JSON,"]
-BEFORE = {2: [ACCOUNTS, *(ACCOUNTS + JOBS.format(more=more) for more in MORE)]}
+BEFORE = {
+    2: [ACCOUNTS, *(ACCOUNTS + JOBS.format(more=more) for more in ("", FIRST, ALONE))],
+    3: [ACCOUNTS + JOBS.format(more=ALONE) + VERSION.format(2)],
+}
 OLD = [script for scripts in BEFORE.values() for script in scripts]
 
 
@@ -149,7 +154,7 @@ def test_a_step_that_fails_leaves_the_database_as_it_was(
 
 @pytest.mark.parametrize("newer", [SCHEMA.version + 1, 99])
 def test_a_database_of_a_newer_facekit_is_refused_and_stays(tmp_path: Path, newer: int) -> None:
-    path = make(tmp_path, OLD[-1] + f"INSERT INTO meta VALUES ('schema', CAST('{newer}' AS BLOB));")
+    path = make(tmp_path, OLD[-1] + VERSION.format(newer))
     before = hashlib.sha256(path.read_bytes()).hexdigest()
     known = rf"{path} \(schema {newer}; this one knows {SCHEMA.version}\)"
     with pytest.raises(LibraryError, match=rf"(?s)newer facekit wrote the accounts and jobs in {known}.*Upgrade"):

@@ -1,0 +1,52 @@
+"""What a library on servers is made of, for all who open it; one in a folder has it in its ``library.toml``."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from facekit.catalog.staging import Bound
+from facekit.catalog.tables import meta
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from facekit.catalog.database import Database
+
+_KEY = "library"
+
+
+class Bindings:
+    """A document in the catalog, beside what a change of models has bound the library to."""
+
+    def __init__(self, engine: Database) -> None:
+        self._engine = engine
+
+    def begin(self, document: Mapping[str, Any]) -> bool:
+        """Write the document of a new library; False where there is one already, which stays."""
+        with suppress(sa.exc.IntegrityError), self._engine.begin() as connection:
+            connection.execute(sa.insert(meta), {"key": _KEY, "value": json.dumps(dict(document))})
+            return True
+        return False
+
+    def write(self, document: Mapping[str, Any]) -> None:
+        """Write another document; only one process may."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.update(meta).where(meta.c.key == _KEY).values(value=json.dumps(dict(document))))
+
+    def read(self) -> tuple[dict[str, Any], Bound | None] | None:
+        """The document, and what the last change of models bound the library to; None where there is no library."""
+        with self._engine.connect() as connection:
+            return read_bindings(connection)
+
+
+def read_bindings(connection: sa.Connection) -> tuple[dict[str, Any], Bound | None] | None:
+    """See `Bindings.read`."""
+    query = sa.select(meta.c.key, meta.c.value).where(meta.c.key.in_([_KEY, "bound"]))
+    found = {key: json.loads(value) for key, value in connection.execute(query)}
+    if _KEY not in found:
+        return None
+    return found[_KEY], Bound(**found["bound"]) if "bound" in found else None

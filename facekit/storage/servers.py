@@ -1,0 +1,224 @@
+"""The servers of a library: their addresses, how they are written down, and where secrets come from instead."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from facekit.errors import LibraryError
+from facekit.storage.settings import FILE
+from facekit.system.disk_space import remedy_for
+from facekit.system.permissions import private_opener
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FORMAT = 2
+"""Of a ``library.toml`` with servers; a facekit that knows none refuses it."""
+POSTGRESQL = ("postgresql://", "postgresql+psycopg://", "postgres://")
+"""How the address of a catalog begins."""
+INDEX_IN_CATALOG = "postgresql"
+"""The index's "address" where the vectors lie in the catalog's database."""
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")  # PostgreSQL and Milvus take it as it is, with what is added to it
+_TOKEN = "FACEKIT_INDEX_TOKEN"  # noqa: S105 - the name of a variable
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Addresses, without secrets; "" where none is named.
+
+    Attributes
+    ----------
+    catalog : str
+        ``postgresql://[USER@]HOST[:PORT]/DATABASE[?library=NAME]``: several libraries share a database.
+    index : str
+        A Milvus server, ``http://HOST:PORT``, or "postgresql": the vectors lie in the catalog's database (pgvector).
+    blobs : str
+        Where thumbnails are: a folder that all machines see, or an address.
+    broker : str
+        Redis, for workers.
+    """
+
+    catalog: str
+    index: str = ""
+    blobs: str = ""
+    broker: str = ""
+
+    @property
+    def known(self) -> dict[str, str]:
+        """The addresses that are named."""
+        return {one.name: value for one in fields(self) if (value := getattr(self, one.name))}
+
+
+class Address(NamedTuple):
+    """A catalog's address: what SQLAlchemy connects to, the library's schema, and what may be shown."""
+
+    url: str
+    schema: str
+    shown: str
+
+
+def catalog_address(text: str) -> Address:
+    """Take a catalog's address apart.
+
+    Raises
+    ------
+    LibraryError
+        If it is none.
+    """
+    import sqlalchemy as sa
+
+    remedy = "Write it as postgresql://USER@HOST:PORT/DATABASE?library=NAME."
+    try:
+        url = sa.make_url(text)
+    except (sa.exc.ArgumentError, ValueError) as error:
+        message = "That is no address of a PostgreSQL database."  # it may hold a password
+        raise LibraryError(message, remedy) from error
+    shown = url._replace(password=None)  # set() leaves what is None as it is
+    if not text.startswith(POSTGRESQL) or not url.database:
+        message = f"{shown.render_as_string()} is no address of a PostgreSQL database."
+        raise LibraryError(message, remedy)
+    name = url.query.get("library", "faces")
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        message = f"{name!r} can't name a library in a database."
+        raise LibraryError(message, "Take small letters, digits and _, beginning with a letter; 40 at most.")
+    shown = shown.difference_update_query(["password", "passfile"])
+    reached = url.set(drivername="postgresql+psycopg").difference_update_query(["library"])
+    whole, bare = (one.render_as_string(hide_password=False) for one in (reached, shown))
+    return Address(whole, f"facekit_{name}", bare)
+
+
+def checked_servers(servers: Servers) -> Servers:
+    """Refuse addresses that are none, or that hold a secret: they are written down. Raises LibraryError."""
+    address = catalog_address(servers.catalog)
+    if address.shown != _rendered(servers.catalog):
+        message = "The catalog's address holds a password, which would be written down."
+        remedy = "Leave it out: PGPASSWORD, PGPASSFILE or ~/.pgpass may hold it."
+        raise LibraryError(message, remedy)
+    if servers.index and servers.index != INDEX_IN_CATALOG:
+        _checked("index", servers.index, ("http", "https", "tcp"), f"{_TOKEN} or a file that {_TOKEN}_FILE names")
+    if servers.broker:
+        _checked("broker", servers.broker, ("redis", "rediss"), "the environment")
+    if "@" in urlsplit(servers.blobs).netloc:
+        message = "The address of the blobs holds a secret, which would be written down."
+        raise LibraryError(message, "Leave it out: the environment may hold it, as the store's own programs have it.")
+    return servers
+
+
+def _rendered(text: str) -> str:
+    import sqlalchemy as sa
+
+    return sa.make_url(text).render_as_string(hide_password=False)
+
+
+def _checked(what: str, text: str, schemes: tuple[str, ...], instead: str) -> None:
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in schemes and bool(parts.hostname)
+        secret = parts.password is not None or (what == "index" and parts.username is not None)
+        _ = parts.port
+    except ValueError:
+        good, secret = False, False
+    if secret:
+        message = f"The {what}'s address holds a secret, which would be written down."
+        raise LibraryError(message, f"Leave it out: {instead} may hold it.")
+    if not good:
+        also = f', or "{INDEX_IN_CATALOG}"' if what == "index" else ""
+        message = f"{text} is no address of the {what}."
+        raise LibraryError(message, f"It begins with {' or '.join(f'{one}://' for one in schemes)}{also}.")
+
+
+def is_store(blobs: str) -> bool:
+    """Whether an address of blobs is a store's, and not a folder."""
+    return "://" in blobs
+
+
+def index_token() -> str:
+    """What opens the index's server: ``FACEKIT_INDEX_TOKEN``, or what the file holds that ``..._FILE`` names; or "".
+
+    Raises
+    ------
+    LibraryError
+        If the file can't be read.
+    """
+    if said := os.environ.get(_TOKEN):
+        return said
+    named = os.environ.get(f"{_TOKEN}_FILE")
+    if not named:
+        return ""
+    try:
+        return Path(named).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"The file that {_TOKEN}_FILE names can't be read: {getattr(error, 'strerror', None) or 'no text'}."
+        raise LibraryError(message, "Correct the variable, or the file's permissions.") from error
+
+
+def read_servers(folder: Path) -> Servers | None:
+    """The servers that a folder's ``library.toml`` names; None where it names none, or there is no such file.
+
+    Raises
+    ------
+    LibraryError
+        If what it names are no servers, or a newer facekit wrote it.
+    """
+    path = folder / FILE
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # said by whoever reads the rest of it
+        return None
+    table = document.get("storage")
+    if table is None:
+        return None
+    if not isinstance(table, dict) or not isinstance(document.get("format"), int):
+        raise _damaged(path, "a value in it is none that facekit writes")
+    if document["format"] > FORMAT:
+        message = f"{folder} was made by a newer facekit (format {document['format']}; this one knows {FORMAT})."
+        raise LibraryError(message, "Upgrade facekit.")
+    return _of_table(table, path)
+
+
+def _of_table(table: Mapping[str, object], path: Path) -> Servers:
+    names = {one.name for one in fields(Servers)}
+    if "catalog" not in table:
+        raise _damaged(path, "[storage] lacks catalog")
+    said = {name: value for name, value in table.items() if name in names and isinstance(value, str)}
+    if said.keys() != table.keys():
+        raise _damaged(path, f"[storage] does not know {min(table.keys() - said.keys())}")
+    try:
+        return checked_servers(Servers(**said))
+    except LibraryError as error:
+        message = f"{path}: {error.message}"
+        raise LibraryError(message, error.remedy) from error
+
+
+def _damaged(path: Path, why: str) -> LibraryError:
+    message = f"{path} is damaged: {why}."
+    return LibraryError(message, "Write it anew: facekit init DIR --catalog ADDRESS")
+
+
+def write_servers(folder: Path, servers: Servers) -> None:
+    """Write a ``library.toml`` for a library on servers."""
+    lines = [
+        "# A facekit library on servers. Its models and its settings are in its catalog, for all who open it.",
+        f"format = {FORMAT}",
+        "",
+        "[storage]",
+        "# Passwords don't stand here: PGPASSWORD, PGPASSFILE or ~/.pgpass may hold the catalog's,",
+        f"# {_TOKEN} or the file that {_TOKEN}_FILE names the index's.",
+        *(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in servers.known.items()),
+        "",
+    ]
+    part = folder / (FILE + ".part")
+    try:
+        with open(part, "w", encoding="utf-8", opener=private_opener) as stream:
+            stream.write("\n".join(lines))
+        os.replace(part, folder / FILE)  # noqa: PTH105 - atomic
+    except OSError as error:
+        message = f"{folder / FILE} can't be written: {error.strerror or error}."
+        raise LibraryError(message, remedy_for(error)) from error

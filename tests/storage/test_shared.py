@@ -1,0 +1,229 @@
+"""A library on servers: PostgreSQL and a Milvus server, both real, used by several processes at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from conftest import need
+from typer.testing import CliRunner
+
+import facekit as fk
+from facekit.cli.main import app
+from facekit.library.local import LocalLibrary
+from facekit.storage.servers import Servers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from facekit.demo.photos import DemoPhotos
+
+
+@pytest.fixture(scope="module")
+def address(postgres_url: str) -> str:
+    """Where a catalog is, without the password: the server asks nobody for one."""
+    return re.sub(r":[^:@/]*@", "@", postgres_url)
+
+
+@pytest.fixture(scope="session")
+def milvus_address() -> str:
+    """Where a Milvus server is."""
+    named = os.environ.get("FACEKIT_TEST_MILVUS")
+    need(named, "set FACEKIT_TEST_MILVUS to the address of a Milvus server")
+    return str(named)
+
+
+@pytest.fixture(scope="module")
+def folder(
+    address: str, milvus_address: str, demo_photos: DemoPhotos, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """The folder of a library on servers, with the demo's photos and their people; nobody has it open."""
+    folder = tmp_path_factory.mktemp("shared") / "faces"
+    servers = {"catalog": f"{address}?library=family", "index": milvus_address}
+    with fk.open(folder, detector="yunet", embedder="sface", **servers) as library:
+        report = library.ingest(demo_photos.folder, progress=False)
+        assert (report.ingested, report.faces) == (25, 24)
+        library.people.cluster()
+    return folder
+
+
+@pytest.fixture
+def here(folder: Path) -> Iterator[LocalLibrary]:
+    """The library, opened by its folder."""
+    with LocalLibrary(folder) as library:
+        yield library
+
+
+@pytest.fixture
+def there(address: str, folder: Path) -> Iterator[LocalLibrary]:
+    """The same library as another process has it: opened by its catalog's address."""
+    assert folder.exists()
+    with LocalLibrary(f"{address}?library=family") as library:
+        yield library
+
+
+def shell(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def python(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Another process; what it prints says how far it is."""
+    command = [sys.executable, "-c", f"import sys\nimport facekit as fk\n{code}", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
+
+
+# -- making and opening it -------------------------------------------------------------------------------------------
+
+
+def test_verbs_work_by_folder_and_by_address(folder: Path, address: str, demo_photos: DemoPhotos) -> None:
+    by_folder, by_address = (
+        json.loads(shell("--library", place, "search", demo_photos.probe, "--json"))
+        for place in (folder, f"{address}?library=family")
+    )
+    assert by_folder == by_address
+    assert len(by_folder["hits"]) == 14
+
+
+def test_the_file_names_servers_and_no_models(folder: Path, address: str, milvus_address: str) -> None:
+    said = (folder / "library.toml").read_text(encoding="utf-8")
+    assert "[storage]" in said
+    assert f'catalog = "{address}?library=family"' in said
+    assert f'index = "{milvus_address}"' in said
+    assert "yunet" not in said
+    assert not list(folder.glob("*.duckdb")) + list(folder.glob("vectors*"))
+
+
+def test_init_leads_another_machine_to_the_library(folder: Path, address: str, tmp_path: Path) -> None:
+    shell("init", tmp_path / "again", "--catalog", f"{address}?library=family")
+    with fk.open(folder) as one, fk.open(tmp_path / "again") as other:
+        assert other.embeddings()[0] == one.embeddings()[0]
+
+
+def test_libraries_on_one_server_know_nothing_of_each_other(
+    here: LocalLibrary, address: str, milvus_address: str, demo_photos: DemoPhotos, tmp_path: Path
+) -> None:
+    shell("init", tmp_path / "other", "--catalog", f"{address}?library=other", "--index", milvus_address)
+    with fk.open(tmp_path / "other") as other:
+        other.ingest(demo_photos.folder / "cat.png", demo_photos.folder / "IMG_0001.jpg", progress=False)
+        assert len(other.photos()) == 2
+        assert len(other.search(demo_photos.probe, top_k=50)) == 1
+        other.remove(demo_photos.folder)
+        assert not len(other.photos())
+    assert len(here.photos()) == 25
+    assert len(here.search(demo_photos.probe)) == 14
+    assert here.index_lag() == 0
+
+
+@pytest.mark.parametrize(
+    ("servers", "said"),
+    [
+        ({"catalog": "postgresql://me:hunter2@127.0.0.1/x", "index": "http://127.0.0.1:1"}, "PGPASSWORD"),
+        ({"catalog": "postgresql://me@127.0.0.1/x?password=hunter2", "index": "http://127.0.0.1:1"}, "PGPASSWORD"),
+        ({"catalog": "postgresql://127.0.0.1/x", "index": "http://root:hunter2@127.0.0.1:1"}, "FACEKIT_INDEX_TOKEN"),
+        (
+            {"catalog": "postgresql://127.0.0.1/x", "index": "http://h:1", "broker": "redis://:hunter2@h:1"},
+            "environment",
+        ),
+        ({"catalog": "mysql://127.0.0.1/x", "index": "http://127.0.0.1:1"}, "postgresql://USER@HOST"),
+        ({"catalog": "postgresql://127.0.0.1", "index": "http://127.0.0.1:1"}, "postgresql://USER@HOST"),
+        ({"catalog": "postgresql://127.0.0.1/x?library=A-b", "index": "http://127.0.0.1:1"}, "small letters"),
+        ({"catalog": "postgresql://127.0.0.1/x", "index": "faces.db"}, "http://"),
+        ({"index": "http://127.0.0.1:1"}, "catalog="),
+    ],
+)
+def test_addresses_that_are_none_or_hold_secrets_are_refused(
+    servers: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(fk.LibraryError) as refused:
+        fk.open(tmp_path / "faces", **servers)
+    assert said in str(refused.value)
+    assert "hunter2" not in str(refused.value)
+    assert not (tmp_path / "faces" / "library.toml").exists()
+
+
+def test_no_library_is_made_at_an_address_without_an_index(address: str, tmp_path: Path) -> None:
+    with pytest.raises(fk.LibraryError, match=r"There is no library at .*facekit init"):
+        fk.open(f"{address}?library=nobodys")
+
+
+def test_a_folder_with_a_library_is_not_moved_to_servers(
+    demo_library: fk.Library, address: str, milvus_address: str
+) -> None:
+    with pytest.raises(fk.LibraryError, match="is in its folder, and not on servers"):
+        LocalLibrary(Path(demo_library.place), servers=Servers(address, milvus_address))
+
+
+def test_no_secret_is_written_or_shown(
+    folder: Path, postgres_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path))
+    assert "secret" in postgres_url
+    with LocalLibrary(f"{postgres_url}?library=family") as library:
+        shown = f"{library!r} {library.place} {library.doctor()!r} {library.stats()}"
+        logs = "".join(path.read_text() for path in library.folder.rglob("*.log"))
+        assert "secret" not in shown + logs
+        assert logs
+
+
+# -- several processes -----------------------------------------------------------------------------------------------
+
+
+def test_what_another_process_sets_counts_here_too(here: LocalLibrary, there: LocalLibrary, tmp_path: Path) -> None:
+    usual = here.search_similarity
+    there.set_search_similarity(0.91)
+    assert here.search_similarity == 0.91
+    here.set_search_similarity(None)
+    assert there.search_similarity == usual
+    (person, *_) = there.people
+    there.people.name(person, "Айлин")
+    assert here.people["Айлин"].person_id == person.person_id
+    here.people.undo()
+
+
+_CHANGING = """
+library = fk.open(sys.argv[1])
+with library._storage.changing("An ingest"):
+    print(library.place, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_change_at_a_time_and_a_killed_process_keeps_none(folder: Path, here: LocalLibrary) -> None:
+    with python(_CHANGING, folder) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline().strip() == str(folder)
+        with pytest.raises(fk.LibraryBusyError, match=rf"Removing photos can't start.*:{other.pid}: An ingest\)"):
+            here.remove(here.photos()["path"].iloc[0])
+        assert len(here.photos()) == 25  # who looks waits for nobody
+        other.kill()
+    for _ in range(100):
+        try:
+            with here._storage.changing("A change"):
+                return
+        except fk.LibraryBusyError:
+            pass
+    pytest.fail("the lock outlived its process")
+
+
+def test_doctor_looks_at_the_servers(here: LocalLibrary) -> None:
+    checks = {check.name: check for check in here.doctor().checks}
+    assert checks["catalog's server"].ok
+    assert "PostgreSQL" in checks["catalog's server"].detail
+    assert checks["clocks"].ok
+    assert checks["vector index"].detail == "24 vectors, as the catalog says"
+
+
+def test_what_only_a_folder_has_is_refused_in_words(here: LocalLibrary, tmp_path: Path) -> None:
+    with pytest.raises(fk.LibraryError, match="pg_dump"):
+        here.backup(tmp_path / "backup")
+    result = CliRunner().invoke(app, ["--library", str(here.folder), "doctor", "--repair"])
+    assert isinstance(result.exception, fk.LibraryError)
+    assert "is on servers" in str(result.exception)
