@@ -62,6 +62,11 @@ class PhotoRow(NamedTuple):
     turn: int | None
     faces: int
     run_id: str
+    source: str | None = None
+    display: str | None = None
+    folder: str | None = None
+    missing: bool | None = None
+    files: int | None = None
 
 
 class FaceRow(NamedTuple):

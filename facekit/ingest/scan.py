@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from loguru import logger
 
-from facekit.index.sync import apply_change
 from facekit.ingest.names_lost import lost_names, named_faces
 from facekit.sources.left_out import LIBRARY
 from facekit.sources.mounts import MountedSource, display_of
@@ -46,7 +45,7 @@ class Scan:
 
     def __init__(self, storage: Storage, report: IngestReport, again: Collection[Status]) -> None:
         self._storage = storage
-        self._catalog, self._index, self._blobs = storage.catalog, storage.index, storage.blobs
+        self._catalog = storage.catalog
         self._report = report
         self._again = again
         self._listed: set[tuple[str, bytes]] = set()
@@ -60,7 +59,8 @@ class Scan:
 
     def _list(self, source: Source, todo: ToDo) -> None:
         with waiting_for(f"the disk: listing {source.root}"):
-            found = [file for file in source.scan() if (file.source, file.path) not in self._listed]
+            there = list(source.scan())
+        found = [file for file in there if (file.source, file.path) not in self._listed]
         self._listed |= {(file.source, file.path) for file in found}
         logger.info("{} files found", len(found))
         self._report.found += len(found)
@@ -70,7 +70,7 @@ class Scan:
         take_over(self._storage, source, found)
         states = {path: state for path, state in self._catalog.file_states(source.name).items() if source.holds(path)}
         states = self._without_left_out(source, states)
-        if states and not found:
+        if states and not there:
             self._report.warnings.append(
                 f"{source.root} holds no photos now, {len(states)} before: is a disk not mounted? Nothing was changed.",
             )
@@ -90,7 +90,7 @@ class Scan:
         for paths, missing in ((vanished, True), (back, False)):
             if paths:
                 change = self._catalog.mark_missing(source.name, paths, missing=missing)
-                apply_change(change, self._catalog, self._index, self._blobs)
+                self._storage.follow(change)
         todo.new.extend((source, file) for file in found if file.path not in states)
         todo.changed.extend((source, file) for file in found if file.path in states and file.path not in same)
 
@@ -103,7 +103,7 @@ class Scan:
             gone = self._only_at(source, own, states)
             self._report.names_lost += lost_names(named_faces(self._catalog, gone), gone)
             change = self._catalog.remove_files(source.name, own)
-            apply_change(change, self._catalog, self._index, self._blobs)
+            self._storage.follow(change)
         self._report.kept_out += sum(kind not in {None, LIBRARY} for kind in kinds.values())
         return {path: state for path, state in states.items() if kinds.get(path) is None}
 
@@ -139,7 +139,7 @@ def mark_moved(storage: Storage, sources: Sequence[Source], seen: Callable[[str,
         if gone:
             marked += len(gone)
             change = catalog.mark_missing(name, gone, missing=True)
-            apply_change(change, catalog, storage.index, storage.blobs)
+            storage.follow(change)
     return marked
 
 
