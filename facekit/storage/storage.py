@@ -19,7 +19,7 @@ from facekit.storage.job_rows import forget_in_jobs
 from facekit.storage.logs import forget_in_logs, quiet_console
 from facekit.storage.models_in_use import InUse, ModelSet
 from facekit.storage.pictures import Pictures
-from facekit.storage.settings import check_models
+from facekit.storage.settings import check_models, read_mounts
 from facekit.system.files import user_path
 from facekit.system.forks import in_forks, never_destroy, refuse_fork
 from facekit.system.open_files import allow_files
@@ -99,7 +99,7 @@ class Storage:
                 message = f"The library {backend.place} is being filled from {origin}, and is not whole yet."
                 raise LibraryError(message, f"Go on: facekit --library {origin} migrate --to {backend.place}")
             self.faces = FacesInMemory(self.catalog.people)
-            self.blobs, self.mounts = backend.blobs, Mounts.here(settings.mounts)
+            self.blobs, self.mounts = backend.blobs, Mounts.here(read_mounts(self.folder))
             self.pictures = Pictures(self.catalog, self.blobs, self.mounts)
             opened.callback(self.pictures.close)
             self.catalog.staging.clear_used()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from facekit.arguments import checked_roots
 from facekit.errors import FacekitError
-from facekit.sources import LocalSource
 from facekit.sources.left_out import checked
 from facekit.types.work import Options
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
 
     from facekit.library.local import LocalLibrary
@@ -58,9 +57,9 @@ def ingest_in_background(
     storage = library.storage
     work = storage.catalog.work
     patterns = library.settings.exclude if exclude is None else checked(exclude)
-    sources = [LocalSource(root, exclude=patterns) for root in checked_roots(roots)]
+    sources = [storage.mounts.place(root, exclude=patterns) for root in checked_roots(roots)]
     for source in sources:
-        if os.fsdecode(source.path) != source.root:
+        if storage.mounts.place(source.root, must_exist=False).path != source.path:
             message = f"{source.root} can't be named to workers: it is no text."
             raise FacekitError(message, "Name the folder above it.")
     if patterns != library.settings.exclude:

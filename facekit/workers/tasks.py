@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from facekit.errors import FacekitError
 from facekit.images.files import Limits
 from facekit.ingest.pipeline import Pipeline, known_in
 from facekit.ingest.report import IngestReport
@@ -17,7 +18,6 @@ from facekit.ingest.run import report_of_run, statuses_to_try_again, what_ran_wh
 from facekit.ingest.scan import Scan, is_same, mark_moved
 from facekit.ingest.store import Store
 from facekit.models.registry import load_detector
-from facekit.sources import LocalSource
 from facekit.storage.settings import check_versions
 from facekit.types.work import Kind
 
@@ -57,20 +57,20 @@ class Tasks:
     def __init__(self, library: LocalLibrary, batches: Batches, pool: WorkerPool) -> None:
         self._library, self._storage, self._batches, self._pool = library, library.storage, batches, pool
 
-    @staticmethod
-    def unseen(claim: Claim) -> str:
+    def unseen(self, claim: Claim) -> str:
         """The first of a batch's folders that is not there for this machine; empty where all are.
 
         One that is empty now, and held files when it was listed, is a place where a disk is not mounted.
         """
         if claim.kind is Kind.FINISH:
             return ""
-        for root in map(Path, claim.roots):
+        for named in claim.roots:
             try:
+                root = Path(self._storage.mounts.path(named))
                 if not os.path.lexists(root) or (claim.files and root.is_dir() and not any(root.iterdir())):
-                    return str(root)
-            except OSError:
-                return str(root)
+                    return named
+            except (OSError, FacekitError):  # this machine may lack the mount
+                return named
         return ""
 
     def do(self, claim: Claim) -> None:
@@ -90,15 +90,14 @@ class Tasks:
         else:
             self._finish(claim)
 
-    def _sources(self, claim: Claim, *, must_exist: bool) -> list[LocalSource]:
-        return [LocalSource(root, exclude=claim.options.exclude, must_exist=must_exist) for root in claim.roots]
-
     def _scan(self, claim: Claim) -> None:
         """List folders, note what has vanished or is back, and have the rest read: new files before changed ones."""
         catalog, report = self._storage.catalog, IngestReport()
         start = perf_counter()
         with self._storage.backend.adding():
-            todo = Scan(self._storage, report, _AGAIN).to_do(self._sources(claim, must_exist=True))
+            mounts, exclude = self._storage.mounts, claim.options.exclude
+            sources = [source for root in claim.roots for source in mounts.sources(root, exclude)]
+            todo = Scan(self._storage, report, _AGAIN).to_do(sources)
         settings = self._library.settings
         catalog.start_run(claim.roots, settings.detector, settings.embedder, "workers", claim.work_id)
         report.seconds = perf_counter() - start
@@ -131,9 +130,10 @@ class Tasks:
                     report.seconds = perf_counter() - start
                     self._batches.done(connection, claim, report.document())
 
-            anywhere = LocalSource(os.sep, must_exist=False)
+            readers = {name: self._storage.mounts.reader(name) for name in {file.source for file in files}}
             while files:
-                items = [item for batch in pipeline.run([(anywhere, file) for file in files]) for item in batch]
+                todo = [(readers[file.source], file) for file in files]
+                items = [item for batch in pipeline.run(todo) for item in batch]
                 with pipeline.timed("store"):
                     stored = store.write(items, also)
                 pipeline.forget(item.photo_id for item in stored.lost)
@@ -150,10 +150,10 @@ class Tasks:
         storage = self._storage
         with storage.changing("The end of an ingest"):
             report = IngestReport(stopped=claim.cancelled)
-            sources = self._sources(claim, must_exist=False)
+            sources = [source for root in claim.roots for source in storage.mounts.all_at(root)]
 
-            def seen(_name: str, path: bytes) -> bool:
-                return any(one.holds(path) and not one.gone(path) for one in sources)
+            def seen(name: str, path: bytes) -> bool:
+                return any(one.name == name and one.holds(path) and not one.gone(path) for one in sources)
 
             if not claim.cancelled:
                 report.missing = mark_moved(storage, sources, seen)
