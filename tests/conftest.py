@@ -20,8 +20,9 @@ from family import Family, build_family
 from generated_weights import STEMS, made
 from milvus_server import milvus_name, milvus_url  # noqa: F401 - fixtures
 from postgres import catalog, catalog_opener, pgvector_url, postgres_schema, postgres_url  # noqa: F401 - fixtures
-from redis_server import redis_server  # noqa: F401 - fixtures
+from redis_server import redis_server  # noqa: F401 - a fixture
 from service_stores import shared_store_opener, store, store_opener  # noqa: F401 - fixtures
+from shared_library import few_photos, shared_folder, shared_library  # noqa: F401 - fixtures
 
 import facekit as fk
 from facekit.demo.photos import DemoPhotos, build_demo_photos

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from loguru import logger
 
+from facekit.catalog.batches import Batches
 from facekit.catalog.bindings import Bindings
 from facekit.catalog.contents import Contents
 from facekit.catalog.database import Database
@@ -27,11 +29,13 @@ from facekit.catalog.server import CatalogServer
 from facekit.catalog.staging import Staging
 from facekit.catalog.tables import faces, files, meta, photos
 from facekit.catalog.times import now
+from facekit.catalog.work import WorkTables
 from facekit.errors import FacekitError, LibraryError
 from facekit.system.disk_space import check_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from facekit.catalog.records import FileMove, FileRecord, PhotoRecord
@@ -110,6 +114,33 @@ class Catalog(Contents, Runs):
             logger.bind(notice=True).info("Upgraded {} from schema {} to {}.", where, found, SCHEMA.version)
         # A copy of the people that an older facekit made is as old as the catalog was.
         self._people_at_first = () if self.upgraded else state_of_people(self._engine)
+
+    @property
+    def schema(self) -> str:
+        """What tells the library from others in the same database; empty in a file."""
+        return self._engine.schema or ""
+
+    @cached_property
+    def work(self) -> WorkTables:
+        """The work that many processes share. Raises LibraryError for a catalog that is a file."""
+        return WorkTables(self._engine)
+
+    def batches(self, worker: str, lease: float) -> Batches:
+        """The batches of that work, for a worker that has a name and claims them for some seconds at a time."""
+        return Batches(self._engine, worker, lease)
+
+    def upgraded_elsewhere(self) -> LibraryError | None:
+        """What is to be said where another facekit has upgraded the catalog since it was opened."""
+        with self._engine.connect() as connection:
+            found = SCHEMA.version_of(connection)
+        if found == SCHEMA.version:
+            return None
+        message = f"Another facekit has upgraded {self._engine.where} (to schema {found}; this one knows"
+        return LibraryError(f"{message} {SCHEMA.version}).", "Upgrade facekit here, too, and start it again.")
+
+    def transaction(self) -> AbstractContextManager[sa.Connection]:
+        """A transaction for what several tables are about."""
+        return self._engine.begin()
 
     def keep_people(self, folder: Path) -> None:
         """Copy what is known about people beside the catalog, where it was changed since the catalog was opened."""

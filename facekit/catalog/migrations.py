@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from facekit.catalog import batch_tables  # noqa: F401 - its tables belong to `shared_metadata`
 from facekit.catalog.people_tables import persons
 from facekit.catalog.schema import Schema, add_column, replace_values
 from facekit.catalog.shared_tables import shared_metadata

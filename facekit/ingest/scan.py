@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from loguru import logger
 
-from facekit.index.sync import apply_change
 from facekit.ingest.names_lost import lost_names, named_faces
 from facekit.sources.left_out import LIBRARY
 from facekit.sources.mounts import MountedSource, display_of
@@ -46,7 +45,7 @@ class Scan:
 
     def __init__(self, storage: Storage, report: IngestReport, again: Collection[Status]) -> None:
         self._storage = storage
-        self._catalog, self._index, self._blobs = storage.catalog, storage.index, storage.blobs
+        self._catalog = storage.catalog
         self._report = report
         self._again = again
         self._listed: set[tuple[str, bytes]] = set()
@@ -90,7 +89,7 @@ class Scan:
         for paths, missing in ((vanished, True), (back, False)):
             if paths:
                 change = self._catalog.mark_missing(source.name, paths, missing=missing)
-                apply_change(change, self._catalog, self._index, self._blobs)
+                self._storage.follow(change)
         todo.new.extend((source, file) for file in found if file.path not in states)
         todo.changed.extend((source, file) for file in found if file.path in states and file.path not in same)
 
@@ -103,7 +102,7 @@ class Scan:
             gone = self._only_at(source, own, states)
             self._report.names_lost += lost_names(named_faces(self._catalog, gone), gone)
             change = self._catalog.remove_files(source.name, own)
-            apply_change(change, self._catalog, self._index, self._blobs)
+            self._storage.follow(change)
         self._report.kept_out += sum(kind not in {None, LIBRARY} for kind in kinds.values())
         return {path: state for path, state in states.items() if kinds.get(path) is None}
 
@@ -139,7 +138,7 @@ def mark_moved(storage: Storage, sources: Sequence[Source], seen: Callable[[str,
         if gone:
             marked += len(gone)
             change = catalog.mark_missing(name, gone, missing=True)
-            apply_change(change, catalog, storage.index, storage.blobs)
+            storage.follow(change)
     return marked
 
 

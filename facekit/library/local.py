@@ -127,6 +127,11 @@ class LocalLibrary(LocalGallery, Library):
         self._storage.check_where(device, engine)
 
     @property
+    def storage(self) -> Storage:
+        """What is open of it."""
+        return self._storage
+
+    @property
     def blobs(self) -> Blobs:
         """The thumbnails."""
         return self._storage.blobs

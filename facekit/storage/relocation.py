@@ -12,7 +12,6 @@ from facekit.catalog.records import FileMove
 from facekit.catalog.times import now
 from facekit.errors import FacekitError
 from facekit.images.files import display_name
-from facekit.index.sync import apply_change
 from facekit.sources import LocalSource
 from facekit.sources.local import composed_path
 from facekit.sources.mounts import display_of
@@ -60,7 +59,7 @@ def relocate(storage: Storage, old: str | os.PathLike[str], new: str | os.PathLi
         message = f"None of the {len(moves)} photos of {was.root} is found in {target.root}."
         raise FacekitError(message, "Give the folder that has the same files at the same places below it.")
     change = catalog.relocate(was.name, moves, (was.root.rstrip(os.sep), target.root.rstrip(os.sep)))
-    apply_change(change, catalog, storage.index, storage.blobs)
+    storage.follow(change)
     logger.info("{} files lie elsewhere now, {} of them are not found there", len(moves), not_found)
     return Relocation(len(moves), not_found)
 
@@ -92,7 +91,7 @@ def to_mounts(storage: Storage, within: LocalSource | None = None) -> int:
     for source, some in sorted(moves.items()):
         roots = display_name(mounts.roots[source]).rstrip(os.sep), display_of(source, b"").rstrip(os.sep)
         change = catalog.relocate(LocalSource.name, some, roots)
-        apply_change(change, catalog, storage.index, storage.blobs)
+        storage.follow(change)
         logger.info("{} files are known by mount now", len(some))
     return sum(map(len, moves.values()))
 

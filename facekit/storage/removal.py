@@ -14,7 +14,6 @@ from facekit.arguments import is_id
 from facekit.catalog.rows import FileRow
 from facekit.errors import FacekitError, UnknownIdError
 from facekit.images.files import display_name
-from facekit.index.sync import apply_change
 from facekit.sources.local import composed_path
 from facekit.sources.mounts import display_of
 from facekit.system.files import user_path
@@ -146,7 +145,7 @@ def remove(storage: Storage, paths: Sequence[Path], ids: Sequence[str]) -> int:
     found, names = AllKnownFiles(catalog).to_remove([mounts.all_at(path) for path in paths], ids)
     for source in sorted({source for source, _ in found}):
         change = catalog.remove_files(source, sorted(path for of, path in found if of == source))
-        apply_change(change, catalog, storage.index, storage.blobs)
+        storage.follow(change)
     # What is in a folder that stays is named in full; a folder's own name stands where its photos stood.
     for source, path in sorted(found):
         here = mounts.file(source, path)

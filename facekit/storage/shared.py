@@ -52,6 +52,7 @@ class Shared:
     """
 
     away: tuple[type[FacekitError], ...] = (VectorIndexError, StalledError)
+    broker = ""
 
     def __init__(self, folder: Path, servers: Servers, *, named: bool) -> None:
         self._address = catalog_address(servers.catalog)
@@ -91,7 +92,7 @@ class Shared:
         use = self._use(*found)
         said = Servers(**self._document["servers"])
         self._servers = replace(said, **self._servers.known)
-        self.blobs = _blobs_at(self._servers.blobs)
+        self.blobs, self.broker = _blobs_at(self._servers.blobs), self._servers.broker
         if (self._servers.index == INDEX_IN_CATALOG) != (said.index == INDEX_IN_CATALOG):
             message = f"The library {self.place} has its vectors at {said.index}, not at {self._servers.index}."
             raise LibraryError(message, "Leave the index out: the catalog knows it.")
@@ -200,6 +201,12 @@ class Shared:
     def alone(self, what: str) -> Iterator[None]:
         """See `Backend.alone`."""
         with self._catalog.server.alone(what):
+            yield
+
+    @contextmanager
+    def adding(self) -> Iterator[None]:
+        """See `Backend.adding`."""
+        with self._catalog.server.adding():
             yield
 
     def check_room(self, _need: int) -> None:

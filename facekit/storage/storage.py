@@ -11,7 +11,7 @@ from loguru import logger
 
 from facekit.errors import FacekitError, LibraryError
 from facekit.images.blobs import THUMBNAILS
-from facekit.index.sync import apply_due, catch_up
+from facekit.index.sync import apply_change, apply_due, catch_up
 from facekit.models.engines import check_where
 from facekit.sources.mounts import Mounts
 from facekit.storage.face_arrays import FacesInMemory
@@ -29,6 +29,7 @@ from facekit.system.workers import default_workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from facekit.catalog import Change
     from facekit.index import VectorIndex
     from facekit.storage.backend import Backend
     from facekit.storage.settings import Settings
@@ -158,6 +159,11 @@ class Storage:
             with self._index_may_be_away("Searches find what was there before."):
                 apply_due(self.catalog, self.index)  # what was left when it was away
             yield
+
+    def follow(self, change: Change) -> None:
+        """Bring thumbnails and vectors up to a change of the catalog; an index that is away follows when it is back."""
+        with self._index_may_be_away("It follows the catalog when it is back."):
+            apply_change(change, self.catalog, self.index, self.blobs)
 
     def outside(self, path: str | os.PathLike[str]) -> None:
         """Refuse to write into the library's own folder. Raises FacekitError."""
