@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from facekit.errors import FacekitError
 from facekit.images.files import Limits
 from facekit.ingest.pipeline import Pipeline, known_in
 from facekit.ingest.report import IngestReport
@@ -18,6 +17,7 @@ from facekit.ingest.run import report_of_run, statuses_to_try_again, what_ran_wh
 from facekit.ingest.scan import Scan, is_same, mark_moved
 from facekit.ingest.store import Store
 from facekit.models.registry import load_detector
+from facekit.sources import LocalSource
 from facekit.storage.settings import check_versions
 from facekit.types.work import Kind
 
@@ -64,13 +64,17 @@ class Tasks:
         """
         if claim.kind is Kind.FINISH:
             return ""
-        for named in claim.roots:
+        mounts = self._storage.mounts
+        for place in self._sources(claim, must_exist=False):
+            here = mounts.file(place.name, place.path)
+            if here is None or (place.name != LocalSource.name and not mounts.has(place.name)):
+                return place.root
+            folder = Path(os.fsdecode(here))
             try:
-                root = Path(self._storage.mounts.path(named))
-                if not os.path.lexists(root) or (claim.files and root.is_dir() and not any(root.iterdir())):
-                    return named
-            except (OSError, FacekitError):  # this machine may lack the mount
-                return named
+                if not os.path.lexists(folder) or (claim.files and folder.is_dir() and not any(folder.iterdir())):
+                    return place.root
+            except OSError:
+                return place.root
         return ""
 
     def do(self, claim: Claim) -> None:
@@ -90,14 +94,16 @@ class Tasks:
         else:
             self._finish(claim)
 
+    def _sources(self, claim: Claim, *, must_exist: bool) -> list[LocalSource]:
+        place, exclude = self._storage.mounts.place, claim.options.exclude
+        return [place(root, must_exist=must_exist, exclude=exclude) for root in claim.roots]
+
     def _scan(self, claim: Claim) -> None:
         """List folders, note what has vanished or is back, and have the rest read: new files before changed ones."""
         catalog, report = self._storage.catalog, IngestReport()
         start = perf_counter()
         with self._storage.backend.adding():
-            mounts, exclude = self._storage.mounts, claim.options.exclude
-            sources = [source for root in claim.roots for source in mounts.sources(root, exclude)]
-            todo = Scan(self._storage, report, _AGAIN).to_do(sources)
+            todo = Scan(self._storage, report, _AGAIN).to_do(self._sources(claim, must_exist=True))
         settings = self._library.settings
         catalog.start_run(claim.roots, settings.detector, settings.embedder, "workers", claim.work_id)
         report.seconds = perf_counter() - start
@@ -150,7 +156,7 @@ class Tasks:
         storage = self._storage
         with storage.changing("The end of an ingest"):
             report = IngestReport(stopped=claim.cancelled)
-            sources = [source for root in claim.roots for source in storage.mounts.all_at(root)]
+            sources = self._sources(claim, must_exist=False)
 
             def seen(name: str, path: bytes) -> bool:
                 return any(one.name == name and one.holds(path) and not one.gone(path) for one in sources)
