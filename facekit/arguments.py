@@ -36,6 +36,10 @@ class Range:
 
 PAGE = Range(1, 200)
 """How many rows a page may have."""
+LISTED = Range(1, 10_000)
+"""How many entries of the journal, questions or pairs of people a list may have."""
+YEAR = Range(1, 9999)  # `datetime` knows no others
+"""Years of photos."""
 POSITION = Range(0, 2**31)  # more rows than any library has
 """Where a page may begin."""
 SIMILARITY = Range(-1, 1)
@@ -80,6 +84,11 @@ def no_such(what: str) -> UnknownIdError:
     return UnknownIdError(message, "It may have been removed; load the page again.")
 
 
+def no_picture() -> UnknownIdError:
+    """The error of a photo or a face that there is, and of which no picture is kept."""
+    return UnknownIdError("No picture is kept of this.")
+
+
 def no_such_person(text: str) -> UnknownIdError:
     """The error of what is neither a name nor an id of anybody."""
     message = f"There is no person {text!r}."
@@ -92,6 +101,53 @@ def checked_page(limit: int) -> int:
         message = f"A page of {limit!r} was asked for."
         raise RefusedError(message, f"Ask for {PAGE.least} to {PAGE.most}.")
     return int(limit)
+
+
+def checked_listed(limit: int) -> int:
+    """How many a list is to have at most. Raises RefusedError."""
+    if not LISTED.has_whole(limit):
+        message = f"A list of {limit!r} was asked for."
+        raise RefusedError(message, f"Ask for {LISTED.least} to {LISTED.most}.")
+    return int(limit)
+
+
+def checked_entry(number: int | None) -> int | None:
+    """The number of an entry of the journal, if one is meant. Raises UnknownIdError: other numbers no entry has."""
+    if number is None:
+        return None
+    if not NUMBER.has_whole(number):
+        message = f"{number!r} is no number of an entry."
+        raise UnknownIdError(message, "lib.people.journal() lists what was done.")
+    return int(number)
+
+
+def checked_year(year: int | None) -> int | None:
+    """The year that is meant, if any. Raises RefusedError."""
+    if year is None:
+        return None
+    if not YEAR.has_whole(year):
+        message = f"{year!r} is no year."
+        raise RefusedError(message, "Give a number, such as 2024.")
+    return int(year)
+
+
+def is_written(text: str) -> bool:
+    """Whether it is made of whole characters; halves (lone surrogates) can neither be sent nor stored."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+def checked_part(text: str) -> str:
+    """What is looked for in names. Raises RefusedError."""
+    if not isinstance(text, str):
+        message = f"{text!r} is no part of a name."
+        raise RefusedError(message, "Names are text.")
+    if not is_written(text):
+        message = f"{text!r} holds characters that can't be written."
+        raise RefusedError(message, "Type it anew.")
+    if len(text) > LONGEST_TEXT:
+        message = f"A text of {len(text)} characters is in no name."
+        raise RefusedError(message, f"Take at most {LONGEST_TEXT}.")
+    return text
 
 
 def checked_position(offset: int) -> int:

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from itertools import islice
@@ -17,7 +18,11 @@ import pytest
 from browser import chromium, show  # noqa: F401 - fixtures
 from family import Family, build_family
 from generated_weights import STEMS, made
-from postgres import catalog, catalog_opener, postgres_schema, postgres_url  # noqa: F401 - fixtures
+from milvus_server import milvus_name, milvus_url  # noqa: F401 - fixtures
+from postgres import catalog, catalog_opener, pgvector_url, postgres_schema, postgres_url  # noqa: F401 - fixtures
+from redis_server import redis_server  # noqa: F401 - a fixture
+from service_stores import shared_store_opener, store, store_opener  # noqa: F401 - fixtures
+from shared_library import few_photos, shared_folder, shared_library  # noqa: F401 - fixtures
 
 import facekit as fk
 from facekit.demo.photos import DemoPhotos, build_demo_photos
@@ -66,7 +71,10 @@ _SLOW_FILES = {
     "test_waiting",
     "test_ways",
 }
-_SLOW_FIXTURES = {"all_weights", "chromium", "generated_weights"}
+_SLOW_FIXTURES = {
+    *("all_weights", "chromium", "generated_weights", "milvus_url", "pgvector_url", "postgres_url", "weights_of_all"),
+}
+_SERVERS = {"milvus", "pgvector", "postgresql"}  # as tests on several databases name them in their parameters
 
 
 # Those that take longest, in this order: what is begun last must not keep one core waiting for the other.
@@ -85,7 +93,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     for item in items:
         slow = item.path.parent.name in _SLOW_ROOMS or item.path.stem in _SLOW_FILES
-        if not slow and not _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+        slow |= not _SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+        call = getattr(item, "callspec", None)
+        slow |= call is not None and any(value in _SERVERS for value in call.params.values() if isinstance(value, str))
+        if not slow:
             item.add_marker("quick")
 
 
@@ -186,18 +197,32 @@ def own_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_cached_model", cache(registry._cached_model.__wrapped__))
 
 
-@pytest.fixture
-def all_weights(
-    generated_weights: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, own_models: None
-) -> Path:
+@contextmanager
+def weights_found(generated: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The made-up weights and the embedded models' are what facekit finds, in a world of its own."""
     folder = tmp_path_factory.mktemp("all-weights")
     embedded = [fetch(MODELS[name].file("auto")) for name in EMBEDDED]
-    for file in [*generated_weights.iterdir(), *embedded]:
+    for file in [*generated.iterdir(), *embedded]:
         (folder / file.name).symlink_to(file)
-    monkeypatch.setenv("FACEKIT_WEIGHTS", str(folder))
-    monkeypatch.setenv("FACEKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEKIT_WEIGHTS", str(folder))
+        patch.setenv("FACEKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(registry, "_cached_model", cache(registry._cached_model.__wrapped__))
+        yield folder
+
+
+@pytest.fixture
+def all_weights(generated_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The made-up weights and the embedded models' are what facekit finds in this test; it opens its models anew."""
+    with weights_found(generated_weights, tmp_path_factory) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def weights_of_all(generated_weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The same for all tests of a file, which have the models that it opens in common."""
+    with weights_found(generated_weights, tmp_path_factory) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")

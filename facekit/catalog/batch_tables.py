@@ -1,21 +1,17 @@
-"""The tables of work that many processes share. Libraries on servers have them; one in a folder has one process.
-
-They hold what is to be done and nothing that lasts, so that they are made where they are missing, and no step of
-`migrations` leads to them.
-"""
+"""The tables of work that many processes share. Libraries on servers have them; one in a folder has one process."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-metadata = sa.MetaData()
+from facekit.catalog.shared_tables import shared_metadata
 
 _MOMENT = sa.DateTime(timezone=True)  # by the server's clock, which all machines share
 
 # What somebody asked for: folders to be ingested in the background.
 work = sa.Table(
     "work",
-    metadata,
+    shared_metadata,
     sa.Column("work_id", sa.String(32), primary_key=True),
     sa.Column("roots", sa.JSON, nullable=False),
     sa.Column("options", sa.JSON, nullable=False),  # `Options`
@@ -31,7 +27,7 @@ work = sa.Table(
 # A piece of it that one process does at a time: the listing of the folders, some files, or what comes last.
 batches = sa.Table(
     "batches",
-    metadata,
+    shared_metadata,
     sa.Column("batch_id", sa.String(32), primary_key=True),
     sa.Column("work_id", sa.String(32), nullable=False),
     sa.Column("kind", sa.String(8), nullable=False),  # `Kind`
@@ -56,7 +52,7 @@ batches = sa.Table(
 # Who works, and when they last said so.
 workers = sa.Table(
     "workers",
-    metadata,
+    shared_metadata,
     sa.Column("worker", sa.String, primary_key=True),
     sa.Column("seen_at", _MOMENT, nullable=False),
 )

@@ -7,6 +7,7 @@ once, and counts once.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,14 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from facekit.catalog.batch_tables import batches, metadata, work, workers
+from facekit.catalog.batch_tables import batches, work, workers
+from facekit.catalog.locks import has_locks
+from facekit.errors import LibraryError
 from facekit.types.photos import FoundFile
 from facekit.types.work import Claim, Kind, Options, State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from facekit.catalog.database import Database
 
@@ -36,6 +39,11 @@ _ALIVE_SECONDS = 30.0  # since a worker said that it is there
 _FORGET_SECONDS = 24 * 3600.0
 
 _OPEN = (State.QUEUED, State.RUNNING)
+_ORDER = (batches.c.priority.desc(), batches.c.since, batches.c.wave, batches.c.number)
+_earlier = batches.alias("earlier")
+_BLOCKED = sa.exists().where(
+    _earlier.c.work_id == batches.c.work_id, _earlier.c.wave < batches.c.wave, _earlier.c.state.in_(_OPEN)
+)
 
 
 class LostClaimError(Exception):
@@ -57,7 +65,7 @@ class Batches:
 
     def __init__(self, engine: Database, worker: str, lease: float = LEASE_SECONDS) -> None:
         self._engine, self._worker, self.lease = engine, worker, lease
-        make_tables(engine)
+        refuse_file(engine)
 
     # -- one batch -----------------------------------------------------------------------------------------------
 
@@ -66,16 +74,12 @@ class Batches:
 
         ``without`` are works whose batches are left to others.
         """
-        earlier = batches.alias("earlier")
-        blocked = sa.exists().where(
-            earlier.c.work_id == batches.c.work_id, earlier.c.wave < batches.c.wave, earlier.c.state.in_(_OPEN)
-        )
         next_one = (
             sa.select(batches.c.batch_id)
             .join(work, work.c.work_id == batches.c.work_id)
-            .where(batches.c.state == State.QUEUED, ~work.c.paused, batches.c.work_id.not_in(list(without)), ~blocked)
+            .where(batches.c.state == State.QUEUED, ~work.c.paused, batches.c.work_id.not_in(list(without)), ~_BLOCKED)
             .where(sa.true() if batch_id is None else batches.c.batch_id == batch_id)
-            .order_by(batches.c.priority.desc(), batches.c.since, batches.c.wave, batches.c.number)
+            .order_by(*_ORDER)
             .limit(1)
             .with_for_update(skip_locked=True, of=batches)
         )
@@ -85,8 +89,8 @@ class Batches:
             .where(batches.c.batch_id == next_one.scalar_subquery(), batches.c.work_id == work.c.work_id)
             .values(tries=batches.c.tries + 1, **taken)
             .returning(
-                *(batches.c[name] for name in ("batch_id", "work_id", "kind", "files", "tries")),
-                *(work.c[name] for name in ("roots", "options", "cancelled")),
+                *(batches.c[name] for name in ("batch_id", "work_id", "kind", "wave", "files", "tries")),
+                *(work.c[name] for name in ("roots", "options", "cancelled", "queued_at")),
             )
         )
         with self._engine.begin() as connection:
@@ -126,12 +130,13 @@ class Batches:
         if connection.execute(done.values(state=State.DONE, report=report, lease_until=None)).rowcount != 1:
             raise LostClaimError(claim.batch_id)
 
-    def listed(
-        self, claim: Claim, waves: Sequence[Sequence[FoundFile]], size: int, report: dict[str, Any]
-    ) -> list[str]:
-        """A listing is done: its files are to be read, those of one wave after those of the wave before.
+    def listed(self, claim: Claim, waves: Sequence[Sequence[FoundFile]], size: int, report: dict[str, Any]) -> None:
+        """A listing is done: its files are to be read, ``size`` at a time, one wave after the other.
 
-        Returns the ids of the batches of ``size`` files that were made of the first wave. Raises LostClaimError.
+        Raises
+        ------
+        LostClaimError
+            If it is not this process's any more.
         """
         rows: list[dict[str, Any]] = []
         for wave, files in enumerate(waves, 1):
@@ -144,7 +149,6 @@ class Batches:
             self.done(connection, claim, report)
             if rows and not cancelled:
                 connection.execute(sa.insert(batches), [row | {"priority": priority, "since": since} for row in rows])
-        return [row["batch_id"] for row in rows if row["wave"] == rows[0]["wave"]]
 
     def failed(self, claim: Claim, problem: str) -> None:
         """A try went wrong: the batch is tried again, or its files one by one, or it is given up."""
@@ -152,13 +156,27 @@ class Batches:
             rows = connection.execute(sa.select(batches).where(*self._mine(claim)).with_for_update()).mappings().all()
             _try_again(connection, rows, problem)
 
-    def put_back(self, claim: Claim) -> None:
-        """Leave a batch to others; that was no try."""
-        left = {"state": State.QUEUED, "worker": None, "lease_until": None, "tries": batches.c.tries - 1}
+    def put_back(self, claim: Claim, problem: str = "") -> None:
+        """Leave a batch to others, for a reason; that was no try."""
+        left: dict[str, Any] = {
+            "state": State.QUEUED,
+            "worker": None,
+            "lease_until": None,
+            "tries": batches.c.tries - 1,
+        }
+        left |= {"problem": problem} if problem else {}
         with self._engine.begin() as connection:
             connection.execute(sa.update(batches).where(*self._mine(claim)).values(left))
 
     # -- all of them ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def turn(self) -> Iterator[bool]:
+        """Whether it is this process that looks after the batches until the end of the block; one at a time does."""
+        with self._engine.begin() as connection:
+            name = f"facekit sweep {self._engine.schema or ''}"
+            key = sa.func.hashtextextended(name, 0)
+            yield bool(connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(key))))
 
     def sweep(self) -> int:
         """Take back what processes have that are dead; returns how many batches that were."""
@@ -168,13 +186,14 @@ class Batches:
             _try_again(connection, rows, _DIED)
         return len(rows)
 
-    def waiting(self, limit: int) -> list[str]:
-        """The ids of batches that may be begun now, in their order."""
+    def waiting(self, limit: int, *, after: Claim | None = None) -> list[str]:
+        """The ids of batches that may be begun now, in their order; of one work only the waves after a batch's."""
+        some = sa.true() if after is None else sa.and_(batches.c.work_id == after.work_id, batches.c.wave > after.wave)
         query = (
             sa.select(batches.c.batch_id)
             .join(work, work.c.work_id == batches.c.work_id)
-            .where(batches.c.state == State.QUEUED, ~work.c.paused)
-            .order_by(batches.c.priority.desc(), batches.c.since, batches.c.wave, batches.c.number)
+            .where(batches.c.state == State.QUEUED, ~work.c.paused, ~_BLOCKED, some)
+            .order_by(*_ORDER)
         )
         with self._engine.connect() as connection:
             return list(connection.scalars(query.limit(limit)))
@@ -203,12 +222,14 @@ class Batches:
             connection.execute(sa.delete(workers).where(workers.c.worker == self._worker))
 
 
-def make_tables(engine: Database) -> None:
-    """Make the tables of shared work where there are none."""
-    with engine.begin() as connection:
-        if not sa.inspect(connection).has_table(workers.name):
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(workers.name))))
-            metadata.create_all(connection)
+def refuse_file(engine: Database) -> None:
+    """Refuse a catalog that is a file, which one process has. Raises LibraryError."""
+    with engine.connect() as connection:
+        shared = has_locks(connection)
+    if not shared:
+        message = f"Nothing can be done in the background: {engine.where} is a file, which one process has."
+        remedy = "Let a service do it (facekit serve), or make a library on servers: facekit init DIR --catalog ..."
+        raise LibraryError(message, remedy)
 
 
 def alive(connection: sa.Connection) -> int:

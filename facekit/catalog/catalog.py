@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from loguru import logger
 
+from facekit.catalog.batches import Batches
 from facekit.catalog.bindings import Bindings
 from facekit.catalog.contents import Contents
 from facekit.catalog.database import Database
@@ -18,8 +20,8 @@ from facekit.catalog.outbox import Outbox, note
 from facekit.catalog.pages import Pages
 from facekit.catalog.people import PeopleTables
 from facekit.catalog.people_copy import COPY, copy_people, state_of_people
-from facekit.catalog.places import move_files
-from facekit.catalog.postgresql import prepare_server
+from facekit.catalog.places import keep_places, move_files
+from facekit.catalog.postgresql import check_letters, make_schema
 from facekit.catalog.records import Change, file_id, folder_of
 from facekit.catalog.rows import FileRow, PhotoRow, among, column, delete, face_values, insert, set_meta
 from facekit.catalog.runs import Runs, forget_in_runs, move_roots
@@ -27,11 +29,13 @@ from facekit.catalog.server import CatalogServer
 from facekit.catalog.staging import Staging
 from facekit.catalog.tables import faces, files, meta, photos
 from facekit.catalog.times import now
+from facekit.catalog.work import WorkTables
 from facekit.errors import FacekitError, LibraryError
 from facekit.system.disk_space import check_room
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from facekit.catalog.records import FileMove, FileRecord, PhotoRecord
@@ -41,8 +45,15 @@ if TYPE_CHECKING:
 FILE = "catalog.duckdb"
 
 
-def open_catalog(folder: Path) -> Catalog:
+def open_catalog(folder: Path, *, shown: Path | None = None) -> Catalog:
     """The catalog of a library in a folder; it is made where there is none.
+
+    Parameters
+    ----------
+    folder : Path
+        Where it lies.
+    shown : Path, optional
+        The folder that it is moved to afterwards, and that the user is told.
 
     Raises
     ------
@@ -51,7 +62,7 @@ def open_catalog(folder: Path) -> Catalog:
     """
     path = folder / FILE
     try:
-        catalog = Catalog(f"duckdb:///{path}", path)
+        catalog = Catalog(f"duckdb:///{path}", path, shown=shown and shown / FILE)
     except FacekitError:
         raise
     except Exception as error:
@@ -72,6 +83,8 @@ class Catalog(Contents, Runs):
     ----------
     url, path, schema
         See `facekit.catalog.database.Database`.
+    shown : Path, optional
+        What the user is told in place of ``path``.
     upgrade : bool
         Whether one on a server that an older facekit made is brought to the newest schema: others may be using it.
 
@@ -82,7 +95,15 @@ class Catalog(Contents, Runs):
         what is there.
     """
 
-    def __init__(self, url: str, path: Path | None = None, *, schema: str | None = None, upgrade: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        path: Path | None = None,
+        *,
+        schema: str | None = None,
+        shown: Path | None = None,
+        upgrade: bool = False,
+    ) -> None:
         self._engine = Database(url, path, schema)
         self.pages = Pages(self._engine)
         self.people = PeopleTables(self._engine)
@@ -90,7 +111,7 @@ class Catalog(Contents, Runs):
         self.bindings = Bindings(self._engine)
         self.server = CatalogServer(self._engine)
         self.outbox = Outbox(self._engine)
-        where = self._engine.where
+        where = f"the catalog {shown}" if shown else self._engine.where
         try:
             found = self._prepare(where, path, upgrade=upgrade)
         except BaseException:
@@ -108,7 +129,9 @@ class Catalog(Contents, Runs):
         with self._engine.begin() as connection:
             if on_server:
                 hold_schema(connection, schema)
-                prepare_server(connection, where, schema)
+                check_letters(connection, where)
+                if schema is not None:
+                    make_schema(connection, schema)
                 if not upgrade:
                     SCHEMA.check(connection, where)
             found = SCHEMA.prepare(connection, where, path)
@@ -126,6 +149,33 @@ class Catalog(Contents, Runs):
         share_schema(connection, self._engine.schema)
         if connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema")) != str(SCHEMA.version):
             SCHEMA.check(connection, self._engine.where)
+
+    @property
+    def schema(self) -> str:
+        """What tells the library from others in the same database; empty in a file."""
+        return self._engine.schema or ""
+
+    @cached_property
+    def work(self) -> WorkTables:
+        """The work that many processes share. Raises LibraryError for a catalog that is a file."""
+        return WorkTables(self._engine)
+
+    def batches(self, worker: str, lease: float) -> Batches:
+        """The batches of that work, for a worker that has a name and claims them for some seconds at a time."""
+        return Batches(self._engine, worker, lease)
+
+    def upgraded_elsewhere(self) -> LibraryError | None:
+        """What is to be said where another facekit has upgraded the catalog since it was opened."""
+        with self._engine.connect() as connection:
+            found = SCHEMA.version_of(connection)
+        if found == SCHEMA.version:
+            return None
+        message = f"Another facekit has upgraded {self._engine.where} (to schema {found}; this one knows"
+        return LibraryError(f"{message} {SCHEMA.version}).", "Upgrade facekit here, too, and start it again.")
+
+    def transaction(self) -> AbstractContextManager[sa.Connection]:
+        """A transaction for what several tables are about."""
+        return self._engine.begin()
 
     def keep_people(self, folder: Path) -> None:
         """Copy what is known about people beside the catalog, where it was changed since the catalog was opened."""
@@ -205,19 +255,16 @@ class Catalog(Contents, Runs):
             inside = [(photo.photo_id, face) for photo in new_photos for face in photo.faces]
             insert(connection, faces, [face_values(*one, detector, embedder) for one in inside])
             insert(connection, files, [_file_values(*pair) for pair in zip(new_files, file_ids, strict=True)])
-            orphans = self._forget_photos_without_files(connection, before)
             kept = {face.face_id for _, face in inside if face.embedding is not None}
-            touched = {*photo_ids, *(record.photo_id for record in new_files), *before} - set(orphans.photos)
-            gone = (set(replaced) - kept) | set(orphans.faces)
-            change = Change(sorted(touched), sorted(gone), orphans.photos, lost)
-            note(connection, change)
+            touched = {*photo_ids, *(record.photo_id for record in new_files), *before}
+            change = self._follow_files(connection, touched, leaving=before, without=set(replaced) - kept)
             if inside:
                 set_meta(connection, "assign", "due")
-            if orphans.photos:
+            if change.photos:
                 set_meta(connection, "erase", "due")
             if also is not None:
                 also(connection, lost)
-        return change
+        return replace(change, lost=lost)
 
     def remove_files(self, source: str, paths: Iterable[bytes]) -> Change:
         """Forget files, and photos that no other file shows."""
@@ -227,22 +274,29 @@ class Catalog(Contents, Runs):
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             hold(connection, Kind.PHOTOS, before)
             delete(connection, files.c.file_id, file_ids)
-            orphans = self._forget_photos_without_files(connection, before)
-            change = replace(orphans, touched=sorted(set(before) - set(orphans.photos)))
-            note(connection, change)
+            change = self._follow_files(connection, before, leaving=before)
             forget_in_runs(connection)
             set_meta(connection, "erase", "due")
         return change
 
     @staticmethod
-    def _forget_photos_without_files(connection: sa.Connection, photo_ids: Sequence[str]) -> Change:
-        shown = set(column(connection, sa.select(files.c.photo_id), files.c.photo_id, photo_ids))
-        orphans = sorted(set(photo_ids) - shown)
+    def _follow_files(
+        connection: sa.Connection, touched: Iterable[str], *, leaving: Sequence[str], without: Iterable[str] = ()
+    ) -> Change:
+        """Whatever is to be done where files of photos were changed, in the same transaction.
+
+        Of those ``leaving``, the photos that no file shows any more are forgotten. ``without`` are faces that went.
+        """
+        shown = set(column(connection, sa.select(files.c.photo_id), files.c.photo_id, leaving))
+        orphans = sorted(set(leaving) - shown)
         face_ids = column(connection, sa.select(faces.c.face_id), faces.c.photo_id, orphans)
         delete(connection, faces.c.photo_id, orphans)
         delete(connection, photos.c.photo_id, orphans)
         hide(connection, [*face_ids, *orphans])
-        return Change([], face_ids, orphans)
+        change = Change(sorted(set(touched) - set(orphans)), sorted({*without, *face_ids}), orphans)
+        keep_places(connection, change.touched)
+        note(connection, change)
+        return change
 
     def mark_missing(self, source: str, paths: Iterable[bytes], *, missing: bool) -> Change:
         """Note that files have vanished, or are back."""
@@ -253,19 +307,19 @@ class Catalog(Contents, Runs):
             touched = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             hold(connection, Kind.PHOTOS, touched)
             connection.execute(sa.update(files).where(among(files.c.file_id, file_ids)).values(missing_since=value))
-            change = Change(sorted(set(touched)), [], [])
-            note(connection, change)
-        return change
+            return self._follow_files(connection, touched, leaving=[])
 
     def relocate(self, source: str, moves: Sequence[FileMove], roots: tuple[str, str]) -> Change:
         """Files lie elsewhere, and the folders that were ingested are called otherwise (old, new).
 
-        A path that is known already stays as it is known.
+        A path that is known already stays as it is known; photos that lay in no other file are forgotten.
         """
         with self._engine.begin() as connection:
-            change = move_files(connection, source, moves)
-            note(connection, change)
+            moved = move_files(connection, source, moves)
+            change = self._follow_files(connection, moved, leaving=moved)
             move_roots(connection, *roots)
+            if change.photos:
+                set_meta(connection, "erase", "due")
         return change
 
 

@@ -168,23 +168,22 @@ class Contents:
         faces: sa.Table = faces,
     ) -> Iterator[IndexRow]:
         """What the vector index should hold of `faces` or `staged_faces`: of all, of some photos, or of some faces."""
+        columns = (faces.c.face_id, faces.c.embedding, faces.c.reason)
+        places = (photos.c.source, photos.c.folder, photos.c.taken_at)
+        query = sa.select(*columns, *places).join(photos, photos.c.photo_id == faces.c.photo_id)
+        query = query.where(faces.c.embedding.is_not(None), photos.c.files > 0)
         if face_ids is not None:
-            some = set(face_ids)
-            photo_ids = {row.photo_id for row in self.faces_by_id(some).values()}
-            yield from (row for row in self.index_rows(photo_ids, faces=faces) if row.face_id in some)
-            return
-        wanted = None if photo_ids is None else sorted(set(photo_ids))
-        places = self.places(wanted)
-        taken = self.taken_at(wanted)
-        query = sa.select(faces.c.face_id, faces.c.photo_id, faces.c.reason, faces.c.embedding)
-        query = query.where(faces.c.embedding.is_not(None))
-        for chunk in chunks(sorted(places)):
+            key, wanted = faces.c.face_id, sorted(set(face_ids))
+        elif photo_ids is not None:
+            key, wanted = photos.c.photo_id, sorted(set(photo_ids))
+        else:
             with self._engine.connect() as connection:
-                rows = connection.execute(query.where(among(faces.c.photo_id, chunk))).all()
-            for key, photo_id, reason, embedding in rows:
-                first = places[photo_id][0]
-                vector = np.frombuffer(embedding, np.float32)
-                yield IndexRow(key, vector, reason is None, first.source, first.folder, taken[photo_id])
+                key, wanted = photos.c.photo_id, sorted(connection.scalars(sa.select(photos.c.photo_id)))
+        for chunk in chunks(wanted):
+            with self._engine.connect() as connection:
+                rows = connection.execute(query.where(among(key, chunk))).all()
+            for face_id, embedding, reason, source, folder, taken_at in rows:
+                yield IndexRow(face_id, np.frombuffer(embedding, np.float32), reason is None, source, folder, taken_at)
 
     def embeddings(self, *, include_poor: bool) -> tuple[list[str], FloatArray]:
         """Face ids and their embeddings, float32 (N, D), ordered by face id."""
@@ -202,7 +201,7 @@ class Contents:
 
         The vector index holds one place a face; these are the faces for which that is not enough.
         """
-        several = sa.select(files.c.photo_id).group_by(files.c.photo_id).having(sa.func.count() > 1)
+        several = sa.select(photos.c.photo_id).where(photos.c.files > 1)
         here = sa.select(files.c.photo_id).where(*_place_conditions(source, folder))
         query = sa.select(faces.c.face_id).where(faces.c.photo_id.in_(several), faces.c.photo_id.in_(here))
         with self._engine.connect() as connection:

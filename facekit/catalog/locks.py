@@ -68,6 +68,11 @@ def hold_index(connection: sa.Connection, schema: str | None) -> None:
     _hold_one(connection, f"facekit index {schema or ''}")
 
 
+def hold_service(connection: sa.Connection, schema: str | None) -> None:
+    """Keep others from writing accounts and jobs of a service until the end of the transaction."""
+    _hold_one(connection, f"facekit service {schema or ''}")
+
+
 def _hold_one(connection: sa.Connection, name: str) -> None:
     if has_locks(connection):
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))))

@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from facekit.catalog import batch_tables  # noqa: F401 - its tables belong to `shared_metadata`
 from facekit.catalog.people_tables import persons
 from facekit.catalog.schema import Schema, add_column, replace_values
 from facekit.catalog.shared_tables import shared_metadata
@@ -147,8 +148,8 @@ def _times_with_a_zone(connection: sa.Connection) -> None:
             connection.execute(sa.update(journal).where(here).values(changes=blob))
 
 
-def _outbox(connection: sa.Connection) -> None:
-    """An index that follows change by change."""
+def _outbox_and_first_places(connection: sa.Connection) -> None:
+    """An index that follows change by change, and pages that cost the same whatever the size of the library."""
     tables = sa.MetaData()
     key = sa.String(32)
     due = sa.Table("index_due", tables, *(sa.Column(name, key, nullable=False) for name in ("change_id", "face_id")))
@@ -160,8 +161,29 @@ def _outbox(connection: sa.Connection) -> None:
         connection.execute(sa.insert(due).from_select(["change_id", "face_id"], every))
     connection.execute(sa.delete(meta).where(meta.c.key == "index"))
 
+    place = {"source": sa.String, "display": sa.String, "folder": sa.String, "missing": sa.Boolean, "files": sa.Integer}
+    for name, kind in place.items():
+        add_column(connection, "photos", sa.Column(name, kind))
+    photos = sa.Table(
+        "photos", sa.MetaData(), sa.Column("photo_id", key), *(sa.Column(name, kind) for name, kind in place.items())
+    )
+    texts = [sa.Column(name, sa.String) for name in ("file_id", "photo_id", "source", "display", "folder")]
+    more = sa.Column("mtime_ns", sa.BigInteger), sa.Column("missing_since", sa.DateTime)
+    files = sa.Table("files", sa.MetaData(), *texts, *more)
+    there = sa.case((files.c.missing_since.is_(None), 0), else_=1)
+    order = (there, sa.func.length(files.c.display), files.c.mtime_ns, files.c.display, files.c.file_id)
+    ranked = sa.select(
+        *(files.c[name] for name in ("photo_id", "source", "display", "folder")),
+        files.c.missing_since.is_not(None).label("missing"),
+        sa.func.row_number().over(partition_by=files.c.photo_id, order_by=order).label("rank"),
+        sa.func.count().over(partition_by=files.c.photo_id).label("files"),
+    ).subquery()
+    values = {name: ranked.c[name] for name in place}
+    here = (photos.c.photo_id == ranked.c.photo_id, ranked.c.rank == 1)
+    connection.execute(sa.update(photos).values(values).where(*here))
 
-_STEPS = {2: _people, 3: _turned_and_removed, 4: _times_with_a_zone, 5: _outbox}
+
+_STEPS = {2: _people, 3: _turned_and_removed, 4: _times_with_a_zone, 5: _outbox_and_first_places}
 
 SCHEMA = Schema(persons.metadata, meta, _STEPS, shared_metadata)
 """The catalog's."""

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from facekit.arguments import checked_page, checked_position, checked_status, is_id, no_such
 from facekit.catalog.people_tables import members, persons
-from facekit.catalog.places import place_order
+from facekit.catalog.places import below, place_order
 from facekit.catalog.rows import (
     FacePictureRow,
     FileRow,
@@ -20,7 +20,7 @@ from facekit.catalog.rows import (
     quality_of,
     select,
 )
-from facekit.catalog.tables import faces, files, photos
+from facekit.catalog.tables import INDEXED, faces, files, photos
 from facekit.types.photos import Face, FacePage, Folder, Photo, PhotoPage, Status
 
 if TYPE_CHECKING:
@@ -31,11 +31,26 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def _first(folder: str | None = None) -> sa.Subquery:
-    """The place of each photo that is shown: what the rest of facekit calls its path."""
-    rank = sa.func.row_number().over(partition_by=files.c.photo_id, order_by=place_order(folder))
-    ranked = sa.select(files.c.photo_id, files.c.display, files.c.missing_since, rank.label("rank")).subquery()
-    return sa.select(ranked).where(ranked.c.rank == 1).subquery()
+def _shown(folder: str | None = None) -> sa.Subquery:
+    """The photos that a gallery shows: each with the path by which it is called there, and whether that is missing."""
+    here = sa.select(photos.c.photo_id, photos.c.status, photos.c.display, photos.c.missing).where(photos.c.files > 0)
+    if folder is None:
+        return here.subquery()
+    # The first place of all is the first one in a folder, too, if it lies there. Where it does not, another one may.
+    within = below(photos.c.folder, folder)
+    elsewhere = sa.select(photos.c.photo_id).where(photos.c.files > 1, ~within)
+    inside = sa.select(files.c.photo_id).where(below(files.c.folder, folder))
+    rank = sa.func.row_number().over(partition_by=files.c.photo_id, order_by=place_order(folder)).label("rank")
+    ranked = sa.select(files.c.photo_id, files.c.display, files.c.missing_since.is_not(None).label("missing"), rank)
+    first = ranked.where(files.c.photo_id.in_(elsewhere), files.c.photo_id.in_(inside)).subquery()
+    others = sa.select(first.c.photo_id, photos.c.status, first.c.display, first.c.missing)
+    others = others.join(photos, photos.c.photo_id == first.c.photo_id).where(first.c.rank == 1)
+    return sa.union_all(here.where(within), others).subquery()
+
+
+def _by_path(shown: sa.Subquery) -> tuple[sa.ColumnElement[str], ...]:
+    """Ordered by path, as an index has it."""
+    return sa.func.left(shown.c.display, INDEXED), shown.c.display
 
 
 _faces = (
@@ -52,7 +67,7 @@ _faces = (
 _pictures = (
     sa.select(
         *(photos.c[name] for name in ("photo_id", "width", "height", "turn")),
-        *(files.c[name] for name in ("path", "display", "bytes", "mtime_ns")),
+        *(files.c[name] for name in ("source", "path", "display", "bytes", "mtime_ns")),
     )
     .join(files, files.c.photo_id == photos.c.photo_id)
     .order_by(*place_order())
@@ -69,30 +84,27 @@ class Pages:
         self, status: Status | str | None, folder: str | None, offset: int, limit: int, person_id: str | None = None
     ) -> PhotoPage:
         """Some photos, ordered by path. ``folder`` ends with a slash and stands for all below it."""
-        first = _first(folder)
-        joined = sa.select(photos.c.photo_id).join(first, first.c.photo_id == photos.c.photo_id)
+        shown = _shown(folder)
+        found = sa.select(shown.c.photo_id)
         if status is not None:
-            joined = joined.where(*_status(status, first))
-        if folder is not None:
-            inside = sa.select(files.c.photo_id).where(files.c.folder.startswith(folder, autoescape=True))
-            joined = joined.where(photos.c.photo_id.in_(inside))
+            found = found.where(*_status(status, shown))
         if person_id is not None:
             theirs = sa.select(faces.c.photo_id).join(members, members.c.face_id == faces.c.face_id)
-            joined = joined.where(photos.c.photo_id.in_(theirs.where(members.c.person_id == person_id)))
-        ordered = joined.order_by(first.c.display, photos.c.photo_id)
+            found = found.where(shown.c.photo_id.in_(theirs.where(members.c.person_id == person_id)))
+        ordered = found.order_by(*_by_path(shown), shown.c.photo_id)
         with self._engine.connect() as connection:
-            total = connection.scalar(sa.select(sa.func.count()).select_from(joined.subquery())) or 0
+            total = connection.scalar(sa.select(sa.func.count()).select_from(found.subquery())) or 0
             keys = connection.scalars(ordered.offset(checked_position(offset)).limit(checked_page(limit))).all()
-            found = _photos(connection, keys, folder)
-        return PhotoPage(total, offset, tuple(found[key] for key in keys))
+            known = _photos(connection, keys, folder)
+        return PhotoPage(total, offset, tuple(known[key] for key in keys))
 
     def faces(self, offset: int, limit: int, *, include_poor: bool) -> FacePage:
         """Some faces, ordered by their photo's path and from left to right."""
-        first = _first()
-        joined = sa.select(faces.c.face_id, faces.c.photo_id).join(first, first.c.photo_id == faces.c.photo_id)
+        shown = _shown()
+        joined = sa.select(faces.c.face_id, faces.c.photo_id).join(shown, shown.c.photo_id == faces.c.photo_id)
         if not include_poor:
             joined = joined.where(faces.c.reason.is_(None))
-        ordered = joined.order_by(first.c.display, faces.c.x, faces.c.face_id)
+        ordered = joined.order_by(*_by_path(shown), faces.c.x, faces.c.face_id)
         with self._engine.connect() as connection:
             total = connection.scalar(sa.select(sa.func.count()).select_from(joined.subquery())) or 0
             keys = connection.execute(ordered.offset(checked_position(offset)).limit(checked_page(limit))).all()
@@ -168,10 +180,10 @@ def _known(found: Iterable[T], what: str) -> list[T]:
     raise no_such(what)
 
 
-def _status(status: Status | str, first: sa.Subquery) -> list[sa.ColumnElement[bool]]:
+def _status(status: Status | str, shown: sa.Subquery) -> list[sa.ColumnElement[bool]]:
     if checked_status(status) is Status.MISSING:
-        return [first.c.missing_since.is_not(None)]
-    return [first.c.missing_since.is_(None), photos.c.status == str(status)]
+        return [shown.c.missing]
+    return [~shown.c.missing, shown.c.status == str(status)]
 
 
 def known_id(value: object) -> str:

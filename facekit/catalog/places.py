@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from facekit.catalog.locks import Kind, hold
-from facekit.catalog.records import Change, FileMove, file_id, folder_of
-from facekit.catalog.rows import FileRow, among, delete, fetch, insert, select
-from facekit.catalog.tables import files
+from facekit.catalog.records import FileMove, file_id, folder_of
+from facekit.catalog.rows import FileRow, among, chunks, delete, fetch, insert, select
+from facekit.catalog.tables import INDEXED, files, photos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+
+def below(column: sa.ColumnElement[str], folder: str) -> sa.ColumnElement[bool]:
+    """Whether a column of folders names a folder, which ends with a slash, or one below it: as an index has it."""
+    within = sa.func.left(column, INDEXED).startswith(folder[:INDEXED], autoescape=True)
+    return within if len(folder) <= INDEXED else sa.and_(within, column.startswith(folder, autoescape=True))
 
 
 def place_order(folder: str | None = None, source: str | None = None) -> tuple[sa.ColumnElement[Any], ...]:
@@ -40,8 +46,22 @@ def place_key(folder: str | None = None, source: str | None = None) -> Callable[
     return key
 
 
-def move_files(connection: sa.Connection, source: str, moves: Sequence[FileMove]) -> Change:
-    """Files lie elsewhere; see `facekit.catalog.catalog.Catalog.relocate`."""
+def keep_places(connection: sa.Connection, photo_ids: Sequence[str]) -> None:
+    """Write into photos which of their files is the first, after a change of the files."""
+    columns = [files.c[name] for name in ("photo_id", "source", "display", "folder")]
+    gone = files.c.missing_since.is_not(None).label("missing")
+    rank = sa.func.row_number().over(partition_by=files.c.photo_id, order_by=place_order()).label("rank")
+    number = sa.func.count().over(partition_by=files.c.photo_id).label("files")
+    ranked = sa.select(*columns, gone, rank, number)
+    for chunk in chunks(photo_ids):
+        first = ranked.where(among(files.c.photo_id, chunk)).subquery("first")
+        values = {name: first.c[name] for name in ("source", "display", "folder", "missing", "files")}
+        here = (photos.c.photo_id == first.c.photo_id, first.c.rank == 1)
+        connection.execute(sa.update(photos).values(values).where(*here))
+
+
+def move_files(connection: sa.Connection, source: str, moves: Sequence[FileMove]) -> list[str]:
+    """Files lie elsewhere; see `facekit.catalog.catalog.Catalog.relocate`. Returns the photos that lay in them."""
     by_id = {file_id(source, move.old): move for move in moves}
     hold(connection, Kind.FILES, {*by_id, *(file_id(source, move.new) for move in moves)})
     rows = fetch(connection, select(FileRow, files).where(among(files.c.file_id, by_id)), FileRow)
@@ -51,12 +71,13 @@ def move_files(connection: sa.Connection, source: str, moves: Sequence[FileMove]
     ids = [row.file_id for row in new]
     there = set(connection.scalars(sa.select(files.c.file_id).where(among(files.c.file_id, ids))))
     insert(connection, files, [row._asdict() for row in new if row.file_id not in there])
-    return Change(sorted({row.photo_id for row in rows}), [], [])
+    return sorted({row.photo_id for row in rows})
 
 
 def _moved(row: FileRow, move: FileMove) -> FileRow:
     return row._replace(
-        file_id=file_id(row.source, move.new),
+        file_id=file_id(move.source, move.new),
+        source=move.source,
         path=move.new,
         display=move.display,
         folder=folder_of(move.display),

@@ -57,13 +57,14 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True)
 class FileMove:
-    """A file known as ``old`` lies at ``new``; ``there`` says whether it was seen there, at the time ``now``."""
+    """A file known as ``old`` lies at ``new`` of a source; ``there`` says whether it was seen there, at ``now``."""
 
     old: bytes
     new: bytes
     display: str
     there: bool
     now: datetime
+    source: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,11 @@ class PhotoRow(NamedTuple):
     turn: int | None
     faces: int
     run_id: str
+    source: str | None = None
+    display: str | None = None
+    folder: str | None = None
+    missing: bool | None = None
+    files: int | None = None
 
 
 class FaceRow(NamedTuple):
@@ -113,6 +118,7 @@ class PictureRow(NamedTuple):
     width: int | None
     height: int | None
     turn: int | None
+    source: str
     path: bytes
     display: str
     bytes: int
@@ -126,6 +132,7 @@ class FacePictureRow(NamedTuple):
     width: int | None
     height: int | None
     turn: int | None
+    source: str
     path: bytes
     display: str
     bytes: int

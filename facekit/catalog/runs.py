@@ -24,13 +24,16 @@ class Runs:
 
     _engine: Database
 
-    def start_run(self, roots: Sequence[str], detector: str, embedder: str, device: str) -> str:
-        """Open a run and return its id."""
-        run_id = uuid4().hex
+    def start_run(
+        self, roots: Sequence[str], detector: str, embedder: str, device: str, run_id: str | None = None
+    ) -> str:
+        """Open a run and return its id; one that is open under the id given stays as it is."""
+        run_id = run_id or uuid4().hex
         run = {"run_id": run_id, "started_at": now(), "roots": list(roots)}
         run |= {"detector": detector, "embedder": embedder, "device": device}
         with self._engine.begin() as connection:
-            connection.execute(sa.insert(runs), run)
+            if connection.scalar(sa.select(runs.c.run_id).where(runs.c.run_id == run_id)) is None:
+                connection.execute(sa.insert(runs), run)
         return run_id
 
     def finish_run(self, run_id: str, report: dict[str, Any]) -> None:

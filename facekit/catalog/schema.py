@@ -50,12 +50,12 @@ class Schema:
         return max(self.steps)
 
     def version_of(self, connection: sa.Connection) -> int | None:
-        """A database's version: 1 where it has tables and none is written down, None where it has none."""
+        """A database's version: 1 where it has its tables and none is written down, None where it has none of them."""
         inspector = sa.inspect(connection)
         if inspector.has_table(self.meta.name):
             found = connection.scalar(sa.select(self.meta.c.value).where(self.meta.c.key == _KEY))
             return 1 if found is None else int(found)
-        return 1 if inspector.get_table_names() else None
+        return None if self.metadata.tables.keys().isdisjoint(inspector.get_table_names()) else 1
 
     def refuse_newer(self, version: int, what: str) -> None:
         """Refuse what a newer facekit made: it may hold what this one would spoil. Raises LibraryError."""

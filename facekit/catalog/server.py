@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from facekit.catalog.database import Database
+from facekit.catalog.tables import meta
 from facekit.errors import LibraryBusyError, StalledError
 from facekit.system.waiting import give_up_after
 
@@ -18,11 +20,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from facekit.catalog.database import Database
-
 _OURS = 0x666B6C  # beside the advisory locks of other programs in the same database
 _NAME_BYTES = 63  # of an application's name: PostgreSQL's NAMEDATALEN, less one
 _LOCK_NOT_AVAILABLE = "55P03"  # PostgreSQL's error code where lock_timeout has passed
+
+
+def has_catalog(url: str, schema: str) -> bool:
+    """Whether there is a catalog in a schema of a database; opening one makes it. Raises LibraryError."""
+    database = Database(url, schema=schema)
+    try:
+        with database.connect() as connection:
+            return connection.scalar(sa.select(sa.func.to_regclass(f"{schema}.{meta.name}"))) is not None
+    finally:
+        database.close()
 
 
 class CatalogServer:
@@ -36,8 +46,8 @@ class CatalogServer:
 
     def __init__(self, engine: Database) -> None:
         self._engine = engine
-        names = (f"{engine.schema}/{what}" for what in ("change", "models"))
-        self._change, self._models = (zlib.crc32(name.encode()) >> 1 for name in names)
+        names = (f"{engine.schema}/{what}" for what in ("change", "models", "adding"))
+        self._change, self._models, self._adding = (zlib.crc32(name.encode()) >> 1 for name in names)
 
     def about(self) -> str:
         """Version, encoding and order of text, in words."""
@@ -57,21 +67,55 @@ class CatalogServer:
 
     @contextmanager
     def alone(self, what: str) -> Iterator[None]:
-        """One change of the library at a time. Raises LibraryBusyError, which says who is at it."""
-        with self._engine.connect() as pooled:
-            connection = pooled.execution_options(isolation_level="AUTOCOMMIT")  # it may last for hours
+        """One change of the library at a time; it begins when those who are adding photos have done what they have.
+
+        Raises
+        ------
+        LibraryBusyError
+            If another change is going on; it says who is at it. Or if those who add photos don't come to an end.
+        """
+        with self._session() as connection:
             if not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(_OURS, self._change))):
                 message = f"{what} can't start: another change of the library is going on{self._holder(connection)}."
                 raise LibraryBusyError(message, "Wait until it is done, or stop it.")
             mine = f"facekit {socket.gethostname()[:20]}:{os.getpid()}: {what}".encode()[:_NAME_BYTES]
             connection.execute(_setting("application_name", mine.decode(errors="ignore"), local=False))
             try:
-                yield
+                connection.execute(sa.select(sa.func.pg_advisory_lock(_OURS, self._adding)))
+            except sa.exc.OperationalError as error:
+                if getattr(error.orig, "sqlstate", "") != _LOCK_NOT_AVAILABLE:
+                    raise
+                message = f"{what} can't start: workers are adding photos, and have not come to an end."
+                raise LibraryBusyError(message, "Try again later, or stop the workers.") from error
+            yield
+
+    @contextmanager
+    def adding(self) -> Iterator[None]:
+        """Add photos beside others who do, while nobody changes the library alone, or waits for that.
+
+        Raises
+        ------
+        LibraryBusyError
+            If somebody does.
+        """
+        with self._session() as connection:
+            if not connection.scalar(sa.select(sa.func.pg_try_advisory_lock_shared(_OURS, self._adding))):
+                message = f"Nothing can be added: a change of the library is going on{self._holder(connection)}."
+                raise LibraryBusyError(message, "Wait until it is done, or stop it.")
+            yield
+
+    @contextmanager
+    def _session(self) -> Iterator[sa.Connection]:
+        """A connection whose locks last as long as the block, which may be hours: it is in no transaction."""
+        with self._engine.connect() as pooled:
+            connection = pooled.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                yield connection
             finally:
                 try:
                     connection.execute(_setting("application_name", "facekit", local=False))
-                    connection.execute(sa.select(sa.func.pg_advisory_unlock(_OURS, self._change)))
-                except sa.exc.DBAPIError:  # the server is gone, and the lock with it
+                    connection.execute(sa.select(sa.func.pg_advisory_unlock_all()))
+                except sa.exc.DBAPIError:  # the server is gone, and the locks with it
                     with suppress(Exception):
                         connection.invalidate()
 

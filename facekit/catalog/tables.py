@@ -16,6 +16,9 @@ metadata = sa.MetaData()
 # Of files: ordered as Python does it, by the characters' numbers, whatever the database's own order is.
 _Path = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 
+INDEXED = 256
+"""Characters of a path in an index: an entry has at most 2704 bytes (PostgreSQL, B-tree), a path up to 4096."""
+
 meta = sa.Table(
     "meta",
     metadata,
@@ -56,7 +59,22 @@ photos = sa.Table(
     sa.Column("turn", sa.Integer, server_default="0"),  # degrees clockwise that bring it upright; boxes are not turned
     sa.Column("faces", sa.Integer, nullable=False),
     sa.Column("run_id", sa.String(32), nullable=False),
+    # Of the first of its files, which is the one to show: kept by `places`, so that no page has to rank all files.
+    sa.Column("source", sa.String),
+    sa.Column("display", _Path),
+    sa.Column("folder", _Path),
+    sa.Column("missing", sa.Boolean),
+    sa.Column("files", sa.Integer),  # how many there are
 )
+# DuckDB reads columns as fast; to change an indexed one it takes a row out and puts it in again, which can fail.
+_SERVER = "postgresql"
+sa.Index("ix_photos_display", sa.func.left(photos.c.display, INDEXED), photos.c.photo_id).ddl_if(dialect=_SERVER)
+sa.Index(
+    "ix_photos_folder",
+    sa.func.left(photos.c.folder, INDEXED).label("start"),
+    postgresql_ops={"start": "text_pattern_ops"},  # for LIKE, in whatever order texts are there
+).ddl_if(dialect=_SERVER)
+sa.Index("ix_photos_files", photos.c.photo_id, postgresql_where=photos.c.files > 1).ddl_if(dialect=_SERVER)
 
 faces = sa.Table(
     "faces",

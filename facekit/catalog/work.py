@@ -9,7 +9,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from facekit.catalog.batch_tables import batches, work
-from facekit.catalog.batches import CANCELLED, alive, display_of, make_tables, new_batch
+from facekit.catalog.batches import CANCELLED, alive, display_of, new_batch, refuse_file
 from facekit.catalog.rows import delete
 from facekit.errors import RefusedError, UnknownIdError
 from facekit.types.work import DeadBatch, Kind, State, Work
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SCAN_WAVE, FINISH_WAVE = 0, 9
 _STATES = tuple(State)
+_SAME = ("work_id", "roots", "priority", "queued_at", "finished_at", "report")
 
 
 class WorkTables:
@@ -36,7 +37,7 @@ class WorkTables:
 
     def __init__(self, engine: Database) -> None:
         self._engine = engine
-        make_tables(engine)
+        refuse_file(engine)
 
     def add(self, roots: Sequence[str], options: Options, priority: int = 0) -> tuple[str, str]:
         """Ask for folders to be ingested; returns the work's id, and that of its first batch, the listing."""
@@ -55,8 +56,9 @@ class WorkTables:
     def all(self) -> list[Work]:
         """All work, newest first."""
         counts = sa.select(batches.c.work_id, batches.c.state, sa.func.sum(batches.c.count))
-        given_up = sa.select(batches.c.work_id, batches.c.problem)
-        given_up = given_up.where(batches.c.state == State.DEAD, batches.c.kind != Kind.FILES)
+        held_up = sa.select(batches.c.work_id, batches.c.state, batches.c.problem).where(
+            batches.c.kind != Kind.FILES, batches.c.state != State.DONE, batches.c.problem.is_not(None)
+        )
         listing = sa.select(batches.c.work_id).where(batches.c.kind == Kind.SCAN)
         with self._engine.connect() as connection:
             rows = connection.execute(sa.select(work).order_by(work.c.queued_at.desc())).mappings().all()
@@ -64,17 +66,18 @@ class WorkTables:
                 (work_id, state): int(count)
                 for work_id, state, count in connection.execute(counts.group_by(batches.c.work_id, batches.c.state))
             }
-            problems = {work_id: problem for work_id, problem in connection.execute(given_up)}  # noqa: C416 - rows
+            problems = {work_id: (state, problem) for work_id, state, problem in connection.execute(held_up)}
             unlisted = set(connection.scalars(listing.where(batches.c.state.in_([State.QUEUED, State.RUNNING]))))
         found = []
         for row in rows:
             key = row["work_id"]
-            numbers = {state.value: files.get((key, state.value), 0) for state in _STATES}
+            numbers: dict[str, Any] = {state.value: files.get((key, state.value), 0) for state in _STATES}
+            last, problem = problems.get(key, (State.DONE, ""))
             begun = bool(numbers["running"] or numbers["done"])
-            state = _state(row, problems.get(key), unlisted=key in unlisted, begun=begun)
+            state = _state(row, failed=last == State.DEAD, unlisted=key in unlisted, begun=begun)
             numbers["done"] += row["files_done"]
-            same = {name: row[name] for name in ("work_id", "roots", "priority", "queued_at", "finished_at", "report")}
-            found.append(Work(**same, **numbers, state=state, problem=problems.get(key) or ""))
+            numbers |= {name: row[name] for name in _SAME} | {"state": state}
+            found.append(Work(**numbers, problem="" if state == CANCELLED else problem))
         return found
 
     def numbers(self) -> dict[str, int]:
@@ -84,6 +87,16 @@ class WorkTables:
             return {state.value: sum(getattr(one, state.value) for one in every) for state in _STATES} | {
                 "workers": alive(connection)
             }
+
+    def oldest_seconds(self) -> float:
+        """For how long the oldest work waits of which something is queued and that is not paused; 0 where none does."""
+        since = sa.select(sa.func.min(work.c.queued_at)).where(
+            ~work.c.paused,
+            sa.exists().where(batches.c.work_id == work.c.work_id, batches.c.state == State.QUEUED),
+        )
+        with self._engine.connect() as connection:
+            age = connection.scalar(sa.select(sa.func.now() - since.scalar_subquery()))
+        return age.total_seconds() if age else 0.0
 
     def dead(self) -> list[DeadBatch]:
         """What was given up, newest work first."""
@@ -189,12 +202,13 @@ class WorkTables:
         with self._engine.begin() as connection:
             before = self._lock(connection, claim.work_id)["report"]
             held.done(connection, claim, {})
-            rows = connection.execute(said.order_by(batches.c.wave, batches.c.number).with_for_update()).all()
-            report = summed([one for one in [before, *(row.report for row in rows)] if one])
-            delete(connection, batches.c.batch_id, [row.batch_id for row in rows])
+            query = said.order_by(batches.c.wave, batches.c.number).with_for_update()
+            rows = connection.execute(query).mappings().all()
+            report = summed([one for one in [before, *(row["report"] for row in rows)] if one])
+            delete(connection, batches.c.batch_id, [row["batch_id"] for row in rows])
             left = sa.select(batches.c.batch_id).where(*mine, batches.c.state.in_([State.QUEUED, State.RUNNING]))
             still = connection.scalar(left.limit(1)) is not None
-            done = sum(row.count for row in rows if row.state == State.DONE)
+            done = sum(row["count"] for row in rows if row["state"] == State.DONE)
             values = {"report": report, "files_done": work.c.files_done + done}
             values |= {} if still else {"finished_at": sa.func.now()}
             connection.execute(sa.update(work).where(here).values(values))
@@ -204,10 +218,10 @@ class WorkTables:
         return report
 
 
-def _state(row: sa.RowMapping, problem: str | None, *, unlisted: bool, begun: bool) -> str:
+def _state(row: sa.RowMapping, *, failed: bool, unlisted: bool, begun: bool) -> str:
     if row["cancelled"]:
         return CANCELLED
-    if problem is not None and problem != CANCELLED:
+    if failed:
         return "failed"
     if row["finished_at"] is not None:
         return "done"

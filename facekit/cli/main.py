@@ -22,6 +22,7 @@ from facekit.cli.photos import export, ingest, photos, reembed, relocate, remove
 from facekit.cli.search import demo, search
 from facekit.cli.service import serve
 from facekit.cli.terminal import in_shell_words, note, plain
+from facekit.cli.workers import jobs, worker
 from facekit.errors import FacekitError
 from facekit.storage.logs import quiet_console
 
@@ -58,7 +59,7 @@ _IN_ORDER: tuple[Callable[..., None], ...] = (
     *(bench, calibrate),
     *(cluster, people, name, merge, split, undo, runs),
     *(demo, init, ingest, remove, relocate, reembed, search, photos, export),
-    *(stats, doctor, upgrade, backup, restore, serve),
+    *(stats, doctor, upgrade, backup, restore, serve, worker, jobs),
 )
 """The verbs as the help lists them."""
 for verb in _IN_ORDER:

@@ -20,6 +20,7 @@ from facekit.cli.terminal import (
     print_json,
     print_table,
 )
+from facekit.cli.workers import Broker, leave_to_workers
 from facekit.errors import FacekitError
 from facekit.types.photos import TableName  # noqa: TC001 - typer reads it
 
@@ -54,12 +55,20 @@ def ingest(
             " several, which take the place of those before. An empty one excludes nothing again."
         ),
     ] = None,
+    background: Annotated[
+        bool, typer.Option("--background", help="Leave it to the workers of a library on servers: facekit worker.")
+    ] = False,
+    priority: Annotated[int, typer.Option(help="In the background: what has a higher one is done first.")] = 0,
+    broker: Broker = "",
     as_json: AsJson = False,
 ) -> None:
     """Bring photos into the library: detect and embed every face. Run it again after a stop, or for new photos."""
     look = _detail(detail)
     with open_given(context, detector=detector, embedder=embedder, device=device, engine=engine) as library:
         patterns = None if not exclude else [one for one in exclude if one]
+        if background:
+            leave_to_workers(library, folders, look, patterns, priority=priority, broker=broker, as_json=as_json)
+            return
         report = library.ingest(*folders, detail=look, exclude=patterns)
     if as_json:
         print_json(report.to_dict())

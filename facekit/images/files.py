@@ -46,8 +46,10 @@ def _words(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def read_bytes(path: str | bytes | os.PathLike[Any], limits: Limits = DEFAULT_LIMITS) -> bytes:
+def read_bytes(path: str | bytes | os.PathLike[Any], limits: Limits = DEFAULT_LIMITS, name: str | None = None) -> bytes:
     """Read a regular file whole; a pipe, a socket or a device is refused without waiting for it.
+
+    ``name`` is what people call it, by default its path.
 
     Raises
     ------
@@ -55,7 +57,7 @@ def read_bytes(path: str | bytes | os.PathLike[Any], limits: Limits = DEFAULT_LI
         With status ``too_large`` before a file over ``limits.max_bytes`` is read, or ``io_error`` with
         what the system said, also when the file changes while it is read.
     """
-    name = display_name(path)
+    name = name or display_name(path)
     try:
         descriptor = os.open(path, READ_FLAGS)
         try:

@@ -9,22 +9,17 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from facekit.errors import StalledError, VectorIndexError
-from facekit.system.threads import Threads
-from facekit.system.waiting import result_of
+from facekit.index.calls import Calls
+from facekit.index.protocol import first_line, gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _NEVER = 2**31 - 1  # gRPC's word for it, in milliseconds
-_CALLS_AT_ONCE = 8  # searches run beside each other, and beside what is stored
 _UNREACHABLE, _NO_COLLECTION, _NOT_LOADED = 2, 100, (101, 103)  # pymilvus' code, and those of Milvus
 # Seconds, ours: a standalone server that was killed listened again after 7, and had its collections after 35.
 _PATIENCE = {_UNREACHABLE: 20.0} | dict.fromkeys(_NOT_LOADED, 90.0)
 _AGAIN_AFTER = 0.5
-
-
-class GoneError(VectorIndexError):
-    """There is no such collection any more."""
 
 
 class Client:
@@ -60,14 +55,14 @@ class Client:
         for name in ("pymilvus", "pymilvus.milvus_client"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         self._collection, self._where, self._lite = collection, where, lite
-        self._threads = Threads(_CALLS_AT_ONCE, "facekit-index")
+        self._calls = Calls()
         # A connection inside this process needs no sign of life; pings that come too often are refused, in red.
         options = {"grpc.keepalive_time_ms": _NEVER} if lite else {}
         self._client: Any = None
         try:
             self._client = self.ask("connect", MilvusClient, address, token=token, grpc_options=options)
         except BaseException:
-            self._threads.close()
+            self._calls.close()
             raise
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - pymilvus has no types
@@ -79,11 +74,11 @@ class Client:
         began = monotonic()
         while True:
             try:
-                return self._call(name, method, *what, **how)
+                return self._calls.ask(name, partial(method, *what, **how))
             except StalledError:
                 raise
             except Exception as error:
-                code = getattr(error, "code", None)
+                code: Any = getattr(error, "code", None)
                 patience = 0.0 if self._lite or self._client is None else _PATIENCE.get(code, 0.0)
                 if monotonic() - began >= patience:
                     raise self._told(error, code) from error
@@ -91,25 +86,15 @@ class Client:
             if code in _NOT_LOADED:
                 self._load()
 
-    def _call(self, name: str, method: Callable[..., Any], *what: Any, **how: Any) -> Any:  # noqa: ANN401
-        future = self._threads.submit(partial(method, *what, **how))
-        try:
-            remedy = "Close the library and open it again; the vectors are in the catalog."
-            return result_of(future, f"the vector index ({name})", remedy)
-        except StalledError:
-            self._threads.leave([future])
-            raise
-
     def _load(self) -> None:
         from pymilvus import MilvusException
 
         with suppress(MilvusException):  # it is being given another index, or the server is starting
-            self._call("load_collection", self._client.load_collection, self._collection)
+            self._calls.ask("load_collection", partial(self._client.load_collection, self._collection))
 
     def _told(self, error: Exception, code: object) -> VectorIndexError:
         if code == _NO_COLLECTION:
-            message = f"The vector index {self._where} is gone: another process has deleted it."
-            return GoneError(message, "Open the library again; the vectors are in the catalog.")
+            return gone(self._where)
         if code == _UNREACHABLE:
             message = f"The vector index {self._where} can't be reached."
             return VectorIndexError(message, "See that Milvus runs there, and that address and login are right.")
@@ -119,10 +104,4 @@ class Client:
     def close(self) -> None:
         """Give the connection back."""
         self._client.close()
-        self._threads.close()
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, without its stack and a full stop."""
-    text = str(getattr(error, "message", "") or error)
-    return (text.splitlines() or [type(error).__name__])[0].rstrip(".")
+        self._calls.close()

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from threading import Lock
 from time import monotonic
@@ -16,9 +15,9 @@ from urllib.parse import unquote, urlsplit
 from loguru import logger
 
 from facekit.errors import FacekitError, VectorIndexError
-from facekit.index.client import Client, first_line
+from facekit.index.client import Client
 from facekit.index.lite import LiteServer
-from facekit.index.protocol import MAX_LIMIT, NO_DATE, Fields, IndexFilter, seconds
+from facekit.index.protocol import MAX_LIMIT, NO_DATE, Fields, IndexFilter, batched, first_line, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -164,7 +163,7 @@ class MilvusIndex:
     def upsert(self, rows: Iterable[IndexRow]) -> None:
         """See `VectorIndex.upsert`."""
         written = False
-        for batch in _batched(rows, _BATCH):
+        for batch in batched(rows, _BATCH):
             made = [{"face_id": row.face_id, "vector": row.vector, **Fields.of(row)._asdict()} for row in batch]
             self._client.upsert(self._name, made)
             self._wrote = monotonic()
@@ -175,7 +174,7 @@ class MilvusIndex:
 
     def delete(self, face_ids: Sequence[str]) -> None:
         """See `VectorIndex.delete`."""
-        for batch in _batched(face_ids, _BATCH):
+        for batch in batched(face_ids, _BATCH):
             self._client.delete(self._name, ids=list(batch))
             self._deleted = monotonic()
 
@@ -193,7 +192,7 @@ class MilvusIndex:
         if self._client.has_collection(self._copy):  # of one that failed
             self._client.drop_collection(self._copy)
         self._create(self._copy)
-        for batch in _batched(self.rows(), _BATCH):
+        for batch in batched(self.rows(), _BATCH):
             self._client.upsert(self._copy, self._client.get(self._name, ids=list(batch), output_fields=["*"]))
         self._client.flush(self._copy)
         with self._swapping:
@@ -267,7 +266,13 @@ class MilvusIndex:
 
     @staticmethod
     def drop(uri: str, name: str, token: str = "") -> None:
-        """Delete a server's collection, if it is there. Whoever has it open is told that it is gone."""
+        """Delete a server's collection, or Milvus Lite's folder, which nobody has open.
+
+        Whoever has a server's collection open is told that it is gone.
+        """
+        if uri.endswith(".db"):
+            shutil.rmtree(uri, ignore_errors=True)
+            return
         address, token = _login(uri, token)
         client = Client(address, token, name, f"{name} at {address}")
         try:
@@ -313,8 +318,3 @@ def _expression(where: IndexFilter) -> str:
 
 def _quote(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
-
-
-def _batched(items: Iterable[Any], size: int) -> Iterable[tuple[Any, ...]]:
-    iterator = iter(items)
-    return iter(lambda: tuple(islice(iterator, size)), ())

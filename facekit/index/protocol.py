@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+from facekit.errors import VectorIndexError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from facekit.catalog.records import IndexRow
     from facekit.types.arrays import FloatArray
+
+Row = TypeVar("Row")
 
 MAX_LIMIT = 16_384
 """The most neighbours that one search may ask for: the limit of a Milvus server, kept everywhere."""
@@ -18,6 +23,24 @@ MAX_LIMIT = 16_384
 
 NO_DATE = -(2**62)
 """Stands for "not known" in `Fields.taken_at`: Milvus compares nulls differently from version to version."""
+
+
+def gone(where: str) -> VectorIndexError:
+    """What is said of an index that was there, and is no more."""
+    message = f"The vector index {where} is gone: another process has deleted it."
+    return VectorIndexError(message, "Open the library again; the vectors are in the catalog.")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without its stack and a full stop."""
+    text = str(getattr(error, "message", "") or error)
+    return (text.splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def batched(items: Iterable[Row], size: int) -> Iterator[tuple[Row, ...]]:
+    """As Python has it from 3.12 on."""
+    iterator = iter(items)
+    return iter(lambda: tuple(islice(iterator, size)), ())
 
 
 def seconds(moment: datetime | None) -> int:

@@ -20,8 +20,8 @@ _TOGETHER = 10_000  # faces: Milvus Lite makes a file at each end of so many; ki
 
 def apply_change(change: Change, catalog: Catalog, index: VectorIndex, blobs: Blobs) -> None:
     """Bring the vector index and the thumbnails up to a change of the catalog."""
-    apply_due(catalog, index)
     blobs.delete(change.photos)
+    apply_due(catalog, index)
 
 
 def apply_due(catalog: Catalog, index: VectorIndex) -> None:

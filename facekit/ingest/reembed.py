@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -27,7 +26,6 @@ from facekit.ingest.report import Failure
 from facekit.ingest.run import store_batches
 from facekit.ingest.store import FREE_BYTES
 from facekit.models.registry import load_detector, load_embedder
-from facekit.sources import LocalSource
 from facekit.storage.backend import new_vectors
 from facekit.storage.models_in_use import ModelSet
 from facekit.storage.settings import REEMBEDDED, settings_of
@@ -78,7 +76,7 @@ class Reembed:
         skip: bool = False,
     ) -> None:
         self._catalog, self._folder, self._in_use = storage.catalog, storage.folder, storage.models
-        self._blobs, self._backend = storage.blobs, storage.backend
+        self._blobs, self._mounts, self._backend = storage.blobs, storage.mounts, storage.backend
         now = storage.models.now
         old, self._where = now.settings, now.where
         wanted = settings_of(detector or old.detector, embedder or old.embedder)
@@ -153,23 +151,23 @@ class Reembed:
             self._lost[key] = Failure(name, Status.IO_ERROR, f"{name} could not be read")
 
     def _read(self, rows: Sequence[FileRow], pipeline: Pipeline, advance: Callable[[int], None]) -> None:
-        anywhere = LocalSource(os.sep, must_exist=False)
+        sources = {name: self._mounts.reader(name) for name in {row.source for row in rows}}
         files = [FoundFile(row.source, row.path, row.display, row.bytes, row.mtime_ns) for row in rows]
-        expected = {file.path: row.photo_id for file, row in zip(files, rows, strict=True)}
+        expected = {(file.source, file.path): row.photo_id for file, row in zip(files, rows, strict=True)}
 
         def store(items: Sequence[Item]) -> None:
             advance(self._store(items, expected))
 
-        with closing(pipeline.run([(anywhere, file) for file in files])) as batches:
+        with closing(pipeline.run([(sources[file.source], file) for file in files])) as batches:
             store_batches(batches, store, self._stop)
 
-    def _store(self, items: Sequence[Item], expected: Mapping[bytes, str]) -> int:
+    def _store(self, items: Sequence[Item], expected: Mapping[tuple[str, bytes], str]) -> int:
         """Keep what was made beside what the library has; returns how many photos that were."""
         self._backend.check_room(FREE_BYTES)
         records: dict[str, PhotoRecord] = {}
         lost: dict[str, Failure] = {}
         for item in items:
-            file, wanted = item.file, expected[item.file.path]
+            file, wanted = item.file, expected[item.file.source, item.file.path]
             if item.error is None and item.record is not None and item.photo_id in self._left:
                 records[item.photo_id] = item.record
                 if item.prepared and not self._blobs.has(item.photo_id):

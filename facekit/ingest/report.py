@@ -15,7 +15,7 @@ from facekit.text.names import one_line
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from facekit.ingest.pipeline import Item
 
@@ -111,6 +111,17 @@ class IngestReport:
                 self.ingested += 1
                 self.faces += len(item.record.faces)
                 self.no_face += status is Status.NO_FACE
+
+    def document(self) -> dict[str, Any]:
+        """All of it as JSON, which `from_document` reads."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> IngestReport:
+        """See `document`."""
+        failed = [Failure(one["path"], Status(one["status"]), one["reason"]) for one in document["failed"]]
+        lost = [LostName(**one) for one in document["names_lost"]]
+        return cls(**{**document, "failed": failed, "names_lost": lost})
 
     def to_dict(self) -> dict[str, Any]:
         """The document that ``facekit ingest --json`` prints."""

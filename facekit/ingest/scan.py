@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from loguru import logger
 
-from facekit.images.files import display_name
-from facekit.index.sync import apply_change
 from facekit.ingest.names_lost import lost_names, named_faces
 from facekit.sources.left_out import LIBRARY
+from facekit.sources.mounts import MountedSource, display_of
+from facekit.storage.relocation import to_mounts
 from facekit.system.waiting import waiting_for
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Scan:
 
     def __init__(self, storage: Storage, report: IngestReport, again: Collection[Status]) -> None:
         self._storage = storage
-        self._catalog, self._index, self._blobs = storage.catalog, storage.index, storage.blobs
+        self._catalog = storage.catalog
         self._report = report
         self._again = again
         self._listed: set[tuple[str, bytes]] = set()
@@ -66,6 +66,7 @@ class Scan:
         self._report.warnings += [f"{path}: {reason}" for path, reason in source.problems]
         for kind in source.skipped.values():
             self._report.skipped[kind] = self._report.skipped.get(kind, 0) + 1
+        take_over(self._storage, source, found)
         states = {path: state for path, state in self._catalog.file_states(source.name).items() if source.holds(path)}
         states = self._without_left_out(source, states)
         if states and not found:
@@ -77,7 +78,9 @@ class Scan:
         vanished = [
             path
             for path, state in states.items()
-            if not (state.missing or (source.name, path) in self._listed or _is_in(display_name(path), blind))
+            if not (
+                state.missing or (source.name, path) in self._listed or _is_in(display_of(source.name, path), blind)
+            )
         ]
         self._report.missing += len(vanished)
         same = {file.path for file in found if is_same(file, states.get(file.path), self._again)}
@@ -86,7 +89,7 @@ class Scan:
         for paths, missing in ((vanished, True), (back, False)):
             if paths:
                 change = self._catalog.mark_missing(source.name, paths, missing=missing)
-                apply_change(change, self._catalog, self._index, self._blobs)
+                self._storage.follow(change)
         todo.new.extend((source, file) for file in found if file.path not in states)
         todo.changed.extend((source, file) for file in found if file.path in states and file.path not in same)
 
@@ -96,21 +99,21 @@ class Scan:
         own = [path for path, kind in kinds.items() if kind == LIBRARY]
         if own:
             logger.info("{} files of a facekit library are forgotten", len(own))
-            gone = self._only_at(own, states)
+            gone = self._only_at(source, own, states)
             self._report.names_lost += lost_names(named_faces(self._catalog, gone), gone)
             change = self._catalog.remove_files(source.name, own)
-            apply_change(change, self._catalog, self._index, self._blobs)
+            self._storage.follow(change)
         self._report.kept_out += sum(kind not in {None, LIBRARY} for kind in kinds.values())
         return {path: state for path, state in states.items() if kinds.get(path) is None}
 
-    def _only_at(self, paths: Sequence[bytes], states: Mapping[bytes, FileState]) -> dict[str, str]:
+    def _only_at(self, source: Source, paths: Sequence[bytes], states: Mapping[bytes, FileState]) -> dict[str, str]:
         """Photos that lie at some paths and nowhere else, with where they lie."""
         leaving = set(paths)
         found = self._catalog.places({states[path].photo_id for path in paths})
         return {
             photo_id: places[0].display
             for photo_id, places in found.items()
-            if all(place.path in leaving for place in places)
+            if all(place.source == source.name and place.path in leaving for place in places)
         }
 
     def mark_moved(self, sources: Sequence[Source]) -> None:
@@ -135,8 +138,25 @@ def mark_moved(storage: Storage, sources: Sequence[Source], seen: Callable[[str,
         if gone:
             marked += len(gone)
             change = catalog.mark_missing(name, gone, missing=True)
-            apply_change(change, catalog, storage.index, storage.blobs)
+            storage.follow(change)
     return marked
+
+
+def take_over(storage: Storage, source: Source, found: Sequence[FoundFile]) -> None:
+    """Before there was a mount, its files were known by their paths on this machine: they are the same files.
+
+    So it is where any of those that were found is as it was known; else another disk may be there now.
+    """
+    if not isinstance(source, MountedSource):
+        return
+    before = storage.catalog.file_states("local")
+    if not before:
+        return
+    for file in found:
+        state = before.get(storage.mounts.file(file.source, file.path) or b"")
+        if state is not None and (state.size, state.mtime_ns) == (file.size, file.mtime_ns):
+            to_mounts(storage, source)
+            return
 
 
 def is_same(file: FoundFile, state: FileState | None, again: Collection[Status]) -> bool:

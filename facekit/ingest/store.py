@@ -6,7 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from facekit.catalog import FileRecord
-from facekit.index.sync import apply_change
 from facekit.ingest.edited_files import Thumbnails, carry_edited
 from facekit.ingest.names_lost import lost_names, named_faces
 from facekit.system.waiting import waiting_for
@@ -47,13 +46,13 @@ class Store:
     """
 
     def __init__(self, storage: Storage, detector: Detector, embedder: Embedder, run_id: str) -> None:
-        self._catalog, self._index, self._folder = storage.catalog, storage.index, storage.folder
+        self._storage, self._catalog = storage, storage.catalog
         self._blobs, self._check_room = storage.blobs, storage.backend.check_room
         self._models = (detector, embedder)
         self._run_id = run_id
 
     def write(
-        self, items: Sequence[Item], also: Callable[[sa.Connection, Sequence[FileRecord]], None] | None = None
+        self, items: Sequence[Item], also: Callable[[sa.Connection, Stored], None] = lambda _connection, _stored: None
     ) -> Stored:
         """Write finished files: thumbnails, then the catalog in one transaction, then the vector index.
 
@@ -65,7 +64,7 @@ class Store:
         items : sequence of Item
             What `Pipeline.run` yielded.
         also : callable, optional
-            What else is part of the catalog's transaction: it gets the connection, and the files that are not written.
+            What else is part of the catalog's transaction: it gets the connection, and what is returned.
         """
         self._check_room(FREE_BYTES)
         detector, embedder = self._models
@@ -82,19 +81,22 @@ class Store:
             named = named_faces(self._catalog, paths)
             kept = carry_edited(self._catalog, edited, leaving, Thumbnails(self._blobs, self._catalog, there))
             names_lost = lost_names({face: who for face, who in named.items() if face not in kept}, paths)
+
+            def stored(lost: Sequence[FileRecord]) -> Stored:
+                gone = {(record.file.source, record.file.path) for record in lost}
+                missed = [item for item in items if (item.file.source, item.file.path) in gone]
+                return Stored([item for item in items if item not in missed], missed, names_lost)
+
             change = self._catalog.save(
                 list(records.values()),
                 [FileRecord(item.file, item.photo_id) for item in items],
                 run_id=self._run_id,
                 detector=detector.name,
                 embedder=embedder.name,
-                also=also,
+                also=lambda connection, lost: also(connection, stored(lost)),
             )
-            apply_change(change, self._catalog, self._index, self._blobs)
-        lost = {(record.file.source, record.file.path) for record in change.lost}
-        stored = [item for item in items if (item.file.source, item.file.path) not in lost]
-        again = [item for item in items if (item.file.source, item.file.path) in lost]
-        return Stored(stored, again, names_lost)
+            self._storage.follow(change)
+        return stored(change.lost)
 
     def _leaving(self, leaving: Mapping[str, int]) -> dict[str, str]:
         """Photos that no file shows any more when so many files fewer show them: with where they lay."""

@@ -32,13 +32,12 @@ from facekit.search.find import (
 )
 from facekit.search.hits import Hits
 from facekit.search.known_faces import known_probe
-from facekit.sources import LocalSource
 from facekit.sources.left_out import checked
 from facekit.storage import frames as tables
 from facekit.storage.doctor import Doctor, examine
 from facekit.storage.place import backend_at
 from facekit.storage.relocation import Relocation, relocate
-from facekit.storage.removal import KnownFiles, named_photos, remove
+from facekit.storage.removal import AllKnownFiles, named_photos, remove
 from facekit.storage.settings import check_versions
 from facekit.storage.storage import Storage
 from facekit.system.files import user_path
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
     from facekit.people.who import Who
     from facekit.search.find import ProbeSource
     from facekit.search.known_faces import Known
+    from facekit.sources import LocalSource
     from facekit.storage.place import Place
     from facekit.storage.removal import Removable
     from facekit.storage.servers import Servers
@@ -127,6 +127,11 @@ class LocalLibrary(LocalGallery, Library):
         self._storage.check_where(device, engine)
 
     @property
+    def storage(self) -> Storage:
+        """What is open of it."""
+        return self._storage
+
+    @property
     def blobs(self) -> Blobs:
         """The thumbnails."""
         return self._storage.blobs
@@ -161,7 +166,7 @@ class LocalLibrary(LocalGallery, Library):
         self._storage.alive()
         check_progress(progress)
         patterns = self.settings.exclude if exclude is None else checked(exclude)
-        sources = [self._source(root, patterns) for root in checked_roots(roots)]
+        sources = [source for root in checked_roots(roots) for source in self._sources(root, patterns)]
         with self._storage.changing("An ingest"), watching(self.folder, stop) as watch:
             if patterns != self.settings.exclude:
                 self._storage.save_settings(replace(self.settings, exclude=patterns))
@@ -183,12 +188,12 @@ class LocalLibrary(LocalGallery, Library):
                 self._storage.erase()
             return report
 
-    def _source(self, root: str | bytes | os.PathLike[str], patterns: Sequence[str]) -> LocalSource:
+    def _sources(self, root: str | bytes | os.PathLike[str], patterns: Sequence[str]) -> list[LocalSource]:
         try:
-            return LocalSource(root, exclude=patterns)
+            return self._storage.mounts.sources(root, patterns)
         except FacekitError as error:
-            gone = LocalSource(root, must_exist=False)
-            if gone.gone(gone.path) and self._known_files().at(gone):
+            gone = self._storage.mounts.place(root, must_exist=False)
+            if gone.gone(gone.path) and AllKnownFiles(self._storage.catalog).at([gone]):
                 remedy = "If its photos lie elsewhere now: lib.relocate(old, new) or facekit relocate OLD NEW."
                 raise type(error)(error.message, f"{error.remedy} {remedy}") from error
             raise
@@ -213,11 +218,13 @@ class LocalLibrary(LocalGallery, Library):
     def holds(self, path: str | os.PathLike[str]) -> bool:
         """Whether the library has a photo at a path or below it."""
         self._storage.alive()
-        source = LocalSource(path, must_exist=False)
-        return self._storage.catalog.has_file(source.name, source.path) or bool(self._known_files().at(source))
+        places = self._storage.mounts.all_at(path)
+        catalog = self._storage.catalog
+        return any(catalog.has_file(one.name, one.path) for one in places) or bool(AllKnownFiles(catalog).at(places))
 
-    def _known_files(self) -> KnownFiles:
-        return KnownFiles(self._storage.catalog.file_states(LocalSource.name))
+    def on_this_machine(self, path: str) -> str:
+        """A path that somebody named, ``family:/2019``, as one of this machine. Raises FacekitError."""
+        return self._storage.mounts.path(path)
 
     @override
     def remove(self, path: Removable | Iterable[Removable]) -> int:
@@ -232,7 +239,7 @@ class LocalLibrary(LocalGallery, Library):
     def relocate(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
         self._storage.alive()
         with self._storage.changing("Moving photos"):
-            return relocate(self._storage.catalog, self._storage.index, self._storage.blobs, old, new)
+            return relocate(self._storage, old, new)
 
     @override
     def backup(self, folder: str | os.PathLike[str]) -> int:
@@ -265,7 +272,8 @@ class LocalLibrary(LocalGallery, Library):
             check_versions(models.settings)
             probes = read_probes(given, models.detector, models.embedder, self._kept_probe)
             threshold = models.search_similarity if min_similarity is None else min_similarity
-            where = index_filter(self._storage.catalog, source, folder, after, before, usable_only=not include_poor)
+            limits = (self._storage.catalog, self._storage.mounts, source, folder, after, before)
+            where = index_filter(*limits, usable_only=not include_poor)
             hits = find(
                 template([vector for _, vector in probes]),
                 self._storage.catalog,

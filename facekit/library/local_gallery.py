@@ -35,7 +35,7 @@ class LocalGallery(GallerySource):
         limit: int = 60,
     ) -> PhotoPage:
         self._storage.alive()
-        prefix = folder_prefix(self._storage.catalog, folder)
+        prefix = folder_prefix(self._storage.catalog, self._storage.mounts, folder)
         person_id = None if person is None else self._storage.catalog.people.find(person_meant(person)).person_id
         return self._storage.catalog.pages.photos(status, prefix, offset, limit, person_id)
 

@@ -19,10 +19,12 @@ from facekit.arguments import (
     checked_similarity,
     checked_status,
     checked_table,
+    checked_year,
     is_id,
+    no_picture,
     no_such_person,
 )
-from facekit.errors import RefusedError
+from facekit.errors import RefusedError, UnknownIdError
 from facekit.ingest.progress import check_progress
 from facekit.library.base import Library
 from facekit.library.documents import SearchDocument, ServiceInfo, hits_from, parse
@@ -274,7 +276,7 @@ class RemoteLibrary(Library):
         checked_status(status)
         others: list[Who | None] = list(together_with) if isinstance(together_with, list | tuple) else [together_with]  # type: ignore[list-item]
         chosen = {"person": _who(person), "together_with": [_who(other) for other in others if other is not None]}
-        return self.session.table("photos", **chosen, status=status, year=year, source=source)
+        return self.session.table("photos", **chosen, status=status, year=checked_year(year), source=source)
 
     @override
     def faces(self) -> pd.DataFrame:
@@ -348,7 +350,12 @@ class RemoteLibrary(Library):
 
     @override
     def face_thumbnail(self, face_id: str) -> bytes | None:
-        return self.session.content(f"faces/{checked_id(face_id, 'face')}/thumbnail")
+        try:
+            return self.session.send("GET", f"/api/v1/faces/{checked_id(face_id, 'face')}/thumbnail").content
+        except UnknownIdError as error:
+            if error.message != no_picture().message:
+                raise
+            return None
 
     @override
     def picture(self, photo_id: str) -> bytes:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 from typing_extensions import override
 
-from facekit.arguments import checked_id, checked_page, checked_position, is_id, starts_id
+from facekit.arguments import (
+    checked_entry,
+    checked_id,
+    checked_listed,
+    checked_page,
+    checked_part,
+    checked_position,
+    is_id,
+    starts_id,
+)
 from facekit.catalog.names import clean_name
 from facekit.errors import FacekitError
 from facekit.library.documents import Constraint, XmpDocument, parse, xmp_report
@@ -83,7 +92,7 @@ class RemotePeople(People):
         limit: int = 60,
     ) -> PersonPage:
         where = {"offset": checked_position(offset), "limit": checked_page(limit)}
-        return parse(PersonPage, self._get("people", hidden=hidden, named=named, text=text, **where))
+        return parse(PersonPage, self._get("people", hidden=hidden, named=named, text=checked_part(text), **where))
 
     @override
     def get(self, who: Who) -> Person:
@@ -152,11 +161,11 @@ class RemotePeople(People):
 
     @override
     def journal(self, limit: int = 50) -> tuple[Entry, ...]:
-        return tuple(map(_entry, self._get("people/journal", limit=checked_page(limit))))
+        return tuple(map(_entry, self._get("people/journal", limit=checked_listed(limit))))
 
     @override
     def undo(self, number: int | None = None) -> Entry:
-        return _entry(self._post("people/undo", number=number))
+        return _entry(self._post("people/undo", number=checked_entry(number)))
 
     # -- runs ----------------------------------------------------------------------------------------------------
 
@@ -204,7 +213,7 @@ class RemotePeople(People):
 
     @override
     def review(self, limit: int = 20) -> tuple[Suggestion, ...]:
-        return parse(tuple[Suggestion, ...], self._get("people/review", limit=checked_page(limit)))
+        return parse(tuple[Suggestion, ...], self._get("people/review", limit=checked_listed(limit)))
 
     # -- quality -------------------------------------------------------------------------------------------------
 
@@ -218,7 +227,7 @@ class RemotePeople(People):
 
     @override
     def duplicates(self, limit: int = 20) -> tuple[Duplicate, ...]:
-        return parse(tuple[Duplicate, ...], self._get("people/duplicates", limit=checked_page(limit)))
+        return parse(tuple[Duplicate, ...], self._get("people/duplicates", limit=checked_listed(limit)))
 
     @override
     def constraints(self) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import httpx2
 
 from facekit.errors import FacekitError, ServiceError, UnknownIdError
 from facekit.library.documents import error_of
+from facekit.sources.mounts import named_mount
 from facekit.system.files import user_path
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Me:
 
 def service_path(path: str | bytes | os.PathLike[Any]) -> str:
     """A path as a service is told it: the whole of it, for it has another current folder. Raises FacekitError."""
-    place = str(user_path(path).absolute())
+    place = os.fsdecode(path) if named_mount(path) else str(user_path(path).absolute())
     try:
         place.encode()
     except UnicodeEncodeError as error:  # said before any of several is sent

@@ -229,7 +229,7 @@ class People(KeywordsChecked, ABC):
 
     @abstractmethod
     def journal(self, limit: int = 50) -> tuple[Entry, ...]:
-        """What was done, the newest first."""
+        """What was done, the newest first; ``limit`` is at most 10,000."""
 
     @abstractmethod
     def undo(self, number: int | None = None) -> Entry:
@@ -312,7 +312,10 @@ class People(KeywordsChecked, ABC):
 
     @abstractmethod
     def review(self, limit: int = 20) -> tuple[Suggestion, ...]:
-        """What is most worth deciding: who is this, and are these two one person? The most useful question first."""
+        """What is most worth deciding: who is this, and are these two one person? The most useful question first.
+
+        ``limit`` is at most 10,000.
+        """
 
     # -- quality -------------------------------------------------------------------------------------------------
 
@@ -326,7 +329,10 @@ class People(KeywordsChecked, ABC):
 
     @abstractmethod
     def duplicates(self, limit: int = 20) -> tuple[Duplicate, ...]:
-        """Pairs of people who may be one, the most alike first; those the user called different are left out."""
+        """Pairs of people who may be one, the most alike first; those the user called different are left out.
+
+        ``limit`` is at most 10,000.
+        """
 
     @abstractmethod
     def constraints(self) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from facekit.images.boxes import match_faces, overlaps
 from facekit.images.files import display_name
 from facekit.images.stored_orientation import turned_sideways, upright_box
 from facekit.people.folders import folder_names, link
-from facekit.sources import LocalSource
+from facekit.sources.mounts import lacking
 from facekit.system.files import not_written, user_path
 from facekit.types.people import XmpReport
 from facekit.xmp.sidecars import regions_of, stems_of, write_beside
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from facekit.catalog import Catalog
     from facekit.images.stored_orientation import StoredPhoto
     from facekit.people.base import People
+    from facekit.sources.mounts import Mounts
     from facekit.types.people import Person
     from facekit.types.photos import Box
     from facekit.xmp.regions import FaceRegions
@@ -45,7 +46,11 @@ Where = str | os.PathLike[str] | None
 
 
 def write_xmp(
-    people: People, catalog: Catalog, folder: Where = None, writable: Callable[[bytes], bool] | None = None
+    people: People,
+    catalog: Catalog,
+    mounts: Mounts,
+    folder: Where = None,
+    writable: Callable[[bytes], bool] | None = None,
 ) -> XmpReport:
     """See `People.write_xmp`. Hidden people are left out; a photo that lies in several places has a sidecar at each.
 
@@ -68,7 +73,7 @@ def write_xmp(
             else:
                 others[photo_id].append((_box(row), wrong.get(row.face_id, set())))
     photos = written = 0
-    files, failed = _files(catalog, spoken_of, folder)
+    files, failed = _files(catalog, mounts, spoken_of, folder)
     stems = lru_cache(maxsize=1)(stems_of)
     for photo_id, path in tqdm(files, desc="write XMP", unit="photo", delay=1):
         if writable and not writable(os.path.split(path)[0]):
@@ -84,7 +89,7 @@ def write_xmp(
     return XmpReport(photos, written, 0, (), tuple(failed))
 
 
-def read_xmp(people: People, catalog: Catalog, folder: Where = None) -> XmpReport:
+def read_xmp(people: People, catalog: Catalog, mounts: Mounts, folder: Where = None) -> XmpReport:
     """See `People.read_xmp`.
 
     A region is the face that it overlaps by `facekit.images.boxes.MIN_OVERLAP` or more. Of a box around the same centre
@@ -102,7 +107,7 @@ def read_xmp(people: People, catalog: Catalog, folder: Where = None) -> XmpRepor
     faces = _faces(catalog)
     said: dict[str, tuple[str, str]] = {}  # by face: the name in the file, and the file
     unmatched: list[tuple[str, str]] = []
-    files, failed = _files(catalog, faces, folder)
+    files, failed = _files(catalog, mounts, faces, folder)
     for photo_id, path in tqdm(files, desc="read XMP", unit="photo", delay=1):
         display = display_name(path)
         try:
@@ -118,7 +123,9 @@ def read_xmp(people: People, catalog: Catalog, folder: Where = None) -> XmpRepor
     return XmpReport(len(taken.photos), taken.faces, taken.new, tuple(unmatched), (*failed, *taken.failed))
 
 
-def links(people: People, catalog: Catalog, folder: str | os.PathLike[str], *, copy: bool = False) -> int:
+def links(
+    people: People, catalog: Catalog, mounts: Mounts, folder: str | os.PathLike[str], *, copy: bool = False
+) -> int:
     """See `People.links`. Hidden people are left out, and so are photos whose files are gone."""
     named = _named(people)
     rows = catalog.faces_by_id(named["face_id"])
@@ -128,7 +135,7 @@ def links(people: People, catalog: Catalog, folder: str | os.PathLike[str], *, c
             photos[person_id].add(rows[face_id].photo_id)
     names = dict(zip(named["person_id"], named["person"], strict=True))
     first: dict[str, bytes] = {}
-    for photo_id, path in _files(catalog, {one for some in photos.values() for one in some}, None)[0]:
+    for photo_id, path in _files(catalog, mounts, {one for some in photos.values() for one in some}, None)[0]:
         first.setdefault(photo_id, path)
     made = there = 0
     failed: list[tuple[str, Exception]] = []
@@ -219,21 +226,29 @@ def _box(row: FaceRow) -> Box:
 
 
 def _files(
-    catalog: Catalog, photo_ids: Iterable[str], folder: Where
+    catalog: Catalog, mounts: Mounts, photo_ids: Iterable[str], folder: Where
 ) -> tuple[list[tuple[str, bytes]], list[tuple[str, str]]]:
     """Where photos lie, ordered by path, and what hinders: files that have changed, so that their faces have too."""
-    source = None if folder is None else LocalSource(folder)
+    if folder is not None:
+        mounts.place(folder)  # it has to exist
+    asked = [] if folder is None else mounts.all_at(folder)
     found, changed = [], []
+    away: Counter[str] = Counter()
     for photo_id, places in catalog.places(photo_ids).items():
         for row in places:
-            if row.source != LocalSource.name or (source and not source.holds(row.path)):
+            if asked and not any(place.name == row.source and place.holds(row.path) for place in asked):
+                continue
+            path = mounts.file(row.source, row.path)
+            if path is None:
+                away[row.source] += 1
                 continue
             with suppress(OSError):
-                now = os.stat(row.path)
+                now = os.stat(path)
                 if (now.st_size, now.st_mtime_ns) == (row.bytes, row.mtime_ns):
-                    found.append((photo_id, row.path))
+                    found.append((photo_id, path))
                 else:
                     changed.append((row.display, "it was changed since it was ingested; ingest it again"))
+    changed += [(f"{name}:/", f"{lacking(name)} {number} files in it were left.") for name, number in away.items()]
     return sorted(found, key=lambda one: one[1]), sorted(changed)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from loguru import logger
 from typing_extensions import override
 
-from facekit.arguments import checked_page, checked_position
+from facekit.arguments import checked_entry, checked_listed, checked_page, checked_part, checked_position
 from facekit.catalog.people_tables import cluster_runs
-from facekit.errors import RefusedError, UnknownIdError
+from facekit.errors import RefusedError
 from facekit.people import corrections
 from facekit.people import runs as people_runs
 from facekit.people.base import People
@@ -98,10 +98,7 @@ class LocalPeople(People):
         offset: int = 0,
         limit: int = 60,
     ) -> PersonPage:
-        if not isinstance(text, str):
-            message = f"{text!r} is no part of a name."
-            raise RefusedError(message, "Names are text.")
-        asked: dict[str, Any] = {"hidden": bool(hidden), "named": named, "text": text.strip()}
+        asked: dict[str, Any] = {"hidden": bool(hidden), "named": named, "text": checked_part(text).strip()}
         total, found = self._tables.page(**asked, offset=offset, limit=limit)
         return PersonPage(total, offset, tuple(found))
 
@@ -196,16 +193,11 @@ class LocalPeople(People):
 
     @override
     def journal(self, limit: int = 50) -> tuple[Entry, ...]:
-        if not (isinstance(limit, int) and 0 <= limit < 2**63):
-            message = f"A journal of {limit!r} entries was asked for."
-            raise RefusedError(message, "Ask for 0 or more.")
-        return tuple(self._tables.entries(limit))
+        return tuple(self._tables.entries(checked_listed(limit)))
 
     @override
     def undo(self, number: int | None = None) -> Entry:
-        if not isinstance(number, int | None):
-            message = f"{number!r} is no number of an entry."
-            raise UnknownIdError(message, "lib.people.journal() lists what was done.")
+        number = checked_entry(number)
         with self._storage.models.shared():
             done = self._tables.undo(number, self._user)
         entry = next(one for one in self.journal(1000) if one.number == done)
@@ -273,6 +265,7 @@ class LocalPeople(People):
 
     @override
     def review(self, limit: int = 20) -> tuple[Suggestion, ...]:
+        limit = checked_listed(limit)
         with self._storage.models.shared(), self._tables.reading():
             return questions(self._open, limit)
 
@@ -297,6 +290,7 @@ class LocalPeople(People):
 
     @override
     def duplicates(self, limit: int = 20) -> tuple[Duplicate, ...]:
+        limit = checked_listed(limit)
         with self._tables.reading():
             return duplicates_of(self._open, None, limit)
 
@@ -312,7 +306,7 @@ class LocalPeople(People):
         from facekit.people.exchange import links
 
         self._storage.outside(folder)
-        return links(self, self._catalog, folder, copy=copy)
+        return links(self, self._catalog, self._storage.mounts, folder, copy=copy)
 
     def write_xmp(
         self, folder: str | os.PathLike[str] | None = None, *, writable: Callable[[bytes], bool] | None = None
@@ -321,11 +315,11 @@ class LocalPeople(People):
         from facekit.people.exchange import write_xmp
 
         with self._storage.changing("Writing names"):
-            return write_xmp(self, self._catalog, folder, writable)
+            return write_xmp(self, self._catalog, self._storage.mounts, folder, writable)
 
     @override
     def read_xmp(self, folder: str | os.PathLike[str] | None = None) -> XmpReport:
         from facekit.people.exchange import read_xmp
 
         with self._storage.changing("Reading names"):
-            return read_xmp(self, self._catalog, folder)
+            return read_xmp(self, self._catalog, self._storage.mounts, folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+from facekit.arguments import LONGEST_TEXT, is_written, no_such_person
 from facekit.errors import RefusedError, UnknownIdError
 from facekit.types.people import Person
 
@@ -22,10 +23,20 @@ class NotAPersonError(RefusedError):
 
 
 def person_meant(who: object) -> str:
-    """The id, name or beginning of an id that somebody gave for a person. Raises NotAPersonError."""
+    """The id, name or beginning of an id that somebody gave for a person.
+
+    Raises
+    ------
+    NotAPersonError
+        If it is neither a person nor a text.
+    UnknownIdError
+        If it is a text that no person can have for a name.
+    """
     if isinstance(who, Person):
         return who.person_id
     if isinstance(who, str):
+        if len(who) > LONGEST_TEXT or not is_written(who):  # nobody's name is like that
+            raise no_such_person(who)
         return who
     message = f"A person can't be named by {type(who).__name__}."
     raise NotAPersonError(message, "Give a name, an id, or a Person; lib.people lists the people.")

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 from facekit.errors import NoFolderError, RefusedError
 from facekit.index import IndexFilter
 from facekit.search.find import moment
-from facekit.sources import LocalSource
 
 if TYPE_CHECKING:
     import os
     from datetime import date
 
     from facekit.catalog import Catalog
+    from facekit.sources.mounts import Mounts
 
 
 def index_filter(
     catalog: Catalog,
+    mounts: Mounts,
     source: str | None,
     folder: str | os.PathLike[str] | None,
     after: date | str | None,
@@ -34,21 +35,22 @@ def index_filter(
     FacekitError
         If a date can't be read, or there is no such source.
     """
-    prefix = folder_prefix(catalog, folder)
+    prefix = folder_prefix(catalog, mounts, folder)
     if source is not None and not str(source).isprintable():
         message = f"There is no source {source!r}."
-        raise RefusedError(message, 'Photos in folders are from "local".')
+        raise RefusedError(message, 'Photos in folders are from "local", or from a mount.')
     source = source if source is None else str(source)
     also = () if source is None and prefix is None else catalog.faces_at_second_places(source, prefix)
     return IndexFilter(usable_only, source, prefix, moment(after), moment(before), also)
 
 
-def folder_prefix(catalog: Catalog, folder: str | os.PathLike[str] | None) -> str | None:
+def folder_prefix(catalog: Catalog, mounts: Mounts, folder: str | os.PathLike[str] | None) -> str | None:
     """A folder as the catalog has it, with its slash. Raises NoFolderError where no photo lies in it or below."""
     if folder is None:
         return None
-    prefix = LocalSource(folder, must_exist=False).prefix
-    if not catalog.has_photos(prefix):
+    prefixes = [place.prefix for place in mounts.places(folder)]
+    prefix = next((one for one in prefixes if catalog.has_photos(one)), None)
+    if prefix is None:
         message = f"The library holds no photo in {folder} or below it."
         raise NoFolderError(message, "lib.folders() lists the folders; lib.ingest(folder) brings photos in.")
     return prefix

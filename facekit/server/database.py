@@ -19,7 +19,6 @@ from loguru import logger
 
 from facekit.errors import DiskFullError, LibraryError
 from facekit.server.migrations import SCHEMA
-from facekit.server.tables import meta
 from facekit.storage.job_rows import ERASE
 from facekit.system.disk_space import check_room, is_disk_full
 
@@ -56,6 +55,7 @@ class ServiceStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._schema = SCHEMA
         path = folder / "service.db"
         try:  # it holds what tokens are signed with; SQLite gives its other files the same mode
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
@@ -98,6 +98,7 @@ class ServiceStore:
 
     def secret(self) -> bytes:
         """What access tokens are signed with, made at its first use."""
+        meta = self._schema.meta
         query = sa.select(meta.c.value).where(meta.c.key == "token_secret")
         with self.write() as connection:
             found: bytes | None = connection.scalar(query)

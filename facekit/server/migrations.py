@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from facekit.catalog.schema import Schema, add_column
-from facekit.server.tables import meta, metadata
+from facekit.server.tables import meta, metadata, shared_meta, shared_metadata
 
 
 def _jobs_of_every_kind(connection: sa.Connection) -> None:
@@ -51,5 +51,10 @@ def _jobs_of_several_services(connection: sa.Connection) -> None:
         add_column(connection, "jobs", column)
 
 
-SCHEMA = Schema(metadata, meta, {2: _jobs_of_every_kind, 3: _jobs_of_several_services})
+_STEPS = {2: _jobs_of_every_kind, 3: _jobs_of_several_services}
+
+SCHEMA = Schema(metadata, meta, _STEPS)
 """The service's."""
+
+SHARED = Schema(shared_metadata, shared_meta, _STEPS)
+"""The service's on a server."""

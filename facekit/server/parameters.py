@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import Path, Query
 from pydantic import Field
 
-from facekit.arguments import ID, LONGEST_PATH, LONGEST_TEXT, PAGE, POSITION, START_OF_ID
+from facekit.arguments import ID, LISTED, LONGEST_PATH, LONGEST_TEXT, PAGE, POSITION, START_OF_ID
 
 _DIGITS = "32 hexadecimal digits."
 
@@ -17,7 +17,7 @@ RunId = Annotated[str, Path(pattern=START_OF_ID, description="The first six of i
 
 Offset = Annotated[int, Query(ge=POSITION.least, le=POSITION.most, description="Position of the first one.")]
 Limit = Annotated[int, Query(ge=PAGE.least, le=PAGE.most, description="How many.")]
-Few = Annotated[int, Query(ge=PAGE.least, le=PAGE.most, description="The most to return.")]
+Few = Annotated[int, Query(ge=LISTED.least, le=LISTED.most, description="The most to return.")]
 
 Name = Annotated[str, Field(max_length=LONGEST_TEXT)]
 PersonOf = Annotated[

@@ -8,6 +8,7 @@ import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from facekit.errors import FacekitError
 from facekit.server.refusal import ServiceRefusal
 
 if TYPE_CHECKING:
@@ -74,14 +75,14 @@ class Paths:
 
     def _named(self, given: str, identity: Identity, *, there: bool) -> str:
         """The service's own user could use any folder anyway; for all others it lies under one of the roots."""
-        path = Path(given)
         try:
+            path = Path(self._library.on_this_machine(given))
             if given.startswith("~"):
                 path = path.expanduser()
             real = Path(os.path.realpath(path, strict=False))
             allowed = path.is_absolute() and (identity.kind == "owner" or self.below_roots(str(real)))
             missing = allowed and there and not real.exists()
-        except (OSError, RuntimeError, ValueError):  # no such user, a name that is too long, a zero byte
+        except (OSError, RuntimeError, ValueError, FacekitError):  # no such user, a name that is too long, a zero byte
             allowed = missing = False
         if not allowed:
             message = "Photos may not come from this folder." if there else "No backup may be written there."
@@ -140,5 +141,6 @@ class Paths:
 
 
 def _above(top: str) -> str:
-    """The folder that a folder lies in, with its slash."""
-    return top.rstrip("/").rpartition("/")[0] + "/"
+    """The folder that a folder lies in, with its slash; "" for a mount, which lies in none."""
+    above, slash, _ = top.rstrip("/").rpartition("/")
+    return above + "/" if slash or top == "/" else ""

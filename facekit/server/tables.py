@@ -85,3 +85,9 @@ jobs = sa.Table(
         "removed", sa.JSON(none_as_null=True)
     ),  # names of photos that were removed since it began: its report must not name them
 )
+
+# On a server they lie beside the catalog's tables, of which one is called "meta", too.
+shared_metadata = sa.MetaData()
+for _table in metadata.sorted_tables:
+    _table.to_metadata(shared_metadata, name="service_meta" if _table is meta else None)
+shared_meta = shared_metadata.tables["service_meta"]

@@ -49,6 +49,8 @@ class LocalSource:
         False to name a place that may be gone, which can be compared with paths but not scanned.
     exclude : iterable of str, optional
         Patterns of files and folders to leave out; see `facekit.sources.left_out.Exclusion`.
+    without : iterable of bytes, optional
+        Folders, absolute, that are no part of it wherever they lie in it.
 
     Attributes
     ----------
@@ -74,10 +76,12 @@ class LocalSource:
         follow_links: bool = False,
         must_exist: bool = True,
         exclude: Iterable[str] = (),
+        without: Iterable[bytes] = (),
     ) -> None:
         self._path = as_stored(os.path.abspath(os.fsencode(user_path(root))))
         self._exclusion = Exclusion(exclude)
         self._follow_links = follow_links
+        self._without = [one for one in without if one != self._path and below(one, self._path) is not None]
         self.problems: list[tuple[str, str]] = []
         self.ignored = 0
         self.skipped: dict[bytes, str] = {}
@@ -87,12 +91,16 @@ class LocalSource:
     @property
     def root(self) -> str:
         """The absolute path, for people."""
-        return display_name(self._path)
+        return self._shown(self._path)
 
     @property
     def prefix(self) -> str:
-        """The absolute path with forward slashes, also at the end, and composed letters: how its folders begin."""
+        """The path for people, with forward slashes, also at the end, and composed letters: how its folders begin."""
         return unicodedata.normalize("NFC", self.root.replace(os.sep, "/").rstrip("/") + "/")
+
+    def called(self, path: bytes) -> LocalSource:
+        """The place of this kind that the library knows by another path; it may be gone."""
+        return LocalSource(path, must_exist=False, without=self._without)
 
     def scan(self) -> Iterator[FoundFile]:
         """List the photos, sorted by path byte by byte, without reading more than the first bytes of a file.
@@ -111,16 +119,16 @@ class LocalSource:
             yield self._found(self._path, os.stat(self._path))
 
     def holds(self, path: bytes) -> bool:
-        """Whether an absolute path is the root or lies in it."""
-        return path == self._path or path.startswith(self._path.rstrip(_SEPARATOR) + _SEPARATOR)
+        """Whether a path is the root's or lies in it."""
+        return below(path, self._path) is not None and self._is_own(path)
 
     def moved(self, path: bytes, root: bytes) -> bytes:
         """Where a path of this place lies when the place is called ``root``."""
-        return root.rstrip(_SEPARATOR) + path[len(self._path.rstrip(_SEPARATOR)) :]
+        return joined(root, below(path, self.path) or b"")
 
     @property
     def path(self) -> bytes:
-        """The absolute path, as the file system has it."""
+        """The absolute path, as the file system has it: what the library knows it by."""
         return self._path
 
     def left_out(self, path: bytes) -> str | None:
@@ -151,13 +159,13 @@ class LocalSource:
         try:
             mode = os.stat(self._path).st_mode
         except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
-            message = f"{self.root} can't be opened: {_words(error)}."
+            message = f"{display_name(self._path)} can't be opened: {_words(error)}."
             raise FacekitError(message, "Check the spelling, and that the disk it is on is connected.") from error
         if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-            message = f"{self.root} is neither a folder nor a file."
+            message = f"{display_name(self._path)} is neither a folder nor a file."
             raise FacekitError(message, "Give a folder with photos, or a photo.")
         if stat.S_ISDIR(mode) and is_library(self._path):
-            message = f"{self.root} is a facekit library; what lies in it was made from photos."
+            message = f"{display_name(self._path)} is a facekit library; what lies in it was made from photos."
             raise FacekitError(message, "Give the folder that holds the photos themselves.")
         return stat.S_ISDIR(mode)
 
@@ -186,7 +194,7 @@ class LocalSource:
             kinds = [(entry.path, self._is_folder(entry)) for entry in entries]
         except OSError as error:
             if folder == self._path:
-                message = f"{self.root} can't be listed: {_words(error)}."
+                message = f"{display_name(self._path)} can't be listed: {_words(error)}."
                 raise FacekitError(message, "Check that you may read the folder and that its disk is well.") from error
             self._problem(folder, error)
             return []
@@ -200,7 +208,7 @@ class LocalSource:
             return None
         try:
             if entry.is_dir(follow_symlinks=self._follow_links):
-                return None if self._excluded(entry.path) else True
+                return None if entry.path in self._without or self._excluded(entry.path) else True
             if entry.is_file(follow_symlinks=self._follow_links):
                 return None if name in _SKIPPED_FILES or self._excluded(entry.path) else False
         except OSError:  # a link that leads nowhere or to itself
@@ -225,17 +233,29 @@ class LocalSource:
             return None
         except OSError as error:
             if named_like_a_picture:  # listed all the same: reading it will tell what is wrong
-                return FoundFile(self.name, path, display_name(path), size=0, mtime_ns=0)
+                return FoundFile(self.name, self._key(path), self._shown(path), size=0, mtime_ns=0)
             self._problem(path, error)
             return None
         self.ignored += 1
         return None
 
     def _found(self, path: bytes, status: os.stat_result) -> FoundFile:
-        return FoundFile(self.name, path, display_name(path), status.st_size, status.st_mtime_ns)
+        return FoundFile(self.name, self._key(path), self._shown(path), status.st_size, status.st_mtime_ns)
+
+    def _is_own(self, path: bytes) -> bool:
+        """Whether an absolute path lies in none of the folders that are no part of it."""
+        return all(below(path, one) is None for one in self._without)
+
+    def _key(self, path: bytes) -> bytes:
+        """How the library knows what lies at an absolute path."""
+        return path
+
+    def _shown(self, path: bytes) -> str:
+        """What people call what lies at an absolute path."""
+        return display_name(path)
 
     def _problem(self, path: bytes, error: OSError) -> None:
-        name, reason = display_name(path), _words(error)
+        name, reason = self._shown(path), _words(error)
         self.problems.append((name, reason))
         logger.bind(console=f"{name} is skipped: {reason}").warning("A file or folder is skipped: {}", reason)
 
@@ -260,6 +280,21 @@ def as_stored(path: bytes) -> bytes:
     except OSError:
         same = []
     return os.path.join(above, same[0]) if same else straight
+
+
+def below(path: bytes, root: bytes) -> bytes | None:
+    """The path from a folder on, "" for the folder itself; None for a path that does not lie in it."""
+    top = root.rstrip(_SEPARATOR)
+    if path in {root, top}:
+        return b""
+    if not root:  # of paths in a mount, the mount
+        return path
+    return path[len(top) + 1 :] if path.startswith(top + _SEPARATOR) else None
+
+
+def joined(root: bytes, inside: bytes) -> bytes:
+    """The other way round: the path of what `below` said."""
+    return os.path.join(root, inside) if inside else root
 
 
 def composed_path(path: bytes) -> str:

@@ -63,12 +63,15 @@ class Backend(Protocol):
         What tells that the index can't be reached for now: the library is opened all the same.
     blobs : Blobs
         The thumbnails.
+    broker : str
+        The address of what tells workers of new work; empty where there is none.
     """
 
     folder: Path
     place: str
     away: tuple[type[FacekitError], ...]
     blobs: Blobs
+    broker: str
 
     def open(self, opened: ExitStack, detector: str | None, embedder: str | None) -> Opened:
         """Open the catalog; a library is made where there is none, with the models named or the default ones.
@@ -108,6 +111,9 @@ class Backend(Protocol):
 
     def alone(self, what: str) -> AbstractContextManager[None]:
         """Only one thing at a time may change the library. Raises LibraryBusyError."""
+
+    def adding(self) -> AbstractContextManager[None]:
+        """Add photos beside others who do, while nothing is `alone`. Raises LibraryBusyError."""
 
     def check_room(self, need: int) -> None:
         """Refuse to store more where less than so many bytes are free. Raises DiskFullError."""

@@ -208,7 +208,7 @@ def _restore(target: Path, folder: Path, files: dict[str, _Kept], thumbnails: di
     for name in thumbnails:
         _copy_thumbnail(FolderBlobs(target), FolderBlobs(part), Path(name).stem)
     protect(part, "")
-    catalog = open_catalog(part)
+    catalog = open_catalog(part, shown=folder)
     try:
         catalog.counts()
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from facekit._version import __version__
 from facekit.catalog.rows import FileRow, PhotoRow
 from facekit.errors import FacekitError
+from facekit.images.files import display_name
 from facekit.index.protocol import Fields
 from facekit.models.registry import load_detector, load_embedder, model_info
 from facekit.models.weights import verify
+from facekit.sources import LocalSource
 from facekit.storage.settings import check_versions
 from facekit.text.names import one_line
 from facekit.types.photos import Status
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     from facekit.catalog import Catalog
     from facekit.images.blobs import Blobs
+    from facekit.sources.mounts import Mounts
     from facekit.storage.backend import Look
     from facekit.storage.settings import Settings
     from facekit.storage.storage import Storage
@@ -121,7 +125,8 @@ def examine(storage: Storage) -> Doctor:
         "catalog": lambda: _catalog(catalog),
         "vector index": lambda: _index(storage),
         "thumbnails": lambda: _thumbnails(storage.blobs, catalog),
-        "files": lambda: _files(catalog),
+        "files": lambda: _files(catalog, storage.mounts),
+        "mounts": lambda: _mounts(catalog, storage.mounts),
         **{name: partial(_of_backend, name, look) for name, look in storage.backend.looks().items()},
     }
     for name, look in looks.items():
@@ -174,11 +179,31 @@ def _thumbnails(blobs: Blobs, catalog: Catalog) -> Check:
     return Check("thumbnails", detail, ok=not lost)
 
 
-def _files(catalog: Catalog) -> Check:
+def _files(catalog: Catalog, mounts: Mounts) -> Check:
     rows = catalog.rows(FileRow)
-    gone = sum(row.source == "local" and not os.path.lexists(row.path) for row in rows)
+    here = {name: name == LocalSource.name or mounts.has(name) for name in {row.source for row in rows}}
+    places = [mounts.file(row.source, row.path) for row in rows if here[row.source]]
+    gone = sum(place is not None and not os.path.lexists(place) for place in places)
     detail = f"{len(rows)} known, {gone} not there now"
     return Check("files", detail + ("; is a disk not mounted?" if gone else ""), ok=not gone)
+
+
+def _mounts(catalog: Catalog, mounts: Mounts) -> Check:
+    """Photos whose mount is not here are shown from their thumbnails; a folder that is named and empty is a fault."""
+    held = Counter(row.source for row in catalog.rows(FileRow) if row.source != LocalSource.name)
+    roots = mounts.roots
+    said = []
+    for name in sorted({*held, *roots}):
+        number = f"{held[name]} file{'' if held[name] == 1 else 's'}"
+        if name not in roots:
+            said.append(f"{name} is not on this machine: {number}, shown from thumbnails")
+        else:
+            there = "" if mounts.has(name) else ", which is not there or empty: is its disk mounted?"
+            said.append(f"{name} is {display_name(roots[name])}{there} ({number})")
+    by_path = sum(mounts.known(path)[0] != LocalSource.name for path in catalog.file_states(LocalSource.name))
+    if by_path:
+        said.append(f"{by_path} files in them are known by their path on this machine; ingest the folders again")
+    return Check("mounts", "; ".join(said) or "none", ok=all(mounts.has(name) for name in roots))
 
 
 def _of_backend(name: str, look: Callable[[], Look]) -> Check:

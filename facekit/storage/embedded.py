@@ -26,7 +26,7 @@ from facekit.system.permissions import protect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import ExitStack
+    from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
 
     from facekit.catalog import Catalog
@@ -47,6 +47,7 @@ class Embedded:
     """
 
     away: tuple[type[FacekitError], ...] = ()
+    broker = ""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -149,6 +150,10 @@ class Embedded:
         finally:
             protect(self.folder, THUMBNAILS)  # what databases wrote
             self._busy.release()
+
+    def adding(self) -> AbstractContextManager[None]:
+        """See `Backend.adding`: there is nobody else."""
+        return self.alone("Adding photos")
 
     def check_room(self, need: int) -> None:
         """See `Backend.check_room`."""

@@ -7,7 +7,7 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
-from facekit.arguments import checked_status, checked_table
+from facekit.arguments import checked_status, checked_table, checked_year
 from facekit.catalog.rows import FaceRow, PhotoRow
 from facekit.errors import RefusedError
 from facekit.system.files import named_file, user_path
@@ -44,11 +44,11 @@ def photos_frame(
     Raises
     ------
     FacekitError
-        If there is no such status.
+        If there is no such status or year.
     """
     import pandas as pd
 
-    status = checked_status(status)
+    status, year = checked_status(status), checked_year(year)
     places = catalog.places(photo_ids)
     rows = []
     for row in catalog.rows(PhotoRow, photo_ids):

@@ -11,6 +11,7 @@ from facekit.catalog.rows import box_of
 from facekit.errors import PhotoError
 from facekit.images.drawing import Drawing
 from facekit.images.orientation import SIDEWAYS, turn_upright, turned_box
+from facekit.sources.mounts import lacking
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
     from facekit.catalog import Catalog
     from facekit.catalog.rows import FacePictureRow, PictureRow
     from facekit.images.blobs import Blobs
+    from facekit.sources.mounts import Mounts
 
 
 class Pictures:
     """Reads pictures of what a catalog knows; see the methods of `facekit.library.base.Library` with the same names."""
 
-    def __init__(self, catalog: Catalog, blobs: Blobs) -> None:
+    def __init__(self, catalog: Catalog, blobs: Blobs, mounts: Mounts) -> None:
         self._catalog = catalog
         self._blobs = blobs
+        self._mounts = mounts
         self._drawing = Drawing()
 
     def close(self) -> None:
@@ -46,7 +49,7 @@ class Pictures:
             size = size[::-1]
         # Poor landmarks say nothing of how the face lies.
         more = turn_upright(face.roll) - turn if face.reason is None else 0
-        path = _there(rows)
+        path = self._there(rows)
         box = turned_box(box_of(face), turn)
         return self._drawing.face(box, self.thumbnail(face.photo_id), size, path, (turn, more))
 
@@ -54,7 +57,7 @@ class Pictures:
         """A photo as a JPEG, upright, its longer side at most so many pixels."""
         rows = self._catalog.pages.picture(photo_id)
         pixels = (rows[0].width or 1) * (rows[0].height or 1)
-        return self._drawing.photo(_file(rows), side, pixels, rows[0].turn or 0)
+        return self._drawing.photo(self._file(rows), side, pixels, rows[0].turn or 0)
 
     def file(self, photo_id: str) -> Path:
         """Where a photo lies.
@@ -66,23 +69,27 @@ class Pictures:
         PhotoError
             If its files are gone, or hold something else by now.
         """
-        return _file(self._catalog.pages.picture(photo_id))
+        return self._file(self._catalog.pages.picture(photo_id))
 
-
-def _file(rows: Sequence[PictureRow]) -> Path:
-    """The first file that holds a photo. Raises PhotoError where none does."""
-    path = _there(rows)
-    if path is None:
+    def _file(self, rows: Sequence[PictureRow]) -> Path:
+        """The first file that holds a photo. Raises PhotoError where none does."""
+        path = self._there(rows)
+        if path is not None:
+            return path
+        away = [row.source for row in rows if self._mounts.file(row.source, row.path) is None]
+        if len(away) == len(rows):
+            raise PhotoError(Status.MISSING, f"{rows[0].display} can't be read: {lacking(away[0])}")
         raise PhotoError(Status.MISSING, f"{rows[0].display} is gone, or was changed since it was ingested")
-    return path
 
-
-def _there(rows: Sequence[PictureRow | FacePictureRow]) -> Path | None:
-    """The first file that is as it was when it was ingested."""
-    for row in rows:
-        path = Path(os.fsdecode(row.path))
-        with suppress(OSError):
-            now = path.stat()
-            if (now.st_size, now.st_mtime_ns) == (row.bytes, row.mtime_ns):
-                return path
-    return None
+    def _there(self, rows: Sequence[PictureRow | FacePictureRow]) -> Path | None:
+        """The first file that is as it was when it was ingested."""
+        for row in rows:
+            here = self._mounts.file(row.source, row.path)
+            if here is None:
+                continue
+            path = Path(os.fsdecode(here))
+            with suppress(OSError):
+                now = path.stat()
+                if (now.st_size, now.st_mtime_ns) == (row.bytes, row.mtime_ns):
+                    return path
+        return None

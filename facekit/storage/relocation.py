@@ -12,16 +12,16 @@ from facekit.catalog.records import FileMove
 from facekit.catalog.times import now
 from facekit.errors import FacekitError
 from facekit.images.files import display_name
-from facekit.index.sync import apply_change
 from facekit.sources import LocalSource
 from facekit.sources.local import composed_path
+from facekit.sources.mounts import display_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from facekit.catalog import Catalog
-    from facekit.images.blobs import Blobs
-    from facekit.index import VectorIndex
+    from facekit.catalog.records import FileState
+    from facekit.storage.storage import Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,42 +35,75 @@ class Relocation:
     not_found: int
 
 
-def relocate(
-    catalog: Catalog,
-    index: VectorIndex,
-    blobs: Blobs,
-    old: str | os.PathLike[str],
-    new: str | os.PathLike[str],
-) -> Relocation:
-    """See `facekit.library.base.Library.relocate`; ``blobs`` are the library's thumbnails."""
-    was, target = LocalSource(old, must_exist=False), LocalSource(new)
-    if was.path == target.path:
+def relocate(storage: Storage, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> Relocation:
+    """See `facekit.library.base.Library.relocate`."""
+    catalog, mounts = storage.catalog, storage.mounts
+    target = mounts.place(new)
+    asked = [place for place in mounts.places(old) if (place.name, place.path) != (target.name, target.path)]
+    if not asked:
         message = f"{target.root} was named as the old place and as the new one."
         raise FacekitError(message, "Name where the library has the photos, and then where they are now.")
-    known = catalog.file_states(was.name)
-    paths = [path for path in known if was.holds(path)]
-    if not paths and not was.path.isascii():
-        # As it was ingested, its letters may be written in another way.
-        same = _known_as(was, known)
-        if same is not None:
-            was = LocalSource(same, must_exist=False)
-            paths = [path for path in known if was.holds(path)]
-    if not paths:
-        message = f"The library has no photo at {was.root}."
+    was, known = next((one for place in asked if (one := _at(place, catalog))[1]), (asked[0], {}))
+    if not known:
+        message = f"The library has no photo at {asked[0].root}."
         raise FacekitError(message, "lib.folders() lists the folders that it has photos of.")
     moment = now()
     moves = []
-    for path in paths:
+    for path, state in known.items():
         there = was.moved(path, target.path)
-        moves.append(FileMove(path, there, display_name(there), _is_there(there, known[path].size), moment))
+        here = mounts.file(target.name, there)
+        found = here is not None and _is_there(here, state.size)
+        moves.append(FileMove(path, there, display_of(target.name, there), found, moment, target.name))
     not_found = sum(not move.there for move in moves)
     if not_found == len(moves):
         message = f"None of the {len(moves)} photos of {was.root} is found in {target.root}."
         raise FacekitError(message, "Give the folder that has the same files at the same places below it.")
     change = catalog.relocate(was.name, moves, (was.root.rstrip(os.sep), target.root.rstrip(os.sep)))
-    apply_change(change, catalog, index, blobs)
+    storage.follow(change)
     logger.info("{} files lie elsewhere now, {} of them are not found there", len(moves), not_found)
     return Relocation(len(moves), not_found)
+
+
+def to_mounts(storage: Storage, within: LocalSource | None = None) -> int:
+    """Let files be known by mount that are known by their paths on this machine, from before there was the mount.
+
+    Nothing is read, not even whether they are there: those that were missing stay so.
+
+    Parameters
+    ----------
+    storage : Storage
+        The library, with its mounts.
+    within : LocalSource, optional
+        Only those that are in this place of a mount then.
+
+    Returns
+    -------
+    int
+        How many files those are.
+    """
+    catalog, mounts = storage.catalog, storage.mounts
+    moves: dict[str, list[FileMove]] = {}
+    for path, state in catalog.file_states(LocalSource.name).items():
+        source, there = mounts.known(path)
+        if source != LocalSource.name and (within is None or (within.name == source and within.holds(there))):
+            shown = display_of(source, there)
+            moves.setdefault(source, []).append(FileMove(path, there, shown, not state.missing, now(), source))
+    for source, some in sorted(moves.items()):
+        roots = display_name(mounts.roots[source]).rstrip(os.sep), display_of(source, b"").rstrip(os.sep)
+        change = catalog.relocate(LocalSource.name, some, roots)
+        storage.follow(change)
+        logger.info("{} files are known by mount now", len(some))
+    return sum(map(len, moves.values()))
+
+
+def _at(place: LocalSource, catalog: Catalog) -> tuple[LocalSource, dict[bytes, FileState]]:
+    """What the library knows at a place, which may be written with other letters there."""
+    known = catalog.file_states(place.name)
+    found = {path: state for path, state in known.items() if place.holds(path)}
+    if not found and not place.path.isascii() and (same := _known_as(place, known)) is not None:
+        place = place.called(same)
+        found = {path: state for path, state in known.items() if place.holds(path)}
+    return place, found
 
 
 def _known_as(asked: LocalSource, known: Iterable[bytes]) -> bytes | None:

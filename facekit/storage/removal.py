@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from loguru import logger
 
 from facekit.arguments import is_id
+from facekit.catalog.rows import FileRow
 from facekit.errors import FacekitError, UnknownIdError
 from facekit.images.files import display_name
-from facekit.index.sync import apply_change
-from facekit.sources import LocalSource
 from facekit.sources.local import composed_path
+from facekit.sources.mounts import display_of
 from facekit.system.files import user_path
 from facekit.types.photos import Hit, Photo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from facekit.catalog import Catalog
     from facekit.catalog.records import FileState
+    from facekit.sources import LocalSource
     from facekit.storage.storage import Storage
 
 Removable: TypeAlias = "str | bytes | os.PathLike[Any] | Photo | Hit"
@@ -76,52 +78,88 @@ class KnownFiles:
             self._composed = sorted((os.fsencode(composed_path(path)), path) for path in self._states)
         return _at(self._composed, os.fsencode(composed_path(source.path)))
 
-    def to_remove(self, paths: Iterable[os.PathLike[Any]], ids: Sequence[str]) -> tuple[list[bytes], list[str]]:
+
+class AllKnownFiles:
+    """The files that a library knows, to be found by place.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Where they are read from, each source once.
+    """
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._sources: dict[str, KnownFiles] = {}
+
+    def at(self, places: Iterable[LocalSource]) -> set[tuple[str, bytes]]:
+        """The files at some places or below them: source and path."""
+        found: set[tuple[str, bytes]] = set()
+        for place in places:
+            if place.name not in self._sources:
+                self._sources[place.name] = KnownFiles(self._catalog.file_states(place.name))
+            found.update((place.name, path) for path in self._sources[place.name].at(place))
+        return found
+
+    def to_remove(
+        self, asked: Iterable[Sequence[LocalSource]], ids: Sequence[str]
+    ) -> tuple[set[tuple[str, bytes]], list[str]]:
         """The files that are meant, each once, and the places by which they were called.
+
+        Parameters
+        ----------
+        asked : iterable of sequence of LocalSource
+            Of each path that was named, the places that it may mean.
+        ids : sequence of str
+            Photos, which are meant wherever they lie.
 
         Raises
         ------
         FacekitError
             If the library has no photo at one of the paths, or of one of the ids.
         """
-        found: set[bytes] = set()
+        found: set[tuple[str, bytes]] = set()
         roots: list[str] = []
         lacking: list[str] = []
-        for path in paths:
-            source = LocalSource(path, must_exist=False)
-            mine = self.at(source)
-            found.update(mine)
-            (roots if mine else lacking).append(source.root)
+        for places in asked:
+            mine = self.at(places)
+            found |= mine
+            if mine:
+                roots += (place.root for place in places)
+            else:
+                lacking.append(places[0].root)
         if lacking:
             more = f" Nor at {len(lacking) - 1} others that were named." if len(lacking) > 1 else ""
             message = f"The library has no photo at {lacking[0]}.{more}"
             raise FacekitError(message, "lib.photos() lists what it has.")
-        if ids:
-            wanted = set(ids)
-            shown = {path: state.photo_id for path, state in self._states.items() if state.photo_id in wanted}
-            if unknown := wanted - set(shown.values()):
-                message = f"The library has no photo {min(unknown)!r}."
-                raise UnknownIdError(message, "lib.photos() lists what it has.")
-            found.update(shown)
-        return sorted(found), roots
+        shown = self._catalog.rows(FileRow, ids) if ids else []
+        if unknown := set(ids) - {row.photo_id for row in shown}:
+            message = f"The library has no photo {min(unknown)!r}."
+            raise UnknownIdError(message, "lib.photos() lists what it has.")
+        return found | {(row.source, row.path) for row in shown}, roots
 
 
 def remove(storage: Storage, paths: Sequence[Path], ids: Sequence[str]) -> int:
     """See `facekit.library.base.Library.remove`; `named_photos` makes paths and ids of what is given."""
-    known = KnownFiles(storage.catalog.file_states(LocalSource.name))
-    files, roots = known.to_remove(paths, ids)
-    change = storage.catalog.remove_files(LocalSource.name, files)
-    apply_change(change, storage.catalog, storage.index, storage.blobs)
+    catalog, mounts = storage.catalog, storage.mounts
+    found, names = AllKnownFiles(catalog).to_remove([mounts.all_at(path) for path in paths], ids)
+    for source in sorted({source for source, _ in found}):
+        change = catalog.remove_files(source, sorted(path for of, path in found if of == source))
+        storage.follow(change)
     # What is in a folder that stays is named in full; a folder's own name stands where its photos stood.
-    names = [*roots, *map(display_name, files)]
+    for source, path in sorted(found):
+        here = mounts.file(source, path)
+        names += dict.fromkeys([display_of(source, path), *([] if here is None else [display_name(here)])])
     storage.forget(names)
     storage.erase()
-    logger.info("{} paths were removed", len(files))
-    return len(files)
+    logger.info("{} paths were removed", len(found))
+    return len(found)
 
 
 def _at(known: Sequence[tuple[bytes, bytes]], path: bytes) -> list[bytes]:
     """What is called so or lies below, of sorted pairs: of the name to be compared, and the name to be given."""
+    if not path:  # a mount as a whole
+        return [name for _, name in known]
     below = path.rstrip(_SEPARATOR) + _SEPARATOR
     end = below[:-1] + bytes([below[-1] + 1])
     first = bisect_left(known, (path,))

@@ -20,6 +20,7 @@ from facekit.catalog.migrations import SCHEMA
 from facekit.catalog.outbox import note_all
 from facekit.catalog.people_copy import COPY
 from facekit.catalog.people_tables import PEOPLE_TABLES
+from facekit.catalog.places import keep_places
 from facekit.catalog.rows import set_meta
 from facekit.catalog.tables import faces, metadata, photos
 from facekit.errors import LibraryError
@@ -315,6 +316,7 @@ def _settle(new: Path) -> int:
                 connection.exec_driver_sql(f"DELETE FROM {name} WHERE photo_id NOT IN (SELECT photo_id FROM photos)")
             connection.exec_driver_sql("DELETE FROM meta WHERE key = 'staged'")
             note_all(connection)
+            keep_places(connection, connection.scalars(sa.select(photos.c.photo_id)).all())
             for column in (faces.c.face_id, photos.c.photo_id):  # the copy may be older than they are
                 reveal(connection, connection.scalars(sa.select(column)).all())
         return len(partly)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from facekit.arguments import checked_similarity
 from facekit.errors import FacekitError, LibraryError, ModelMismatchError, OtherVectorsError
 from facekit.models.registry import default_models, model_for, model_info
 from facekit.sources.left_out import checked
+from facekit.sources.mounts import Mounts
 from facekit.system.disk_space import remedy_for
 from facekit.system.permissions import make_private_folder, private_opener
 
@@ -50,6 +51,7 @@ class Settings:
     threshold: Threshold | None = None
     created: datetime | None = None
     exclude: tuple[str, ...] = ()
+    mounts: dict[str, str] = field(default_factory=dict)  # folders by name, see facekit.sources.mounts.Mounts
     catalog: bool = False  # whether there was a catalog: one that is missing then is lost, and not new
 
     @property
@@ -131,6 +133,7 @@ def read_settings(folder: Path) -> Settings | None:
             threshold=_threshold(document.get("thresholds"), path),
             created=created if isinstance(created := document.get("created"), datetime) else None,
             exclude=_exclude(document.get("ingest"), path),
+            mounts=mounts_of(document, path),
             catalog=document.get("catalog") is True,
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -164,6 +167,21 @@ def _exclude(table: Any, path: Path) -> tuple[str, ...]:  # noqa: ANN401 - what 
     except (KeyError, TypeError, FacekitError) as error:  # no reason not to open the library
         logger.warning("[ingest] in {} is ignored: {}. Nothing is excluded.", path, _words(error))
         return ()
+
+
+def mounts_of(document: dict[str, Any], path: Path) -> dict[str, str]:
+    """What ``[mounts]`` of a file of settings says. Raises LibraryError."""
+    table = document.get("mounts", {})
+    example = 'Write there, for example: family = "/mnt/photos"'
+    if not (isinstance(table, dict) and all(isinstance(one, str) for one in table.values())):
+        message = f"[mounts] in {path} names no folders."
+        raise LibraryError(message, example)
+    try:
+        Mounts(table)
+    except FacekitError as error:  # without it, photos would be taken for others than they are
+        message = f"[mounts] in {path}: {error.message}"
+        raise LibraryError(message, error.remedy or example) from error
+    return table
 
 
 def _words(error: Exception) -> str:
@@ -200,6 +218,10 @@ def write_settings(folder: Path, settings: Settings) -> None:
     if settings.exclude:
         lines += ["[ingest]", "# Globs of files and folders that no ingest looks at."]
         lines += [f"exclude = {json.dumps(settings.exclude, ensure_ascii=False)}", ""]
+    if settings.mounts:
+        lines += ["[mounts]", "# Folders that other machines have elsewhere. FACEKIT_MOUNTS says where this one does."]
+        written = ((json.dumps(one, ensure_ascii=False) for one in pair) for pair in settings.mounts.items())
+        lines += [*(f"{name} = {root}" for name, root in written), ""]
     part = folder / (FILE + ".part")
     try:
         with open(part, "w", encoding="utf-8", opener=private_opener) as stream:

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from facekit.catalog import Catalog
 from facekit.catalog.bindings import read_bindings
+from facekit.catalog.server import has_catalog
 from facekit.errors import FacekitError, LibraryError, StalledError, VectorIndexError
 from facekit.images.blobs import FolderBlobs, open_blobs
 from facekit.index.opening import drop_index, open_index
@@ -51,6 +52,7 @@ class Shared:
     """
 
     away: tuple[type[FacekitError], ...] = (VectorIndexError, StalledError)
+    broker = ""
 
     def __init__(self, folder: Path, servers: Servers, *, named: bool) -> None:
         self._address = catalog_address(servers.catalog)
@@ -74,6 +76,8 @@ class Shared:
         """
         self._make_folder()
         opened.callback(remove_sink, log_into(self.folder))
+        if not (self._servers.index or has_catalog(self._address.url, self._address.schema)):
+            raise self._not_there()
         self._catalog = catalog = Catalog(self._address.url, schema=self._address.schema)
         opened.callback(catalog.close)
         found = catalog.bindings.read()
@@ -88,7 +92,7 @@ class Shared:
         use = self._use(*found)
         said = Servers(**self._document["servers"])
         self._servers = replace(said, **self._servers.known)
-        self.blobs = _blobs_at(self._servers.blobs)
+        self.blobs, self.broker = _blobs_at(self._servers.blobs), self._servers.broker
         if (self._servers.index == INDEX_IN_CATALOG) != (said.index == INDEX_IN_CATALOG):
             message = f"The library {self.place} has its vectors at {said.index}, not at {self._servers.index}."
             raise LibraryError(message, "Leave the index out: the catalog knows it.")
@@ -105,11 +109,14 @@ class Shared:
             message = f"{self.folder} is not a facekit library, and not empty (it holds {others[0]!r})."
             raise LibraryError(message, "Choose a new folder for the library; photos stay where they are.")
 
+    def _not_there(self) -> LibraryError:
+        message = f"There is no library at {self._address.shown}."
+        return LibraryError(message, "Make one: facekit init DIR --catalog ADDRESS --index ADDRESS")
+
     def _begin(self, detector: str | None, embedder: str | None) -> None:
         """Make a new library; another process may be doing the same, and one of them is first."""
         if not self._servers.index:
-            message = f"There is no library at {self._address.shown}."
-            raise LibraryError(message, "Make one: facekit init DIR --catalog ADDRESS --index ADDRESS")
+            raise self._not_there()
         settings = settings_for_new(detector, embedder)
         servers = replace(self._servers, blobs=self._servers.blobs or str(self.folder))
         if not is_store(servers.blobs):
@@ -194,6 +201,12 @@ class Shared:
     def alone(self, what: str) -> Iterator[None]:
         """See `Backend.alone`."""
         with self._catalog.server.alone(what):
+            yield
+
+    @contextmanager
+    def adding(self) -> Iterator[None]:
+        """See `Backend.adding`."""
+        with self._catalog.server.adding():
             yield
 
     def check_room(self, _need: int) -> None:

@@ -11,8 +11,9 @@ from loguru import logger
 
 from facekit.errors import FacekitError, LibraryError
 from facekit.images.blobs import THUMBNAILS
-from facekit.index.sync import catch_up
+from facekit.index.sync import apply_change, apply_due, catch_up
 from facekit.models.engines import check_where
+from facekit.sources.mounts import Mounts
 from facekit.storage.face_arrays import FacesInMemory
 from facekit.storage.job_rows import forget_in_jobs
 from facekit.storage.logs import forget_in_logs, quiet_console
@@ -28,6 +29,7 @@ from facekit.system.workers import default_workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from facekit.catalog import Change
     from facekit.index import VectorIndex
     from facekit.storage.backend import Backend
     from facekit.storage.settings import Settings
@@ -57,6 +59,8 @@ class Storage:
         The models in use, with their vectors.
     blobs : Blobs
         The thumbnails.
+    mounts : Mounts
+        Where this machine has the photos.
     pictures : Pictures
     on_removal : list of callable
         Called with the paths of photos that are removed, and of their folders.
@@ -89,8 +93,8 @@ class Storage:
         with ExitStack() as opened:
             self.catalog, settings, vectors = backend.open(opened, detector, embedder)
             self.faces = FacesInMemory(self.catalog.people)
-            self.blobs = backend.blobs
-            self.pictures = Pictures(self.catalog, self.blobs)
+            self.blobs, self.mounts = backend.blobs, Mounts.here(settings.mounts)
+            self.pictures = Pictures(self.catalog, self.blobs, self.mounts)
             opened.callback(self.pictures.close)
             self.catalog.staging.clear_used()
             check_models(settings, backend.place, detector, embedder)
@@ -101,10 +105,8 @@ class Storage:
             self._finalizer = weakref.finalize(self, opened.pop_all().close)
         self._process = os.getpid()
         _open.add(self)
-        try:
+        with self._index_may_be_away("There is no search until it is back."):
             catch_up(self.catalog, self.index)
-        except backend.away as error:
-            logger.warning("{} There is no search until it is back.", error)
         if self.catalog.erase_due:
             self.erase()
         protect(self.folder, THUMBNAILS)
@@ -154,7 +156,14 @@ class Storage:
         """Only one thing at a time may change the library. Raises LibraryBusyError."""
         with self.backend.alone(what):
             self.models.refreshed()
+            with self._index_may_be_away("Searches find what was there before."):
+                apply_due(self.catalog, self.index)  # what was left when it was away
             yield
+
+    def follow(self, change: Change) -> None:
+        """Bring thumbnails and vectors up to a change of the catalog; an index that is away follows when it is back."""
+        with self._index_may_be_away("It follows the catalog when it is back."):
+            apply_change(change, self.catalog, self.index, self.blobs)
 
     def outside(self, path: str | os.PathLike[str]) -> None:
         """Refuse to write into the library's own folder. Raises FacekitError."""
@@ -171,12 +180,17 @@ class Storage:
 
     def erase(self) -> None:
         """See that no file of the library holds what was removed; where there is no room for it now, later."""
-        try:
+        with self._index_may_be_away("What was removed is erased at the next opening."):
             self.index.compact()
+            self.backend.erase()
+
+    @contextmanager
+    def _index_may_be_away(self, so: str) -> Iterator[None]:
+        """Go on without the index where it can't be reached for now."""
+        try:
+            yield
         except self.backend.away as error:
-            logger.warning("What was removed is erased from the index at the next opening: {}", error)
-            return
-        self.backend.erase()
+            logger.warning("{} {}", error, so)
 
 
 _open: weakref.WeakSet[Storage] = weakref.WeakSet()

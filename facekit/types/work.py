@@ -43,11 +43,13 @@ class Claim:
     batch_id: str
     work_id: str
     kind: Kind
+    wave: int
     files: list[FoundFile]
     tries: int
     roots: list[str]
     options: Options
     cancelled: bool
+    queued_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ class DeadBatch:
 class Work:
     """Some work, and how many of its files stand how.
 
-    ``state`` is "listing", "queued", "running", "paused", "done", "cancelled" or "failed"; where it failed, ``problem``
-    says why.
+    ``state`` is "listing", "queued", "running", "paused", "done", "cancelled" or "failed"; ``problem`` says why it
+    failed, or why it does not begin.
     """
 
     work_id: str

@@ -98,7 +98,7 @@ def reference(
 
 
 def test_retinaface_sees_what_the_package_sees(
-    reference: tuple[str, dict[str, Any]], photos: dict[str, Image], all_weights: Path
+    reference: tuple[str, dict[str, Any]], photos: dict[str, Image], weights_of_all: Path
 ) -> None:
     engine, answers = reference
     compared = 0
@@ -121,7 +121,7 @@ def test_embedders_give_the_vectors_of_the_package(
     package_name: str,
     reference: tuple[str, dict[str, Any]],
     crops: dict[int, np.ndarray],
-    all_weights: Path,
+    weights_of_all: Path,
 ) -> None:
     engine, answers = reference
     embedder = load_embedder(name, device="cpu", engine=engine)
@@ -146,7 +146,9 @@ def test_faces_are_cut_out_as_deepface_does_it(
 
 
 @pytest.mark.parametrize("engine", ["tensorflow", "openvino"])
-def test_engines_agree(engine: str, photos: dict[str, Image], crops: dict[int, np.ndarray], all_weights: Path) -> None:
+def test_engines_agree(
+    engine: str, photos: dict[str, Image], crops: dict[int, np.ndarray], weights_of_all: Path
+) -> None:
     small = [photos["astronaut"], photos["grace hopper"]]
     one, other = (load_detector("retinaface", device="cpu", engine=name) for name in ("onnxruntime", engine))
     for first, second in zip(one.upright(small), other.upright(small), strict=True):
@@ -160,7 +162,7 @@ def test_engines_agree(engine: str, photos: dict[str, Image], crops: dict[int, n
         assert ((first.embed(faces) * second.embed(faces)).sum(axis=1) > 0.9999).all()
 
 
-def test_a_batch_gives_what_each_photo_alone_gives(photos: dict[str, Image], all_weights: Path) -> None:
+def test_a_batch_gives_what_each_photo_alone_gives(photos: dict[str, Image], weights_of_all: Path) -> None:
     detector = load_detector("retinaface", device="cpu", engine="onnxruntime", detail=512)
     pictures = [photos["astronaut"], photos["large"], photos["astronaut"][::-1].copy(), photos["grace hopper"]]
     for together, picture in zip(detector.detect(pictures), pictures, strict=True):

@@ -6,7 +6,9 @@ import json
 import sqlite3
 import stat
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -24,13 +26,16 @@ from facekit.errors import FacekitError, LibraryError
 from facekit.server import tokens
 from facekit.server.accounts import AccountConflictError, AccountError, AccountNotFoundError, Accounts
 from facekit.server.database import ServiceStore
-from facekit.server.tables import sessions, users
+from facekit.server.shared_store import SharedServiceStore
+from facekit.server.tables import api_keys, sessions, users
 from facekit.server.tokens import SESSION_SECONDS, Keys, Sessions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from click.testing import Result
+
+    Opener = Callable[[], ServiceStore]
 
 PASSWORD = "a wall of seven bricks"
 OTHER = "a fence of eight boards"
@@ -43,7 +48,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(folder: Path) -> Iterator[ServiceStore]:
+def own_store(folder: Path) -> Iterator[ServiceStore]:
+    """The store in a folder."""
     store = ServiceStore(folder)
     yield store
     store.close()
@@ -71,7 +77,9 @@ def test_accents_are_the_same_however_a_keyboard_writes_them(accounts: Accounts)
     )
 
 
-def test_the_database_holds_no_password_and_is_for_its_owner_only(accounts: Accounts, folder: Path) -> None:
+def test_the_database_holds_no_password_and_is_for_its_owner_only(own_store: ServiceStore, folder: Path) -> None:
+    accounts = Accounts(own_store)
+    accounts.add("Ольга", PASSWORD, "admin")
     for name in ("service.db", "service.db-wal"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
     _, refresh = (pair := Sessions(accounts.store).start("Ольга")).access, pair.refresh
@@ -83,6 +91,86 @@ def test_the_database_holds_no_password_and_is_for_its_owner_only(accounts: Acco
         assert secret not in dump
         assert secret.encode().hex() not in dump.lower()
     assert "$argon2id$" in dump
+
+
+def test_a_server_holds_no_password_either(shared_store_opener: Opener) -> None:
+    accounts = Accounts(shared_store_opener())
+    accounts.add("Ольга", PASSWORD, "admin")
+    refresh = Sessions(accounts.store).start("Ольга").refresh
+    key, _ = Keys(accounts.store).create("Ольга", ["read"])
+    with accounts.store.read() as connection:
+        rows = [repr(connection.execute(sa.select(table)).all()) for table in (users, sessions, api_keys)]
+    accounts.store.close()
+    assert "$argon2id$" in rows[0]
+    for secret in (PASSWORD, refresh.partition(".")[2], key.split("_", 2)[2]):
+        assert secret not in "".join(rows)
+
+
+def test_several_services_know_the_same_people_and_believe_each_others_tokens(store_opener: Opener) -> None:
+    one, other = store_opener(), store_opener()
+    Accounts(one).add("ada", PASSWORD, "admin")
+    assert Accounts(other).check("Ada", PASSWORD)
+    pair = Sessions(one).start("ada")
+    identity = Sessions(other).identify(pair.access)
+    assert identity is not None
+    assert identity.name == "ada"
+    fresh = Sessions(other).refresh(pair.refresh)
+    assert fresh is not None
+    assert Sessions(one).refresh(pair.refresh) is None  # it was used, wherever
+    assert Sessions(other).identify(fresh.access) is None
+    key, made = Keys(one).create("ada", ["read"], expires_days=400_000)
+    assert Keys(other).identify(key)
+    Keys(other).revoke(made.id)
+    assert Keys(one).identify(key) is None
+    one.close()
+    other.close()
+
+
+def test_of_two_services_one_gives_the_last_admins_place_away(store_opener: Opener) -> None:
+    stores = [store_opener() for _ in range(2)]
+    ways = [Accounts(store) for store in stores]
+    for name in ("ada", "ben"):
+        ways[0].add(name, PASSWORD, "admin")
+    together = Barrier(2)
+
+    def leave(accounts: Accounts, name: str) -> str:
+        together.wait()
+        try:
+            accounts.change(name, role="viewer")
+        except AccountConflictError:
+            return "refused"
+        return "done"
+
+    with ThreadPoolExecutor(2) as both:
+        said = list(both.map(leave, ways, ("ada", "ben")))
+    assert sorted(said) == ["done", "refused"]
+    assert sorted(user.role for user in ways[1].users()) == ["admin", "viewer"]
+    for store in stores:
+        store.close()
+
+
+def test_what_no_text_can_be_is_nobody(accounts: Accounts) -> None:
+    for name in ("ольга\0", "\0", "ольга\ud800"):
+        assert accounts.check(name, PASSWORD) is None
+    for token in ("\0", "a\0b.c", "0" * 32 + ".\0"):
+        assert Sessions(accounts.store).refresh(token) is None
+    assert Keys(accounts.store).identify("fk_\0_x") is None
+    _, made = Keys(accounts.store).create("ольга", ["read"], name="a\0b")
+    assert made.name in {"a\0b", "a\N{REPLACEMENT CHARACTER}b"}
+
+
+def test_a_schema_without_a_library_and_a_server_that_is_away_are_refused_in_a_line(
+    postgres_url: str, postgres_schema: str
+) -> None:
+    with pytest.raises(LibraryError, match=f"There is no library .*{postgres_schema}") as refused:
+        SharedServiceStore(postgres_url, postgres_schema)
+    assert "secret" not in str(refused.value)
+    nowhere = sa.make_url(postgres_url).set(port=1).render_as_string(hide_password=False)
+    with pytest.raises(LibraryError, match="can't be read or written") as refused:
+        SharedServiceStore(nowhere, postgres_schema)
+    assert refused.value.remedy
+    assert "\n" not in refused.value.message
+    assert "secret" not in str(refused.value)
 
 
 def test_an_account_is_refused_for_a_reason(accounts: Accounts) -> None:
@@ -352,7 +440,8 @@ def run(folder: Path, *arguments: str, stdin: str = "") -> Result:
     return CliRunner().invoke(users_app, list(arguments), obj=folder, input=stdin)
 
 
-def test_users_from_a_shell_while_the_service_runs(folder: Path, store: ServiceStore) -> None:
+def test_users_from_a_shell_while_the_service_runs(folder: Path, own_store: ServiceStore) -> None:
+    store = own_store
     accounts, keys = Accounts(store), Keys(store)
     with store.read() as connection:  # a request is being answered
         connection.execute(sa.select(users))

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import other_models
 import pytest
-from conftest import need
+import service
+from cable import Cable
 from typer.testing import CliRunner
 
 import facekit as fk
 from facekit.cli.main import app
 from facekit.library.local import LocalLibrary
+from facekit.models import registry
 from facekit.storage.servers import Servers
 
 if TYPE_CHECKING:
@@ -31,21 +33,13 @@ def address(postgres_url: str) -> str:
     return re.sub(r":[^:@/]*@", "@", postgres_url)
 
 
-@pytest.fixture(scope="session")
-def milvus_address() -> str:
-    """Where a Milvus server is."""
-    named = os.environ.get("FACEKIT_TEST_MILVUS")
-    need(named, "set FACEKIT_TEST_MILVUS to the address of a Milvus server")
-    return str(named)
-
-
 @pytest.fixture(scope="module")
 def folder(
-    address: str, milvus_address: str, demo_photos: DemoPhotos, tmp_path_factory: pytest.TempPathFactory
+    address: str, milvus_url: str, demo_photos: DemoPhotos, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
     """The folder of a library on servers, with the demo's photos and their people; nobody has it open."""
     folder = tmp_path_factory.mktemp("shared") / "faces"
-    servers = {"catalog": f"{address}?library=family", "index": milvus_address}
+    servers = {"catalog": f"{address}?library=family", "index": milvus_url}
     with fk.open(folder, detector="yunet", embedder="sface", **servers) as library:
         report = library.ingest(demo_photos.folder, progress=False)
         assert (report.ingested, report.faces) == (25, 24)
@@ -92,11 +86,11 @@ def test_verbs_work_by_folder_and_by_address(folder: Path, address: str, demo_ph
     assert len(by_folder["hits"]) == 14
 
 
-def test_the_file_names_servers_and_no_models(folder: Path, address: str, milvus_address: str) -> None:
+def test_the_file_names_servers_and_no_models(folder: Path, address: str, milvus_url: str) -> None:
     said = (folder / "library.toml").read_text(encoding="utf-8")
     assert "[storage]" in said
     assert f'catalog = "{address}?library=family"' in said
-    assert f'index = "{milvus_address}"' in said
+    assert f'index = "{milvus_url}"' in said
     assert "yunet" not in said
     assert not list(folder.glob("*.duckdb")) + list(folder.glob("vectors*"))
 
@@ -108,9 +102,9 @@ def test_init_leads_another_machine_to_the_library(folder: Path, address: str, t
 
 
 def test_libraries_on_one_server_know_nothing_of_each_other(
-    here: LocalLibrary, address: str, milvus_address: str, demo_photos: DemoPhotos, tmp_path: Path
+    here: LocalLibrary, address: str, milvus_url: str, demo_photos: DemoPhotos, tmp_path: Path
 ) -> None:
-    shell("init", tmp_path / "other", "--catalog", f"{address}?library=other", "--index", milvus_address)
+    shell("init", tmp_path / "other", "--catalog", f"{address}?library=other", "--index", milvus_url)
     with fk.open(tmp_path / "other") as other:
         other.ingest(demo_photos.folder / "cat.png", demo_photos.folder / "IMG_0001.jpg", progress=False)
         assert len(other.photos()) == 2
@@ -155,10 +149,10 @@ def test_no_library_is_made_at_an_address_without_an_index(address: str, tmp_pat
 
 
 def test_a_folder_with_a_library_is_not_moved_to_servers(
-    demo_library: fk.Library, address: str, milvus_address: str
+    demo_library: fk.Library, address: str, milvus_url: str
 ) -> None:
     with pytest.raises(fk.LibraryError, match="is in its folder, and not on servers"):
-        LocalLibrary(Path(demo_library.place), servers=Servers(address, milvus_address))
+        LocalLibrary(Path(demo_library.place), servers=Servers(address, milvus_url))
 
 
 def test_no_secret_is_written_or_shown(
@@ -213,6 +207,48 @@ def test_one_change_at_a_time_and_a_killed_process_keeps_none(folder: Path, here
     pytest.fail("the lock outlived its process")
 
 
+@pytest.mark.parametrize("embedder", ["turned", "short"])
+def test_models_that_another_process_changes_are_used_here_from_then_on(
+    here: LocalLibrary,
+    there: LocalLibrary,
+    address: str,
+    demo_photos: DemoPhotos,
+    embedder: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, info in other_models.models().items():
+        monkeypatch.setitem(registry.MODELS, name, info)
+    before = {hit.photo for hit in here.search(demo_photos.probe, min_similarity=0.42)}
+    people = {one.person_id: one.faces for one in here.people}
+    assert there.reembed(embedder=embedder, progress=False).switched
+    try:
+        assert {hit.photo for hit in here.search(demo_photos.probe, min_similarity=0.42)} == before
+        assert here.settings.embedder == embedder
+        assert {one.person_id: one.faces for one in here.people} == people
+        assert here.ingest(demo_photos.folder, progress=False).unchanged == 26
+        with LocalLibrary(f"{address}?library=family") as third:  # whoever comes later learns it, too
+            assert third.settings.embedder == embedder
+            assert third.index_lag() == there.index_lag() == here.index_lag() == 0
+    finally:
+        here.reembed(embedder="sface", progress=False)
+    assert {hit.photo for hit in there.search(demo_photos.probe, min_similarity=0.42)} == before
+
+
+def test_a_change_of_models_waits_for_searches_of_other_processes(
+    here: LocalLibrary, there: LocalLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEKIT_GIVE_UP_AFTER", "0.3")
+    with here._storage.models.shared() as models:
+        assert models.index.count() == 24
+        with pytest.raises(fk.StalledError, match="searches"), there._storage.models.alone():
+            pytest.fail("nobody waited")
+    with there._storage.models.alone(), pytest.raises(fk.StalledError, match="a change of the library's models"):  # noqa: SIM117
+        with here._storage.models.shared():
+            pytest.fail("nobody waited")
+    with here._storage.models.shared(), there._storage.models.shared():
+        assert here.index_lag() == 0
+
+
 def test_doctor_looks_at_the_servers(here: LocalLibrary) -> None:
     checks = {check.name: check for check in here.doctor().checks}
     assert checks["catalog's server"].ok
@@ -227,3 +263,107 @@ def test_what_only_a_folder_has_is_refused_in_words(here: LocalLibrary, tmp_path
     result = CliRunner().invoke(app, ["--library", str(here.folder), "doctor", "--repair"])
     assert isinstance(result.exception, fk.LibraryError)
     assert "is on servers" in str(result.exception)
+
+
+# -- a service and a notebook ----------------------------------------------------------------------------------------
+
+
+def test_a_service_and_a_notebook_have_it_open_at_once(folder: Path, address: str, demo_photos: DemoPhotos) -> None:
+    with service.process(folder) as serving, service.process(f"{address}?library=family") as second:
+        assert str(folder) in serving.said
+        assert f"{address}?library=family" in second.said
+        with fk.open(folder) as here:  # itself: it need not ask the service
+            assert isinstance(here, LocalLibrary)
+            (person, *_) = here.people
+            here.people.name(person, "Айлин")
+            for one in (serving, second):
+                with fk.open(one.url) as remote:
+                    assert remote.people["Айлин"].person_id == person.person_id
+                    assert len(remote.search(demo_photos.probe)) == 14
+                    photo = remote.photo_page(limit=1).photos[0]
+                    assert remote.thumbnail(photo.photo_id)
+            here.people.undo()
+            shown = here.show()  # as a notebook shows it
+            assert shown.gallery.gallery.total == 25
+    assert not (folder / "service.json").exists()
+
+
+# -- servers that are down -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cables(folder: Path, address: str, milvus_url: str, tmp_path: Path) -> tuple[Path, Cable, Cable]:
+    """A folder that leads to the library through cables: to the catalog's server, and to the index's."""
+    catalog, index = Cable(address), Cable(milvus_url)
+    servers = {"catalog": f"{catalog.address}?library=family", "index": index.address}
+    with fk.open(tmp_path / "cut", **servers) as library:
+        assert library.index_lag() == 0
+    return tmp_path / "cut", catalog, index
+
+
+def one_line(error: BaseException) -> str:
+    assert "\n" not in str(error)
+    assert "Traceback" not in str(error)
+    return str(error)
+
+
+def test_without_the_index_the_gallery_goes_on_and_search_says_so(
+    cables: tuple[Path, Cable, Cable], demo_photos: DemoPhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, _, cable = cables
+    (tmp_path / "new").mkdir()
+    photo = tmp_path / "new" / "portrait again.png"
+    photo.write_bytes((demo_photos.folder / "portrait.png").read_bytes() + b"\0")  # another content, the same picture
+    with LocalLibrary(place) as library:
+        hits = len(library.search(demo_photos.probe))
+        cable.cut()
+        with monkeypatch.context() as hurried:
+            hurried.setattr("facekit.index.client._PATIENCE", {})  # it waits for a server that is starting
+            with pytest.raises(fk.VectorIndexError) as refused:
+                library.search(demo_photos.probe)
+            assert cable.address in one_line(refused.value)
+            assert library.photo_page(limit=5).total == 25
+            assert len(library.people) > 0
+            assert not {check.name: check.ok for check in library.doctor().checks}["vector index"]
+            with pytest.raises(fk.VectorIndexError):
+                library.ingest(photo, progress=False)
+            assert library.index_lag() == 1
+        cable.mend()
+        assert library.ingest(photo, progress=False).unchanged == 1
+        assert len(library.search(demo_photos.probe)) == hits + 1
+        library.remove(photo)
+        assert library.index_lag() == 0
+    cable.cut()
+    with LocalLibrary(place) as library:  # opened while it is down
+        assert library.photo_page(limit=5).total == 25
+        cable.mend()
+        assert len(library.search(demo_photos.probe)) == hits
+
+
+def test_without_the_catalog_every_verb_says_so_and_goes_on_when_it_is_back(
+    cables: tuple[Path, Cable, Cable], demo_photos: DemoPhotos
+) -> None:
+    place, cable, _ = cables
+    with LocalLibrary(place) as library:
+        verbs = (
+            lambda: library.search(demo_photos.probe),
+            lambda: library.photo_page(limit=5),
+            lambda: library.ingest(demo_photos.folder, progress=False),
+            library.people.cluster,
+        )
+        cable.cut()
+        for verb in verbs:
+            with pytest.raises(fk.LibraryError) as refused:
+                verb()
+            assert "127.0.0.1" in one_line(refused.value)
+        checks = {check.name: check for check in library.doctor().checks}
+        assert not checks["catalog"].ok
+        assert not checks["catalog's server"].ok
+        cable.mend()
+        for verb in verbs:
+            verb()
+        assert library.doctor()
+    cable.cut()
+    with pytest.raises(fk.LibraryError) as refused:
+        LocalLibrary(place)
+    one_line(refused.value)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from facekit.arguments import ID, LONGEST_PATH, LONGEST_TEXT
+from facekit.arguments import ID, LONGEST_PATH, LONGEST_TEXT, YEAR, no_picture
 from facekit.images.files import display_name
 from facekit.library.documents import photo_for
 from facekit.server.access import needs
@@ -186,7 +186,9 @@ def export(
     together_with: Annotated[
         list[str] | None, Query(max_length=100, description="And with all of these people.")
     ] = None,
-    year: Annotated[int | None, Query(ge=1, le=9999, description="Photos: only those taken in this year.")] = None,
+    year: Annotated[
+        int | None, Query(ge=YEAR.least, le=YEAR.most, description="Photos: only those taken in this year.")
+    ] = None,
     source: Annotated[
         str | None, Query(max_length=LONGEST_TEXT, description="Photos: only those from this source.")
     ] = None,
@@ -224,7 +226,7 @@ async def _picture(
         return Response(status_code=304, headers=headers)
     found = await service.draw(read)
     if found is None or (isinstance(found, Path) and not found.exists()):
-        raise ServiceRefusal(404, "No picture is kept of this.")
+        raise ServiceRefusal(404, no_picture().message)
     if isinstance(found, Path):
         return FileResponse(found, media_type="image/jpeg", headers=headers)
     return Response(found, media_type="image/jpeg", headers=headers)

@@ -1,0 +1,72 @@
+"""Asking for an ingest in the background."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from facekit.arguments import checked_roots
+from facekit.errors import FacekitError
+from facekit.sources import LocalSource
+from facekit.sources.left_out import checked
+from facekit.types.work import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from facekit.library.local import LocalLibrary
+    from facekit.types.photos import Detail
+    from facekit.workers.bell import Bell
+
+
+def ingest_in_background(
+    library: LocalLibrary,
+    *roots: str | bytes | os.PathLike[str],
+    detail: Detail = "normal",
+    exclude: Iterable[str] | None = None,
+    priority: int = 0,
+    bell: Bell | None = None,
+) -> str:
+    """Have workers bring folders (or single files) into a library; see `Library.ingest`.
+
+    Parameters
+    ----------
+    library : LocalLibrary
+        One on servers.
+    *roots : path
+        Folders or files, which the workers see under the same names as this machine.
+    detail, exclude
+        See `Library.ingest`.
+    priority : int
+        What has a higher one is done first; the rest in the order in which it was asked for.
+    bell : Bell, optional
+        Tells the workers at once.
+
+    Returns
+    -------
+    str
+        The id of the work.
+
+    Raises
+    ------
+    FacekitError
+        If a root does not exist, or is a facekit library.
+    LibraryError
+        If the library is one in a folder, which has no workers.
+    """
+    storage = library.storage
+    work = storage.catalog.work
+    patterns = library.settings.exclude if exclude is None else checked(exclude)
+    sources = [LocalSource(root, exclude=patterns) for root in checked_roots(roots)]
+    for source in sources:
+        if os.fsdecode(source.path) != source.root:
+            message = f"{source.root} can't be named to workers: it is no text."
+            raise FacekitError(message, "Name the folder above it.")
+    if patterns != library.settings.exclude:
+        with storage.changing("Setting what is excluded"):
+            storage.save_settings(replace(library.settings, exclude=patterns))
+    work_id, listing = work.add([source.root for source in sources], Options(detail, patterns), priority)
+    if bell is not None:
+        bell.ring([listing])
+    return work_id
