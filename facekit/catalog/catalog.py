@@ -12,6 +12,7 @@ from loguru import logger
 from facekit.catalog.batches import Batches
 from facekit.catalog.bindings import Bindings
 from facekit.catalog.contents import Contents
+from facekit.catalog.copying import Copies
 from facekit.catalog.database import Database
 from facekit.catalog.hidden import hide, reveal
 from facekit.catalog.locks import Kind, hold, hold_schema, share_schema
@@ -21,7 +22,7 @@ from facekit.catalog.pages import Pages
 from facekit.catalog.people import PeopleTables
 from facekit.catalog.people_copy import COPY, copy_people, state_of_people
 from facekit.catalog.places import keep_places, move_files
-from facekit.catalog.postgresql import check_letters, make_schema
+from facekit.catalog.postgresql import prepare_server
 from facekit.catalog.records import Change, file_id, folder_of
 from facekit.catalog.rows import FileRow, PhotoRow, among, column, delete, face_values, insert, set_meta
 from facekit.catalog.runs import Runs, forget_in_runs, move_roots
@@ -76,7 +77,7 @@ def open_catalog(folder: Path, *, shown: Path | None = None) -> Catalog:
     return catalog
 
 
-class Catalog(Contents, Runs):
+class Catalog(Contents, Runs, Copies):
     """Photos, faces, files and runs behind a SQLAlchemy URL (``duckdb:///...`` or ``postgresql://...``).
 
     Parameters
@@ -129,9 +130,7 @@ class Catalog(Contents, Runs):
         with self._engine.begin() as connection:
             if on_server:
                 hold_schema(connection, schema)
-                check_letters(connection, where)
-                if schema is not None:
-                    make_schema(connection, schema)
+                prepare_server(connection, where, schema)
                 if not upgrade:
                     SCHEMA.check(connection, where)
             found = SCHEMA.prepare(connection, where, path)

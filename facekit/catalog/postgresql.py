@@ -84,21 +84,29 @@ def open_engine(url: str, schema: str | None) -> sa.Engine:
     return engine
 
 
-def make_schema(connection: sa.Connection, schema: str) -> None:
-    """Make a schema, unless it is there: only then the right to make one is needed."""
-    there = sa.text("SELECT 1 FROM pg_namespace WHERE nspname = :schema")
-    if connection.scalar(there, {"schema": schema}) is None:
-        connection.execute(sa.schema.CreateSchema(schema))
+def prepare_server(connection: sa.Connection, where: str, schema: str | None) -> None:
+    """See that a database can hold a catalog, and make the catalog's schema where it is not there.
 
-
-def check_letters(connection: sa.Connection, where: str) -> None:
-    """Refuse a database that can't hold every name, or knows no small and capital letters. Raises LibraryError."""
+    Raises
+    ------
+    LibraryError
+        If the database can't hold every name, or does not know small from capital letters.
+    """
     encoding = connection.scalar(sa.text("SHOW server_encoding"))
     if encoding != "UTF8" or connection.scalar(sa.select(sa.func.lower(_CAPITAL))) != _CAPITAL.lower():
         wrong = "does not know the letters of all languages" if encoding == "UTF8" else f"is in {encoding}"
         message = f"The database of {where} {wrong}."
         making = "CREATE DATABASE facekit TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8'"
         raise LibraryError(message, f"Make another one for facekit: {making}")
+    if schema is not None:
+        make_schema(connection, schema)
+
+
+def make_schema(connection: sa.Connection, schema: str) -> None:
+    """Make a schema, unless it is there: only then the right to make one is needed."""
+    there = sa.text("SELECT 1 FROM pg_namespace WHERE nspname = :schema")
+    if connection.scalar(there, {"schema": schema}) is None:
+        connection.execute(sa.schema.CreateSchema(schema))
 
 
 _BUSY = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available

@@ -13,11 +13,11 @@ from facekit.catalog.times import UtcTime
 
 metadata = sa.MetaData()
 
-# Of files: ordered as Python does it, by the characters' numbers, whatever the database's own order is.
-_Path = sa.String().with_variant(sa.String(collation="C"), "postgresql")
-
 INDEXED = 256
 """Characters of a path in an index: an entry has at most 2704 bytes (PostgreSQL, B-tree), a path up to 4096."""
+
+# Of files: ordered as Python does it, by the characters' numbers, whatever the database's own order is.
+_Path = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 
 meta = sa.Table(
     "meta",

@@ -46,6 +46,8 @@ class Storage:
         Models for a new library; an older one must have been made with them.
     device, engine : str
         What the models run on and in, see `facekit.models.engines.open_graph`.
+    filling : bool
+        Open it although it is being filled from another one, see `facekit.storage.migration`.
 
     Attributes
     ----------
@@ -83,6 +85,7 @@ class Storage:
         embedder: str | None = None,
         device: str = "auto",
         engine: str = "auto",
+        filling: bool = False,
     ) -> None:
         quiet_console()
         check_where(device, engine)
@@ -92,6 +95,9 @@ class Storage:
         self.on_removal: list[Callable[[Sequence[str]], None]] = []
         with ExitStack() as opened:
             self.catalog, settings, vectors = backend.open(opened, detector, embedder)
+            if not filling and (origin := self.catalog.filled_from):
+                message = f"The library {backend.place} is being filled from {origin}, and is not whole yet."
+                raise LibraryError(message, f"Go on: facekit --library {origin} migrate --to {backend.place}")
             self.faces = FacesInMemory(self.catalog.people)
             self.blobs, self.mounts = backend.blobs, Mounts.here(settings.mounts)
             self.pictures = Pictures(self.catalog, self.blobs, self.mounts)
@@ -105,12 +111,17 @@ class Storage:
             self._finalizer = weakref.finalize(self, opened.pop_all().close)
         self._process = os.getpid()
         _open.add(self)
+        if not filling:
+            self._catch_up()
+        protect(self.folder, THUMBNAILS)
+        logger.info("Opened {} ({} + {})", backend.place, settings.detector, settings.embedder)
+
+    def _catch_up(self) -> None:
+        """Do what was cut off when the library was open before."""
         with self._index_may_be_away("There is no search until it is back."):
             catch_up(self.catalog, self.index)
         if self.catalog.erase_due:
             self.erase()
-        protect(self.folder, THUMBNAILS)
-        logger.info("Opened {} ({} + {})", backend.place, settings.detector, settings.embedder)
 
     @property
     def closed(self) -> bool:
