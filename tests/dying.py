@@ -20,6 +20,7 @@ from facekit.ingest import reembed as reembedding
 from facekit.models import registry
 from facekit.storage.embedded import Embedded
 from facekit.storage.models_in_use import ModelSet
+from facekit.workers.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,3 +111,20 @@ def _set_meta(connection: Any, key: str, value: Any, kept: Callable[..., None] =
     kept(connection, key, value)
     if key == "bound":
         _die()
+
+
+def work(folder: Path, poison: str = "") -> None:
+    """A worker, of which some die in the middle of a batch: of a photo with such a name."""
+    if poison:
+        pipeline.Pipeline._recognise = _dies_of(poison, pipeline.Pipeline._recognise)
+    with fk.open(folder) as library:
+        Worker(library, lease=2, sweep=0.5).run()
+
+
+def _dies_of(poison: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def recognise(self: Any, items: Any, pool: Any) -> None:
+        if any(item.file.display.endswith(poison) for item in items):
+            _die()
+        call(self, items, pool)
+
+    return recognise

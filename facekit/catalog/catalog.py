@@ -12,16 +12,17 @@ from loguru import logger
 from facekit.catalog.batches import Batches
 from facekit.catalog.bindings import Bindings
 from facekit.catalog.contents import Contents
+from facekit.catalog.copying import Copies
 from facekit.catalog.database import Database
 from facekit.catalog.hidden import hide, reveal
-from facekit.catalog.locks import Kind, hold, hold_schema
+from facekit.catalog.locks import Kind, hold, hold_schema, share_schema
 from facekit.catalog.migrations import SCHEMA
 from facekit.catalog.outbox import Outbox, note
 from facekit.catalog.pages import Pages
 from facekit.catalog.people import PeopleTables
 from facekit.catalog.people_copy import COPY, copy_people, state_of_people
 from facekit.catalog.places import keep_places, move_files
-from facekit.catalog.postgresql import make_schema
+from facekit.catalog.postgresql import prepare_server
 from facekit.catalog.records import Change, file_id, folder_of
 from facekit.catalog.rows import FileRow, PhotoRow, among, column, delete, face_values, insert, set_meta
 from facekit.catalog.runs import Runs, forget_in_runs, move_roots
@@ -76,7 +77,7 @@ def open_catalog(folder: Path, *, shown: Path | None = None) -> Catalog:
     return catalog
 
 
-class Catalog(Contents, Runs):
+class Catalog(Contents, Runs, Copies):
     """Photos, faces, files and runs behind a SQLAlchemy URL (``duckdb:///...`` or ``postgresql://...``).
 
     Parameters
@@ -85,10 +86,24 @@ class Catalog(Contents, Runs):
         See `facekit.catalog.database.Database`.
     shown : Path, optional
         What the user is told in place of ``path``.
+    upgrade : bool
+        Whether one on a server that an older facekit made is brought to the newest schema: others may be using it.
+
+    Raises
+    ------
+    LibraryError
+        If the server can't be reached, its database does not know all letters, or facekit is too old or too new for
+        what is there.
     """
 
     def __init__(
-        self, url: str, path: Path | None = None, *, schema: str | None = None, shown: Path | None = None
+        self,
+        url: str,
+        path: Path | None = None,
+        *,
+        schema: str | None = None,
+        shown: Path | None = None,
+        upgrade: bool = False,
     ) -> None:
         self._engine = Database(url, path, schema)
         self.pages = Pages(self._engine)
@@ -99,13 +114,7 @@ class Catalog(Contents, Runs):
         self.outbox = Outbox(self._engine)
         where = f"the catalog {shown}" if shown else self._engine.where
         try:
-            with self._engine.begin() as connection:
-                hold_schema(connection, schema)
-                if schema is not None:
-                    make_schema(connection, schema)
-                found = SCHEMA.prepare(connection, where, path)
-                if found is None:
-                    set_meta(connection, "looks", "all")
+            found = self._prepare(where, path, upgrade=upgrade)
         except BaseException:
             self._engine.close()
             raise
@@ -114,6 +123,31 @@ class Catalog(Contents, Runs):
             logger.bind(notice=True).info("Upgraded {} from schema {} to {}.", where, found, SCHEMA.version)
         # A copy of the people that an older facekit made is as old as the catalog was.
         self._people_at_first = () if self.upgraded else state_of_people(self._engine)
+
+    def _prepare(self, where: str, path: Path | None, *, upgrade: bool) -> int | None:
+        """See that the tables are there and of the newest version; returns the version that was found, if any was."""
+        on_server, schema = self._engine.on_server, self._engine.schema
+        with self._engine.begin() as connection:
+            if on_server:
+                hold_schema(connection, schema)
+                prepare_server(connection, where, schema)
+                if not upgrade:
+                    SCHEMA.check(connection, where)
+            found = SCHEMA.prepare(connection, where, path)
+            if found is None and upgrade:
+                message = f"There is nothing to upgrade in {where}."
+                raise LibraryError(message, "See that the address and the library's name are right.")
+            if found is None:
+                set_meta(connection, "looks", "all")
+        if on_server:
+            self._engine.guard = self._refuse_another_schema
+        return found
+
+    def _refuse_another_schema(self, connection: sa.Connection) -> None:
+        """The catalog may have been upgraded since it was opened, and may not be until the transaction ends."""
+        share_schema(connection, self._engine.schema)
+        if connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema")) != str(SCHEMA.version):
+            SCHEMA.check(connection, self._engine.where)
 
     @property
     def schema(self) -> str:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import sqlalchemy as sa
 
 from facekit.catalog.changes import ChangeCounter, count_for_all
-from facekit.catalog.postgresql import is_postgresql, open_engine, shown
+from facekit.catalog.postgresql import is_postgresql, meets_user, open_engine, shown, translated_from_server
 from facekit.errors import DiskFullError, FacekitError, LibraryError
 from facekit.system.disk_space import check_room, is_disk_full
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _WAIT_SECONDS = 30.0  # for those who read, before a rewrite is left to the next opening
@@ -38,19 +38,25 @@ class Database:
     ----------
     where : str
         The catalog, in the middle of a sentence.
+    on_server : bool
+        Whether other processes may use it, too.
+    guard : callable, optional
+        What each transaction begins with. It raises where nothing may be written.
     """
 
     def __init__(self, url: str, path: Path | None = None, schema: str | None = None) -> None:
         self._path = path
         self.schema = schema
-        if is_postgresql(url):
+        self.on_server = is_postgresql(url)
+        self.guard: Callable[[sa.Connection], None] | None = None
+        if self.on_server:
             self.where = f"the catalog {shown(url, schema)}"
             self._engine = open_engine(url, schema)
         else:
             self.where = f"the catalog {path}" if path else "the catalog"
             self._engine = sa.create_engine(url)
         # DuckDB's transactions see one moment anyway. Those that write see what others wrote before they took a lock.
-        self._reading: dict[str, Any] = {"isolation_level": "REPEATABLE READ"} if is_postgresql(url) else {}
+        self._reading: dict[str, Any] = {"isolation_level": "REPEATABLE READ"} if self.on_server else {}
         self._changes = ChangeCounter(self._engine)
         self._state = Condition()
         self._used = 0
@@ -80,6 +86,8 @@ class Database:
         with self._use(), self._engine.connect().execution_options(**self._changes.options()) as connection:
             try:
                 with connection.begin():
+                    if self.guard is not None:
+                        self.guard(connection)
                     yield connection
                     count_for_all(connection)
             finally:
@@ -92,8 +100,10 @@ class Database:
             self._used += 1
         try:
             yield
-        except (sa.exc.IntegrityError, sa.exc.ProgrammingError):  # a fault of facekit's own
-            raise
+        except (sa.exc.IntegrityError, sa.exc.ProgrammingError) as error:  # a fault of facekit's own
+            if not meets_user(error):
+                raise
+            self._fail(error)
         except sa.exc.DBAPIError as error:
             self._fail(error)
         except Exception as error:
@@ -106,6 +116,8 @@ class Database:
                 self._state.notify_all()
 
     def _fail(self, error: Exception) -> NoReturn:
+        if self.on_server:
+            raise translated_from_server(error, self.where) from error
         text = str(getattr(error, "orig", None) or error)
         if "FATAL" in text or "invalidated" in text:  # DuckDB refuses all that comes after it, until it is opened anew
             self._engine.dispose()

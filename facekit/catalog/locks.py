@@ -56,6 +56,13 @@ def hold_schema(connection: sa.Connection, schema: str | None) -> None:
     _hold_one(connection, f"facekit schema {schema or ''}")
 
 
+def share_schema(connection: sa.Connection, schema: str | None) -> None:
+    """Wait for whoever makes or upgrades the tables of a schema, and keep others from it until the transaction ends."""
+    if has_locks(connection):
+        key = sa.func.hashtextextended(f"facekit schema {schema or ''}", 0)
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock_shared(key)))
+
+
 def hold_index(connection: sa.Connection, schema: str | None) -> None:
     """Keep other processes from bringing the index up to the catalog until the end of the transaction."""
     _hold_one(connection, f"facekit index {schema or ''}")

@@ -63,6 +63,15 @@ class Schema:
             message = f"A newer facekit wrote {what} (schema {version}; this one knows {self.version})."
             raise LibraryError(message, "Upgrade facekit.")
 
+    def check(self, connection: sa.Connection, what: str) -> None:
+        """Refuse a database whose version is another than the newest. Raises LibraryError."""
+        found = self.version_of(connection)
+        if found is not None and found < self.version:
+            message = f"An older facekit made {what} (schema {found}; this one needs {self.version})."
+            raise LibraryError(message, "Stop all that use it, then upgrade it: facekit --library PLACE upgrade")
+        if found is not None:
+            self.refuse_newer(found, what)
+
     def prepare(self, connection: sa.Connection, what: str, path: Path | None) -> int | None:
         """Bring a database to the newest version, in the transaction that the connection is in.
 

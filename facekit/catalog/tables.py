@@ -16,6 +16,9 @@ metadata = sa.MetaData()
 INDEXED = 256
 """Characters of a path in an index: an entry has at most 2704 bytes (PostgreSQL, B-tree), a path up to 4096."""
 
+# Of files: ordered as Python does it, by the characters' numbers, whatever the database's own order is.
+_Path = sa.String().with_variant(sa.String(collation="C"), "postgresql")
+
 meta = sa.Table(
     "meta",
     metadata,
@@ -30,8 +33,8 @@ files = sa.Table(
     sa.Column("file_id", sa.String(32), primary_key=True),
     sa.Column("source", sa.String, nullable=False),
     sa.Column("path", sa.LargeBinary, nullable=False),  # the name's own bytes: it need not be valid UTF-8
-    sa.Column("display", sa.String, nullable=False),
-    sa.Column("folder", sa.String, nullable=False),  # of `display`, with a slash at the end
+    sa.Column("display", _Path, nullable=False),
+    sa.Column("folder", _Path, nullable=False),  # of `display`, with a slash at the end
     sa.Column("photo_id", sa.String(32), nullable=False, index=True),
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("mtime_ns", sa.BigInteger, nullable=False),
@@ -58,19 +61,20 @@ photos = sa.Table(
     sa.Column("run_id", sa.String(32), nullable=False),
     # Of the first of its files, which is the one to show: kept by `places`, so that no page has to rank all files.
     sa.Column("source", sa.String),
-    sa.Column("display", sa.String),
-    sa.Column("folder", sa.String),
+    sa.Column("display", _Path),
+    sa.Column("folder", _Path),
     sa.Column("missing", sa.Boolean),
     sa.Column("files", sa.Integer),  # how many there are
 )
 # DuckDB reads columns as fast; to change an indexed one it takes a row out and puts it in again, which can fail.
 _SERVER = "postgresql"
 sa.Index("ix_photos_display", sa.func.left(photos.c.display, INDEXED), photos.c.photo_id).ddl_if(dialect=_SERVER)
-sa.Index(
-    "ix_photos_folder",
-    sa.func.left(photos.c.folder, INDEXED).label("start"),
-    postgresql_ops={"start": "text_pattern_ops"},  # for LIKE, in whatever order texts are there
-).ddl_if(dialect=_SERVER)
+for _table in (photos, files):
+    sa.Index(
+        f"ix_{_table.name}_folder",
+        sa.func.left(_table.c.folder, INDEXED).label("start"),
+        postgresql_ops={"start": "text_pattern_ops"},  # for LIKE, in whatever order texts are there
+    ).ddl_if(dialect=_SERVER)
 sa.Index("ix_photos_files", photos.c.photo_id, postgresql_where=photos.c.files > 1).ddl_if(dialect=_SERVER)
 
 faces = sa.Table(

@@ -1,4 +1,4 @@
-"""``facekit init``, ``stats``, ``doctor``, ``backup`` and ``restore``: a library as a whole."""
+"""``facekit init``, ``stats``, ``doctor``, ``upgrade``, ``backup``, ``restore``, ``migrate``: a library as a whole."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from facekit.cli.terminal import (
     AsJson,
     Device,
     EngineName,
+    check_there,
     note,
     open_existing,
     open_given,
@@ -19,19 +20,22 @@ from facekit.cli.terminal import (
     print_table,
 )
 
+IndexAddress = Annotated[
+    str, typer.Option(help='A Milvus server, http://HOST:19530, or "postgresql" for the catalog\'s database.')
+]
+BlobsAddress = Annotated[
+    str, typer.Option(help="Where thumbnails are: a folder that all machines see, or s3://...; by default DIR.")
+]
+BrokerAddress = Annotated[str, typer.Option(help="redis://HOST:6379, which tells workers of new work sooner.")]
+_CATALOG = "postgresql://USER@HOST/DATABASE?library=NAME; the password comes from PGPASSWORD."
+
 
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, with which this machine opens it.")],
-    catalog: Annotated[
-        str, typer.Option(help="postgresql://USER@HOST/DATABASE?library=NAME; the password comes from PGPASSWORD.")
-    ],
-    index: Annotated[
-        str, typer.Option(help='A Milvus server, http://HOST:19530, or "postgresql" for the catalog\'s database.')
-    ] = "",
-    blobs: Annotated[
-        str, typer.Option(help="Where thumbnails are: a folder that all machines see, or s3://...; by default DIR.")
-    ] = "",
-    broker: Annotated[str, typer.Option(help="redis://HOST:6379, which tells workers of new work sooner.")] = "",
+    catalog: Annotated[str, typer.Option(help=_CATALOG)],
+    index: IndexAddress = "",
+    blobs: BlobsAddress = "",
+    broker: BrokerAddress = "",
     detector: Annotated[str | None, typer.Option(help="The detector of a new library.")] = None,
     embedder: Annotated[str | None, typer.Option(help="The embedder of a new library.")] = None,
 ) -> None:
@@ -42,6 +46,13 @@ def init(
     with open_library(folder, detector=detector, embedder=embedder, **servers) as library:
         photos = sum(library.stats()["photos"].values())
     note.print(f"{folder} leads to a library with {photos} photos.", markup=False, soft_wrap=True)
+
+
+def upgrade(context: typer.Context) -> None:
+    """Bring the catalog of a library on servers to this facekit's version: once, while nobody else uses it."""
+    from facekit.storage.place import upgrade_catalog
+
+    note.print(upgrade_catalog(context.obj), markup=False, soft_wrap=True)
 
 
 def stats(context: typer.Context, as_json: AsJson = False) -> None:
@@ -111,3 +122,23 @@ def restore(
     if aside := bring_back(target, folder_of_place(context.obj), replace=replace):
         note.print(f"The library that was there is {aside} now.", markup=False, soft_wrap=True)
     note.print(f"{context.obj} is restored.", markup=False, soft_wrap=True)
+
+
+def migrate(
+    context: typer.Context,
+    to: Annotated[str, typer.Option(help="An empty library: DIR, or the address of a catalog; DIR is made.")],
+    catalog: Annotated[str, typer.Option(help=f"Make DIR lead to a library on servers: {_CATALOG}")] = "",
+    index: IndexAddress = "",
+    blobs: BlobsAddress = "",
+    broker: BrokerAddress = "",
+    as_json: AsJson = False,
+) -> None:
+    """Copy the library into an empty one: from its folder to servers, or back. Run it again after a stop."""
+    from facekit.library.migration import migrate_library
+
+    check_there(context.obj)
+    done = migrate_library(context.obj, to, catalog=catalog, index=index, blobs=blobs, broker=broker)
+    if as_json:
+        print_json(done.to_dict())
+    else:
+        out.print(repr(done), markup=False, soft_wrap=True)

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from facekit.cli.calibrate import calibrate
-from facekit.cli.library import backup, doctor, init, restore, stats
+from facekit.cli.library import backup, doctor, init, migrate, restore, stats, upgrade
 from facekit.cli.measure import bench, evaluate_app
 from facekit.cli.models import models_app
 from facekit.cli.people import cluster, merge, name, people, runs, split, undo
@@ -59,7 +59,7 @@ _IN_ORDER: tuple[Callable[..., None], ...] = (
     *(bench, calibrate),
     *(cluster, people, name, merge, split, undo, runs),
     *(demo, init, ingest, remove, relocate, reembed, search, photos, export),
-    *(stats, doctor, backup, restore, serve, worker, jobs),
+    *(stats, doctor, upgrade, backup, restore, migrate, serve, worker, jobs),
 )
 """The verbs as the help lists them."""
 for verb in _IN_ORDER:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from facekit.library.base import Library
     from facekit.library.local import LocalLibrary
     from facekit.types.photos import Detail
+    from facekit.types.work import Work
     from facekit.workers.bell import Bell
 
 Broker = Annotated[
@@ -91,13 +92,15 @@ def jobs(
     if as_json:
         print_json(numbers | {"jobs": [asdict(one) for one in every]})
         return
-    names = ["id", "folders", "state", "queued", "running", "done", "dead", "problem"]
-    rows = [
-        [one.work_id, ", ".join(one.roots), one.state, one.queued, one.running, one.done, one.dead, one.problem]
-        for one in every
-    ]
-    print_table(names, rows)
+    rows = [[one.work_id, _in_words(one)] for one in every]
+    print_table(["id", "job"], rows)
     out.print(", ".join(f"{count} {name.replace('_', ' ')}" for name, count in numbers.items()), markup=False)
+
+
+def _in_words(one: Work) -> str:
+    counts = f"{one.queued} queued, {one.running} running, {one.done} done, {one.dead} dead"
+    problem = [one.problem] if one.problem else []
+    return "; ".join([f"{one.state}: {counts}", ", ".join(one.roots), *problem])
 
 
 def leave_to_workers(

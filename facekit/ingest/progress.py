@@ -24,7 +24,9 @@ def check_progress(progress: object) -> None:
 
 
 @contextmanager
-def show_progress(total: int, progress: Progress, what: str = "ingest") -> Iterator[Callable[[int], None]]:
+def show_progress(
+    total: int, progress: Progress, what: str = "ingest", unit: str = "photo"
+) -> Iterator[Callable[[int], None]]:
     """A function to be called with the number of files just done; ``what`` stands before a progress bar."""
     if callable(progress):
         done = 0
@@ -38,7 +40,7 @@ def show_progress(total: int, progress: Progress, what: str = "ingest") -> Itera
         return
     from tqdm.auto import tqdm
 
-    with tqdm(total=total, unit="photo", desc=what, disable=not progress) as bar:
+    with tqdm(total=total, unit=unit, desc=what, disable=not progress) as bar:
 
         def update(count: int) -> None:
             bar.update(count)

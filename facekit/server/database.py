@@ -96,9 +96,14 @@ class ServiceStore:
                 raise DiskFullError(message, "Make room on the disk and do it again.") from error
             raise LibraryError(message, "See that the disk has room, or restore the file from a backup.") from error
 
+    @property
+    def meta(self) -> sa.Table:
+        """The table of facts about the store as a whole."""
+        return self._schema.meta
+
     def secret(self) -> bytes:
         """What access tokens are signed with, made at its first use."""
-        meta = self._schema.meta
+        meta = self.meta
         query = sa.select(meta.c.value).where(meta.c.key == "token_secret")
         with self.write() as connection:
             found: bytes | None = connection.scalar(query)

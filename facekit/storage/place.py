@@ -44,6 +44,26 @@ def is_there(place: Place) -> bool:
     return not isinstance(place, Path) or (place / FILE).exists()
 
 
+def upgrade_catalog(place: Place) -> str:
+    """Bring a catalog on a server to the newest schema; one in a folder is when it is opened. Returns what was done.
+
+    Raises
+    ------
+    LibraryError
+        If there is no library, it is in its folder, or it can't be upgraded.
+    """
+    from facekit.catalog import Catalog
+
+    servers = read_servers(place) if isinstance(place, Path) else Servers(place)
+    if servers is None:
+        message = f"{place} is no library on servers."
+        raise LibraryError(message, "A library in a folder is upgraded when it is opened.")
+    address = catalog_address(servers.catalog)
+    catalog = Catalog(address.url, schema=address.schema, upgrade=True)
+    catalog.close()
+    return f"The catalog {address.shown} {'is upgraded' if catalog.upgraded else 'is of the newest schema'}."
+
+
 def backend_at(place: Place, servers: Servers | None = None) -> Backend:
     """What keeps the library that is at a place, or that is to be made there.
 

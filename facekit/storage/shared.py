@@ -23,7 +23,15 @@ from facekit.index.opening import drop_index, open_index
 from facekit.storage.backend import VECTORS, Look, Opened, Use
 from facekit.storage.job_rows import forget_rows
 from facekit.storage.logs import log_into, remove_sink
-from facekit.storage.servers import INDEX_IN_CATALOG, Servers, catalog_address, index_token, is_store, write_servers
+from facekit.storage.servers import (
+    INDEX_IN_CATALOG,
+    Servers,
+    catalog_address,
+    index_token,
+    is_store,
+    read_mounts,
+    write_servers,
+)
 from facekit.storage.settings import FILE, REEMBEDDED, Settings, Threshold, settings_for_new
 from facekit.system.disk_space import remedy_for
 from facekit.system.permissions import make_private_folder
@@ -61,6 +69,7 @@ class Shared:
         self._named = named
         self._servers = servers
         self._document: dict[str, Any] = {}
+        self._mounts = read_mounts(folder) if named else {}
         self._catalog: Catalog
         self.blobs: Blobs
         self.folder = folder
@@ -130,7 +139,7 @@ class Shared:
 
     def _use(self, document: dict[str, Any], bound: Bound | None) -> Use:
         self._document = document
-        settings = _settings(document)
+        settings = replace(_settings(document), mounts=self._mounts)
         if bound and bound.models != settings.models:
             settings = settings.with_models(bound.models, REEMBEDDED)
         return Use(settings, bound.vectors if bound else VECTORS)

@@ -18,7 +18,7 @@ from facekit.storage.face_arrays import FacesInMemory
 from facekit.storage.logs import forget_in_logs, quiet_console
 from facekit.storage.models_in_use import InUse, ModelSet
 from facekit.storage.pictures import Pictures
-from facekit.storage.settings import check_models
+from facekit.storage.settings import check_models, read_mounts
 from facekit.system.files import user_path
 from facekit.system.forks import in_forks, never_destroy, refuse_fork
 from facekit.system.open_files import allow_files
@@ -45,6 +45,8 @@ class Storage:
         Models for a new library; an older one must have been made with them.
     device, engine : str
         What the models run on and in, see `facekit.models.engines.open_graph`.
+    filling : bool
+        Open it although it is being filled from another one, see `facekit.storage.migration`.
 
     Attributes
     ----------
@@ -80,6 +82,7 @@ class Storage:
         embedder: str | None = None,
         device: str = "auto",
         engine: str = "auto",
+        filling: bool = False,
     ) -> None:
         quiet_console()
         check_where(device, engine)
@@ -88,8 +91,11 @@ class Storage:
         self.folder = backend.folder
         with ExitStack() as opened:
             self.catalog, settings, vectors = backend.open(opened, detector, embedder)
+            if not filling and (origin := self.catalog.filled_from):
+                message = f"The library {backend.place} is being filled from {origin}, and is not whole yet."
+                raise LibraryError(message, f"Go on: facekit --library {origin} migrate --to {backend.place}")
             self.faces = FacesInMemory(self.catalog.people)
-            self.blobs, self.mounts = backend.blobs, Mounts.here(settings.mounts)
+            self.blobs, self.mounts = backend.blobs, Mounts.here(read_mounts(self.folder))
             self.pictures = Pictures(self.catalog, self.blobs, self.mounts)
             opened.callback(self.pictures.close)
             self.catalog.staging.clear_used()
@@ -101,12 +107,17 @@ class Storage:
             self._finalizer = weakref.finalize(self, opened.pop_all().close)
         self._process = os.getpid()
         _open.add(self)
+        if not filling:
+            self._catch_up()
+        protect(self.folder, THUMBNAILS)
+        logger.info("Opened {} ({} + {})", backend.place, settings.detector, settings.embedder)
+
+    def _catch_up(self) -> None:
+        """Do what was cut off when the library was open before."""
         with self._index_may_be_away("There is no search until it is back."):
             catch_up(self.catalog, self.index)
         if self.catalog.erase_due:
             self.erase()
-        protect(self.folder, THUMBNAILS)
-        logger.info("Opened {} ({} + {})", backend.place, settings.detector, settings.embedder)
 
     @property
     def closed(self) -> bool:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from facekit.arguments import checked_roots
 from facekit.errors import FacekitError
-from facekit.sources import LocalSource
 from facekit.sources.left_out import checked
 from facekit.types.work import Options
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable
 
     from facekit.library.local import LocalLibrary
@@ -35,7 +34,7 @@ def ingest_in_background(
     library : LocalLibrary
         One on servers.
     *roots : path
-        Folders or files, which the workers see under the same names as this machine.
+        Folders or files. Workers see them under the same path, or on a mount of the same name.
     detail, exclude
         See `Library.ingest`.
     priority : int
@@ -51,16 +50,17 @@ def ingest_in_background(
     Raises
     ------
     FacekitError
-        If a root does not exist, or is a facekit library.
+        If a root does not exist here, or is a facekit library.
     LibraryError
         If the library is one in a folder, which has no workers.
     """
     storage = library.storage
     work = storage.catalog.work
     patterns = library.settings.exclude if exclude is None else checked(exclude)
-    sources = [LocalSource(root, exclude=patterns) for root in checked_roots(roots)]
+    sources = [one for root in checked_roots(roots) for one in storage.mounts.sources(root, patterns)]
     for source in sources:
-        if os.fsdecode(source.path) != source.root:
+        named = storage.mounts.place(source.root, must_exist=False)
+        if (named.name, named.path) != (source.name, source.path):
             message = f"{source.root} can't be named to workers: it is no text."
             raise FacekitError(message, "Name the folder above it.")
     if patterns != library.settings.exclude:

@@ -57,20 +57,24 @@ class Tasks:
     def __init__(self, library: LocalLibrary, batches: Batches, pool: WorkerPool) -> None:
         self._library, self._storage, self._batches, self._pool = library, library.storage, batches, pool
 
-    @staticmethod
-    def unseen(claim: Claim) -> str:
+    def unseen(self, claim: Claim) -> str:
         """The first of a batch's folders that is not there for this machine; empty where all are.
 
         One that is empty now, and held files when it was listed, is a place where a disk is not mounted.
         """
         if claim.kind is Kind.FINISH:
             return ""
-        for root in map(Path, claim.roots):
+        mounts = self._storage.mounts
+        for place in self._sources(claim, must_exist=False):
+            here = mounts.file(place.name, place.path)
+            if here is None or (place.name != LocalSource.name and not mounts.has(place.name)):
+                return place.root
+            folder = Path(os.fsdecode(here))
             try:
-                if not os.path.lexists(root) or (claim.files and root.is_dir() and not any(root.iterdir())):
-                    return str(root)
+                if not os.path.lexists(folder) or (claim.files and folder.is_dir() and not any(folder.iterdir())):
+                    return place.root
             except OSError:
-                return str(root)
+                return place.root
         return ""
 
     def do(self, claim: Claim) -> None:
@@ -91,7 +95,8 @@ class Tasks:
             self._finish(claim)
 
     def _sources(self, claim: Claim, *, must_exist: bool) -> list[LocalSource]:
-        return [LocalSource(root, exclude=claim.options.exclude, must_exist=must_exist) for root in claim.roots]
+        place, exclude = self._storage.mounts.place, claim.options.exclude
+        return [place(root, must_exist=must_exist, exclude=exclude) for root in claim.roots]
 
     def _scan(self, claim: Claim) -> None:
         """List folders, note what has vanished or is back, and have the rest read: new files before changed ones."""
@@ -131,9 +136,10 @@ class Tasks:
                     report.seconds = perf_counter() - start
                     self._batches.done(connection, claim, report.document())
 
-            anywhere = LocalSource(os.sep, must_exist=False)
+            readers = {name: self._storage.mounts.reader(name) for name in {file.source for file in files}}
             while files:
-                items = [item for batch in pipeline.run([(anywhere, file) for file in files]) for item in batch]
+                todo = [(readers[file.source], file) for file in files]
+                items = [item for batch in pipeline.run(todo) for item in batch]
                 with pipeline.timed("store"):
                     stored = store.write(items, also)
                 pipeline.forget(item.photo_id for item in stored.lost)
@@ -152,8 +158,8 @@ class Tasks:
             report = IngestReport(stopped=claim.cancelled)
             sources = self._sources(claim, must_exist=False)
 
-            def seen(_name: str, path: bytes) -> bool:
-                return any(one.holds(path) and not one.gone(path) for one in sources)
+            def seen(name: str, path: bytes) -> bool:
+                return any(one.name == name and one.holds(path) and not one.gone(path) for one in sources)
 
             if not claim.cancelled:
                 report.missing = mark_moved(storage, sources, seen)

@@ -10,7 +10,7 @@ from facekit.catalog import Catalog
 from facekit.catalog.rows import FaceRow, FileRow, PhotoRow
 
 PROGRAM = Path(__file__).parents[1] / "writers.py"
-ROUNDS = 15
+ROUNDS = 8
 
 
 def test_two_processes_write_at_once(postgres_url: str, postgres_schema: str) -> None:

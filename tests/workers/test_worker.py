@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -14,11 +14,9 @@ from shared_library import check_consistent
 
 import facekit as fk
 from facekit.catalog import tables
+from facekit.library.local import LocalLibrary
 from facekit.workers.asking import ingest_in_background
 from facekit.workers.worker import Worker
-
-if TYPE_CHECKING:
-    from facekit.library.local import LocalLibrary
 
 
 def work_off(library: LocalLibrary, *folders: Path, **options: Any) -> dict[str, Any]:
@@ -232,3 +230,23 @@ def test_what_a_folder_holds_that_is_no_photo_or_not_there_is_refused_at_once(
     with pytest.raises(fk.FacekitError, match="nowhere"):
         ingest_in_background(shared_library, tmp_path / "nowhere")
     assert shared_library.storage.catalog.work.all() == []
+
+
+def test_machines_that_have_a_mount_elsewhere_do_the_same_work(
+    shared_library: LocalLibrary, few_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shared_library.folder
+    monkeypatch.setenv("FACEKIT_MOUNTS", f"family={few_photos}")
+    with LocalLibrary(folder) as here:
+        ingest_in_background(here, few_photos)
+        assert here.storage.catalog.work.all()[0].roots == ["family:/"]
+    elsewhere = few_photos.rename(tmp_path / "elsewhere")
+    monkeypatch.setenv("FACEKIT_MOUNTS", f"family={tmp_path / 'nothing'}")
+    with LocalLibrary(folder) as without:
+        assert Worker(without).run(once=True) == 0
+    monkeypatch.setenv("FACEKIT_MOUNTS", f"family={elsewhere}")
+    with LocalLibrary(folder) as there:
+        assert Worker(there).run(once=True) == 3
+        assert there.storage.catalog.work.all()[0].report["ingested"] == 3
+        assert set(there.photos()["path"]) == {f"family:/{one.name}" for one in elsewhere.iterdir()}
+        there.remove("family:/")

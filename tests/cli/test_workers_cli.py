@@ -1,0 +1,110 @@
+"""``facekit worker``, ``jobs`` and ``ingest --background`` from a shell."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+from typing import TYPE_CHECKING
+from urllib.request import urlopen
+
+import ready
+from postgres import free_port
+from typer.testing import CliRunner
+
+from facekit.cli.main import app
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from redis_server import RedisServer
+
+    from facekit.library.local import LocalLibrary
+
+
+def said(library: LocalLibrary, *arguments: object) -> str:
+    result = CliRunner().invoke(app, ["--library", str(library.folder), *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def jobs(library: LocalLibrary) -> dict[str, object]:
+    return dict(json.loads(said(library, "jobs", "--json")))
+
+
+def test_what_was_left_to_workers_is_done_once_one_is_there(shared_library: LocalLibrary, few_photos: Path) -> None:
+    key = json.loads(said(shared_library, "ingest", few_photos, "--background", "--priority", "2", "--json"))["id"]
+    before = jobs(shared_library)
+    (job,) = before.pop("jobs")
+    assert before == {"queued": 0, "running": 0, "done": 0, "dead": 0, "workers": 0, "index_due": 0}
+    assert (job["work_id"], job["state"], job["priority"], job["roots"]) == (key, "listing", 2, [str(few_photos)])
+    done = ready.facekit("--library", shared_library.folder, "worker", "--once")
+    assert done.returncode == 0, done.stderr
+    assert "3 batches were done" in done.stderr
+    after = jobs(shared_library)
+    (job,) = after.pop("jobs")
+    assert after == {"queued": 0, "running": 0, "done": 4, "dead": 0, "workers": 0, "index_due": 0}
+    assert (job["state"], job["report"]["ingested"], len(job["report"]["failed"])) == ("done", 3, 1)
+    shown = said(shared_library, "jobs")
+    assert key in shown
+    assert "4 done" in shown
+
+
+def test_work_is_paused_resumed_and_cancelled(shared_library: LocalLibrary, few_photos: Path) -> None:
+    key = json.loads(said(shared_library, "ingest", few_photos, "--background", "--json"))["id"]
+    said(shared_library, "jobs", "--pause", key)
+    ready.facekit("--library", shared_library.folder, "worker", "--once")
+    assert [one["state"] for one in jobs(shared_library)["jobs"]] == ["paused"]
+    said(shared_library, "jobs", "--resume", key)
+    said(shared_library, "jobs", "--cancel", key)
+    ready.facekit("--library", shared_library.folder, "worker", "--once")
+    (job,) = jobs(shared_library)["jobs"]
+    assert (job["state"], job["report"]["stopped"]) == ("cancelled", True)
+    assert shared_library.stats()["files"] == 0
+    failed = ready.facekit("--library", shared_library.folder, "jobs", "--cancel", "nothing")
+    assert failed.returncode == 1
+    assert "There is no work with the id nothing. facekit jobs lists them." in failed.stderr
+
+
+def test_what_was_given_up_is_listed_and_tried_again(shared_library: LocalLibrary, few_photos: Path) -> None:
+    key = json.loads(said(shared_library, "ingest", few_photos, "--background", "--json"))["id"]
+    shutil.move(few_photos, few_photos.with_name("away"))
+    (few_photos.parent / few_photos.name).symlink_to("nowhere")  # there, and nothing can be listed
+    ready.facekit("--library", shared_library.folder, "worker", "--once")
+    (dead,) = json.loads(said(shared_library, "jobs", "--dead", "--json"))
+    assert (dead["work_id"], dead["kind"], dead["paths"]) == (key, "scan", [])
+    assert few_photos.name in dead["problem"]
+    (job,) = jobs(shared_library)["jobs"]
+    assert (job["state"], job["problem"]) == ("failed", dead["problem"])
+    few_photos.unlink()
+    few_photos.with_name("away").rename(few_photos)
+    said(shared_library, "jobs", "--retry", dead["batch_id"])
+    ready.facekit("--library", shared_library.folder, "worker", "--once")
+    assert [one["state"] for one in jobs(shared_library)["jobs"]] == ["done"]
+
+
+def test_a_worker_hears_redis_shows_its_numbers_and_ends_when_it_is_told_to(
+    shared_library: LocalLibrary, few_photos: Path, redis_server: RedisServer
+) -> None:
+    port = free_port()
+    options = ("--broker", redis_server.url, "--metrics-port", str(port))
+    worker = ready.Command("--library", shared_library.folder, "worker", *options, environment=dict(os.environ))
+    while jobs(shared_library)["workers"] == 0:
+        assert worker.poll() is None, worker.said()
+        time.sleep(0.1)
+    said(shared_library, "ingest", few_photos, "--background", "--broker", redis_server.url)
+    while [one["state"] for one in jobs(shared_library)["jobs"]] != ["done"]:
+        assert worker.poll() is None, worker.said()
+        time.sleep(0.1)
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        numbers = answer.read().decode()
+    assert 'facekit_work_files{state="done"} 4.0' in numbers
+    assert "facekit_workers 1.0" in numbers
+    assert "facekit_index_due_faces 0.0" in numbers
+    assert "faststream_received_messages_total" in numbers
+    worker.send_signal(signal.SIGTERM)
+    worker.wait()
+    assert worker.poll() == 0
+    assert jobs(shared_library)["workers"] == 0
