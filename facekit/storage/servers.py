@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from facekit.errors import LibraryError
-from facekit.storage.settings import FILE, mounts_of
+from facekit.storage.settings import FILE
 from facekit.system.disk_space import remedy_for
 from facekit.system.permissions import private_opener
 
@@ -181,15 +181,6 @@ def read_servers(folder: Path) -> Servers | None:
         message = f"{folder} was made by a newer facekit (format {document['format']}; this one knows {FORMAT})."
         raise LibraryError(message, "Upgrade facekit.")
     return _of_table(table, path)
-
-
-def read_mounts(folder: Path) -> dict[str, str]:
-    """Where this machine has the mounts that a folder's ``library.toml`` names. Raises LibraryError."""
-    path = folder / FILE
-    try:
-        return mounts_of(tomllib.loads(path.read_text(encoding="utf-8")), path)
-    except FileNotFoundError:
-        return {}
 
 
 def _of_table(table: Mapping[str, object], path: Path) -> Servers:

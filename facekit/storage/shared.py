@@ -29,10 +29,9 @@ from facekit.storage.servers import (
     catalog_address,
     index_token,
     is_store,
-    read_mounts,
     write_servers,
 )
-from facekit.storage.settings import FILE, REEMBEDDED, Settings, Threshold, settings_for_new
+from facekit.storage.settings import FILE, REEMBEDDED, Settings, Threshold, read_mounts, settings_for_new
 from facekit.system.disk_space import remedy_for
 from facekit.system.permissions import make_private_folder
 
