@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import uuid4
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from facekit.errors import FacekitError
     from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
+    from facekit.storage.servers import Address
     from facekit.storage.settings import Settings
 
 VECTORS = "vectors.db"
@@ -73,6 +74,10 @@ class Backend(Protocol):
     blobs: Blobs
     broker: str
 
+    @property
+    def service(self) -> Path | Address:
+        """Where a service keeps accounts and jobs: in the folder, or in the catalog's database."""
+
     def open(self, opened: ExitStack, detector: str | None, embedder: str | None) -> Opened:
         """Open the catalog; a library is made where there is none, with the models named or the default ones.
 
@@ -120,6 +125,9 @@ class Backend(Protocol):
 
     def erase(self) -> None:
         """See that no file holds what was removed; where there is no room for it now, later."""
+
+    def forget_in_jobs(self, names: Sequence[str]) -> None:
+        """Take what names photos that are removed, or their folders, out of what a service's jobs say."""
 
     def backup(self, target: Path) -> int:
         """See `facekit.library.base.Library.backup`."""

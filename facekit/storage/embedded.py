@@ -17,6 +17,7 @@ from facekit.images.blobs import THUMBNAILS, FolderBlobs
 from facekit.index import MilvusIndex
 from facekit.storage.backend import VECTORS, Look, Opened
 from facekit.storage.backup import write_backup
+from facekit.storage.job_rows import forget_in_jobs
 from facekit.storage.lock import OwnerLock
 from facekit.storage.logs import log_into, remove_sink
 from facekit.storage.repair import refuse_lost_catalog
@@ -25,7 +26,7 @@ from facekit.system.disk_space import check_room
 from facekit.system.permissions import protect
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
 
@@ -50,7 +51,7 @@ class Embedded:
     broker = ""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = self.service = folder
         self.place = str(folder)
         self.blobs: Blobs = FolderBlobs(folder)
         self._busy = Lock()
@@ -168,6 +169,10 @@ class Embedded:
                 logger.warning("What was removed is erased from the catalog's file at the next opening.")
         except LibraryError as error:
             logger.warning("What was removed is erased from the catalog's file at the next opening: {}", error)
+
+    def forget_in_jobs(self, names: Sequence[str]) -> None:
+        """See `Backend.forget_in_jobs`."""
+        forget_in_jobs(self.folder, names)
 
     def backup(self, target: Path) -> int:
         """See `Backend.backup`."""

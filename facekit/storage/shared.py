@@ -15,11 +15,13 @@ from typing_extensions import override
 
 from facekit.catalog import Catalog
 from facekit.catalog.bindings import read_bindings
+from facekit.catalog.locks import hold_service
 from facekit.catalog.server import has_catalog
 from facekit.errors import FacekitError, LibraryError, StalledError, VectorIndexError
 from facekit.images.blobs import FolderBlobs, open_blobs
 from facekit.index.opening import drop_index, open_index
 from facekit.storage.backend import VECTORS, Look, Opened, Use
+from facekit.storage.job_rows import forget_rows
 from facekit.storage.logs import log_into, remove_sink
 from facekit.storage.servers import (
     INDEX_IN_CATALOG,
@@ -34,7 +36,7 @@ from facekit.system.disk_space import remedy_for
 from facekit.system.permissions import make_private_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import ExitStack
 
     from facekit.catalog.staging import Bound
@@ -62,7 +64,7 @@ class Shared:
     broker = ""
 
     def __init__(self, folder: Path, servers: Servers, *, named: bool) -> None:
-        self._address = catalog_address(servers.catalog)
+        self._address = self.service = catalog_address(servers.catalog)
         self._named = named
         self._servers = servers
         self._document: dict[str, Any] = {}
@@ -223,6 +225,15 @@ class Shared:
     def erase(self) -> None:
         """See `Backend.erase`: PostgreSQL gives the room of what was deleted to what comes next."""
         self._catalog.erase()
+
+    def forget_in_jobs(self, names: Sequence[str]) -> None:
+        """See `Backend.forget_in_jobs`."""
+        try:
+            with self._catalog.transaction() as connection:
+                hold_service(connection, self._address.schema)
+                forget_rows(connection, names)
+        except LibraryError as error:  # the photos are removed all the same
+            logger.warning("What the service's jobs say of removed photos could not be erased: {}", error)
 
     def backup(self, target: Path) -> int:
         """See `Backend.backup`."""

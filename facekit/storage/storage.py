@@ -15,7 +15,6 @@ from facekit.index.sync import apply_change, apply_due, catch_up
 from facekit.models.engines import check_where
 from facekit.sources.mounts import Mounts
 from facekit.storage.face_arrays import FacesInMemory
-from facekit.storage.job_rows import forget_in_jobs
 from facekit.storage.logs import forget_in_logs, quiet_console
 from facekit.storage.models_in_use import InUse, ModelSet
 from facekit.storage.pictures import Pictures
@@ -27,7 +26,7 @@ from facekit.system.permissions import protect
 from facekit.system.workers import default_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from facekit.catalog import Change
     from facekit.index import VectorIndex
@@ -64,8 +63,6 @@ class Storage:
     mounts : Mounts
         Where this machine has the photos.
     pictures : Pictures
-    on_removal : list of callable
-        Called with the paths of photos that are removed, and of their folders.
 
     Raises
     ------
@@ -92,7 +89,6 @@ class Storage:
         allow_files(default_workers())
         self.backend = backend
         self.folder = backend.folder
-        self.on_removal: list[Callable[[Sequence[str]], None]] = []
         with ExitStack() as opened:
             self.catalog, settings, vectors = backend.open(opened, detector, embedder)
             if not filling and (origin := self.catalog.filled_from):
@@ -184,10 +180,8 @@ class Storage:
 
     def forget(self, names: Sequence[str]) -> None:
         """Take what names removed photos, or their folders, out of all that was written about them."""
-        for tell in self.on_removal:  # first: what is written from now on names none of them
-            tell(names)
         forget_in_logs(self.folder, names)
-        forget_in_jobs(self.folder, names)
+        self.backend.forget_in_jobs(names)
 
     def erase(self) -> None:
         """See that no file of the library holds what was removed; where there is no room for it now, later."""
