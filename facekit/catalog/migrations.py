@@ -181,6 +181,12 @@ def _outbox_and_first_places(connection: sa.Connection) -> None:
     values = {name: ranked.c[name] for name in place}
     here = (photos.c.photo_id == ranked.c.photo_id, ranked.c.rank == 1)
     connection.execute(sa.update(photos).values(values).where(*here))
+    if connection.dialect.name == "postgresql":  # DuckDB reads columns as fast, and changes an indexed one by exchange
+        connection.exec_driver_sql('CREATE INDEX ix_photos_display ON photos ("left"(display, 256), photo_id)')
+        connection.exec_driver_sql('CREATE INDEX ix_photos_folder ON photos ("left"(folder, 256) text_pattern_ops)')
+        connection.exec_driver_sql('CREATE INDEX ix_files_folder ON files ("left"(folder, 256) text_pattern_ops)')
+        connection.exec_driver_sql("CREATE INDEX ix_photos_files ON photos (photo_id) WHERE files > 1")
+        connection.exec_driver_sql("CREATE INDEX ix_members_person_id ON members (person_id)")
 
 
 _STEPS = {2: _people, 3: _turned_and_removed, 4: _times_with_a_zone, 5: _outbox_and_first_places}

@@ -31,6 +31,7 @@ members = sa.Table(
     sa.Column("origin", sa.String(16), nullable=False),
     sa.Column("run_id", sa.String(32)),
 )
+sa.Index("ix_members_person_id", members.c.person_id).ddl_if(dialect="postgresql")  # as those of `photos`
 
 # Rejections, as in "this is not Anna".
 rejections = sa.Table(

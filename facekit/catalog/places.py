@@ -63,7 +63,7 @@ def keep_places(connection: sa.Connection, photo_ids: Sequence[str]) -> None:
 def move_files(connection: sa.Connection, source: str, moves: Sequence[FileMove]) -> list[str]:
     """Files lie elsewhere; see `facekit.catalog.catalog.Catalog.relocate`. Returns the photos that lay in them."""
     by_id = {file_id(source, move.old): move for move in moves}
-    hold(connection, Kind.FILES, {*by_id, *(file_id(source, move.new) for move in moves)})
+    hold(connection, Kind.FILES, {*by_id, *(file_id(move.source, move.new) for move in moves)})
     rows = fetch(connection, select(FileRow, files).where(among(files.c.file_id, by_id)), FileRow)
     hold(connection, Kind.PHOTOS, {row.photo_id for row in rows})
     delete(connection, files.c.file_id, list(by_id))

@@ -64,7 +64,7 @@ class FileMove:
     display: str
     there: bool
     now: datetime
-    source: str
+    source: str = "local"
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,11 +69,12 @@ photos = sa.Table(
 # DuckDB reads columns as fast; to change an indexed one it takes a row out and puts it in again, which can fail.
 _SERVER = "postgresql"
 sa.Index("ix_photos_display", sa.func.left(photos.c.display, INDEXED), photos.c.photo_id).ddl_if(dialect=_SERVER)
-sa.Index(
-    "ix_photos_folder",
-    sa.func.left(photos.c.folder, INDEXED).label("start"),
-    postgresql_ops={"start": "text_pattern_ops"},  # for LIKE, in whatever order texts are there
-).ddl_if(dialect=_SERVER)
+for _table in (photos, files):
+    sa.Index(
+        f"ix_{_table.name}_folder",
+        sa.func.left(_table.c.folder, INDEXED).label("start"),
+        postgresql_ops={"start": "text_pattern_ops"},  # for LIKE, in whatever order texts are there
+    ).ddl_if(dialect=_SERVER)
 sa.Index("ix_photos_files", photos.c.photo_id, postgresql_where=photos.c.files > 1).ddl_if(dialect=_SERVER)
 
 faces = sa.Table(

@@ -161,12 +161,12 @@ def revoke(context: typer.Context, key_id: Annotated[str, typer.Argument(help="T
 @contextmanager
 def _accounts(context: typer.Context) -> Iterator[Accounts]:
     from facekit.server.accounts import Accounts
-    from facekit.server.database import ServiceStore
-    from facekit.storage.place import folder_of_place
+    from facekit.server.stores import open_store
+    from facekit.storage.place import backend_at, whole_place
 
     check_there(context.obj)
     quiet_console()
-    store = ServiceStore(folder_of_place(context.obj))
+    store = open_store(backend_at(whole_place(context.obj)))
     try:
         yield Accounts(store)
     finally:

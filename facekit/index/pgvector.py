@@ -6,6 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
+from loguru import logger
 
 from facekit.catalog.locks import hold_schema
 from facekit.catalog.postgresql import make_schema, open_engine, shown
@@ -27,11 +28,11 @@ R = TypeVar("R")
 _OLDEST = (0, 8)  # with it came scans that go on until enough rows fit a filter
 _BATCH = 1000  # rows in one transaction
 
-_GRAPH_FROM = 20_000
-"""Faces from which on a search walks the graph: up to there all vectors are compared in some 20 ms, and nothing is
-missed."""
+_GRAPH_FROM = 50_000
+"""Faces from which on a search walks a graph: 20,000 vectors are all compared in 20 ms, 200,000 in 110 to 180, and
+then nothing is missed."""
 
-_COUNTED_FOR = 60.0  # seconds, for the choice between the two
+_LOOKED_FOR = 60.0  # seconds between two looks whether another process has made the graph
 _EF = 256  # as for Milvus
 _SETTINGS = {
     "hnsw.ef_search": str(_EF),
@@ -43,7 +44,10 @@ _MOST_BY_GRAPH = 1000  # neighbours; pgvector's largest ef_search
 
 
 class PgVectorIndex:
-    """One table of face vectors, with an HNSW index that grows with it.
+    """One table of face vectors.
+
+    Searches compare all vectors, until the table has 50,000 faces when it is opened: then it gets an HNSW index, which
+    takes minutes once. Meanwhile others search, and wait with what they write.
 
     Parameters
     ----------
@@ -64,7 +68,8 @@ class PgVectorIndex:
         self._where = f"{name} in {shown(url, schema)}"
         self._engine = _open(url, schema)
         self._calls = Calls()
-        self._counted: tuple[float, int] | None = None
+        self._looked = -_LOOKED_FOR
+        self._graph_there = False
         metadata = sa.MetaData()
         ordered = sa.String(collation="C")
         self._table = sa.Table(
@@ -77,16 +82,11 @@ class PgVectorIndex:
             sa.Column("folder", ordered, nullable=False),
             sa.Column("taken_at", sa.BigInteger, nullable=False),
             sa.Index(f"{name}_place", "folder", "source"),
-            sa.Index(
-                f"{name}_graph",
-                "vector",
-                postgresql_using="hnsw",
-                postgresql_ops={"vector": "vector_cosine_ops"},
-                postgresql_with={"m": 16, "ef_construction": 64},
-            ),
         )
         try:
             self._ask("open", lambda: self._settle(schema, dimension))
+            if self.count() >= _GRAPH_FROM and not self._has_graph():
+                self._make_graph()
         except BaseException:
             self.close()
             raise
@@ -97,11 +97,40 @@ class PgVectorIndex:
             if schema is not None:
                 make_schema(connection, schema)
             _make_extension(connection, self._where)
-            self._table.create(connection, checkfirst=True)
+            if connection.scalar(_DIMENSION, {"name": self._table.name}) is None:
+                self._table.create(connection)
+                # In the row itself: vectors of 512 numbers would lie elsewhere, and each be fetched from there.
+                connection.execute(sa.text(f"ALTER TABLE {self._quoted} ALTER COLUMN vector SET STORAGE PLAIN"))
             held = connection.scalar(_DIMENSION, {"name": self._table.name})
         if held != dimension:
             message = f"The vector index {self._where} holds vectors of {held} numbers, not of {dimension}."
             raise VectorIndexError(message, "It belongs to other models, or to another library: name another one.")
+
+    def _has_graph(self) -> bool:
+        now = monotonic()
+        if not self._graph_there and now - self._looked >= _LOOKED_FOR:
+            there = sa.text("SELECT to_regclass(:name) IS NOT NULL")
+            self._graph_there = bool(self._query(there.bindparams(name=self._graph))[0][0])
+            self._looked = now
+        return self._graph_there
+
+    @property
+    def _graph(self) -> str:
+        return f"{self._table.name}_graph"
+
+    def _make_graph(self) -> None:
+        """Unless another process is at it. There is no limit for it: it may take as long as it takes."""
+        logger.info("The vector index {} is given a graph, for it has become large.", self._where)
+        made = f"CREATE INDEX IF NOT EXISTS {self._graph} ON {self._quoted} USING hnsw (vector vector_cosine_ops)"
+        try:
+            with self._engine.begin() as connection:
+                key = sa.func.hashtextextended(f"facekit graph {self._where}", 0)
+                if connection.scalar(sa.select(sa.func.pg_try_advisory_xact_lock(key))):
+                    connection.execute(sa.text("SET LOCAL maintenance_work_mem = '256MB'"))
+                    connection.execute(sa.text(made))
+        except sa.exc.SQLAlchemyError as error:  # it is searched without
+            logger.warning("The vector index {} has no graph yet: {}.", self._where, first_line(error))
+        self._looked = -_LOOKED_FOR
 
     def _ask(self, name: str, function: Callable[[], R]) -> R:
         try:
@@ -154,18 +183,12 @@ class PgVectorIndex:
         columns = self._table.c
         away = columns.vector.op("<=>", return_type=sa.Float())(sa.literal(vector, columns.vector.type))
         asked = sa.select(columns.face_id, (1 - away).label("similarity")).where(*_conditions(columns, where))
-        if limit <= _MOST_BY_GRAPH and self._size() >= _GRAPH_FROM:
+        if limit <= _MOST_BY_GRAPH and self._has_graph():
             found = self._query(asked.order_by(away).limit(limit))
             if len(found) == limit:
                 return [(one.face_id, one.similarity) for one in found]
         # The index on distances serves no sum: all that fit the filter are compared.
         return [(one.face_id, one.similarity) for one in self._query(asked.order_by(away + 0.0).limit(limit))]
-
-    def _size(self) -> int:
-        now = monotonic()
-        if self._counted is None or now - self._counted[0] > _COUNTED_FOR:
-            self._counted = now, self._count()
-        return self._counted[1]
 
     def _count(self) -> int:
         return int(self._query(sa.select(sa.func.count()).select_from(self._table))[0][0])

@@ -59,7 +59,8 @@ class Scan:
 
     def _list(self, source: Source, todo: ToDo) -> None:
         with waiting_for(f"the disk: listing {source.root}"):
-            found = [file for file in source.scan() if (file.source, file.path) not in self._listed]
+            there = list(source.scan())
+        found = [file for file in there if (file.source, file.path) not in self._listed]
         self._listed |= {(file.source, file.path) for file in found}
         logger.info("{} files found", len(found))
         self._report.found += len(found)
@@ -69,7 +70,7 @@ class Scan:
         take_over(self._storage, source, found)
         states = {path: state for path, state in self._catalog.file_states(source.name).items() if source.holds(path)}
         states = self._without_left_out(source, states)
-        if states and not found:
+        if states and not there:
             self._report.warnings.append(
                 f"{source.root} holds no photos now, {len(states)} before: is a disk not mounted? Nothing was changed.",
             )

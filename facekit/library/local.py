@@ -104,8 +104,6 @@ class LocalLibrary(LocalGallery, Library):
         self.folder = backend.folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""
-        self.on_removal = self._storage.on_removal
-        """Who is told which photos are removed, see `Storage`."""
         self._backing_up = Lock()
 
     # -- opening and closing -------------------------------------------------------------------------------------

@@ -55,13 +55,15 @@ class Access:
         The users, or None where there can't be any.
     owner_key : str
         Opens everything to programs of the user who runs the service. It is new at every start.
+    limits : RateLimits, optional
+        How often somebody may ask; by default counted in this process.
     """
 
-    def __init__(self, accounts: Accounts | None, owner_key: str) -> None:
+    def __init__(self, accounts: Accounts | None, owner_key: str, limits: RateLimits | None = None) -> None:
         self.accounts = accounts
         self.sessions = Sessions(accounts.store) if accounts else None
         self.keys = Keys(accounts.store) if accounts else None
-        self.limits = RateLimits()
+        self.limits = limits or RateLimits()
         self.owner_key = owner_key
         self._owner_key = owner_key.encode()
         self._closed = False

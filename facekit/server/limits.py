@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from threading import Lock
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 # known to; and those of all addresses together, of which NIST SP 800-63B-4, section 3.2.2, allows 100.
 WRONG_FROM_ONE_PLACE = 10
 WRONG_FOR_AN_ACCOUNT = 100
-LONGEST_WAIT = 60  # seconds; the first is one second and each is twice as long: 1,440 guesses a day are left at most
+FIRST_WAIT = 1  # seconds; each is twice as long as the one before
+LONGEST_WAIT = 60  # 1,440 guesses a day are left at most
 FORGOTTEN_SECONDS = 3600  # without another one
 SIGN_INS_AN_ADDRESS = 60  # a minute, the right ones too: an office, or the web app, has one address
 _COUNTS = 10_000  # more are never kept, whatever names strangers make up
@@ -35,10 +36,15 @@ UPLOAD_BYTES = 64 * 2**20  # several of the largest photos that phones make (som
 BODY_BYTES = 2**20  # JSON and forms
 
 
+Counts: TypeAlias = "dict[tuple[str, ...], int]"
+"""What a try of a password counts against, and how many are free."""
+
+
 class RateLimits:
     """Requests a minute, counted in this process's memory in a window that moves.
 
-    Every method raises a `ServiceRefusal` with status 429 and the header Retry-After when it was too many.
+    `request`, `search` and `sign_in` raise a `ServiceRefusal` with status 429 and the header Retry-After when it was
+    too many.
     """
 
     def __init__(self) -> None:
@@ -46,6 +52,7 @@ class RateLimits:
         self._requests = RateLimitItemPerMinute(REQUESTS, namespace="requests")
         self._searches = RateLimitItemPerMinute(SEARCHES, namespace="searches")
         self._address = RateLimitItemPerMinute(SIGN_INS_AN_ADDRESS, namespace="sign-ins of an address")
+        self._first_wait, self._longest_wait = FIRST_WAIT, LONGEST_WAIT
         self._wrong: dict[tuple[str, ...], tuple[int, float]] = {}
         self._changing = Lock()
 
@@ -66,21 +73,35 @@ class RateLimits:
         """
         if not device:
             self._count(self._address, address)
-        counts, now = _counts(name, address, device), time.monotonic()
+        if wait := self.try_password(_counts(name, address, device)):
+            logger.warning("too many wrong passwords")
+            _refuse("There were too many wrong passwords for this account.", wait)
+
+    def signed_in(self, name: str, address: str, device: str = "") -> None:
+        """The password was right: what was counted against this name was not guessing."""
+        self.forgive(_counts(name, address, device))
+
+    def hit(self, limit: RateLimitItemPerMinute, who: str) -> float:
+        """Count something of somebody: the seconds to wait, of which 0 is that it was counted."""
+        if self._limiter.hit(limit, who):
+            return 0.0
+        return _seconds_until(self._limiter.get_window_stats(limit, who).reset_time)
+
+    def try_password(self, counts: Counts) -> float:
+        """Count a try: the seconds to wait, of which 0 is that it was counted."""
+        now = time.monotonic()
         with self._changing:
             wait = max(0.0, *(self._wait(who, free, now) for who, free in counts.items()))
             if not wait:
                 for who in counts:
                     self._wrong[who] = (self._tries(who, now) + 1, now)
                 self._forget(now)
-                return
-        logger.warning("too many wrong passwords")
-        _refuse("There were too many wrong passwords for this account.", wait)
+        return wait
 
-    def signed_in(self, name: str, address: str, device: str = "") -> None:
-        """The password was right: what was counted against this name was not guessing."""
+    def forgive(self, counts: Counts) -> None:
+        """Count no more what was counted against somebody."""
         with self._changing:
-            for who in _counts(name, address, device):
+            for who in counts:
                 self._wrong.pop(who, None)
 
     def _tries(self, who: tuple[str, ...], now: float) -> int:
@@ -91,7 +112,7 @@ class RateLimits:
         tries = self._tries(who, now)
         if tries < free:
             return 0.0
-        seconds = min(2.0 ** min(tries - free, 30), LONGEST_WAIT)
+        seconds = min(self._first_wait * 2.0 ** min(tries - free, 30), self._longest_wait)
         return max(0.0, self._wrong[who][1] + seconds - now)
 
     def _forget(self, now: float) -> None:
@@ -101,16 +122,17 @@ class RateLimits:
         few = sorted(kept, key=lambda who: kept[who])[: max(0, len(kept) - _COUNTS // 2)]  # the fewest tries first
         self._wrong = {who: kept[who] for who in kept.keys() - set(few)}
 
-    def _count(self, limit: RateLimitItemPerMinute, *who: str) -> None:
-        if self._limiter.hit(limit, *who):
-            return
-        logger.warning("too many {}", limit.namespace)
-        wait = self._limiter.get_window_stats(limit, *who).reset_time - time.time()
-        _refuse(f"That was too often: {limit.amount} times a minute is the limit.", wait)
+    def _count(self, limit: RateLimitItemPerMinute, who: str) -> None:
+        if wait := self.hit(limit, who):
+            logger.warning("too many {}", limit.namespace)
+            _refuse(f"That was too often: {limit.amount} times a minute is the limit.", wait)
 
 
-def _counts(name: str, address: str, device: str) -> dict[tuple[str, ...], int]:
-    """What a try counts against, and how many are free."""
+def _seconds_until(moment: float) -> float:
+    return max(0.001, moment - time.time())
+
+
+def _counts(name: str, address: str, device: str) -> Counts:
     if device:
         return {(name, "device", device): WRONG_FROM_ONE_PLACE}
     return {(name, "address", address): WRONG_FROM_ONE_PLACE, (name,): WRONG_FOR_AN_ACCOUNT}

@@ -25,7 +25,8 @@ from facekit.server.accounts import Accounts
 from facekit.server.app import create_app
 from facekit.server.connections import limited
 from facekit.server.service import Service
-from facekit.storage.lock import announce_service
+from facekit.server.stores import rate_limits
+from facekit.storage.lock import announce_service, withdraw_service
 from facekit.storage.place import whole_place
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def serve(  # noqa: PLR0913 - all but the folder are named
         opened.callback(library.close)
         service = Service(library, roots)
         opened.callback(service.store.close)
-        access = Access(Accounts(service.store), owner_key=secrets.token_urlsafe(32))
+        access = Access(Accounts(service.store), secrets.token_urlsafe(32), rate_limits(library.storage.backend))
         accounts = access.has_accounts()
         if not accounts and not _is_loopback(host):
             message = f"{host} can be reached from other machines, and the library has no accounts."
@@ -112,8 +113,8 @@ def serve(  # noqa: PLR0913 - all but the folder are named
         if not accounts and not roots:
             service.paths.roots = (Path.home().resolve(),)
         url = f"http://{_reachable(host)}:{listening.getsockname()[1]}"
-        announced = announce_service(library.folder, url, access.owner_key)
-        opened.callback(announced.unlink, missing_ok=True)
+        announce_service(library.folder, url, access.owner_key)
+        opened.callback(withdraw_service, library.folder)
         _log_through_loguru()
         server = web_server(create_app(service, access), proxies)
         if stop_at_eof:

@@ -12,10 +12,10 @@ from fastapi import Depends, Request
 
 from facekit.errors import PhotoError, WorkerTimeoutError
 from facekit.images.preparation import decode_probe
-from facekit.server.database import ServiceStore
 from facekit.server.jobs import Jobs
 from facekit.server.paths import Paths
 from facekit.server.prometheus import Metrics
+from facekit.server.stores import open_store
 from facekit.system.workers import Done, WorkerPool
 from facekit.types.photos import Status
 
@@ -48,7 +48,7 @@ class Service:
     def __init__(self, library: LocalLibrary, roots: Sequence[Path] = ()) -> None:
         self.library = library
         self.paths = Paths(library, roots)
-        self.store = ServiceStore(library.folder)
+        self.store = open_store(library.storage.backend)
         self.metrics = Metrics()
         self.jobs = Jobs(self.store, library, self.metrics.observe_ingest, self.paths.below_roots)
         self._decoders = WorkerPool(SEARCHES_AT_ONCE, timeout=_DECODE_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
 _POLL_SECONDS = 1.0
+_WORKER_LETTERS = 32
 _PATIENCE_SECONDS = 20.0  # a server that is started anew takes a few
 
 
@@ -46,7 +48,7 @@ class SharedServiceStore(ServiceStore):
     patience = _PATIENCE_SECONDS
 
     def __init__(self, url: str, schema: str) -> None:
-        self.worker = uuid4().hex
+        self.worker = f"{os.getpid()}-{uuid4().hex}"[:_WORKER_LETTERS]
         self._schema = SHARED
         self._name = schema
         self._where = f"the accounts and jobs in {shown(url, schema)}"

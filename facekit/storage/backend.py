@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from facekit.errors import FacekitError
     from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
+    from facekit.storage.servers import Address
     from facekit.storage.settings import Settings
 
 VECTORS = "vectors.db"
@@ -73,6 +74,10 @@ class Backend(Protocol):
     blobs: Blobs
     broker: str
 
+    @property
+    def service(self) -> Path | Address:
+        """Where a service keeps accounts and jobs: in the folder, or in the catalog's database."""
+
     def open(self, opened: ExitStack, detector: str | None, embedder: str | None) -> Opened:
         """Open the catalog; a library is made where there is none, with the models named or the default ones.
 
@@ -119,7 +124,7 @@ class Backend(Protocol):
         """Refuse to store more where less than so many bytes are free. Raises DiskFullError."""
 
     def forget(self, names: Sequence[str]) -> None:
-        """Take paths that were removed out of what only this backend writes about them."""
+        """Take paths that were removed out of what a service's jobs and workers' work say."""
 
     def erase(self) -> None:
         """See that no file holds what was removed; where there is no room for it now, later."""

@@ -17,6 +17,7 @@ from facekit.images.blobs import THUMBNAILS, FolderBlobs
 from facekit.index import MilvusIndex
 from facekit.storage.backend import VECTORS, Look, Opened
 from facekit.storage.backup import write_backup
+from facekit.storage.job_rows import forget_in_jobs
 from facekit.storage.lock import OwnerLock
 from facekit.storage.logs import log_into, remove_sink
 from facekit.storage.repair import refuse_lost_catalog
@@ -50,7 +51,7 @@ class Embedded:
     broker = ""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = self.service = folder
         self.place = str(folder)
         self.blobs: Blobs = FolderBlobs(folder)
         self._busy = Lock()
@@ -159,9 +160,6 @@ class Embedded:
         """See `Backend.check_room`."""
         check_room(self.folder, need)
 
-    def forget(self, names: Sequence[str]) -> None:
-        """See `Backend.forget`: there is nothing but what every library has."""
-
     def erase(self) -> None:
         """See `Backend.erase`."""
         try:
@@ -171,6 +169,10 @@ class Embedded:
                 logger.warning("What was removed is erased from the catalog's file at the next opening.")
         except LibraryError as error:
             logger.warning("What was removed is erased from the catalog's file at the next opening: {}", error)
+
+    def forget(self, names: Sequence[str]) -> None:
+        """See `Backend.forget`."""
+        forget_in_jobs(self.folder, names)
 
     def backup(self, target: Path) -> int:
         """See `Backend.backup`."""

@@ -77,6 +77,12 @@ def announce_service(folder: Path, url: str, key: str, app_url: str | None = Non
     return path
 
 
+def withdraw_service(folder: Path) -> None:
+    """Take back what this process announced; another service of a library on servers may have done so since."""
+    if read_service(folder, os.getpid()):
+        (folder / SERVICE).unlink(missing_ok=True)
+
+
 def read_service(folder: Path, pid: int | None) -> ServiceAddress | None:
     """The service that owns a library as process ``pid``, or None: what a killed service left behind does not count."""
     try:

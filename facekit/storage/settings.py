@@ -133,7 +133,7 @@ def read_settings(folder: Path) -> Settings | None:
             threshold=_threshold(document.get("thresholds"), path),
             created=created if isinstance(created := document.get("created"), datetime) else None,
             exclude=_exclude(document.get("ingest"), path),
-            mounts=mounts_of(document, path),
+            mounts=_mounts(document, path),
             catalog=document.get("catalog") is True,
         )
     except (KeyError, TypeError, ValueError) as error:
@@ -169,8 +169,17 @@ def _exclude(table: Any, path: Path) -> tuple[str, ...]:  # noqa: ANN401 - what 
         return ()
 
 
-def mounts_of(document: dict[str, Any], path: Path) -> dict[str, str]:
-    """What ``[mounts]`` of a file of settings says. Raises LibraryError."""
+def read_mounts(folder: Path) -> dict[str, str]:
+    """The mounts that a folder's ``library.toml`` names, also where it names servers. Raises LibraryError."""
+    path = folder / FILE
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # said by whoever reads the rest of it
+        return {}
+    return _mounts(document, path)
+
+
+def _mounts(document: dict[str, Any], path: Path) -> dict[str, str]:
     table = document.get("mounts", {})
     example = 'Write there, for example: family = "/mnt/photos"'
     if not (isinstance(table, dict) and all(isinstance(one, str) for one in table.values())):

@@ -15,14 +15,23 @@ from typing_extensions import override
 
 from facekit.catalog import Catalog
 from facekit.catalog.bindings import read_bindings
+from facekit.catalog.locks import hold_service
 from facekit.catalog.server import has_catalog
 from facekit.errors import FacekitError, LibraryError, StalledError, VectorIndexError
 from facekit.images.blobs import FolderBlobs, open_blobs
 from facekit.index.opening import drop_index, open_index
 from facekit.storage.backend import VECTORS, Look, Opened, Use
+from facekit.storage.job_rows import forget_rows
 from facekit.storage.logs import log_into, remove_sink
-from facekit.storage.servers import INDEX_IN_CATALOG, Servers, catalog_address, index_token, is_store, write_servers
-from facekit.storage.settings import FILE, REEMBEDDED, Settings, Threshold, settings_for_new
+from facekit.storage.servers import (
+    INDEX_IN_CATALOG,
+    Servers,
+    catalog_address,
+    index_token,
+    is_store,
+    write_servers,
+)
+from facekit.storage.settings import FILE, REEMBEDDED, Settings, Threshold, read_mounts, settings_for_new
 from facekit.system.disk_space import remedy_for
 from facekit.system.permissions import make_private_folder
 
@@ -55,10 +64,11 @@ class Shared:
     broker = ""
 
     def __init__(self, folder: Path, servers: Servers, *, named: bool) -> None:
-        self._address = catalog_address(servers.catalog)
+        self._address = self.service = catalog_address(servers.catalog)
         self._named = named
         self._servers = servers
         self._document: dict[str, Any] = {}
+        self._mounts = read_mounts(folder) if named else {}
         self._catalog: Catalog
         self.blobs: Blobs
         self.folder = folder
@@ -128,7 +138,7 @@ class Shared:
 
     def _use(self, document: dict[str, Any], bound: Bound | None) -> Use:
         self._document = document
-        settings = _settings(document)
+        settings = replace(_settings(document), mounts=self._mounts)
         if bound and bound.models != settings.models:
             settings = settings.with_models(bound.models, REEMBEDDED)
         return Use(settings, bound.vectors if bound else VECTORS)
@@ -212,13 +222,19 @@ class Shared:
     def check_room(self, _need: int) -> None:
         """See `Backend.check_room`: the servers see to their own disks."""
 
-    def forget(self, names: Sequence[str]) -> None:
-        """See `Backend.forget`: in the background it was worked on."""
-        self._catalog.work.forget(names)
-
     def erase(self) -> None:
         """See `Backend.erase`: PostgreSQL gives the room of what was deleted to what comes next."""
         self._catalog.erase()
+
+    def forget(self, names: Sequence[str]) -> None:
+        """See `Backend.forget`."""
+        self._catalog.work.forget(names)
+        try:
+            with self._catalog.transaction() as connection:
+                hold_service(connection, self._address.schema)
+                forget_rows(connection, names)
+        except LibraryError as error:  # the photos are removed all the same
+            logger.warning("What the service's jobs say of removed photos could not be erased: {}", error)
 
     def backup(self, target: Path) -> int:
         """See `Backend.backup`."""

@@ -15,11 +15,10 @@ from facekit.index.sync import apply_change, apply_due, catch_up
 from facekit.models.engines import check_where
 from facekit.sources.mounts import Mounts
 from facekit.storage.face_arrays import FacesInMemory
-from facekit.storage.job_rows import forget_in_jobs
 from facekit.storage.logs import forget_in_logs, quiet_console
 from facekit.storage.models_in_use import InUse, ModelSet
 from facekit.storage.pictures import Pictures
-from facekit.storage.settings import check_models
+from facekit.storage.settings import check_models, read_mounts
 from facekit.system.files import user_path
 from facekit.system.forks import in_forks, never_destroy, refuse_fork
 from facekit.system.open_files import allow_files
@@ -27,7 +26,7 @@ from facekit.system.permissions import protect
 from facekit.system.workers import default_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from facekit.catalog import Change
     from facekit.index import VectorIndex
@@ -64,8 +63,6 @@ class Storage:
     mounts : Mounts
         Where this machine has the photos.
     pictures : Pictures
-    on_removal : list of callable
-        Called with the paths of photos that are removed, and of their folders.
 
     Raises
     ------
@@ -92,14 +89,13 @@ class Storage:
         allow_files(default_workers())
         self.backend = backend
         self.folder = backend.folder
-        self.on_removal: list[Callable[[Sequence[str]], None]] = []
         with ExitStack() as opened:
             self.catalog, settings, vectors = backend.open(opened, detector, embedder)
             if not filling and (origin := self.catalog.filled_from):
                 message = f"The library {backend.place} is being filled from {origin}, and is not whole yet."
                 raise LibraryError(message, f"Go on: facekit --library {origin} migrate --to {backend.place}")
             self.faces = FacesInMemory(self.catalog.people)
-            self.blobs, self.mounts = backend.blobs, Mounts.here(settings.mounts)
+            self.blobs, self.mounts = backend.blobs, Mounts.here(read_mounts(self.folder))
             self.pictures = Pictures(self.catalog, self.blobs, self.mounts)
             opened.callback(self.pictures.close)
             self.catalog.staging.clear_used()
@@ -184,10 +180,7 @@ class Storage:
 
     def forget(self, names: Sequence[str]) -> None:
         """Take what names removed photos, or their folders, out of all that was written about them."""
-        for tell in self.on_removal:  # first: what is written from now on names none of them
-            tell(names)
         forget_in_logs(self.folder, names)
-        forget_in_jobs(self.folder, names)
         self.backend.forget(names)
 
     def erase(self) -> None:

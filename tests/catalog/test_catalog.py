@@ -134,17 +134,35 @@ def test_every_change_says_which_faces_the_index_must_look_at(catalog: Catalog) 
     assert due(catalog) == set()
     catalog.save([photo("other", 2)], [file("/b/1", "other")], **RUN)
     due(catalog)
+    moved = FileMove(b"/a/1", b"/c/1", "/c/1", there=True, now=now(), source="local")
     for change in (
         lambda: catalog.save([photo("p", 1)], [file("/a/1", "p")], **RUN),
         lambda: catalog.save([], [file("/a/2", "p")], **RUN),  # the first place may be another
         lambda: catalog.mark_missing("local", [b"/a/1"], missing=True),
         lambda: catalog.mark_missing("local", [b"/a/1"], missing=False),
-        lambda: catalog.relocate("local", [FileMove(b"/a/1", b"/c/1", "/c/1", there=True, now=now())], ("/a", "/c")),
+        lambda: catalog.relocate("local", [moved], ("/a", "/c")),
         lambda: catalog.remove_files("local", [b"/a/2", b"/c/1"]),
     ):
         before = catalog.faces_by_id([PHOTO_P]).keys()
         change()
         assert due(catalog) == before | catalog.faces_by_id([PHOTO_P]).keys() == {PHOTO_P}
+
+
+def test_files_move_to_another_source_with_what_is_known_of_them(catalog: Catalog) -> None:
+    catalog.save([photo("p", 1), photo("q", 1)], [file("/a/1", "p"), file("/a/2", "q")], **RUN)
+    known = FileRecord(FoundFile("family", b"2", "family:/2", 123, 456), "q")  # the other one stays as it is known
+    catalog.save([], [known], **RUN)
+    moves = [FileMove(f"/a/{n}".encode(), b"%d" % n, f"family:/{n}", n == 1, now(), "family") for n in (1, 2)]
+    due(catalog)
+    catalog.relocate("local", moves, ("/a", "family:"))
+    assert due(catalog) >= {PHOTO_P}
+    assert catalog.file_states("local") == {}
+    assert {path: (state.photo_id, state.missing) for path, state in catalog.file_states("family").items()} == {
+        b"1": ("p", False),
+        b"2": ("q", False),
+    }
+    assert {(row.source, row.folder) for row in catalog.index_rows()} == {("family", "family:/")}
+    assert catalog.has_file("family", b"1")
 
 
 def test_what_is_due_of_a_change_that_came_meanwhile_stays_due(catalog: Catalog) -> None:

@@ -19,12 +19,13 @@ import old_catalogs as old
 import pytest
 import sqlalchemy as sa
 from loguru import logger
+from test_catalog import RUN, file, photo
 
 from facekit.catalog import Catalog, catalog, open_catalog
 from facekit.catalog.migrations import SCHEMA
 from facekit.catalog.people_copy import COPY
 from facekit.catalog.people_tables import PEOPLE_TABLES
-from facekit.catalog.rows import FileRow
+from facekit.catalog.rows import FileRow, PhotoRow
 from facekit.catalog.tables import metadata
 from facekit.errors import DiskFullError, LibraryError
 from facekit.storage.backup import MANIFEST, restore
@@ -170,6 +171,38 @@ def test_changes_that_the_index_may_not_have_seen_are_due_after_the_upgrade(tmp_
     made = Catalog(url(path))
     assert {one.face_id for one in made.outbox.next(9)} == {f"{0:032x}", f"{1:032x}"}
     assert made.outbox.balance() == (2, 2)
+    made.close()
+
+
+def test_a_catalog_on_a_server_takes_the_step_of_first_places_too(postgres_url: str, postgres_schema: str) -> None:
+    made = Catalog(postgres_url, schema=postgres_schema)
+    asks = sa.text("SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = :schema ORDER BY 1")
+    columns = sa.text(
+        "SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns"
+        " WHERE table_schema = :schema ORDER BY 1, 2"
+    )
+
+    def looks() -> list[Any]:
+        with made._engine.connect() as connection:
+            return [connection.execute(query, {"schema": postgres_schema}).all() for query in (asks, columns)]
+
+    new = looks()
+    made.save([photo("p", 2), photo("q", 1)], [file("/a/1", "p"), file("/a/22", "p"), file("/b/1", "q")], **RUN)
+    made.mark_missing("local", [b"/b/1"], missing=True)
+    before = made.rows(PhotoRow)
+    with made._engine.begin() as connection:  # as schema 4 was
+        for name in ("source", "display", "folder", "missing", "files"):
+            connection.execute(sa.text(f"ALTER TABLE photos DROP COLUMN {name}"))
+        connection.execute(sa.text("DROP INDEX ix_members_person_id, ix_files_folder"))
+        connection.execute(sa.text("DROP TABLE index_due"))
+        connection.execute(sa.text("UPDATE meta SET value = '4' WHERE key = 'schema'"))
+        connection.execute(sa.text("INSERT INTO meta VALUES ('index', 'behind')"))
+    made.close()
+    made = Catalog(postgres_url, schema=postgres_schema)
+    assert made.upgraded
+    assert looks() == new
+    assert made.rows(PhotoRow) == before
+    assert {one.face_id for one in made.outbox.next(9)} == {row.face_id for row in made.index_rows()}
     made.close()
 
 

@@ -14,7 +14,6 @@ from service import served, wait_for
 import facekit as fk
 from facekit.errors import LibraryBusyError
 from facekit.library.local import LocalLibrary
-from facekit.server.database import ServiceStore
 from facekit.server.job import JobKind, JobState
 from facekit.server.job_kinds import KINDS, Kind, Outcome, Work
 from facekit.server.jobs import Jobs
@@ -22,6 +21,8 @@ from facekit.server.jobs import Jobs
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from facekit.server.database import ServiceStore
 
 NO_PHOTO = b"\xff\xd8\xff no photo"
 SIBLINGS = ["ab/2.jpg", "a b/3.jpg", "a (2).jpg", "a.jpg", "a-1.jpg", "aa.jpg", "ba.jpg"]
@@ -118,7 +119,7 @@ class Counting:
 
 
 @pytest.fixture
-def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, list[Work]]]:
+def queue(store: ServiceStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, list[Work]]]:
     """Makes queues, as a service that is started again does, and notes the works of the made-up kind."""
     works: list[Work] = []
 
@@ -135,9 +136,7 @@ def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any
 
     monkeypatch.setitem(KINDS, "count", Kind("count", Counting, count))
     with fk.open(tmp_path / "library") as library:
-        store = ServiceStore(library.folder)
         yield lambda: Jobs(store, library, lambda _: None, lambda _: True), works
-        store.close()
 
 
 def ended(jobs: Jobs, job_id: str) -> Any:

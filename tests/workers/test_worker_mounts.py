@@ -1,0 +1,47 @@
+"""Machines that have the photos at different places work on the same library: each finds them where it has them."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from facekit.library.local import LocalLibrary
+from facekit.workers.asking import ingest_in_background
+from facekit.workers.worker import Worker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_one_machine_asks_another_works_and_a_third_lacks_the_mount(
+    shared_library: LocalLibrary, few_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "mnt" / "photos"
+    shutil.copytree(few_photos, elsewhere)
+    folder = shared_library.folder
+    libraries = {}
+    for name, mounts in (("asks", f"family={few_photos}"), ("works", f"family={elsewhere}"), ("lacks", "")):
+        monkeypatch.setenv("FACEKIT_MOUNTS", mounts)
+        libraries[name] = LocalLibrary(folder)
+    try:
+        ingest_in_background(libraries["asks"], few_photos)
+        Worker(libraries["lacks"]).run(once=True)
+        (waiting,) = shared_library.storage.catalog.work.all()
+        assert (waiting.state, shared_library.photo_page().total) == ("listing", 0)  # left to those who have it
+        Worker(libraries["works"]).run(once=True)
+        (done,) = shared_library.storage.catalog.work.all()
+        assert (done.state, done.report["ingested"], done.report["missing"]) == ("done", 3, 0)  # and one is broken
+        photos = libraries["lacks"].photos()
+        assert set(photos["path"]) == {f"family:/{path.name}" for path in few_photos.iterdir()}
+        assert set(photos["source"]) == {"family"}
+        report = libraries["asks"].ingest(few_photos, progress=False)
+        assert (report.unchanged, report.ingested, report.missing) == (4, 0, 0)
+        key = photos.loc[photos["path"] == "family:/grace.jpg", "photo_id"].iloc[0]
+        assert libraries["asks"].file(key) == few_photos / "grace.jpg"
+        assert libraries["works"].file(key) == elsewhere / "grace.jpg"
+        assert libraries["lacks"].thumbnail(key)
+    finally:
+        for library in libraries.values():
+            library.close()
