@@ -244,8 +244,8 @@ class Worker:
             self._stop.set()
             return
         with self._batches.turn() as mine:
-            if mine and (late := self._batches.sweep()):
-                logger.warning("{} batches of workers that died are begun again", late)
-            if mine:
-                with self._library.storage.models.shared() as models:
-                    apply_due(self._catalog, models.index)
+            late = self._batches.sweep() if mine else 0
+        if late:
+            logger.warning("{} batches of workers that died are begun again", late)
+        with self._library.storage.models.shared() as models:  # an index that is away may take its time to say so
+            apply_due(self._catalog, models.index)

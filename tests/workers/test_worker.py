@@ -232,26 +232,6 @@ def test_what_a_folder_holds_that_is_no_photo_or_not_there_is_refused_at_once(
     assert shared_library.storage.catalog.work.all() == []
 
 
-def test_machines_that_have_a_mount_elsewhere_do_the_same_work(
-    shared_library: LocalLibrary, few_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = shared_library.folder
-    monkeypatch.setenv("FACEKIT_MOUNTS", f"family={few_photos}")
-    with LocalLibrary(folder) as here:
-        ingest_in_background(here, few_photos)
-        assert here.storage.catalog.work.all()[0].roots == ["family:/"]
-    elsewhere = few_photos.rename(tmp_path / "elsewhere")
-    monkeypatch.setenv("FACEKIT_MOUNTS", f"family={tmp_path / 'nothing'}")
-    with LocalLibrary(folder) as without:
-        assert Worker(without).run(once=True) == 0
-    monkeypatch.setenv("FACEKIT_MOUNTS", f"family={elsewhere}")
-    with LocalLibrary(folder) as there:
-        assert Worker(there).run(once=True) == 3
-        assert there.storage.catalog.work.all()[0].report["ingested"] == 3
-        assert set(there.photos()["path"]) == {f"family:/{one.name}" for one in elsewhere.iterdir()}
-        there.remove("family:/")
-
-
 def test_what_is_removed_is_named_in_no_work_either(shared_library: LocalLibrary, few_photos: Path) -> None:
     work_off(shared_library, few_photos)
     work = shared_library.storage.catalog.work
