@@ -14,7 +14,7 @@ from typing_extensions import override
 from facekit.catalog.locks import hold_service
 from facekit.catalog.postgresql import open_engine, shown
 from facekit.errors import LibraryError
-from facekit.server.database import ServiceStore
+from facekit.server.database import ServiceStore, StoreAwayError
 from facekit.server.migrations import SHARED
 
 if TYPE_CHECKING:
@@ -40,8 +40,10 @@ class SharedServiceStore(ServiceStore):
 
     Raises
     ------
+    StoreAwayError
+        If the server can't be reached.
     LibraryError
-        If the server can't be reached, there is no library in the schema, or a newer facekit made the tables.
+        If there is no library in the schema, or a newer facekit made the tables.
     """
 
     poll_seconds = _POLL_SECONDS
@@ -97,7 +99,7 @@ class SharedServiceStore(ServiceStore):
         except sa.exc.DBAPIError as error:
             said = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0].rstrip(".")
             message = f"{self._where[0].upper()}{self._where[1:]} can't be read or written: {said}."
-            raise LibraryError(message, "See that the server runs and can be reached, and do it again.") from error
+            raise StoreAwayError(message, "See that the server runs and can be reached, and do it again.") from error
 
     @override
     def time(self, connection: sa.Connection) -> datetime:
