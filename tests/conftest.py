@@ -72,7 +72,7 @@ _SLOW_FILES = {
     "test_waiting",
     "test_ways",
 }
-_SLOW_FIXTURES = {"all_weights", "chromium", "generated_weights", "milvus_url", "weights_of_all"}
+_SLOW_FIXTURES = {"all_weights", "chromium", "generated_weights", "milvus_url", "redis_server", "weights_of_all"}
 
 
 # Those that take longest, in this order: what is begun last must not keep one core waiting for the other.

@@ -67,7 +67,9 @@ def follow(folder: Path, point: str) -> None:
         catalog, index = library._storage.catalog, library._storage.index
         catalog.remove_files("local", [path_of(library, 0)])
         path = path_of(library, 1)
-        catalog.relocate("local", [FileMove(path, MOVED, MOVED.decode(), there=True, now=now())], ("/old", "/new"))
+        catalog.relocate(
+            "local", [FileMove(path, MOVED, MOVED.decode(), there=True, now=now(), source="local")], ("/old", "/new")
+        )
         if point == "before the index is written":
             MilvusIndex.upsert = _die
         elif point == "before faces leave it":

@@ -15,7 +15,7 @@ from facekit.errors import RefusedError, UnknownIdError
 from facekit.types.work import DeadBatch, Kind, State, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from facekit.catalog.batches import Batches
     from facekit.catalog.database import Database
@@ -158,6 +158,18 @@ class WorkTables:
             connection.execute(sa.update(work).where(work.c.work_id == work_id).values(finished_at=None))
         return sum(max(1, count) for count in counts)
 
+    def forget(self, names: Iterable[str]) -> None:
+        """Forget finished work that names one of these paths, and what was given up of them: they were removed."""
+        gone = set(names)
+        dead = sa.select(batches.c.batch_id, batches.c.files).where(batches.c.state == State.DEAD)
+        over = sa.select(work.c.work_id, work.c.roots, work.c.report).where(work.c.finished_at.is_not(None))
+        with self._engine.begin() as connection:
+            given_up = [key for key, files in connection.execute(dead) if gone.intersection(map(display_of, files))]
+            delete(connection, batches.c.batch_id, given_up)
+            finished = [key for key, *said in connection.execute(over) if gone.intersection(_paths_in(*said))]
+            delete(connection, batches.c.work_id, finished)
+            delete(connection, work.c.work_id, finished)
+
     @staticmethod
     def _lock(connection: sa.Connection, work_id: str) -> sa.RowMapping:
         query = sa.select(work).where(work.c.work_id == work_id).with_for_update()
@@ -216,6 +228,11 @@ class WorkTables:
                 again = sa.update(batches).where(batches.c.batch_id == claim.batch_id)
                 connection.execute(again.values(state=State.QUEUED, tries=0))
         return report
+
+
+def _paths_in(roots: Iterable[str], report: dict[str, Any] | None) -> set[str]:
+    said = report or {}
+    return {*roots, *(one["path"] for name in ("failed", "names_lost") for one in said.get(name, ()))}
 
 
 def _state(row: sa.RowMapping, *, failed: bool, unlisted: bool, begun: bool) -> str:

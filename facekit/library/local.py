@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from facekit.images.blobs import Blobs
     from facekit.images.files import Limits
     from facekit.images.inputs import ImageSource
     from facekit.ingest.reembed_report import ReembedReport
@@ -128,11 +127,6 @@ class LocalLibrary(LocalGallery, Library):
     def storage(self) -> Storage:
         """What is open of it."""
         return self._storage
-
-    @property
-    def blobs(self) -> Blobs:
-        """The thumbnails."""
-        return self._storage.blobs
 
     @property
     def settings(self) -> Settings:

@@ -123,11 +123,11 @@ class Backend(Protocol):
     def check_room(self, need: int) -> None:
         """Refuse to store more where less than so many bytes are free. Raises DiskFullError."""
 
+    def forget(self, names: Sequence[str]) -> None:
+        """Take paths that were removed out of what a service's jobs and workers' work say."""
+
     def erase(self) -> None:
         """See that no file holds what was removed; where there is no room for it now, later."""
-
-    def forget_in_jobs(self, names: Sequence[str]) -> None:
-        """Take what names photos that are removed, or their folders, out of what a service's jobs say."""
 
     def backup(self, target: Path) -> int:
         """See `facekit.library.base.Library.backup`."""

@@ -170,8 +170,8 @@ class Embedded:
         except LibraryError as error:
             logger.warning("What was removed is erased from the catalog's file at the next opening: {}", error)
 
-    def forget_in_jobs(self, names: Sequence[str]) -> None:
-        """See `Backend.forget_in_jobs`."""
+    def forget(self, names: Sequence[str]) -> None:
+        """See `Backend.forget`."""
         forget_in_jobs(self.folder, names)
 
     def backup(self, target: Path) -> int:

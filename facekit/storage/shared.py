@@ -226,8 +226,9 @@ class Shared:
         """See `Backend.erase`: PostgreSQL gives the room of what was deleted to what comes next."""
         self._catalog.erase()
 
-    def forget_in_jobs(self, names: Sequence[str]) -> None:
-        """See `Backend.forget_in_jobs`."""
+    def forget(self, names: Sequence[str]) -> None:
+        """See `Backend.forget`."""
+        self._catalog.work.forget(names)
         try:
             with self._catalog.transaction() as connection:
                 hold_service(connection, self._address.schema)

@@ -181,7 +181,7 @@ class Storage:
     def forget(self, names: Sequence[str]) -> None:
         """Take what names removed photos, or their folders, out of all that was written about them."""
         forget_in_logs(self.folder, names)
-        self.backend.forget_in_jobs(names)
+        self.backend.forget(names)
 
     def erase(self) -> None:
         """See that no file of the library holds what was removed; where there is no room for it now, later."""

@@ -134,12 +134,13 @@ def test_every_change_says_which_faces_the_index_must_look_at(catalog: Catalog) 
     assert due(catalog) == set()
     catalog.save([photo("other", 2)], [file("/b/1", "other")], **RUN)
     due(catalog)
+    moved = FileMove(b"/a/1", b"/c/1", "/c/1", there=True, now=now(), source="local")
     for change in (
         lambda: catalog.save([photo("p", 1)], [file("/a/1", "p")], **RUN),
         lambda: catalog.save([], [file("/a/2", "p")], **RUN),  # the first place may be another
         lambda: catalog.mark_missing("local", [b"/a/1"], missing=True),
         lambda: catalog.mark_missing("local", [b"/a/1"], missing=False),
-        lambda: catalog.relocate("local", [FileMove(b"/a/1", b"/c/1", "/c/1", there=True, now=now())], ("/a", "/c")),
+        lambda: catalog.relocate("local", [moved], ("/a", "/c")),
         lambda: catalog.remove_files("local", [b"/a/2", b"/c/1"]),
     ):
         before = catalog.faces_by_id([PHOTO_P]).keys()

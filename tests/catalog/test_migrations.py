@@ -193,7 +193,7 @@ def test_a_catalog_on_a_server_takes_the_step_of_first_places_too(postgres_url: 
     with made._engine.begin() as connection:  # as schema 4 was
         for name in ("source", "display", "folder", "missing", "files"):
             connection.execute(sa.text(f"ALTER TABLE photos DROP COLUMN {name}"))
-        connection.execute(sa.text("DROP INDEX ix_members_person_id"))
+        connection.execute(sa.text("DROP INDEX ix_members_person_id, ix_files_folder"))
         connection.execute(sa.text("DROP TABLE index_due"))
         connection.execute(sa.text("UPDATE meta SET value = '4' WHERE key = 'schema'"))
         connection.execute(sa.text("INSERT INTO meta VALUES ('index', 'behind')"))

@@ -44,7 +44,10 @@ def a_change(chance: random.Random, catalog: Catalog) -> None:
         catalog.remove_files("local", paths)
     elif kind == "move":
         there = chance.random() < 0.5
-        moves = [FileMove(path.encode(), to.encode(), to, there, now()) for path, to in zip(some, PATHS, strict=False)]
+        moves = [
+            FileMove(path.encode(), to.encode(), to, there, now(), "local")
+            for path, to in zip(some, PATHS, strict=False)
+        ]
         catalog.relocate("local", moves, ("/a", "/b"))
 
 

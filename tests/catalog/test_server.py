@@ -145,9 +145,7 @@ def set_version(catalog: Catalog, version: int) -> None:
 def test_an_older_catalog_is_upgraded_by_hand_only(both: Both, postgres_url: str, postgres_schema: str) -> None:
     one, _ = both
     one.save([photo("p", 1)], [file("/a/1", "p")], **RUN)
-    set_version(one, SCHEMA.version - 1)
-    with one._engine._engine.begin() as connection:  # as that version had it
-        connection.execute(sa.text("DROP TABLE index_due"))
+    set_version(one, SCHEMA.version - 1)  # whose step does not mind that it was done
     with pytest.raises(LibraryError, match=r"An older facekit made the catalog postgresql://"):
         Catalog(postgres_url, schema=postgres_schema)
     upgraded = Catalog(postgres_url, schema=postgres_schema, upgrade=True)

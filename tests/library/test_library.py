@@ -199,7 +199,7 @@ def test_an_index_that_is_behind_the_catalog_catches_up(demo_folder: Path, tmp_p
         before = storage.index.rows()
         path, state = next((path, one) for path, one in storage.catalog.file_states("local").items() if not one.missing)
         storage.catalog.mark_missing("local", [path], missing=True)  # a kill between the catalog and the index...
-        move = FileMove(path, b"/elsewhere/1.jpg", "/elsewhere/1.jpg", there=True, now=now())
+        move = FileMove(path, b"/elsewhere/1.jpg", "/elsewhere/1.jpg", there=True, now=now(), source="local")
         storage.catalog.relocate("local", [move], ("/nowhere", "/elsewhere"))
         mine = {row.face_id for row in storage.catalog.index_rows([state.photo_id])}
         assert mine

@@ -250,3 +250,12 @@ def test_machines_that_have_a_mount_elsewhere_do_the_same_work(
         assert there.storage.catalog.work.all()[0].report["ingested"] == 3
         assert set(there.photos()["path"]) == {f"family:/{one.name}" for one in elsewhere.iterdir()}
         there.remove("family:/")
+
+
+def test_what_is_removed_is_named_in_no_work_either(shared_library: LocalLibrary, few_photos: Path) -> None:
+    work_off(shared_library, few_photos)
+    work = shared_library.storage.catalog.work
+    shared_library.remove(few_photos / "grace.jpg")
+    assert len(work.all()) == 1
+    shared_library.remove(few_photos / "broken.jpg")  # the report says that it failed
+    assert work.all() == []

@@ -76,7 +76,7 @@ def get_photo(service: ServiceOf, me: Reader, photo_id: IdInPath) -> Photo:
 @router.get("/photos/{photo_id}/thumbnail", responses=_NOT_FOUND | _JPEG, response_class=Response)
 async def get_thumbnail(service: ServiceOf, me: Reader, request: Request, photo_id: IdInPath) -> Response:
     """A photo as a JPEG of at most 512 pixels, upright."""
-    blobs = service.library.blobs
+    blobs = service.library.storage.blobs
     turn = await run_in_threadpool(lambda: service.library.photo(photo_id).turn)
     there, read = (lambda: blobs.has(photo_id)), (lambda: blobs.file(photo_id) or blobs.get(photo_id))
     return await _picture(service, request, f"t-{photo_id}-{turn}", there, read)
