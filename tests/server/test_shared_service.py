@@ -126,6 +126,8 @@ def test_users_from_a_shell_are_the_librarys_whatever_it_is_called(shared_librar
             (address, ["remove", "nobody"]),
         )
     ]
+    upgraded = CliRunner().invoke(app, ["--library", address, "upgrade"])  # what there is to upgrade: nothing
+    assert upgraded.exit_code == 0, upgraded.output
     assert [one.exit_code for one in typed[:2]] == [0, 0]
     assert '"ben"' in typed[1].stdout
     assert typed[2].exit_code == 1
