@@ -20,6 +20,7 @@ from facekit.ingest import reembed as reembedding
 from facekit.models import registry
 from facekit.storage.embedded import Embedded
 from facekit.storage.models_in_use import ModelSet
+from facekit.workers.bell import Bell
 from facekit.workers.worker import Worker
 
 if TYPE_CHECKING:
@@ -120,7 +121,9 @@ def work(folder: Path, poison: str = "") -> None:
     if poison:
         pipeline.Pipeline._recognise = _dies_of(poison, pipeline.Pipeline._recognise)
     with fk.open(folder) as library:
-        Worker(library, lease=2, sweep=0.5).run()
+        broker = library.storage.backend.broker
+        bell = Bell(broker, library.storage.catalog.schema) if broker else None
+        Worker(library, lease=2, sweep=0.5, bell=bell).run()
 
 
 def _dies_of(poison: str, call: Callable[..., Any]) -> Callable[..., Any]:

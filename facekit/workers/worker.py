@@ -124,9 +124,18 @@ class Worker:
         if claim is None or not self._do(tasks, claim):
             return False
         self._done += 1
-        if self._bell is not None and (then := self._batches.waiting(_MOST_RUNG, after=claim)):
-            self._bell.ring(then)
+        if self._bell is not None:
+            self._ring_for_what_follows(self._bell, claim)
         return True
+
+    def _ring_for_what_follows(self, bell: Bell, claim: Claim) -> None:
+        try:
+            then = self._batches.waiting(_MOST_RUNG, after=claim)
+        except FacekitError as error:
+            logger.warning("{}", error)
+            return
+        if then:
+            bell.ring(then)
 
     def _is_open(self) -> bool:
         try:
@@ -211,8 +220,8 @@ class Worker:
             while True:
                 try:
                     self._look_after()
-                except FacekitError as error:
-                    logger.warning("{}", error)
+                except Exception as error:  # noqa: BLE001 - it is tried again: a server may be away
+                    logger.opt(exception=not isinstance(error, FacekitError)).warning("{}", error)
                 if over.wait(self._sweep_seconds):
                     return
 
@@ -229,14 +238,14 @@ class Worker:
                 logger.warning("{}", error)
 
     def _look_after(self) -> None:
-        self._batches.here()
         self._problem = self._catalog.upgraded_elsewhere()
         if self._problem is not None:
             self._stop.set()
             return
+        self._batches.here()
         with self._batches.turn() as mine:
-            if mine and (late := self._batches.sweep()):
-                logger.warning("{} batches of workers that died are begun again", late)
-            if mine:
-                with self._library.storage.models.shared() as models:
-                    apply_due(self._catalog, models.index)
+            late = self._batches.sweep() if mine else 0
+        if late:
+            logger.warning("{} batches of workers that died are begun again", late)
+        with self._library.storage.models.shared() as models:  # an index that is away may take its time to say so
+            apply_due(self._catalog, models.index)
