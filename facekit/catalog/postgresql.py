@@ -134,4 +134,6 @@ def translated_from_server(error: Exception, where: str) -> FacekitError:
         return DiskFullError(message, "Make room on the server's disk and do it again.")
     if state in _GONE:
         return LibraryError(message, "See that the schema is there, and that its user may read and write in it.")
+    if "password" in text:
+        return LibraryError(message, "PGPASSWORD, PGPASSFILE or ~/.pgpass may hold the right one.")
     return LibraryError(message, "See that the server runs and can be reached. It is used again as soon as it answers.")

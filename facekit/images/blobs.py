@@ -39,6 +39,9 @@ class Blobs(Protocol):
     def place(self) -> str:
         """Where they are kept, for people."""
 
+    def is_there(self) -> bool:
+        """Whether this machine can write some, as far as it knows without trying."""
+
     def get(self, photo_id: str) -> bytes | None:
         """A blob; None where none is kept: it may be deleted at any time. Raises LibraryError."""
 
@@ -74,6 +77,10 @@ class FolderBlobs:
     def place(self) -> str:
         """The folder."""
         return str(self._folder)
+
+    def is_there(self) -> bool:
+        """See `Blobs.is_there`."""
+        return True
 
     def get(self, photo_id: str) -> bytes | None:
         """See `Blobs.get`."""
@@ -159,6 +166,10 @@ class StoreBlobs:
     def place(self) -> str:
         """The address."""
         return self._address
+
+    def is_there(self) -> bool:
+        """See `Blobs.is_there`."""
+        return True
 
     def get(self, photo_id: str) -> bytes | None:
         """See `Blobs.get`."""

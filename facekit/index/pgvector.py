@@ -276,7 +276,7 @@ def _make_extension(connection: sa.Connection, where: str) -> None:
     found = connection.execute(_EXTENSION).one_or_none()
     if found is None:
         message = f"The vector index {where} can't be made: the database has no pgvector."
-        remedy = "Install pgvector on the server, and let its administrator run there: CREATE EXTENSION vector"
+        remedy = "Install pgvector on the server, and let its administrator run there: CREATE EXTENSION vector."
         there = connection.scalar(sa.text("SELECT 1 FROM pg_available_extensions WHERE name = 'vector'"))
         if there is None:
             raise VectorIndexError(message, remedy)

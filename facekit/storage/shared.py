@@ -268,8 +268,12 @@ class _SharedFolder(FolderBlobs):
         self._shared = folder
 
     @override
+    def is_there(self) -> bool:
+        return self._shared.is_dir()
+
+    @override
     def put(self, blobs: Mapping[str, bytes]) -> None:
-        if not self._shared.is_dir():
+        if not self.is_there():
             message = f"The thumbnails' folder {self._shared} is not on this machine."
             remedy = f"Mount it; where it is called otherwise here, say so: blobs in [storage] of {FILE}."
             raise LibraryError(message, remedy)

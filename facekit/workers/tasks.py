@@ -58,12 +58,14 @@ class Tasks:
         self._library, self._storage, self._batches, self._pool = library, library.storage, batches, pool
 
     def unseen(self, claim: Claim) -> str:
-        """The first of a batch's folders that is not there for this machine; empty where all are.
+        """The first of a batch's folders, or the thumbnails', that is not there for this machine; empty where all are.
 
         One that is empty now, and held files when it was listed, is a place where a disk is not mounted.
         """
         if claim.kind is Kind.FINISH:
             return ""
+        if not self._storage.blobs.is_there():
+            return self._storage.blobs.place
         mounts = self._storage.mounts
         for place in self._sources(claim, must_exist=False):
             here = mounts.file(place.name, place.path)

@@ -223,7 +223,7 @@ def test_a_change_to_a_graph_that_was_cut_off_is_put_right(milvus_url: str, milv
 
 
 def test_a_database_without_pgvector_is_refused(postgres_url: str, postgres_schema: str) -> None:
-    with pytest.raises(VectorIndexError, match=r"has no pgvector\. Install pgvector .*: CREATE EXTENSION vector$"):
+    with pytest.raises(VectorIndexError, match=r"has no pgvector\. Install pgvector .*: CREATE EXTENSION vector\.$"):
         open_index(postgres_url, "faces", DIMENSION, schema=postgres_schema)
 
 

@@ -45,3 +45,18 @@ def test_one_machine_asks_another_works_and_a_third_lacks_the_mount(
     finally:
         for library in libraries.values():
             library.close()
+
+
+def test_a_machine_without_the_thumbnails_folder_leaves_work_to_others(
+    shared_library: LocalLibrary, few_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest_in_background(shared_library, few_photos)
+    with monkeypatch.context() as here:
+        here.setattr(shared_library.storage.blobs, "_shared", tmp_path / "not mounted")
+        assert Worker(shared_library).run(once=True) == 0
+    (waiting,) = shared_library.storage.catalog.work.all()
+    assert (waiting.state, waiting.dead) == ("listing", 0)  # no file was tried for it
+    assert "is not there for" in waiting.problem
+    Worker(shared_library).run(once=True)
+    (done,) = shared_library.storage.catalog.work.all()
+    assert (done.state, done.report["ingested"]) == ("done", 3)
