@@ -19,6 +19,7 @@ from browser import chromium, show  # noqa: F401 - fixtures
 from family import Family, build_family
 from generated_weights import STEMS, made
 from milvus_server import milvus_name, milvus_url  # noqa: F401 - fixtures
+from places import choose_places, on_servers, places  # noqa: F401 - fixtures
 from postgres import catalog, catalog_opener, pgvector_url, postgres_schema, postgres_url  # noqa: F401 - fixtures
 from redis_server import redis_server  # noqa: F401 - a fixture
 from service_stores import shared_store_opener, store, store_opener  # noqa: F401 - fixtures
@@ -34,6 +35,8 @@ from facekit.server.accounts import Accounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from places import Places
 
     from facekit.library.base import Library
     from facekit.library.local import LocalLibrary
@@ -88,14 +91,18 @@ _LONGEST = [
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, and mark what `.ci/run quick` runs."""
-    places = {name: place for place, name in enumerate(_LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    order = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
     for item in items:
         slow = item.path.parent.name in _SLOW_ROOMS or item.path.stem in _SLOW_FILES
-        parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
-        slow |= any(isinstance(one, str) and one == "milvus" for one in parameters)
+        params = getattr(getattr(item, "callspec", None), "params", {}).values()
+        slow |= any(one in ("milvus", "shared") for one in params if isinstance(one, str))
         if not slow and not _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("quick")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    choose_places(metafunc)
 
 
 def need(condition: object, reason: str) -> None:
@@ -242,9 +249,15 @@ def demo_folder(demo_photos: DemoPhotos, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def demo_library(demo_folder: Path, tmp_path: Path) -> Iterator[Library]:
-    """An open library of the demo's photos; each test has a copy of its own."""
-    with fk.open(shutil.copytree(demo_folder, tmp_path / "faces")) as library:
+def demo_copy(demo_folder: Path, places: Places, tmp_path: Path) -> Path:  # noqa: F811 - a fixture
+    """A closed library of the demo's photos; each test has a copy of its own."""
+    return places.copy(demo_folder, tmp_path / "faces")
+
+
+@pytest.fixture
+def demo_library(demo_copy: Path) -> Iterator[Library]:
+    """The same, open."""
+    with fk.open(demo_copy) as library:
         yield library
 
 
@@ -286,14 +299,14 @@ def family(built_family: Family) -> Family:
 
 
 @pytest.fixture
-def family_library(family: Family, tmp_path: Path) -> Iterator[LocalLibrary]:
+def family_library(family: Family, places: Places, tmp_path: Path) -> Iterator[LocalLibrary]:  # noqa: F811 - a fixture
     """An open library of the family; each test has a copy of its own. Nobody has been grouped yet."""
-    with family.opened(tmp_path / "family") as library:
+    with family.opened(tmp_path / "family", places) as library:
         yield library
 
 
 @pytest.fixture
-def grouped_library(family: Family, tmp_path: Path) -> Iterator[LocalLibrary]:
+def grouped_library(family: Family, places: Places, tmp_path: Path) -> Iterator[LocalLibrary]:  # noqa: F811 - a fixture
     """The same, after a first clustering: three people, two strangers who are nobody, and a poor face."""
-    with family.opened(tmp_path / "family", grouped=True) as library:
+    with family.opened(tmp_path / "family", places, grouped=True) as library:
         yield library

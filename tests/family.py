@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import PIL.Image
+from places import FOLDERS
 
 import facekit as fk
 from facekit.library.local import LocalLibrary
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from places import Places
 
     from facekit.types.people import Person
 
@@ -37,9 +40,9 @@ class Family:
         shutil.rmtree(self.photos, ignore_errors=True)
         shutil.copytree(self.pristine, self.photos)
 
-    def opened(self, folder: Path, *, grouped: bool = False) -> LocalLibrary:
+    def opened(self, folder: Path, places: Places = FOLDERS, *, grouped: bool = False) -> LocalLibrary:
         """A copy of the library; grouped, a run found its people."""
-        library = fk.open(shutil.copytree(self.grouped if grouped else self.made, folder))
+        library = fk.open(places.copy(self.grouped if grouped else self.made, folder))
         assert isinstance(library, LocalLibrary)
         return library
 

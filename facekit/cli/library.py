@@ -55,9 +55,12 @@ def init(
 
 def upgrade(context: typer.Context) -> None:
     """Bring the catalog of a library on servers to this facekit's version: once, while nobody else uses it."""
-    from facekit.storage.place import upgrade_catalog
+    from facekit.server.stores import upgrade_store
+    from facekit.storage.place import backend_at, upgrade_catalog, whole_place
 
-    note.print(upgrade_catalog(context.obj), markup=False, soft_wrap=True)
+    said = upgrade_catalog(context.obj)
+    upgrade_store(backend_at(whole_place(context.obj)))
+    note.print(said, markup=False, soft_wrap=True)
 
 
 def stats(context: typer.Context, as_json: AsJson = False) -> None:
