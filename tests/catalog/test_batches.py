@@ -279,6 +279,13 @@ class Machine(RuleBasedStateMachine):
         self.valid[claim.batch_id] = (claim, name, self.clock + LEASE)
         return name, claim
 
+    @rule(target=claims, name=st.sampled_from(["one", "two", "three"]))
+    def take_over(self, name: str) -> object:
+        """All that is running is taken for dead, and somebody has the first of it."""
+        self.time_passes(1.1)
+        self.sweep(name)
+        return self.claim(name)
+
     def _is_valid(self, claim: Claim) -> bool:
         return self.valid.get(claim.batch_id, (None,))[0] is claim
 
