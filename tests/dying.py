@@ -20,6 +20,7 @@ from facekit.ingest import reembed as reembedding
 from facekit.models import registry
 from facekit.storage.embedded import Embedded
 from facekit.storage.models_in_use import ModelSet
+from facekit.storage.shared import Shared
 from facekit.workers.bell import Bell
 from facekit.workers.worker import Worker
 
@@ -53,7 +54,7 @@ def reembed(folder: Path, point: str) -> None:
     elif point == "in the switch":
         staging.set_meta = _set_meta
     elif point == "after the switch":
-        Embedded.write_settings = _die
+        Embedded.write_settings = Shared.write_settings = _die
     elif point == "after the settings":
         staging.Staging.clear = _die
     elif point == "before the old index goes":

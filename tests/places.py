@@ -15,19 +15,69 @@ import sqlalchemy as sa
 
 from facekit.library.migration import migrate_library
 from facekit.storage.servers import Servers, write_servers
+from facekit.storage.shared import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from typing import TypeAlias
 
+    from facekit.library.local import LocalLibrary
+
 ALL = ("all",)
 
-SUITES: dict[str, tuple[str, ...]] = {"test_ingest": ALL, "test_library": ALL}
+SUITES: dict[str, tuple[str, ...]] = {
+    "test_ingest": ALL,
+    "test_kill": ALL,
+    "test_library": ALL,
+    "test_people_files": (
+        "test_names_come_back_from_what_was_written",
+        "test_what_has_not_changed_is_not_written_again",
+        "test_a_name_that_is_known_takes_the_faces",
+        "test_a_split_stays_though_the_sidecars_said_otherwise",
+    ),
+    "test_people_library": ALL,
+    "test_people_state": ALL,
+    "test_reembed": (
+        "test_there_and_back_again_loses_no_photo_and_no_face",
+        "test_searches_see_the_old_faces_or_the_new_ones_and_never_fail",
+        "test_what_is_done_before_a_stop_is_not_done_again",
+        "test_nothing_else_changes_the_library_meanwhile",
+        "test_photos_that_can_not_be_read_may_be_left_without_faces",
+        "test_ctrl_c_does_not_cut_the_switch_in_two",
+        "test_a_kill_leaves_all_old_or_all_new",
+    ),
+    "test_service": (
+        "test_a_role_may_do_what_it_is_for_and_no_more",
+        "test_a_search_answers_with_the_document_of_the_command_line",
+        "test_pictures_are_asked_for_by_id_and_may_be_kept_by_the_browser",
+        "test_what_was_removed_is_gone_for_a_browser_that_kept_it_too",
+        "test_a_viewer_sees_no_path_of_the_machine",
+        "test_an_ingest_is_a_job_that_can_be_watched",
+        "test_jobs_wait_their_turn_and_can_be_cancelled",
+        "test_a_job_that_can_not_be_written_down_ends_and_the_next_one_runs",
+        "test_any_request_that_the_document_allows_is_answered",
+    ),
+}
 """What runs on both: all tests of a file, or those that keep what others don't, where the file takes long."""
 
 IN_FOLDER: dict[str, str] = {}
 """Tests of these files that don't, and why."""
+
+
+def check_one_index(library: LocalLibrary) -> None:
+    """No vectors of other models lie about."""
+    backend, name = library._storage.backend, library._storage.models.now.name
+    if not isinstance(backend, Shared):
+        assert [path.name for path in library.folder.glob("vectors*")] == [name]
+        return
+    from pymilvus import MilvusClient
+
+    client = MilvusClient(backend._index_address)
+    wanted = backend._collection(name)
+    mine = wanted[: wanted.index("_vectors")]
+    assert [one for one in client.list_collections() if one.startswith(mine)] == [wanted]
+    client.close()
 
 
 class Folders:

@@ -24,6 +24,8 @@ from facekit.xmp.regions import Region, read_regions, with_faces
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from places import Places
+
     from facekit.library.base import Library
     from facekit.types.photos import Face
 
@@ -64,11 +66,11 @@ def ingested(turned: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
 
 
 @pytest.fixture
-def album(ingested: tuple[Path, Path]) -> Iterator[Library]:
+def album(ingested: tuple[Path, Path], places: Places) -> Iterator[Library]:
     """An open library of these photos without people. The sidecar files that a test leaves are removed."""
     faces, photos = ingested
     copy = faces.with_name("copy")
-    with fk.open(shutil.copytree(faces, copy)) as library:
+    with fk.open(places.copy(faces, copy)) as library:
         yield library
     shutil.rmtree(copy)
     for path in photos.iterdir():

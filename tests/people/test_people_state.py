@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+    from places import Places
 
 NAMES = ["Anna", "АННА", "Анна", "Алёна", "Але\u0308на", "facade", "100%", "O'Neil", None]
 SLOW = 3  # ingests and changes of models in one example: each takes a second or two
@@ -51,13 +52,14 @@ class Decisions(RuleBasedStateMachine):
 
     family: Family
     scratch: Path
+    places: Places
 
     @initialize()
     def open(self) -> None:
         self.folder = self.scratch / "library"
         shutil.rmtree(self.folder, ignore_errors=True)
         self.family.restore()
-        self.library = self.family.opened(self.folder, grouped=True)
+        self.library = self.family.opened(self.folder, self.places, grouped=True)
         self.names: dict[str, str | None] = {}  # of the people that the user named
         self.mine: dict[str, str] = {}  # faces that the user gave to somebody
         self.said: set[tuple[str, str]] = set()  # face, person: not this person
@@ -391,14 +393,16 @@ class Decisions(RuleBasedStateMachine):
         self.entries = len(numbers)
 
 
-def test_every_decision_lasts(built_family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_decision_lasts(
+    built_family: Family, places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, info in other_models.models().items():
         monkeypatch.setitem(registry.MODELS, name, info)
-    Decisions.family, Decisions.scratch = built_family, tmp_path
+    Decisions.family, Decisions.scratch, Decisions.places = built_family, tmp_path, places
     run_state_machine_as_test(
         Decisions,
         settings=settings(
-            max_examples=5,
+            max_examples=2 if places.on_servers else 5,
             stateful_step_count=15,
             deadline=None,
             derandomize=True,

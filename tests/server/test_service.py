@@ -52,8 +52,8 @@ OPEN_TO_ALL = {"/healthz", "/readyz", "/api/v1/auth/status", "/api/v1/auth/token
 
 
 @pytest.fixture
-def folder(demo_folder: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(demo_folder, tmp_path / "faces")
+def folder(demo_copy: Path) -> Path:
+    return demo_copy
 
 
 @pytest.fixture
