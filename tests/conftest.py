@@ -77,6 +77,7 @@ _SLOW_FIXTURES = {"all_weights", "chromium", "generated_weights", "milvus_url", 
 
 # Those that take longest, in this order: what is begun last must not keep one core waiting for the other.
 _LONGEST = [
+    *("test_chaos", "test_worker_kills"),
     *("test_evaluate", "test_reembed", "test_kill", "test_bench", "test_packages", "test_people_panel", "test_damage"),
     *("test_engines", "test_model_sets", "test_webapp", "test_serve", "test_forks", "test_waiting", "03_gpu"),
     *("test_people_state", "test_app", "test_service", "test_forms", "test_gallery", "test_calibration", "test_cli"),
@@ -91,7 +92,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
     for item in items:
         slow = item.path.parent.name in _SLOW_ROOMS or item.path.stem in _SLOW_FILES
-        slow |= "milvus" in getattr(getattr(item, "callspec", None), "params", {}).values()
+        parameters = getattr(getattr(item, "callspec", None), "params", {}).values()
+        slow |= any(isinstance(one, str) and one == "milvus" for one in parameters)
         if not slow and not _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("quick")
 

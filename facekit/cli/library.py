@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer reads it
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,11 @@ from facekit.cli.terminal import (
     print_json,
     print_table,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from facekit.storage.backend import Backend
 
 IndexAddress = Annotated[
     str, typer.Option(help='A Milvus server, http://HOST:19530, or "postgresql" for the catalog\'s database.')
@@ -50,9 +55,12 @@ def init(
 
 def upgrade(context: typer.Context) -> None:
     """Bring the catalog of a library on servers to this facekit's version: once, while nobody else uses it."""
-    from facekit.storage.place import upgrade_catalog
+    from facekit.server.stores import upgrade_store
+    from facekit.storage.place import backend_at, upgrade_catalog, whole_place
 
-    note.print(upgrade_catalog(context.obj), markup=False, soft_wrap=True)
+    said = upgrade_catalog(context.obj)
+    upgrade_store(backend_at(whole_place(context.obj)))
+    note.print(said, markup=False, soft_wrap=True)
 
 
 def stats(context: typer.Context, as_json: AsJson = False) -> None:
@@ -137,8 +145,18 @@ def migrate(
     from facekit.library.migration import migrate_library
 
     check_there(context.obj)
-    done = migrate_library(context.obj, to, catalog=catalog, index=index, blobs=blobs, broker=broker)
+    also = _accounts_too()
+    done = migrate_library(context.obj, to, catalog=catalog, index=index, blobs=blobs, broker=broker, also=also)
     if as_json:
         print_json(done.to_dict())
     else:
         out.print(repr(done), markup=False, soft_wrap=True)
+
+
+def _accounts_too() -> Callable[[Backend, Backend], None] | None:
+    """What copies a service's accounts; None where the service's packages are missing, without which there are none."""
+    try:
+        from facekit.server.account_copy import copy_accounts_of
+    except ModuleNotFoundError:
+        return None
+    return copy_accounts_of

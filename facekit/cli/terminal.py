@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from facekit.errors import FacekitError
+from facekit.errors import LibraryError
 from facekit.text.names import lines, one_line
 
 if TYPE_CHECKING:
@@ -55,12 +55,12 @@ def open_existing(context: typer.Context, **options: Any) -> Library:  # noqa: A
 
 
 def check_there(place: Place) -> None:
-    """Refuse a folder in which there is no library. Raises FacekitError."""
+    """Refuse a folder in which there is no library. Raises LibraryError."""
     from facekit.storage.place import is_there
 
     if not is_there(place):
         message = f"There is no library in {place}."
-        raise FacekitError(message, f"Make one with: facekit --library {place} ingest DIR")
+        raise LibraryError(message, f"Make one with: facekit --library {place} ingest DIR")
 
 
 def print_json(document: object) -> None:

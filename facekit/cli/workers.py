@@ -72,9 +72,9 @@ def jobs(
         library = _own(opened)
         work = library.storage.catalog.work
         if retry:
-            note.print(f"{work.retry(retry)} are tried again.", markup=False)
+            note.print(f"Files and folders that are tried again: {work.retry(retry)}", markup=False)
         if cancel:
-            note.print(f"{work.cancel(cancel)} files are not read.", markup=False)
+            note.print(f"Files that are not read: {work.cancel(cancel)}", markup=False)
         if pause:
             work.pause(pause, paused=True)
         if resume:

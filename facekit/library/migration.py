@@ -14,6 +14,9 @@ from facekit.storage.servers import Servers
 from facekit.storage.storage import Storage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from facekit.storage.backend import Backend
     from facekit.storage.place import Place
 
 
@@ -26,6 +29,7 @@ def migrate_library(
     blobs: str = "",
     broker: str = "",
     progress: Progress = True,
+    also: Callable[[Backend, Backend], None] | None = None,
 ) -> Migration:
     """Copy a library into an empty one, and compare both.
 
@@ -43,6 +47,8 @@ def migrate_library(
         The servers of a new library, see `facekit.open`; without them it is in its folder.
     progress : bool or callable
         See `facekit.library.base.Library.ingest`; it counts rows and thumbnails.
+    also : callable, optional
+        See `facekit.storage.migration.migrate`; `facekit.server.account_copy.copy_accounts_of` copies accounts.
 
     Returns
     -------
@@ -78,4 +84,4 @@ def migrate_library(
                     advance(done - shown)
                     shown = done
 
-                return migrate(source_storage, target_storage, tell)
+                return migrate(source_storage, target_storage, tell, also)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facekit.errors import DeviceError, LibraryError, LibraryLockedError, ModelMismatchError
-from facekit.storage.servers import POSTGRESQL, Servers, is_store
+from facekit.storage.servers import Servers, is_store
 from facekit.storage.settings import check_models, read_settings
 from facekit.system.files import user_path
 from facekit.text.keywords import keywords_checked
@@ -94,11 +94,15 @@ def open_library(  # noqa: PLR0913 - all but the first are named, and most are f
     if isinstance(path, str) and path.startswith(("http://", "https://")):
         _refuse_where(path, device, engine)
         return _open_service(path, detector, embedder, api_key)
+    from facekit.storage.place import named_place
+
     thumbnails = os.fspath(blobs)
     if thumbnails and not is_store(thumbnails):
         thumbnails = str(user_path(thumbnails).absolute())
     servers = Servers(catalog, index, thumbnails, broker)
-    place = path if isinstance(path, str) and path.startswith(POSTGRESQL) else _library_folder(path)
+    place = named_place(path) if isinstance(path, str) else path
+    if not isinstance(place, str):
+        place = _library_folder(path)
     if servers.known and not catalog and isinstance(place, Path):
         message = f"A library on servers needs a catalog, and only {', '.join(servers.known)} was named."
         raise LibraryError(message, 'Name it: catalog="postgresql://USER@HOST/DATABASE".')

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 from fastapi import Request, Security
 from fastapi.security import APIKeyHeader, OAuth2PasswordBearer
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 
 from facekit.server.accounts import Identity
+from facekit.server.database import StoreAwayError
 from facekit.server.limits import RateLimits
-from facekit.server.refusal import ServiceRefusal, send_refusal
+from facekit.server.refusal import AWAY, ServiceRefusal, send_refusal
 from facekit.server.roles import ROLES
 from facekit.server.tokens import Keys, Sessions
 
@@ -165,7 +167,9 @@ class LocalOnly:
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Refuse the request, or let it pass."""
-        refusal = _refusal_of_page(scope) if scope["type"] == "http" else None
+        refusal = None
+        if scope["type"] == "http":
+            refusal = await run_in_threadpool(_refusal_of_page, scope)  # it may have to ask a server
         if refusal:
             await send_refusal(refusal, scope, receive, send)
         else:
@@ -176,10 +180,17 @@ def _refusal_of_page(scope: AsgiScope) -> ServiceRefusal | None:
     headers = Headers(scope=scope)
     host = headers.get("host", "")
     access: Access = scope["app"].state.access
-    if not access.has_accounts() and not _THIS_MACHINE.fullmatch(host):
+    open_to_all = scope["method"] in {"GET", "HEAD"} and scope["path"] in _OPEN_TO_ALL
+    try:
+        accounts = access.has_accounts()
+    except StoreAwayError:
+        if not open_to_all:
+            return ServiceRefusal(503, *AWAY)
+        accounts = False
+    if not accounts and not _THIS_MACHINE.fullmatch(host):
         message = "This service has no accounts and answers on this machine only."
         return ServiceRefusal(403, message, "Use http://127.0.0.1, or add accounts: facekit users add NAME.")
-    if scope["method"] in {"GET", "HEAD"} and scope["path"] in _OPEN_TO_ALL:
+    if open_to_all:
         return None
     origin = headers.get("origin")
     elsewhere = origin is not None and origin.partition("://")[2].lower() != host.lower()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from facekit.errors import LibraryError
+from facekit.server.stores import open_store
 from facekit.server.tables import api_keys, sessions, users
 
 if TYPE_CHECKING:
     from facekit.server.database import ServiceStore
+    from facekit.storage.backend import Backend
 
 _TABLES = (users, sessions, api_keys)
 _SECRET = "token_secret"  # noqa: S105 - the name of what holds it
@@ -47,6 +51,14 @@ def copy_accounts(source: ServiceStore, target: ServiceStore) -> int:
             writing.execute(sa.delete(target.meta).where(target.meta.c.key == _SECRET))
             writing.execute(sa.insert(target.meta), {"key": _SECRET, "value": secret})
     return len(rows[users])
+
+
+def copy_accounts_of(source: Backend, target: Backend) -> None:
+    """Copy the accounts of a library's service, if it ever had one; see `copy_accounts`."""
+    if isinstance(source.service, Path) and not (source.service / "service.db").exists():
+        return
+    with closing(open_store(source)) as old, closing(open_store(target)) as new:
+        copy_accounts(old, new)
 
 
 def _rows(connection: sa.Connection, table: sa.Table) -> list[dict[str, object]]:

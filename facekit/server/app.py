@@ -28,8 +28,9 @@ from facekit.errors import (
     WorkerTimeoutError,
 )
 from facekit.server.access import LocalOnly
+from facekit.server.database import StoreAwayError
 from facekit.server.limits import BodyLimit
-from facekit.server.refusal import REFUSALS, Refusal, ServiceRefusal
+from facekit.server.refusal import AWAY, REFUSALS, Refusal, ServiceRefusal
 from facekit.server.routes import accounts as auth_routes
 from facekit.server.routes import jobs as job_routes
 from facekit.server.routes import people as people_routes
@@ -194,6 +195,8 @@ def _refusal(error: Exception) -> tuple[str, int, dict[str, Any]]:
     if isinstance(error, NoFolderError):
         said = {"message": "The library holds no photo in this folder.", "kind": "refused"}
         return "refused", 422, said | {"remedy": "lib.folders() or GET /api/v1/folders lists the folders."}
+    if isinstance(error, StoreAwayError):
+        return "away", 503, {"message": AWAY[0], "remedy": AWAY[1], "kind": "away"}
     if isinstance(error, DiskFullError) or is_disk_full(error):
         # Where it lies is not told: it is whoever runs the service that can do something.
         said = {"message": "The disk of the library is full: this was not stored.", "kind": "disk_full"}

@@ -30,6 +30,10 @@ _BUSY_MS = 30_000  # how long one process waits while another writes: millisecon
 _SECRET_BYTES = 32  # RFC 7518 section 3.2: a key for HS256 has at least as many bits as its hash
 
 
+class StoreAwayError(LibraryError):
+    """The server with the accounts and jobs does not answer now."""
+
+
 class ServiceStore:
     """``service.db`` in a library's folder; several processes may have it open.
 

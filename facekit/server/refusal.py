@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 
+AWAY = ("The library's server does not answer now.", "Try again in a while; whoever runs the service sees why.")
+"""Message and remedy while accounts and jobs can't be asked; where the server is, is not told."""
+
+
 class ServiceRefusal(HTTPException):
     """A request that is not granted.
 
@@ -57,7 +61,7 @@ class RefusalDetail(BaseModel):
     kind: str = Field(
         "",
         description="What a program can tell by: no_face, busy, models, no_model, folder, no_folder, name_taken, "
-        "refused, slow, disk_full, photo.STATUS.",
+        "refused, slow, disk_full, away, photo.STATUS.",
     )
     person_id: str = Field("", description="Who has the name, where it is taken.")
     reference: str = Field("", description="The request's id, under which the service's log has more.")
@@ -75,6 +79,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Refusal, "description": "The body is too large."},
     415: {"model": Refusal, "description": "The body is of another type than this takes."},
     429: {"model": Refusal, "description": "Too many requests; Retry-After says when to go on."},
+    503: {"model": Refusal, "description": "A server that the library lies on does not answer now."},
     507: {"model": Refusal, "description": "The disk of the library is full."},
 }
 """For an `APIRouter`'s ``responses``."""

@@ -14,7 +14,7 @@ from typing_extensions import override
 from facekit.catalog.locks import hold_service
 from facekit.catalog.postgresql import open_engine, shown
 from facekit.errors import LibraryError
-from facekit.server.database import ServiceStore
+from facekit.server.database import ServiceStore, StoreAwayError
 from facekit.server.migrations import SHARED
 
 if TYPE_CHECKING:
@@ -37,17 +37,21 @@ class SharedServiceStore(ServiceStore):
     ----------
     url, schema
         Those of the library's catalog, see `facekit.catalog.postgresql.open_engine`.
+    upgrade : bool
+        Bring the tables of an older facekit to this one's version; by default they are refused.
 
     Raises
     ------
+    StoreAwayError
+        If the server can't be reached.
     LibraryError
-        If the server can't be reached, there is no library in the schema, or a newer facekit made the tables.
+        If there is no library in the schema, or another facekit made the tables.
     """
 
     poll_seconds = _POLL_SECONDS
     patience = _PATIENCE_SECONDS
 
-    def __init__(self, url: str, schema: str) -> None:
+    def __init__(self, url: str, schema: str, *, upgrade: bool = False) -> None:
         self.worker = f"{os.getpid()}-{uuid4().hex}"[:_WORKER_LETTERS]
         self._schema = SHARED
         self._name = schema
@@ -56,15 +60,17 @@ class SharedServiceStore(ServiceStore):
         sa.event.listen(self.engine, "connect", _take_text)
         try:
             with self.write() as connection:
-                self._prepare(connection)
+                self._prepare(connection, upgrade=upgrade)
         except BaseException:
             self.close()
             raise
 
-    def _prepare(self, connection: sa.Connection) -> None:
+    def _prepare(self, connection: sa.Connection, *, upgrade: bool) -> None:
         if not sa.inspect(connection).has_table("photos"):
             message = f"There is no library for {self._where}."
             raise LibraryError(message, "Make one: facekit init DIR --catalog ADDRESS --index ADDRESS")
+        if not upgrade:  # others may be at work with the older ones
+            SHARED.check(connection, self._where)
         found = SHARED.prepare(connection, self._where, None)
         if found not in {None, SHARED.version}:
             logger.info("Upgraded {} from schema {} to {}", self._where, found, SHARED.version)
@@ -97,7 +103,7 @@ class SharedServiceStore(ServiceStore):
         except sa.exc.DBAPIError as error:
             said = (str(error.orig).strip().splitlines() or [type(error.orig).__name__])[0].rstrip(".")
             message = f"{self._where[0].upper()}{self._where[1:]} can't be read or written: {said}."
-            raise LibraryError(message, "See that the server runs and can be reached, and do it again.") from error
+            raise StoreAwayError(message, "See that the server runs and can be reached, and do it again.") from error
 
     @override
     def time(self, connection: sa.Connection) -> datetime:

@@ -22,6 +22,15 @@ def open_store(backend: Backend) -> ServiceStore:
     return SharedServiceStore(where.url, where.schema)
 
 
+def upgrade_store(backend: Backend) -> None:
+    """Bring accounts and jobs on a server to the newest schema; those in a folder are when they are opened."""
+    where = backend.service
+    if not isinstance(where, Path):
+        from facekit.server.shared_store import SharedServiceStore
+
+        SharedServiceStore(where.url, where.schema, upgrade=True).close()
+
+
 def rate_limits(backend: Backend) -> RateLimits:
     """How often somebody may ask: all services of a library count together where it has a broker."""
     where = backend.service

@@ -14,6 +14,7 @@ from facekit.storage.relocation import to_mounts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from facekit.storage.backend import Backend
     from facekit.storage.storage import Storage
 
 _TOGETHER = 64  # thumbnails that are written at once
@@ -50,7 +51,10 @@ class Migration:
 
 
 def migrate(
-    source: Storage, target: Storage, progress: Callable[[int, int], None] = lambda _done, _total: None
+    source: Storage,
+    target: Storage,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    also: Callable[[Backend, Backend], None] | None = None,
 ) -> Migration:
     """Copy a library into an empty one: photos, faces, people, decisions, the journal and thumbnails.
 
@@ -62,7 +66,9 @@ def migrate(
     source, target : Storage
         Both of the same models; the target was opened with ``filling=True``.
     progress : callable
-        Called with what is done and all that is to be done: rows, thumbnails and faces.
+        Called with what is done and all that is to be done: rows and thumbnails.
+    also : callable, optional
+        Copies what else belongs to the library, as a service's accounts; called again after a stop.
 
     Raises
     ------
@@ -89,6 +95,8 @@ def migrate(
             progress(done, total)
         target.save_settings(replace(old, mounts=new.mounts or old.mounts))
         catch_up(target.catalog, target.index)
+        if also is not None:
+            also(source.backend, target.backend)
         target.catalog.note_whole()
         to_mounts(target)
     logger.info("{} was copied to {}", label, target.backend.place)

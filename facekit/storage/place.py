@@ -22,7 +22,16 @@ Place: TypeAlias = "Path | str"
 
 
 def named_place(text: str) -> Place:
-    """What a library is called in a shell: the address of a catalog, or else a folder."""
+    """What a library is called in a shell: the address of a catalog, or else a folder.
+
+    Raises
+    ------
+    LibraryError
+        If it is another address. Taken for a folder, it would be written down with the password that it may hold.
+    """
+    if "://" in text and not text.startswith(POSTGRESQL):
+        message = "That is no address of a library."
+        raise LibraryError(message, "Name its folder, or its catalog: postgresql://USER@HOST/DATABASE?library=NAME.")
     return text if text.startswith(POSTGRESQL) else Path(text)
 
 

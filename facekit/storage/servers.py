@@ -9,7 +9,7 @@ import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from facekit.errors import LibraryError
 from facekit.storage.settings import FILE
@@ -26,6 +26,7 @@ POSTGRESQL = ("postgresql://", "postgresql+psycopg://", "postgres://")
 INDEX_IN_CATALOG = "postgresql"
 """The index's "address" where the vectors lie in the catalog's database."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")  # PostgreSQL and Milvus take it as it is, with what is added to it
+_SECRETS = ("password", "passfile", "sslpassword")  # what libpq takes in an address
 _TOKEN = "FACEKIT_INDEX_TOKEN"  # noqa: S105 - the name of a variable
 
 
@@ -80,7 +81,8 @@ def catalog_address(text: str) -> Address:
     except (sa.exc.ArgumentError, ValueError) as error:
         message = "That is no address of a PostgreSQL database."  # it may hold a password
         raise LibraryError(message, remedy) from error
-    shown = url._replace(password=None)  # set() leaves what is None as it is
+    # set() leaves what is None as it is
+    shown = url._replace(password=None).difference_update_query(_SECRETS)
     if not text.startswith(POSTGRESQL) or not url.database:
         message = f"{shown.render_as_string()} is no address of a PostgreSQL database."
         raise LibraryError(message, remedy)
@@ -88,7 +90,6 @@ def catalog_address(text: str) -> Address:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         message = f"{name!r} can't name a library in a database."
         raise LibraryError(message, "Take small letters, digits and _, beginning with a letter; 40 at most.")
-    shown = shown.difference_update_query(["password", "passfile"])
     reached = url.set(drivername="postgresql+psycopg").difference_update_query(["library"])
     whole, bare = (one.render_as_string(hide_password=False) for one in (reached, shown))
     return Address(whole, f"facekit_{name}", bare)
@@ -105,7 +106,7 @@ def checked_servers(servers: Servers) -> Servers:
         _checked("index", servers.index, ("http", "https", "tcp"), f"{_TOKEN} or a file that {_TOKEN}_FILE names")
     if servers.broker:
         _checked("broker", servers.broker, ("redis", "rediss"), "the environment")
-    if "@" in urlsplit(servers.blobs).netloc:
+    if is_store(servers.blobs) and ("@" in urlsplit(servers.blobs).netloc or "?" in servers.blobs):
         message = "The address of the blobs holds a secret, which would be written down."
         raise LibraryError(message, "Leave it out: the environment may hold it, as the store's own programs have it.")
     return servers
@@ -121,7 +122,8 @@ def _checked(what: str, text: str, schemes: tuple[str, ...], instead: str) -> No
     try:
         parts = urlsplit(text)
         good = parts.scheme in schemes and bool(parts.hostname)
-        secret = parts.password is not None or (what == "index" and parts.username is not None)
+        secret = parts.password is not None or "password" in parse_qs(parts.query, keep_blank_values=True)
+        secret = secret or (what == "index" and bool(parts.username is not None or parts.query))
         _ = parts.port
     except ValueError:
         good, secret = False, False
@@ -130,7 +132,8 @@ def _checked(what: str, text: str, schemes: tuple[str, ...], instead: str) -> No
         raise LibraryError(message, f"Leave it out: {instead} may hold it.")
     if not good:
         also = f', or "{INDEX_IN_CATALOG}"' if what == "index" else ""
-        message = f"{text} is no address of the {what}."
+        named = "That" if set(text) & set("@?") else text  # it may hold a password
+        message = f"{named} is no address of the {what}."
         raise LibraryError(message, f"It begins with {' or '.join(f'{one}://' for one in schemes)}{also}.")
 
 

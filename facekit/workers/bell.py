@@ -106,7 +106,11 @@ class Bell:
 
         async def take(_batch_id: str = "") -> bool:
             async with busy:
-                return not over.is_set() and await _finished(asyncio.to_thread(turn))
+                try:
+                    return not over.is_set() and await _finished(asyncio.to_thread(turn))
+                except Exception:  # noqa: BLE001 - FastStream would pass over it
+                    logger.exception("A message led to nothing")
+                    return False
 
         while not over.is_set():
             async with self._connected(middlewares) as (redis, broker):

@@ -220,8 +220,8 @@ class Worker:
             while True:
                 try:
                     self._look_after()
-                except FacekitError as error:
-                    logger.warning("{}", error)
+                except Exception as error:  # noqa: BLE001 - it is tried again: a server may be away
+                    logger.opt(exception=not isinstance(error, FacekitError)).warning("{}", error)
                 if over.wait(self._sweep_seconds):
                     return
 
@@ -238,11 +238,11 @@ class Worker:
                 logger.warning("{}", error)
 
     def _look_after(self) -> None:
-        self._batches.here()
         self._problem = self._catalog.upgraded_elsewhere()
         if self._problem is not None:
             self._stop.set()
             return
+        self._batches.here()
         with self._batches.turn() as mine:
             late = self._batches.sweep() if mine else 0
         if late:

@@ -58,7 +58,6 @@ ONE_HOME_ONLY = {
     "LocalLibrary.face": "the service asks whether there is one",
     "LocalLibrary.file": "GET /photos/ID/file",
     "LocalLibrary.storage": "what workers and moves take batches and tables from",
-    "LocalLibrary.blobs": "the service answers with thumbnails",
     "LocalLibrary.on_this_machine": "the service asks where a mount's photos lie here",
     "LocalPeople.change": "PATCH /people/ID: name, hide and cover in one step",
     "RemoteLibrary.identity": "a library in a folder has no accounts",

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
+from facekit.catalog import Catalog
 from facekit.errors import LibraryError
 from facekit.server import database
 from facekit.server.accounts import Accounts
 from facekit.server.database import ServiceStore
 from facekit.server.migrations import SCHEMA
+from facekit.server.shared_store import SharedServiceStore
 from facekit.server.tables import api_keys, jobs, metadata, users
 
 if TYPE_CHECKING:
@@ -125,6 +127,32 @@ def test_an_older_database_becomes_what_a_new_one_is(tmp_path: Path, script: str
     before = content(path)
     ServiceStore(tmp_path).close()
     assert content(path) == before
+
+
+def test_on_a_server_older_tables_are_refused_until_they_are_upgraded(postgres_url: str, postgres_schema: str) -> None:
+    def columns(store: SharedServiceStore) -> list[str]:
+        with store.read() as connection:
+            return sorted(column["name"] for column in sa.inspect(connection).get_columns("jobs"))
+
+    Catalog(postgres_url, schema=postgres_schema).close()
+    store = SharedServiceStore(postgres_url, postgres_schema)
+    secret, newest = store.secret(), columns(store)
+    with store.write() as connection:  # as a facekit that does not share jobs would leave it
+        for name in ("worker", "tries", "lease_until", "removed"):
+            connection.execute(sa.text(f"ALTER TABLE jobs DROP COLUMN {name}"))
+        connection.execute(sa.text("UPDATE service_meta SET value = '2' WHERE key = 'schema'"))
+    store.close()
+    with pytest.raises(LibraryError, match=r"(?s)older facekit made the accounts and jobs.*schema 2.* upgrade"):
+        SharedServiceStore(postgres_url, postgres_schema)
+    SharedServiceStore(postgres_url, postgres_schema, upgrade=True).close()
+    store = SharedServiceStore(postgres_url, postgres_schema)
+    assert columns(store) == newest
+    assert store.secret() == secret
+    with store.write() as connection:
+        connection.execute(sa.text("UPDATE service_meta SET value = '99' WHERE key = 'schema'"))
+    store.close()
+    with pytest.raises(LibraryError, match="newer facekit wrote"):
+        SharedServiceStore(postgres_url, postgres_schema)
 
 
 def failing(connection: sa.Connection) -> None:

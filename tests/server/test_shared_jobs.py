@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import ready
 import sqlalchemy as sa
+from cable import Cable
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from job_process import KIND, STEPS, Counting, jobs_of, serve
+from loguru import logger
 
 from facekit.errors import LibraryError, UnknownIdError
 from facekit.server import jobs as jobs_module
 from facekit.server.job import JobState
 from facekit.server.job_kinds import KINDS
 from facekit.server.job_queue import MOST_TRIES, JobLostError, JobQueue
+from facekit.server.shared_store import SharedServiceStore
 from facekit.server.tables import jobs as table
 from facekit.storage.job_rows import forget_rows
 
@@ -249,6 +252,38 @@ def test_an_end_is_written_down_when_the_server_is_back(
     assert not away
     assert len(notes(job)) == STEPS
     asked.close()
+
+
+def test_a_job_goes_on_while_the_server_is_away_and_its_end_waits_for_it(
+    postgres_url: str, postgres_schema: str, asked: Jobs, held: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs_module, "_KEEP_SECONDS", 0.02)
+    monkeypatch.setattr(jobs_module, "_AGAIN_SECONDS", 0.02)
+    cable = Cable(postgres_url)
+    store = SharedServiceStore(cable.address, postgres_schema)
+    jobs = jobs_of(store)
+    said: list[str] = []
+    sink = logger.add(lambda message: said.append(message.record["message"]), level="DEBUG")
+    jobs.start()
+    at_the_third_step(held)
+    cable.cut()
+    wait_until(lambda: any("goes on" in line for line in said))  # it could not be written down
+    release(held)
+    wait_until(lambda: len(notes(held)) == STEPS)
+    assert asked.get(held.job_id).state is JobState.RUNNING
+    cable.mend()
+    assert wait_until(lambda: (now := asked.get(held.job_id)).ended and now).report == {"counted": STEPS}
+    cable.cut()
+    wait_until(lambda: any("No job can be begun" in line for line in said))
+    time.sleep(0.2)  # it tries again and again
+    assert len([line for line in said if "No job can be begun" in line]) == 1
+    cable.mend()
+    more = asked.add(Counting(str(Path(held.path).with_name("more.txt"))), "ed")
+    assert wait_until(lambda: asked.get(more.job_id).ended)
+    jobs.close()
+    store.close()
+    cable.cut()
+    logger.remove(sink)
 
 
 class Sharing(RuleBasedStateMachine):

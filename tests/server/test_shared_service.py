@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 import sqlalchemy as sa
+from cable import Cable
 from fastapi.testclient import TestClient
 from service import OWNER_KEY, PASSWORD, process, sign_in, wait_for
 from typer.testing import CliRunner
@@ -23,8 +24,10 @@ from facekit.server.access import Access
 from facekit.server.accounts import Accounts
 from facekit.server.app import create_app
 from facekit.server.limits import RateLimits
+from facekit.server.refusal import AWAY
 from facekit.server.service import Service
 from facekit.server.shared_limits import SharedLimits
+from facekit.server.shared_store import SharedServiceStore
 from facekit.server.stores import open_store, rate_limits
 from facekit.server.tables import jobs
 from facekit.storage.lock import SERVICE
@@ -81,6 +84,38 @@ def test_what_is_asked_at_one_service_is_seen_cancelled_and_erased_at_the_other(
     assert other.get("/api/v1/jobs", headers=ed).status_code == 401
 
 
+def test_a_server_that_is_away_is_said_without_its_name_and_found_again(
+    shared_library: LocalLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = shared_library.storage.backend.service
+    cable = Cable(where.url)
+    store = SharedServiceStore(cable.address, where.schema)
+    monkeypatch.setattr("facekit.server.service.open_store", lambda _: store)
+    access = Access(Accounts(store), OWNER_KEY)
+    with TestClient(create_app(Service(shared_library), access), "http://127.0.0.1:8000") as client:
+        if access.accounts.exist():
+            with store.write() as connection:
+                connection.execute(sa.text("DELETE FROM users"))
+
+        def jobs_now(headers: dict[str, str] | None = None) -> httpx2.Response:
+            return client.get("/api/v1/jobs", headers=headers)
+
+        for accounts in (False, True):
+            headers = None
+            if accounts:
+                access.accounts.add("ada", PASSWORD, "admin")
+                headers = sign_in(client, "ada")
+            assert jobs_now(headers).status_code == 200
+            cable.cut()
+            away = jobs_now(headers)
+            assert (away.status_code, away.json()["detail"]["message"]) == (503, AWAY[0])
+            assert "127.0.0.1" not in away.text
+            assert client.get("/healthz").status_code == 200  # it is not this process that is ill
+            cable.mend()
+            assert jobs_now(headers).status_code == 200
+    cable.cut()
+
+
 def test_users_from_a_shell_are_the_librarys_whatever_it_is_called(shared_library: LocalLibrary) -> None:
     address = shared_library.storage.backend._address.shown
     typed = [
@@ -91,6 +126,8 @@ def test_users_from_a_shell_are_the_librarys_whatever_it_is_called(shared_librar
             (address, ["remove", "nobody"]),
         )
     ]
+    upgraded = CliRunner().invoke(app, ["--library", address, "upgrade"])  # what there is to upgrade: nothing
+    assert upgraded.exit_code == 0, upgraded.output
     assert [one.exit_code for one in typed[:2]] == [0, 0]
     assert '"ben"' in typed[1].stdout
     assert typed[2].exit_code == 1

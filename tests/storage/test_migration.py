@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from facekit.demo.photos import DemoPhotos
 
 
+PASSWORD = "a wall of seven bricks"
+
+
 @pytest.fixture
 def servers(postgres_url: str, postgres_schema: str, milvus_url: str) -> dict[str, str]:
     name = postgres_schema.removeprefix("facekit_")[:30]
@@ -62,8 +65,14 @@ def test_to_servers_and_back(old: Path, servers: dict[str, str], tmp_path: Path,
     with fk.open(tmp_path / "shared") as library:
         library.people.undo()  # of an entry from before
         assert "Анна" not in library.people
+    run = CliRunner().invoke
+    added = run(
+        app, ["-L", servers["catalog"], "users", "add", "ada", "--role", "admin", "--password-stdin"], input=PASSWORD
+    )
+    assert added.exit_code == 0, added.output
     options = ["--library", servers["catalog"], "migrate", "--to", str(tmp_path / "back"), "--json"]
-    result = CliRunner().invoke(app, options, catch_exceptions=False)
+    result = run(app, options, catch_exceptions=False)
+    assert "ada" in run(app, ["-L", str(tmp_path / "back"), "users", "list"]).stdout
     assert json.loads(result.stdout)["rows"]["people_journal"] == done.rows["people_journal"] + 1
     after = said(tmp_path / "back", demo_photos.probe)
     assert after == said(servers["catalog"], demo_photos.probe)

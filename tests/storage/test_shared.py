@@ -136,6 +136,15 @@ def test_libraries_on_one_server_know_nothing_of_each_other(
             {"catalog": "postgresql://127.0.0.1/x", "index": "http://h:1", "broker": "redis://:hunter2@h:1"},
             "environment",
         ),
+        ({"catalog": "postgresql://me@h/x?sslpassword=hunter2", "index": "http://127.0.0.1:1"}, "PGPASSWORD"),
+        ({"catalog": "postgresql://h/x", "index": "http://h:1/?token=hunter2"}, "FACEKIT_INDEX_TOKEN"),
+        (
+            {"catalog": "postgresql://h/x", "index": "http://h:1", "broker": "redis://h:1?password=hunter2"},
+            "environment",
+        ),
+        ({"catalog": "postgresql://h/x", "index": "http://h:1", "blobs": "s3://b/faces?secret=hunter2"}, "environment"),
+        ({"catalog": "postgresql://h/x", "index": "root:hunter2@h:1"}, "http://"),
+        ({"catalog": "postgresql://h?password=hunter2", "index": "http://h:1"}, "postgresql://USER@HOST"),
         ({"catalog": "mysql://127.0.0.1/x", "index": "http://127.0.0.1:1"}, "postgresql://USER@HOST"),
         ({"catalog": "postgresql://127.0.0.1", "index": "http://127.0.0.1:1"}, "postgresql://USER@HOST"),
         ({"catalog": "postgresql://127.0.0.1/x?library=A-b", "index": "http://127.0.0.1:1"}, "small letters"),
@@ -151,6 +160,17 @@ def test_addresses_that_are_none_or_hold_secrets_are_refused(
     assert said in str(refused.value)
     assert "hunter2" not in str(refused.value)
     assert not (tmp_path / "faces" / "library.toml").exists()
+
+
+@pytest.mark.parametrize("address", ["mysql://me:hunter2@h/x", "PostgreSQL://me:hunter2@h/x"])
+def test_an_address_of_something_else_is_not_taken_for_a_folder(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(fk.LibraryError, match="postgresql://USER@HOST") as refused:
+        fk.open(address)
+    assert "hunter2" not in str(refused.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_library_is_made_at_an_address_without_an_index(address: str, tmp_path: Path) -> None:

@@ -6,17 +6,19 @@ import os
 import shutil
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
 from shared_library import check_consistent
 
 import facekit as fk
-from facekit.catalog import tables
-from facekit.library.local import LocalLibrary
+from facekit.catalog.batches import LostClaimError
 from facekit.workers.asking import ingest_in_background
 from facekit.workers.worker import Worker
+
+if TYPE_CHECKING:
+    from facekit.library.local import LocalLibrary
 
 
 def work_off(library: LocalLibrary, *folders: Path, **options: Any) -> dict[str, Any]:
@@ -199,21 +201,21 @@ def test_another_change_of_the_library_has_its_turn_and_workers_wait(
 
 
 def test_a_worker_ends_when_another_facekit_has_upgraded_the_catalog(
-    shared_library: LocalLibrary, few_photos: Path
+    shared_library: LocalLibrary, postgres_url: str
 ) -> None:
-    meta = tables.meta
-    here = sa.update(meta).where(meta.c.key == "schema")
-    transaction = shared_library.storage.catalog.transaction
-    with transaction() as connection:
-        kept = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "schema"))
-        connection.execute(here.values(value="999"))
+    schema = shared_library.storage.catalog.schema
+    other = sa.create_engine(postgres_url)  # what facekit itself writes is refused from then on
+    write = sa.text(f"UPDATE {schema}.meta SET value = :version WHERE key = 'schema'")
+    with other.begin() as connection:
+        kept = connection.scalar(sa.text(f"SELECT value FROM {schema}.meta WHERE key = 'schema'"))
+        connection.execute(write, {"version": "999"})
     try:
         with pytest.raises(fk.LibraryError, match="schema 999"):
             Worker(shared_library, sweep=0.1).run()
     finally:
-        with transaction() as connection:
-            connection.execute(here.values(value=kept))
-    assert shared_library.storage.catalog.work.numbers()["workers"] == 0
+        with other.begin() as connection:
+            connection.execute(write, {"version": kept})
+        other.dispose()
 
 
 def test_a_library_in_a_folder_says_that_it_has_no_workers(tmp_path: Path, few_photos: Path) -> None:
@@ -239,3 +241,21 @@ def test_what_is_removed_is_named_in_no_work_either(shared_library: LocalLibrary
     assert len(work.all()) == 1
     shared_library.remove(few_photos / "broken.jpg")  # the report says that it failed
     assert work.all() == []
+
+
+def test_who_comes_too_late_writes_nothing(shared_library: LocalLibrary, few_photos: Path) -> None:
+    ingest_in_background(shared_library, few_photos)
+    catalog = shared_library.storage.catalog
+    slow, quick = catalog.batches("slow", 1000), catalog.batches("quick", 1000)
+    _do(shared_library, slow.claim(), slow)  # the listing
+    claim = slow.claim()
+    with catalog.transaction() as connection:
+        connection.execute(sa.text("UPDATE batches SET lease_until = lease_until - interval '1 hour'"))
+    assert quick.sweep() == 1
+    again = quick.claim()
+    assert again.batch_id == claim.batch_id
+    with pytest.raises(LostClaimError):
+        _do(shared_library, claim, slow)
+    assert shared_library.stats()["files"] == 0
+    _do(shared_library, again, quick)
+    assert shared_library.stats()["files"] == 4
