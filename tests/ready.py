@@ -49,8 +49,12 @@ class Command:
         """Its exit status, or None while it runs."""
         return self._process.exitcode
 
+    @property
+    def pid(self) -> int:
+        return int(self._process.pid or 0)
+
     def send_signal(self, how: signal.Signals) -> None:
-        os.kill(self._process.pid, how)
+        os.kill(self.pid, how)
 
     def said(self) -> tuple[str, str]:
         """What it has written by now on stdout and stderr."""
