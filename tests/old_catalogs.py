@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import duckdb
 import numpy as np
+import sqlalchemy as sa
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -227,3 +228,13 @@ def _make(path: Path, tables: str, rows: dict[str, list[dict[str, Any]]], then: 
 def utc(local: datetime | None) -> datetime | None:
     """A local time of these catalogs, as a moment."""
     return None if local is None else local.replace(tzinfo=ZoneInfo(ZONE))
+
+
+def take_back_to_schema_4(connection: sa.Connection) -> None:
+    """Make of a catalog on a server what it would have been, with an index that is behind."""
+    for name in ("source", "display", "folder", "missing", "files"):
+        connection.execute(sa.text(f"ALTER TABLE photos DROP COLUMN {name}"))
+    connection.execute(sa.text("DROP INDEX ix_members_person_id, ix_files_folder"))
+    connection.execute(sa.text("DROP TABLE index_due"))
+    connection.execute(sa.text("UPDATE meta SET value = '4' WHERE key = 'schema'"))
+    connection.execute(sa.text("INSERT INTO meta VALUES ('index', 'behind')"))

@@ -190,15 +190,10 @@ def test_a_catalog_on_a_server_takes_the_step_of_first_places_too(postgres_url: 
     made.save([photo("p", 2), photo("q", 1)], [file("/a/1", "p"), file("/a/22", "p"), file("/b/1", "q")], **RUN)
     made.mark_missing("local", [b"/b/1"], missing=True)
     before = made.rows(PhotoRow)
-    with made._engine.begin() as connection:  # as schema 4 was
-        for name in ("source", "display", "folder", "missing", "files"):
-            connection.execute(sa.text(f"ALTER TABLE photos DROP COLUMN {name}"))
-        connection.execute(sa.text("DROP INDEX ix_members_person_id, ix_files_folder"))
-        connection.execute(sa.text("DROP TABLE index_due"))
-        connection.execute(sa.text("UPDATE meta SET value = '4' WHERE key = 'schema'"))
-        connection.execute(sa.text("INSERT INTO meta VALUES ('index', 'behind')"))
+    with made._engine.begin() as connection:
+        old.take_back_to_schema_4(connection)
     made.close()
-    made = Catalog(postgres_url, schema=postgres_schema)
+    made = Catalog(postgres_url, schema=postgres_schema, upgrade=True)
     assert made.upgraded
     assert looks() == new
     assert made.rows(PhotoRow) == before
