@@ -94,7 +94,7 @@ def backend_at(place: Place, servers: Servers | None = None) -> Backend:
         return Shared(folder_of_place(place), asked, named=False)
     found = read_servers(place)
     if servers is None:
-        return Embedded(place) if found is None else Shared(place, found, named=True)
+        return Embedded(place) if found is None else Shared(place, found, named=True, new=False)
     checked_servers(servers)
     if found is None and (place / FILE).exists():
         message = f"The library {place} is in its folder, and not on servers."

@@ -58,14 +58,17 @@ class Shared:
         reaches what the library has.
     named : bool
         Whether the folder is the library's own, so that ``library.toml`` is written into it.
+    new : bool
+        Whether a library may be made where there is none: not where a folder leads to one that was made before.
     """
 
     away: tuple[type[FacekitError], ...] = (VectorIndexError, StalledError)
     broker = ""
 
-    def __init__(self, folder: Path, servers: Servers, *, named: bool) -> None:
+    def __init__(self, folder: Path, servers: Servers, *, named: bool, new: bool = True) -> None:
         self._address = self.service = catalog_address(servers.catalog)
         self._named = named
+        self._may_begin = new and bool(servers.index)
         self._servers = servers
         self._document: dict[str, Any] = {}
         self._mounts = read_mounts(folder) if named else {}
@@ -86,7 +89,7 @@ class Shared:
         """
         self._make_folder()
         opened.callback(remove_sink, log_into(self.folder))
-        if not (self._servers.index or has_catalog(self._address.url, self._address.schema)):
+        if not (self._may_begin or has_catalog(self._address.url, self._address.schema)):
             raise self._not_there()
         self._catalog = catalog = Catalog(self._address.url, schema=self._address.schema)
         opened.callback(catalog.close)
@@ -120,12 +123,13 @@ class Shared:
             raise LibraryError(message, "Choose a new folder for the library; photos stay where they are.")
 
     def _not_there(self) -> LibraryError:
-        message = f"There is no library at {self._address.shown}."
+        leads = f", to which {self.folder} leads" if self._named else ""
+        message = f"There is no library at {self._address.shown}{leads}."
         return LibraryError(message, "Make one: facekit init DIR --catalog ADDRESS --index ADDRESS")
 
     def _begin(self, detector: str | None, embedder: str | None) -> None:
         """Make a new library; another process may be doing the same, and one of them is first."""
-        if not self._servers.index:
+        if not self._may_begin:
             raise self._not_there()
         settings = settings_for_new(detector, embedder)
         servers = replace(self._servers, blobs=self._servers.blobs or str(self.folder))

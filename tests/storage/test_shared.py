@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import other_models
 import pytest
 import service
+import sqlalchemy as sa
 from cable import Cable
 from typer.testing import CliRunner
 
@@ -176,6 +177,23 @@ def test_an_address_of_something_else_is_not_taken_for_a_folder(
 def test_no_library_is_made_at_an_address_without_an_index(address: str, tmp_path: Path) -> None:
     with pytest.raises(fk.LibraryError, match=r"There is no library at .*facekit init"):
         fk.open(f"{address}?library=nobodys")
+
+
+def test_a_folder_that_leads_to_a_library_that_is_gone_does_not_make_an_empty_one(
+    postgres_url: str, address: str, milvus_url: str, tmp_path: Path
+) -> None:
+    servers = {"catalog": f"{address}?library=lost", "index": milvus_url}
+    fk.open(tmp_path / "faces", **servers).close()
+    engine = sa.create_engine(postgres_url)
+    with engine.begin() as connection:
+        connection.execute(sa.schema.DropSchema("facekit_lost", cascade=True))
+    with pytest.raises(fk.LibraryError, match=r"no library at .*library=lost, to which .*faces leads"):
+        fk.open(tmp_path / "faces")
+    with engine.connect() as connection:
+        assert "facekit_lost" not in sa.inspect(connection).get_schema_names()
+    engine.dispose()
+    with fk.open(tmp_path / "faces", **servers) as again:
+        assert again.stats()["faces"] == 0
 
 
 def test_a_folder_with_a_library_is_not_moved_to_servers(
