@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 PHOTOS, KILLS, WORKERS, SEED = 500, 12, 3, 20261128
 KNOWN = 4  # photos of each of some people, who are known before the others come in
-LIMIT_SECONDS = 600.0  # after which the state of everything is told; two idle cores need some two minutes
+LIMIT_SECONDS = 900.0  # after which the state of everything is told; two idle cores need some two minutes
 _RESTART_SECONDS = 1.0  # a supervisor waits a little before it starts again what ended by itself
 
 

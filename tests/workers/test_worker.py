@@ -48,6 +48,7 @@ def test_what_a_worker_did_is_what_an_ingest_does(
     names = ("found", "ingested", "unchanged", "duplicates", "missing", "faces", "no_face")
     assert {name: said[name] for name in names} == {name: getattr(report, name) for name in names}
     assert [one["path"] for one in said["failed"]] == [one.path for one in report.failed]
+    assert min(said["stages"][name] for name in ("read", "decode", "detect", "embed", "store")) > 0
     run = shared_library.storage.catalog.last_run()
     assert (run.report["found"], run.report["failed"]) == (5, {"corrupt": 1})
     assert run.finished_at is not None
