@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from threading import Thread
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import deciding
 import psutil
@@ -196,7 +197,7 @@ def servers() -> Iterator[tuple[Server, Milvus, RedisServer]]:
 def world(servers: tuple[Server, Milvus, RedisServer], tmp_path: Path) -> Iterator[World]:
     postgres, milvus, redis = servers
     url = postgres.url.replace(":secret", "")
-    named = {"catalog": f"{url}?library={tmp_path.name[-20:].strip('_')}", "index": milvus.url, "broker": redis.url}
+    named = {"catalog": f"{url}?library=c{uuid4().hex[:8]}", "index": milvus.url, "broker": redis.url}
     fk.open(tmp_path / "faces", detector="yunet", embedder="sface", **named).close()
     world = World(tmp_path / "faces", named["catalog"], *servers)
     yield world
