@@ -281,6 +281,16 @@ class MilvusIndex:
             client.close()
 
     @staticmethod
+    def names(uri: str, token: str = "") -> list[str]:
+        """Of all collections on a server."""
+        address, token = _login(uri, token)
+        client = Client(address, token, "", address)
+        try:
+            return [str(name) for name in client.list_collections()]
+        finally:
+            client.close()
+
+    @staticmethod
     def set_aside(path: Path) -> Path:
         """Move a broken Milvus Lite folder out of the way and return its new name."""
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")

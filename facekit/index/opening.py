@@ -52,3 +52,12 @@ def drop_index(address: str, name: str, *, token: str = "", schema: str = "") ->
         PgVectorIndex.drop(address, schema or None, name)
     else:
         MilvusIndex.drop(address, name, token)
+
+
+def index_names(address: str, *, token: str = "", schema: str = "") -> list[str]:
+    """List what is at a server's address, of whatever library; the parameters and errors are those of `open_index`."""
+    if address.startswith(_POSTGRESQL):
+        from facekit.index.pgvector import PgVectorIndex
+
+        return PgVectorIndex.names(address, schema or None)
+    return MilvusIndex.names(address, token)

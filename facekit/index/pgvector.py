@@ -225,6 +225,17 @@ class PgVectorIndex:
         finally:
             engine.dispose()
 
+    @staticmethod
+    def names(url: str, schema: str | None) -> list[str]:
+        """Of all tables in the schema."""
+        engine = _open(url, schema)
+        try:
+            return sa.inspect(engine).get_table_names()
+        except sa.exc.SQLAlchemyError as error:
+            raise _told(error, shown(url, schema)) from error
+        finally:
+            engine.dispose()
+
 
 class _Vector(sa.types.UserDefinedType[Any]):
     """pgvector's type, which is written as text: [0.5,-1,...]."""

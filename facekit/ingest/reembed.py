@@ -100,6 +100,7 @@ class Reembed:
         report = self.report
         report.faces_before = report.faces_after = int(self._catalog.counts()["faces"])
         try:
+            self._backend.forget_other_indexes(self._in_use.now.name)
             if self._settings.models == self._in_use.now.settings.models and self._catalog.looked_all_ways:
                 report.switched_before = self._catalog.staging.bound is not None
                 self._discarded(self._catalog.staging.clear())

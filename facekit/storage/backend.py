@@ -109,7 +109,7 @@ class Backend(Protocol):
         """Delete the vectors that have a name; nobody has them open."""
 
     def forget_other_indexes(self, name: str) -> None:
-        """Delete what a change of models that was cut off left beside the vectors with a name."""
+        """Delete what a change of models that was cut off left beside the vectors with a name; nobody makes others."""
 
     def where_index(self, name: str) -> str:
         """What is to be done so that the vectors with a name are made anew from the catalog."""

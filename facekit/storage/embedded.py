@@ -93,7 +93,9 @@ class Embedded:
         if not settings.catalog:
             settings = replace(settings, catalog=True)
             write_settings(folder, settings)
-        return Opened(catalog, settings, bound.vectors if bound else VECTORS)
+        vectors = bound.vectors if bound else VECTORS
+        self.forget_other_indexes(vectors)
+        return Opened(catalog, settings, vectors)
 
     @contextmanager
     def using(self) -> Iterator[None]:

@@ -19,7 +19,7 @@ from facekit.catalog.locks import hold_service
 from facekit.catalog.server import has_catalog
 from facekit.errors import FacekitError, LibraryError, StalledError, VectorIndexError
 from facekit.images.blobs import FolderBlobs, open_blobs
-from facekit.index.opening import drop_index, open_index
+from facekit.index.opening import drop_index, index_names, open_index
 from facekit.storage.backend import VECTORS, Look, Opened, Use
 from facekit.storage.job_rows import forget_rows
 from facekit.storage.logs import log_into, remove_sink
@@ -203,7 +203,17 @@ class Shared:
             logger.warning("The vectors {} are not needed any more, and could not be deleted: {}", name, error)
 
     def forget_other_indexes(self, name: str) -> None:
-        """See `Backend.forget_other_indexes`: another process may be making one just now, so that none goes."""
+        """See `Backend.forget_other_indexes`."""
+        use = self.use_now()  # another process may have changed the models
+        kept = {self._collection(one) for one in (name, use.vectors if use else name)}
+        mine = re.compile(rf"{self._address.schema}_vectors(_[0-9a-f]{{8}})?")  # and of no other library
+        try:
+            for found in index_names(self._index_address, **self._index_options):
+                if mine.fullmatch(found) and found not in kept:
+                    logger.info("{} is of other models, and is deleted.", found)
+                    drop_index(self._index_address, found, **self._index_options)
+        except self.away as error:
+            logger.warning("Vectors of other models could not be looked for: {}", error)
 
     def where_index(self, _name: str) -> str:
         """See `Backend.where_index`."""

@@ -100,7 +100,6 @@ class Storage:
             opened.callback(self.pictures.close)
             self.catalog.staging.clear_used()
             check_models(settings, backend.place, detector, embedder)
-            backend.forget_other_indexes(vectors)
             self.models = InUse(ModelSet(settings, backend, vectors, device, engine), backend)
             opened.callback(self.models.close)
             # Everything is open: from here on it is closed by close(), or when nobody has it any more.

@@ -21,6 +21,7 @@ from postgres import free_port
 from facekit.catalog import IndexRow
 from facekit.errors import FacekitError, VectorIndexError
 from facekit.index import IndexFilter, MilvusIndex, VectorIndex, client, drop_index, milvus, open_index, pgvector
+from facekit.index.opening import index_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,6 +101,7 @@ def test_indexes_with_other_names_know_nothing_of_each_other(place: str, name: s
     one, two = (open_index(place, each, DIMENSION) for each in (name, f"{name}_2"))
     one.upsert([row(1)])
     two.upsert([row(2)])
+    assert {name, f"{name}_2"} <= set(index_names(place))
     assert [sorted(index.rows()) for index in (one, two)] == [["face001"], ["face002"]]
     drop_index(place, f"{name}_2")
     assert one.count() == 1

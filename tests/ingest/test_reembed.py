@@ -111,7 +111,7 @@ def found(library: fk.Library, probe: Path) -> list[tuple[str, float]]:
     return sorted((hit.face_id, round(hit.similarity, 3)) for hit in library.search(probe))
 
 
-def check_whole(library: LocalLibrary) -> None:
+def check_whole(library: LocalLibrary, *, alone: bool = True) -> None:
     """Catalog, settings and index are of the same models, and nothing of others lies about."""
     settings = library.settings
     use = library._storage.backend.use_now()
@@ -127,7 +127,8 @@ def check_whole(library: LocalLibrary) -> None:
     for key, vector in zip(ids, vectors, strict=True):
         (nearest,) = library._storage.index.search(vector, 1, IndexFilter(usable_only=False))
         assert nearest == (key, pytest.approx(1, abs=1e-4))
-    check_one_index(library)
+    if alone:
+        check_one_index(library)
 
 
 def test_there_and_back_again_loses_no_photo_and_no_face(library: LocalLibrary) -> None:
@@ -522,7 +523,7 @@ AFTER = ["after the switch", "after the settings", "before the old index goes"]
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL on Windows")
 @pytest.mark.parametrize("point", BEFORE + AFTER)
-def test_a_kill_leaves_all_old_or_all_new(folder: Path, demo_photos: DemoPhotos, point: str) -> None:
+def test_a_kill_leaves_all_old_or_all_new(folder: Path, places: Places, demo_photos: DemoPhotos, point: str) -> None:
     with fk.open(folder) as library:
         photos, expected = library.photos(), found(library, demo_photos.probe)
         number = len(library.faces())
@@ -530,7 +531,7 @@ def test_a_kill_leaves_all_old_or_all_new(folder: Path, demo_photos: DemoPhotos,
     run.join()
     assert run.exitcode == -signal.SIGKILL
     with fk.open(folder) as library:
-        check_whole(library)
+        check_whole(library, alone=not places.on_servers)  # there, the next change takes away what this one left
         assert library.settings.embedder == ("sface" if point in BEFORE else "turned")
         assert library.index_lag() == 0
         wanted = {row.face_id: Fields.of(row) for row in library._storage.catalog.index_rows()}
