@@ -8,7 +8,7 @@ from functools import partial
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from facekit.errors import StalledError, VectorIndexError
+from facekit.errors import FacekitError, VectorIndexError
 from facekit.index.calls import Calls
 from facekit.index.protocol import first_line, gone
 
@@ -75,7 +75,7 @@ class Client:
         while True:
             try:
                 return self._calls.ask(name, partial(method, *what, **how))
-            except StalledError:
+            except FacekitError:  # no answer, or a setting that is wrong: nothing that Milvus says
                 raise
             except Exception as error:
                 code: Any = getattr(error, "code", None)
