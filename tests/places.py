@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
+import facekit as fk
 from facekit.library.migration import migrate_library
-from facekit.storage.servers import Servers, write_servers
 from facekit.storage.shared import Shared
 
 if TYPE_CHECKING:
@@ -115,9 +115,8 @@ class OnServers:
         self._free: list[str] = []
 
     def new(self, folder: Path) -> Path:
-        """Where `facekit.open` makes a library."""
-        folder.mkdir()
-        write_servers(folder, Servers(**self._servers()))
+        """The folder of a new library, with the usual models."""
+        fk.open(folder, **self._servers()).close()
         return folder
 
     def copy(self, library: Path, folder: Path) -> Path:
