@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from facekit.index import VectorIndex
 
 _CLOCK_SECONDS = 5.0  # between this machine's clock and the server's: leases of work last some 20 s
+_BROKER_SECONDS = 5.0  # ours, as the workers' own
 
 
 class Shared:
@@ -259,11 +260,25 @@ class Shared:
 
     def looks(self) -> dict[str, Callable[[], Look]]:
         """See `Backend.looks`."""
-        return {"catalog's server": self._look_at_catalog, "clocks": self._look_at_clocks}
+        broker = {"broker": self._look_at_broker} if self.broker else {}
+        return {"catalog's server": self._look_at_catalog, "clocks": self._look_at_clocks, **broker}
 
     def _look_at_catalog(self) -> Look:
         about = self._catalog.server.about()
         return Look(f"{self._address.shown}, schema {self._address.schema}: {about}")
+
+    def _look_at_broker(self) -> Look:
+        try:
+            import redis
+        except ModuleNotFoundError:
+            return Look('workers need a package for it: pip install "facekit[workers]"', ok=False)
+        try:
+            with redis.Redis.from_url(self.broker, socket_connect_timeout=_BROKER_SECONDS) as found:
+                found.ping()
+        except (redis.RedisError, OSError) as error:
+            detail = f"Redis does not answer at {self.broker} ({type(error).__name__}): workers ask the catalog"
+            return Look(detail, ok=False)
+        return Look(f"Redis at {self.broker}")
 
     def _look_at_clocks(self) -> Look:
         before = time.time()
