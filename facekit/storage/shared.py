@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from facekit.errors import FacekitError, LibraryError, StalledError, VectorIndex
 from facekit.images.blobs import FolderBlobs, open_blobs
 from facekit.index.opening import drop_index, index_names, open_index
 from facekit.storage.backend import VECTORS, Look, Opened, Use
+from facekit.storage.broker import look_at_broker
 from facekit.storage.job_rows import forget_rows
 from facekit.storage.logs import log_into, remove_sink
 from facekit.storage.servers import (
@@ -44,7 +46,6 @@ if TYPE_CHECKING:
     from facekit.index import VectorIndex
 
 _CLOCK_SECONDS = 5.0  # between this machine's clock and the server's: leases of work last some 20 s
-_BROKER_SECONDS = 5.0  # ours, as the workers' own
 
 
 class Shared:
@@ -260,25 +261,12 @@ class Shared:
 
     def looks(self) -> dict[str, Callable[[], Look]]:
         """See `Backend.looks`."""
-        broker = {"broker": self._look_at_broker} if self.broker else {}
+        broker = {"broker": partial(look_at_broker, self.broker)} if self.broker else {}
         return {"catalog's server": self._look_at_catalog, "clocks": self._look_at_clocks, **broker}
 
     def _look_at_catalog(self) -> Look:
         about = self._catalog.server.about()
         return Look(f"{self._address.shown}, schema {self._address.schema}: {about}")
-
-    def _look_at_broker(self) -> Look:
-        try:
-            import redis
-        except ModuleNotFoundError:
-            return Look('workers need a package for it: pip install "facekit[workers]"', ok=False)
-        try:
-            with redis.Redis.from_url(self.broker, socket_connect_timeout=_BROKER_SECONDS) as found:
-                found.ping()
-        except (redis.RedisError, OSError) as error:
-            detail = f"Redis does not answer at {self.broker} ({type(error).__name__}): workers ask the catalog"
-            return Look(detail, ok=False)
-        return Look(f"Redis at {self.broker}")
 
     def _look_at_clocks(self) -> Look:
         before = time.time()
