@@ -42,7 +42,7 @@ HEAVY = {
 ROOMS_OF_EXTRAS = {"server", "webapp", "widgets", "demo", "measure", "models", "clustering", "workers"}
 
 # Modules elsewhere that do so.
-MODULES_OF_EXTRAS = {"catalog/postgresql.py", "cli/users.py", "images/blobs.py"}
+MODULES_OF_EXTRAS = {"catalog/postgresql.py", "cli/users.py", "images/blobs.py", "storage/broker.py"}
 
 # Packages that are imported under another name than they are installed.
 DISTRIBUTIONS = {

@@ -7,6 +7,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from facekit.errors import FacekitError, LibraryError, StalledError, VectorIndex
 from facekit.images.blobs import FolderBlobs, open_blobs
 from facekit.index.opening import drop_index, index_names, open_index
 from facekit.storage.backend import VECTORS, Look, Opened, Use
+from facekit.storage.broker import look_at_broker
 from facekit.storage.job_rows import forget_rows
 from facekit.storage.logs import log_into, remove_sink
 from facekit.storage.servers import (
@@ -259,7 +261,8 @@ class Shared:
 
     def looks(self) -> dict[str, Callable[[], Look]]:
         """See `Backend.looks`."""
-        return {"catalog's server": self._look_at_catalog, "clocks": self._look_at_clocks}
+        broker = {"broker": partial(look_at_broker, self.broker)} if self.broker else {}
+        return {"catalog's server": self._look_at_catalog, "clocks": self._look_at_clocks, **broker}
 
     def _look_at_catalog(self) -> Look:
         about = self._catalog.server.about()

@@ -25,6 +25,8 @@ from facekit.storage.servers import Servers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from redis_server import RedisServer
+
     from facekit.demo.photos import DemoPhotos
 
 
@@ -295,6 +297,19 @@ def test_a_change_of_models_waits_for_searches_of_other_processes(
             pytest.fail("nobody waited")
     with here._storage.models.shared(), there._storage.models.shared():
         assert here.index_lag() == 0
+
+
+def test_doctor_says_whether_redis_answers(
+    address: str, milvus_url: str, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    servers = {"catalog": f"{address}?library=rung", "index": milvus_url, "broker": redis_server.url}
+    with fk.open(tmp_path / "faces", **servers) as library:
+        checks = {check.name: check for check in library.doctor().checks}
+        assert checks["broker"].ok
+        redis_server.kill()
+        checks = {check.name: check for check in library.doctor().checks}
+        assert not checks["broker"].ok
+        assert redis_server.url in checks["broker"].detail
 
 
 def test_doctor_looks_at_the_servers(here: LocalLibrary) -> None:
