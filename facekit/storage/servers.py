@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from facekit.errors import LibraryError
-from facekit.storage.settings import FILE
-from facekit.system.disk_space import remedy_for
-from facekit.system.permissions import private_opener
+from facekit.storage.settings import FILE, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -217,11 +215,4 @@ def write_servers(folder: Path, servers: Servers) -> None:
         *(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in servers.known.items()),
         "",
     ]
-    part = folder / (FILE + ".part")
-    try:
-        with open(part, "w", encoding="utf-8", opener=private_opener) as stream:
-            stream.write("\n".join(lines))
-        os.replace(part, folder / FILE)  # noqa: PTH105 - atomic
-    except OSError as error:
-        message = f"{folder / FILE} can't be written: {error.strerror or error}."
-        raise LibraryError(message, remedy_for(error)) from error
+    write_file(folder, lines)

@@ -20,6 +20,7 @@ from facekit.system.disk_space import remedy_for
 from facekit.system.permissions import make_private_folder, private_opener
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 FORMAT = 1
@@ -231,6 +232,11 @@ def write_settings(folder: Path, settings: Settings) -> None:
         lines += ["[mounts]", "# Folders that other machines have elsewhere. FACEKIT_MOUNTS says where this one does."]
         written = ((json.dumps(one, ensure_ascii=False) for one in pair) for pair in settings.mounts.items())
         lines += [*(f"{name} = {root}" for name, root in written), ""]
+    write_file(folder, lines)
+
+
+def write_file(folder: Path, lines: Sequence[str]) -> None:
+    """Write a ``library.toml``, in one step. Raises LibraryError."""
     part = folder / (FILE + ".part")
     try:
         with open(part, "w", encoding="utf-8", opener=private_opener) as stream:
