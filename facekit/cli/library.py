@@ -55,11 +55,15 @@ def init(
 
 def upgrade(context: typer.Context) -> None:
     """Bring the catalog of a library on servers to this facekit's version: once, while nobody else uses it."""
-    from facekit.server.stores import upgrade_store
     from facekit.storage.place import backend_at, upgrade_catalog, whole_place
 
     said = upgrade_catalog(context.obj)
-    upgrade_store(backend_at(whole_place(context.obj)))
+    try:
+        from facekit.server.stores import upgrade_store
+    except ModuleNotFoundError:  # a machine with the service's packages upgrades the service's tables
+        said += " The service's packages are not here: accounts and jobs were left as they are."
+    else:
+        upgrade_store(backend_at(whole_place(context.obj)))
     note.print(said, markup=False, soft_wrap=True)
 
 

@@ -114,6 +114,15 @@ def test_each_folder_has_mounts_of_its_own(folder: Path, address: str, demo_phot
         assert other.settings.mounts == {}
 
 
+def test_an_upgrade_needs_no_package_of_the_service(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "facekit.server.stores", raising=False)
+    monkeypatch.setitem(sys.modules, "limits", None)  # as where it is not installed
+    monkeypatch.delitem(sys.modules, "facekit.server.limits", raising=False)
+    result = CliRunner().invoke(app, ["--library", str(folder), "upgrade"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "is of the newest schema. The service's packages are not here" in result.stderr
+
+
 def test_libraries_on_one_server_know_nothing_of_each_other(
     here: LocalLibrary, address: str, milvus_url: str, demo_photos: DemoPhotos, tmp_path: Path
 ) -> None:
