@@ -222,12 +222,13 @@ def test_job_of_a_service_that_is_stuck_fails_and_the_next_is_done(
 def test_change_of_models_waits_for_searches_and_they_for_it_but_not_for_ever(
     demo_library: LocalLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FACEKIT_GIVE_UP_AFTER", "0.5")
     in_use = demo_library._storage.models
-    with in_use.shared(), pytest.raises(StalledError, match="searches"), in_use.alone():
-        pytest.fail("a search was still going on")
-    with in_use.alone(), pytest.raises(StalledError, match="change of the library's models"):
-        demo_library.stats()
+    with monkeypatch.context() as patch:
+        patch.setenv("FACEKIT_GIVE_UP_AFTER", "0.5")
+        with in_use.shared(), pytest.raises(StalledError, match="searches"), in_use.alone():
+            pytest.fail("a search was still going on")
+        with in_use.alone(), pytest.raises(StalledError, match="change of the library's models"):
+            demo_library.stats()
     assert demo_library.stats()["faces"]
     with in_use.alone():  # nothing is left of it
         pass
