@@ -33,9 +33,9 @@ import sqlalchemy as sa
 
 import facekit as fk
 from facekit.catalog import FaceRecord, FileRecord, PhotoRecord
+from facekit.catalog.people_tables import members, persons
 from facekit.catalog.records import face_id
 from facekit.catalog.rows import insert
-from facekit.catalog.people_tables import members, persons
 from facekit.library.local import LocalLibrary
 from facekit.types.arrays import Quality
 from facekit.types.photos import FoundFile, PhotoFacts, Status
@@ -54,7 +54,8 @@ WORKERS = {1: ("0",), 2: ("0", "1")}
 
 
 def say(what: str, value: object) -> None:
-    print(f"{what:60} {value}", flush=True)
+    sys.stdout.write(f"{what:60} {value}\n")
+    sys.stdout.flush()
 
 
 def share(folder: Path, name: str, **more: str) -> LocalLibrary:
@@ -99,7 +100,7 @@ def servers() -> None:
 
     started = {"POSTGRES": Server(), "MILVUS": Milvus(), "REDIS": RedisServer()}
     try:
-        print("export", *(f"FACEKIT_TEST_{name}={server.url}" for name, server in started.items()), flush=True)
+        say("export", " ".join(f"FACEKIT_TEST_{name}={server.url}" for name, server in started.items()))
         sys.stdin.read() if sys.stdin.isatty() else time.sleep(86_400)
     finally:
         started["POSTGRES"].remove()
@@ -159,7 +160,8 @@ def fill(folder: Path, count: int) -> None:
                 year, day = 2000 + number % 24, number // 24 % 365
                 taken = datetime(year, 1, 1) + timedelta(days=day) if number % 10 else None
                 facts = PhotoFacts(4000, 3000, "jpeg", taken)
-                shots.append(PhotoRecord(photo, Status.OK if faces else Status.NO_FACE, None, 4_000_000, facts, tuple(inside)))
+                status = Status.OK if faces else Status.NO_FACE
+                shots.append(PhotoRecord(photo, status, None, 4_000_000, facts, tuple(inside)))
                 path = f"/photos/{year}/{number % 997:03d}/IMG_{number:07d}.jpg"
                 files.append(FileRecord(FoundFile("local", path.encode(), path, 4_000_000, 10**18 + number), photo))
                 number += 1
@@ -176,11 +178,20 @@ def fill(folder: Path, count: int) -> None:
         say("written", f"{time.perf_counter() - started:.0f} s, {parts}")
         with timed("people, nine of ten faces theirs"), storage.catalog._engine.begin() as connection:
             rows = [
-                {"person_id": f"{one:032x}", "name": f"Person {one}" if one < 500 else None, "hidden": False, "created_at": datetime.now(UTC)}
+                {
+                    "person_id": f"{one:032x}",
+                    "name": f"Person {one}" if one < 500 else None,
+                    "hidden": False,
+                    "created_at": datetime.now(UTC),
+                }
                 for one in range(crowd.people)
             ]
             insert(connection, persons, rows)
-            theirs = [{"face_id": face, "person_id": f"{one:032x}", "origin": "user"} for face, one in owners if chance.random() < 0.9]
+            theirs = [
+                {"face_id": face, "person_id": f"{one:032x}", "origin": "user"}
+                for face, one in owners
+                if chance.random() < 0.9
+            ]
             insert(connection, members, theirs)
     say("memory, GB", memory())
 
