@@ -129,7 +129,7 @@ class Tasks:
             report.models = what_ran_where(detector, models.embedder)
             pipeline = Pipeline(detector, models.embedder, Limits(), known_in(catalog, _AGAIN), self._pool)
             report.stages = pipeline.seconds
-            store = Store(self._storage, detector, models.embedder, claim.work_id)
+            store = Store(self._storage, detector, models.embedder, models.name, claim.work_id)
 
             def also(connection: sa.Connection, stored: Stored) -> None:
                 pipeline.seconds["store"] += perf_counter() - began  # but for the commit, which the report is part of
