@@ -36,6 +36,10 @@ SUITES: dict[str, tuple[str, ...]] = {
         "test_a_name_that_is_known_takes_the_faces",
         "test_a_split_stays_though_the_sidecars_said_otherwise",
     ),
+    "test_meanwhile": (
+        "test_what_is_said_while_faces_are_assigned_counts",
+        "test_photos_that_come_while_faces_are_assigned_are_due",
+    ),
     "test_people_library": ALL,
     "test_people_state": ALL,
     "test_reembed": (

@@ -120,6 +120,15 @@ class Backend(Protocol):
     def adding(self) -> AbstractContextManager[None]:
         """Add photos beside others who do, while nothing is `alone`. Raises LibraryBusyError."""
 
+    def own_paths(self) -> None:
+        """Photos are to be known by paths of this machine, which lie on no mount.
+
+        Raises
+        ------
+        LibraryError
+            If they are by those of another one: the same path leads to something else there.
+        """
+
     def check_room(self, need: int) -> None:
         """Refuse to store more where less than so many bytes are free. Raises DiskFullError."""
 

@@ -154,6 +154,9 @@ class Embedded:
             protect(self.folder, THUMBNAILS)  # what databases wrote
             self._busy.release()
 
+    def own_paths(self) -> None:
+        """See `Backend.own_paths`: a folder is one machine's at a time."""
+
     def adding(self) -> AbstractContextManager[None]:
         """See `Backend.adding`: there is nobody else."""
         return self.alone("Adding photos")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -21,6 +22,7 @@ from facekit.catalog.server import has_catalog
 from facekit.errors import FacekitError, LibraryError, StalledError, VectorIndexError
 from facekit.images.blobs import FolderBlobs, open_blobs
 from facekit.index.opening import drop_index, index_names, open_index
+from facekit.sources.mounts import VARIABLE
 from facekit.storage.backend import VECTORS, Look, Opened, Use
 from facekit.storage.broker import look_at_broker
 from facekit.storage.job_rows import forget_rows
@@ -234,6 +236,17 @@ class Shared:
         """See `Backend.adding`."""
         with self._catalog.server.adding():
             yield
+
+    def own_paths(self) -> None:
+        """See `Backend.own_paths`."""
+        here = socket.gethostname()
+        whose = self._catalog.bindings.paths_of(here)
+        if whose != here:
+            message = (
+                f"Folders that lie on no mount are those of the machine {whose} in this library; this one is {here}."
+            )
+            remedy = f'Name the folder in [mounts] of {FILE}, or for this machine: {VARIABLE}="family=/mnt/photos".'
+            raise LibraryError(message, remedy)
 
     def check_room(self, _need: int) -> None:
         """See `Backend.check_room`: the servers see to their own disks."""

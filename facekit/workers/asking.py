@@ -34,7 +34,7 @@ def ingest_in_background(
     library : LocalLibrary
         One on servers.
     *roots : path
-        Folders or files. Workers see them under the same path, or on a mount of the same name.
+        Folders or files: on a mount that workers have, too, or of this machine, whose workers see them.
     detail, exclude
         See `Library.ingest`.
     priority : int
@@ -52,12 +52,13 @@ def ingest_in_background(
     FacekitError
         If a root does not exist here, or is a facekit library.
     LibraryError
-        If the library is one in a folder, which has no workers.
+        If the library is one in a folder, which has no workers, or knows photos by the paths of another machine.
     """
     storage = library.storage
     work = storage.catalog.work
     patterns = library.settings.exclude if exclude is None else checked(exclude)
     sources = [one for root in checked_roots(roots) for one in storage.mounts.sources(root, patterns)]
+    storage.may_be_known(sources)
     for source in sources:
         named = storage.mounts.place(source.root, must_exist=False)
         if (named.name, named.path) != (source.name, source.path):

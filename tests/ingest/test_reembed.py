@@ -26,6 +26,7 @@ from service import process, served, sign_in, wait_for
 
 import facekit as fk
 from facekit.catalog import tables
+from facekit.catalog.rows import set_meta
 from facekit.catalog.staging import Staging
 from facekit.catalog.tables import carried
 from facekit.index import IndexFilter
@@ -129,6 +130,18 @@ def check_whole(library: LocalLibrary, *, alone: bool = True) -> None:
         assert nearest == (key, pytest.approx(1, abs=1e-4))
     if alone:
         check_one_index(library)
+
+
+def test_photos_of_models_that_others_replaced_meanwhile_are_not_kept(
+    library: LocalLibrary, photos: Path, astronaut: Path
+) -> None:
+    shutil.copy(astronaut, photos / "new.png")
+    before = library.stats()["faces"]
+    with library.storage.catalog.transaction() as connection:
+        set_meta(connection, "bound", json.dumps({"models": library.settings.models, "vectors": "others.db"}))
+    with pytest.raises(fk.FacekitError, match="models of the library were changed"):
+        library.ingest(photos, progress=False)
+    assert library.stats()["faces"] == before
 
 
 def test_there_and_back_again_loses_no_photo_and_no_face(library: LocalLibrary) -> None:
