@@ -205,6 +205,8 @@ class Batches:
         ]
         if rows:
             connection.execute(sa.insert(batches), rows)
+            fewer = sa.update(batches).where(batches.c.batch_id == claim.batch_id, batches.c.count >= len(rows))
+            connection.execute(fewer.values(count=batches.c.count - len(rows)))
 
     def given_up(self, work_id: str) -> list[tuple[FoundFile, str, str]]:
         """The files of some work that were given up, with the status (empty where there is none) and the reason."""

@@ -28,7 +28,7 @@ from facekit.catalog.rows import FileRow, PhotoRow, among, column, delete, face_
 from facekit.catalog.runs import Runs, forget_in_runs, move_roots
 from facekit.catalog.server import CatalogServer
 from facekit.catalog.staging import Staging
-from facekit.catalog.tables import faces, files, meta, photos
+from facekit.catalog.tables import faces, files, meta, photos, staged_faces, staged_photos
 from facekit.catalog.times import now
 from facekit.catalog.work import WorkTables, refuse_while_models_change
 from facekit.errors import FacekitError, LibraryError
@@ -296,6 +296,8 @@ class Catalog(Contents, Runs, Copies):
         face_ids = column(connection, sa.select(faces.c.face_id), faces.c.photo_id, orphans)
         delete(connection, faces.c.photo_id, orphans)
         delete(connection, photos.c.photo_id, orphans)
+        for table in (staged_photos, staged_faces):
+            delete(connection, table.c.photo_id, orphans)
         hide(connection, [*face_ids, *orphans])
         change = Change(sorted(set(touched) - set(orphans)), sorted({*without, *face_ids}), orphans)
         keep_places(connection, change.touched)

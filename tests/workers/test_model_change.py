@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dying
 import other_models
 import pytest
 import ready
+import sqlalchemy as sa
 from shared_library import check_consistent
 
 import facekit as fk
 from facekit.catalog.batches import Batches, LostClaimError
+from facekit.catalog.tables import staged_photos
 from facekit.models import registry
 from facekit.system.workers import WorkerPool
 from facekit.types.work import Kind, Work
@@ -50,18 +52,22 @@ def photos(few_photos: Path, lfw: Path) -> Path:
 
 @pytest.fixture
 def library(shared_library: LocalLibrary, photos: Path, monkeypatch: pytest.MonkeyPatch) -> LocalLibrary:
-    """A library of them, on servers, made with yunet + sface; two photos are a batch."""
+    """A library of them, on servers, made with yunet; two photos are a batch."""
     monkeypatch.setattr("facekit.workers.tasks.BATCH_FILES", 2)
-    if shared_library.settings.models != registry_models("yunet", "sface"):
-        shared_library.reembed("yunet", "sface", progress=False)
     shared_library.ingest(photos, progress=False)
     return shared_library
 
 
-def registry_models(detector: str, embedder: str) -> dict[str, Any]:
-    from facekit.storage.settings import settings_of
+@pytest.fixture
+def old(library: LocalLibrary) -> str:
+    """The embedder that made it."""
+    return library.settings.embedder
 
-    return settings_of(detector, embedder).models
+
+@pytest.fixture
+def new(old: str) -> str:
+    """Another one; turning all vectors changes no angle between them."""
+    return "turned" if old == "sface" else "sface"
 
 
 def found(library: fk.Library, photos: Path) -> list[tuple[str, float]]:
@@ -102,12 +108,12 @@ class ByHand:
             Tasks(self.library, self.batches, pool).do(claim)
 
 
-def test_there_and_back_by_two_workers(library: LocalLibrary, photos: Path) -> None:
+def test_there_and_back_by_two_workers(library: LocalLibrary, photos: Path, old: str) -> None:
     library.people.cluster(min_faces=2)
     largest = max(library.people, key=lambda person: person.faces)
     library.people.name(largest, "Angelina")
     named, faces, before = largest.faces, set(library.faces()["face_id"]), found(library, photos)
-    for embedder in ("short", "sface"):
+    for embedder in ("short", old):
         reembed_in_background(library, embedder=embedder)
         workers = [Worker(library, sweep=0.2) for _ in range(2)]
         with ThreadPoolExecutor() as threads:
@@ -124,10 +130,10 @@ def test_there_and_back_by_two_workers(library: LocalLibrary, photos: Path) -> N
 
 
 def test_meanwhile_the_library_is_searched_and_added_to_as_before(
-    library: LocalLibrary, photos: Path, lfw: Path, monkeypatch: pytest.MonkeyPatch
+    library: LocalLibrary, old: str, new: str, photos: Path, lfw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = found(library, photos)
-    assert newest_words(reembed_in_background(library, embedder="turned"), library).endswith("turned 1")
+    assert newest_words(reembed_in_background(library, embedder=new), library).endswith(f"{new} 1")
     hand = ByHand(library)
     hand.do(hand.claim(Kind.SCAN))
     hand.do(hand.claim(Kind.FILES))
@@ -152,7 +158,7 @@ def test_meanwhile_the_library_is_searched_and_added_to_as_before(
     while (claim := hand.batches.claim()).kind is Kind.FILES:
         hand.do(claim)
     hand.do(claim)
-    assert library.settings.embedder == "sface", "there are more photos than the end makes itself"
+    assert library.settings.embedder == old, "there are more photos than the end makes itself"
     while (claim := hand.batches.claim()).kind is Kind.FILES:
         hand.do(claim)
     shutil.copy(late, photos)
@@ -163,7 +169,7 @@ def test_meanwhile_the_library_is_searched_and_added_to_as_before(
     hand.do(claim)
     done = library.storage.catalog.work.all()[1]
     assert (done.state, done.report["switched"]) == ("done", True)
-    check_made_with(library, "turned")
+    check_made_with(library, new)
     assert (
         left == found(library, photos) == [one for one in before if one[0] not in faces_gone]
     )  # turned, no angle changes
@@ -177,11 +183,11 @@ def newest_words(work_id: str, library: LocalLibrary) -> str:
 
 
 def test_a_photo_that_can_not_be_read_holds_the_switch_back_unless_that_is_allowed(
-    library: LocalLibrary, photos: Path, tmp_path: Path
+    library: LocalLibrary, old: str, new: str, photos: Path, tmp_path: Path
 ) -> None:
     gone = photos / "grace.jpg"
     gone.rename(tmp_path / "aside")
-    work_id = reembed_in_background(library, embedder="turned")
+    work_id = reembed_in_background(library, embedder=new)
     held = work_off(library)
     assert (held.state, held.done, held.dead) == ("failed", PHOTOS - 1, 1)
     assert "1 photos could not be read" in held.problem
@@ -190,18 +196,18 @@ def test_a_photo_that_can_not_be_read_holds_the_switch_back_unless_that_is_allow
     dead = {one.kind: one for one in work.dead()}
     assert dead[Kind.FILES].paths == [str(gone)]
     assert "grace.jpg" in dead[Kind.FILES].problem
-    check_made_with(library, "sface")
+    check_made_with(library, old)
     (tmp_path / "aside").rename(gone)
     assert work.retry(work_id) == 1
     done = work_off(library)
     assert (done.state, done.done, done.dead, done.report["photos"]) == ("done", PHOTOS, 0, PHOTOS)
-    check_made_with(library, "turned")
+    check_made_with(library, new)
     assert work.dead() == []
     gone.rename(tmp_path / "aside")
-    reembed_in_background(library, embedder="sface", skip_unreadable=True)
+    reembed_in_background(library, embedder=old, skip_unreadable=True)
     skipped = work_off(library)
     assert (skipped.state, skipped.report["switched"], len(skipped.report["unreadable"])) == ("done", True, 1)
-    check_made_with(library, "sface")
+    check_made_with(library, old)
     assert list(library.photos("io_error")["path"]) == [str(gone)]
     library.remove(gone)
     assert skipped.work_id not in {one.work_id for one in work.all()}, "its report names what was removed"
@@ -209,10 +215,10 @@ def test_a_photo_that_can_not_be_read_holds_the_switch_back_unless_that_is_allow
 
 
 def test_a_machine_that_does_not_see_the_disk_leaves_the_photos_to_others(
-    library: LocalLibrary, photos: Path, tmp_path: Path
+    library: LocalLibrary, old: str, new: str, photos: Path, tmp_path: Path
 ) -> None:
     photos.rename(tmp_path / "away")
-    reembed_in_background(library, embedder="turned")
+    reembed_in_background(library, embedder=new)
     waiting = work_off(library)
     assert (waiting.state, waiting.queued, waiting.dead) == ("queued", PHOTOS, 0)
     assert f"{photos} is not there for" in waiting.problem
@@ -221,13 +227,15 @@ def test_a_machine_that_does_not_see_the_disk_leaves_the_photos_to_others(
     photos.rmdir()
     (tmp_path / "away").rename(photos)
     assert work_off(library).state == "done"
-    check_made_with(library, "turned")
+    check_made_with(library, new)
 
 
-def test_cancelled_it_leaves_everything_as_it_was_and_what_is_made_is_kept(library: LocalLibrary, photos: Path) -> None:
+def test_cancelled_it_leaves_everything_as_it_was_and_what_is_made_is_kept(
+    library: LocalLibrary, old: str, new: str, photos: Path
+) -> None:
     before = found(library, photos)
     hand, work = ByHand(library), library.storage.catalog.work
-    cancelled = reembed_in_background(library, embedder="turned")
+    cancelled = reembed_in_background(library, embedder=new)
     hand.do(hand.claim(Kind.SCAN))
     hand.do(hand.claim(Kind.FILES))
     running = hand.claim(Kind.FILES)
@@ -236,9 +244,9 @@ def test_cancelled_it_leaves_everything_as_it_was_and_what_is_made_is_kept(libra
         reembed_in_background(library, embedder="short")
     hand.do(running)
     assert found(library, photos) == before
-    again = reembed_in_background(library, embedder="turned")
+    again = reembed_in_background(library, embedder=new)
     hand.do(hand.claim(Kind.FINISH))  # of the cancelled one
-    check_made_with(library, "sface")
+    check_made_with(library, old)
     done = {one.work_id: one for one in work.all()}
     assert (done[cancelled].state, done[cancelled].report["switched"]) == ("cancelled", False)
     assert library.search(min(photos.glob("Angelina*")))
@@ -249,13 +257,16 @@ def test_cancelled_it_leaves_everything_as_it_was_and_what_is_made_is_kept(libra
     hand.do(end)
     done = {one.work_id: one for one in work.all()}
     assert (done[again].state, done[again].done, done[again].report["switched"]) == ("cancelled", PHOTOS - 4, False)
-    check_made_with(library, "sface")
-    assert library.reembed(embedder="turned", progress=False).photos == 0  # all of it was made
-    check_made_with(library, "turned")
+    check_made_with(library, old)
+    library.remove(min(photos.glob("Angelina*")))
+    with library.storage.catalog.transaction() as connection:  # nothing of it is kept there either
+        assert connection.scalar(sa.select(sa.func.count()).select_from(staged_photos)) == PHOTOS - 1
+    assert library.reembed(embedder=new, progress=False).photos == 0  # all of it was made
+    check_made_with(library, new)
 
 
-def test_who_comes_too_late_does_not_switch(library: LocalLibrary) -> None:
-    reembed_in_background(library, embedder="turned")
+def test_who_comes_too_late_does_not_switch(library: LocalLibrary, old: str, new: str) -> None:
+    reembed_in_background(library, embedder=new)
     hand = ByHand(library)
     while (claim := hand.batches.claim()).kind is not Kind.FINISH:
         hand.do(claim)
@@ -266,29 +277,29 @@ def test_who_comes_too_late_does_not_switch(library: LocalLibrary) -> None:
         connection.exec_driver_sql("UPDATE batches SET worker = 'another' WHERE kind = 'finish'")
     with pytest.raises(LostClaimError):
         hand.do(again)
-    check_made_with(library, "sface")
+    check_made_with(library, old)
     with library.storage.catalog.transaction() as connection:
         connection.exec_driver_sql("UPDATE batches SET worker = 'by hand' WHERE kind = 'finish'")
     hand.do(again)
-    check_made_with(library, "turned")
+    check_made_with(library, new)
 
 
-def test_kills_lose_nothing_and_switch_once(library: LocalLibrary, photos: Path) -> None:
+def test_kills_lose_nothing_and_switch_once(library: LocalLibrary, old: str, new: str, photos: Path) -> None:
     before, faces = found(library, photos), set(library.faces()["face_id"])
-    reembed_in_background(library, embedder="turned")
+    reembed_in_background(library, embedder=new)
     for point in ("while faces are made", "in the switch", "after the switch"):
         process = ready.start(dying.change_models, library.folder, point)
         process.join(240)
         assert process.exitcode == -9, point
         if point != "after the switch":
             assert found(library, photos) == before
-            assert library.settings.embedder == "sface"
-    assert library.settings.embedder == "turned"
+            assert library.settings.embedder == old
+    assert library.settings.embedder == new
     assert found(library, photos) == before
     Worker(library, lease=2, sweep=0.2).run(once=True)
     done = newest(library)
     assert (done.state, done.done, done.dead) == ("done", PHOTOS, 0)
     report = fk.ReembedReport.from_dict(done.report)
     assert (report.switched, report.photos, report.matched, report.alone) == (True, PHOTOS, len(faces), [])
-    check_made_with(library, "turned")
+    check_made_with(library, new)
     assert found(library, photos) == before
