@@ -63,9 +63,12 @@ class ModelChange:
         """What a batch needs and this machine has not: models of these versions, a folder; empty where it has all."""
         try:
             models = self._models(claim)
+            if models.settings.models != claim.options.models:
+                return claim.options.words
+            if claim.files:
+                models.detector, models.embedder  # noqa: B018 - their weights may not be here, nor what reads them
         except FacekitError as error:
-            return error.message.rstrip(".")
-        if models.settings.models != claim.options.models:
+            logger.warning("{}", error)
             return claim.options.words
         return next(filter(None, map(self._unseen_folder, self._there(claim.files))), "")
 
@@ -176,7 +179,7 @@ class ModelChange:
             except CancelledError:
                 run.report.stopped = True
             except storage.backend.away as error:
-                logger.warning("{}", error)
+                self._batches.put_back(claim, error.message)
                 raise LibraryBusyError(error.message, error.remedy) from error
             problem = ""
             if not run.report.switched and not run.report.stopped:
@@ -211,13 +214,14 @@ class ModelChange:
         return True
 
     def _given_up(self, claim: Claim) -> dict[str, Failure]:
-        """The photos of the work that can't be read, by id, and why."""
+        """The photos of the work that can't be read, by id, and why; not those whose files hold others by now."""
         dead = self._batches.given_up(claim.work_id)
         states = self._catalog.states_of([file for file, _, _ in dead])
         return {
             state.photo_id: Failure(file.display, Status(status or Status.IO_ERROR), why)
             for file, status, why in dead
             if (state := states.get((file.source, file.path)))
+            and (state.size, state.mtime_ns) == (file.size, file.mtime_ns)
         }
 
 

@@ -14,8 +14,10 @@ import sqlalchemy as sa
 from shared_library import check_consistent
 
 import facekit as fk
+from facekit.catalog.batch_tables import batches
 from facekit.catalog.batches import Batches, LostClaimError
 from facekit.catalog.tables import staged_photos
+from facekit.ingest.reembed import Reembed
 from facekit.models import registry
 from facekit.system.workers import WorkerPool
 from facekit.types.work import Kind, Work
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from facekit.library.local import LocalLibrary
     from facekit.types.work import Claim
 
-SHOTS = 6
+SHOTS = 4
 PHOTOS = SHOTS + 3  # that hold pictures; one more is broken
 
 
@@ -42,9 +44,15 @@ def more_models() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def pool() -> Iterator[WorkerPool]:
+    with WorkerPool(1) as pool:
+        yield pool
+
+
 @pytest.fixture
 def photos(few_photos: Path, lfw: Path) -> Path:
-    """A few photos, of which six show the same person."""
+    """A few photos, of which four show the same person."""
     for shot in sorted((lfw / "Angelina_Jolie").glob("*.jpg"))[:SHOTS]:
         shutil.copy(shot, few_photos)
     return few_photos
@@ -93,8 +101,8 @@ def work_off(library: LocalLibrary) -> Work:
 class ByHand:
     """A worker whose batches are done one by one."""
 
-    def __init__(self, library: LocalLibrary) -> None:
-        self.library = library
+    def __init__(self, library: LocalLibrary, pool: WorkerPool) -> None:
+        self.library, self.pool = library, pool
         self.batches: Batches = library.storage.catalog.batches("by hand", 1000)
 
     def claim(self, kind: Kind) -> Claim:
@@ -104,8 +112,12 @@ class ByHand:
         return claim
 
     def do(self, claim: Claim) -> None:
-        with WorkerPool(1) as pool:
-            Tasks(self.library, self.batches, pool).do(claim)
+        Tasks(self.library, self.batches, self.pool).do(claim)
+
+
+@pytest.fixture
+def hand(library: LocalLibrary, pool: WorkerPool) -> ByHand:
+    return ByHand(library, pool)
 
 
 def test_there_and_back_by_two_workers(library: LocalLibrary, photos: Path, old: str) -> None:
@@ -130,11 +142,10 @@ def test_there_and_back_by_two_workers(library: LocalLibrary, photos: Path, old:
 
 
 def test_meanwhile_the_library_is_searched_and_added_to_as_before(
-    library: LocalLibrary, old: str, new: str, photos: Path, lfw: Path, monkeypatch: pytest.MonkeyPatch
+    library: LocalLibrary, new: str, hand: ByHand, photos: Path, lfw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = found(library, photos)
     assert newest_words(reembed_in_background(library, embedder=new), library).endswith(f"{new} 1")
-    hand = ByHand(library)
     hand.do(hand.claim(Kind.SCAN))
     hand.do(hand.claim(Kind.FILES))
     with pytest.raises(fk.LibraryBusyError, match="Workers are changing the library's models to yunet"):
@@ -158,7 +169,7 @@ def test_meanwhile_the_library_is_searched_and_added_to_as_before(
     while (claim := hand.batches.claim()).kind is Kind.FILES:
         hand.do(claim)
     hand.do(claim)
-    assert library.settings.embedder == old, "there are more photos than the end makes itself"
+    assert library.settings.embedder != new, "there are more photos than the end makes itself"
     while (claim := hand.batches.claim()).kind is Kind.FILES:
         hand.do(claim)
     shutil.copy(late, photos)
@@ -214,6 +225,22 @@ def test_a_photo_that_can_not_be_read_holds_the_switch_back_unless_that_is_allow
     assert work.dead() == []
 
 
+def test_a_file_that_holds_another_photo_by_now_is_no_hindrance(
+    library: LocalLibrary, new: str, photos: Path, lfw: Path
+) -> None:
+    (photos / "grace.jpg").unlink()
+    reembed_in_background(library, embedder=new)
+    assert work_off(library).state == "failed"
+    work = library.storage.catalog.work
+    (end,) = [one for one in work.dead() if one.kind is Kind.FINISH]
+    shutil.copy(min(lfw.glob("C*/*.jpg")), photos / "grace.jpg")
+    assert library.ingest(photos, progress=False).ingested == 1
+    assert work.retry(end.batch_id) == 1
+    done = work_off(library)
+    assert (done.state, done.report["switched"], done.report["unreadable"]) == ("done", True, [])
+    check_made_with(library, new)
+
+
 def test_a_machine_that_does_not_see_the_disk_leaves_the_photos_to_others(
     library: LocalLibrary, old: str, new: str, photos: Path, tmp_path: Path
 ) -> None:
@@ -231,10 +258,10 @@ def test_a_machine_that_does_not_see_the_disk_leaves_the_photos_to_others(
 
 
 def test_cancelled_it_leaves_everything_as_it_was_and_what_is_made_is_kept(
-    library: LocalLibrary, old: str, new: str, photos: Path
+    library: LocalLibrary, old: str, new: str, hand: ByHand, photos: Path
 ) -> None:
     before = found(library, photos)
-    hand, work = ByHand(library), library.storage.catalog.work
+    work = library.storage.catalog.work
     cancelled = reembed_in_background(library, embedder=new)
     hand.do(hand.claim(Kind.SCAN))
     hand.do(hand.claim(Kind.FILES))
@@ -265,22 +292,29 @@ def test_cancelled_it_leaves_everything_as_it_was_and_what_is_made_is_kept(
     check_made_with(library, new)
 
 
-def test_who_comes_too_late_does_not_switch(library: LocalLibrary, old: str, new: str) -> None:
+def test_who_comes_too_late_does_not_switch(
+    library: LocalLibrary, old: str, new: str, hand: ByHand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reembed_in_background(library, embedder=new)
-    hand = ByHand(library)
     while (claim := hand.batches.claim()).kind is not Kind.FINISH:
         hand.do(claim)
-    hand.batches.put_back(claim)
-    again = ByHand(library).batches.claim()
-    assert again.batch_id == claim.batch_id
-    with library.storage.catalog.transaction() as connection:  # somebody else has it by now
-        connection.exec_driver_sql("UPDATE batches SET worker = 'another' WHERE kind = 'finish'")
-    with pytest.raises(LostClaimError):
-        hand.do(again)
+    matched = Reembed._matched
+
+    def had_by(worker: str) -> None:
+        with library.storage.catalog.transaction() as connection:
+            connection.execute(sa.update(batches).where(batches.c.kind == Kind.FINISH).values(worker=worker))
+
+    def slow(run: Reembed) -> object:
+        had_by("another")
+        return matched(run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reembed, "_matched", slow)
+        with pytest.raises(LostClaimError):
+            hand.do(claim)
     check_made_with(library, old)
-    with library.storage.catalog.transaction() as connection:
-        connection.exec_driver_sql("UPDATE batches SET worker = 'by hand' WHERE kind = 'finish'")
-    hand.do(again)
+    had_by("by hand")
+    hand.do(claim)
     check_made_with(library, new)
 
 
