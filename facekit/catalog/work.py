@@ -9,9 +9,11 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from facekit.catalog.batch_tables import batches, work
-from facekit.catalog.batches import CANCELLED, alive, display_of, new_batch, refuse_file
+from facekit.catalog.batches import CANCELLED, alive, display_of, new_batch, options_of, refuse_file
+from facekit.catalog.locks import Kind as Locked
+from facekit.catalog.locks import has_locks, hold
 from facekit.catalog.rows import delete
-from facekit.errors import RefusedError, UnknownIdError
+from facekit.errors import LibraryBusyError, RefusedError, UnknownIdError
 from facekit.types.work import DeadBatch, Kind, State, Work
 
 if TYPE_CHECKING:
@@ -40,12 +42,21 @@ class WorkTables:
         refuse_file(engine)
 
     def add(self, roots: Sequence[str], options: Options, priority: int = 0) -> tuple[str, str]:
-        """Ask for folders to be ingested; returns the work's id, and that of its first batch, the listing."""
+        """Ask for folders to be ingested, or for other models; returns the work's id, and that of its first batch.
+
+        Raises
+        ------
+        LibraryBusyError
+            If it is a change of models, and there is another one.
+        """
         work_id = uuid4().hex
         asked = {"work_id": work_id, "roots": list(roots), "options": asdict(options), "priority": priority}
         asked |= {"paused": False, "cancelled": False, "files_done": 0}
         rows = [new_batch(work_id, Kind.SCAN, SCAN_WAVE), new_batch(work_id, Kind.FINISH, FINISH_WAVE)]
         with self._engine.begin() as connection:
+            if options.models:
+                hold(connection, Locked.FACTS)  # two that ask at once
+                refuse_while_models_change(connection)
             since = connection.scalar(sa.select(sa.func.clock_timestamp()))
             connection.execute(sa.insert(work), asked | {"queued_at": since})
             connection.execute(sa.insert(batches), [row | {"priority": priority, "since": since} for row in rows])
@@ -57,7 +68,8 @@ class WorkTables:
         """All work, newest first."""
         counts = sa.select(batches.c.work_id, batches.c.state, sa.func.sum(batches.c.count))
         held_up = sa.select(batches.c.work_id, batches.c.state, batches.c.problem).where(
-            batches.c.kind != Kind.FILES, batches.c.state != State.DONE, batches.c.problem.is_not(None)
+            sa.or_(batches.c.kind != Kind.FILES, batches.c.state == State.QUEUED),
+            *(batches.c.state != State.DONE, batches.c.problem.is_not(None)),
         )
         listing = sa.select(batches.c.work_id).where(batches.c.kind == Kind.SCAN)
         with self._engine.connect() as connection:
@@ -66,7 +78,10 @@ class WorkTables:
                 (work_id, state): int(count)
                 for work_id, state, count in connection.execute(counts.group_by(batches.c.work_id, batches.c.state))
             }
-            problems = {work_id: (state, problem) for work_id, state, problem in connection.execute(held_up)}
+            problems = {
+                work_id: (state, problem)
+                for work_id, state, problem in connection.execute(held_up.order_by(batches.c.kind))
+            }
             unlisted = set(connection.scalars(listing.where(batches.c.state.in_([State.QUEUED, State.RUNNING]))))
         found = []
         for row in rows:
@@ -77,6 +92,7 @@ class WorkTables:
             state = _state(row, failed=last == State.DEAD, unlisted=key in unlisted, begun=begun)
             numbers["done"] += row["files_done"]
             numbers |= {name: row[name] for name in _SAME} | {"state": state}
+            numbers["models"] = options_of(row["options"]).words
             found.append(Work(**numbers, problem="" if state == CANCELLED else problem))
         return found
 
@@ -141,22 +157,26 @@ class WorkTables:
             If there is neither such work nor such a batch.
         RefusedError
             If nothing of it was given up.
+        LibraryBusyError
+            If it is a change of models, and there is another one by now.
         """
         with self._engine.begin() as connection:
             one = connection.scalar(sa.select(batches.c.work_id).where(batches.c.batch_id == key))
             work_id = one or key
-            self._lock(connection, work_id)
+            if options_of(self._lock(connection, work_id)["options"]).models:
+                refuse_while_models_change(connection, but=work_id)
             dead = [batches.c.work_id == work_id, batches.c.state == State.DEAD, batches.c.problem != CANCELLED]
             dead += [batches.c.batch_id == key] if one else []
             again = sa.update(batches).where(*dead).values(state=State.QUEUED, tries=0)
-            counts = connection.scalars(again.returning(batches.c.count)).all()
-            if not counts:
+            begun = connection.execute(again.returning(batches.c.kind, batches.c.count)).all()
+            if not begun:
                 message = f"Nothing of {key} was given up."
                 raise RefusedError(message, "What was, and its ids: facekit jobs --dead")
-            end = (batches.c.work_id == work_id, batches.c.kind == Kind.FINISH, batches.c.state == State.DONE)
+            over = batches.c.state.in_([State.DONE, State.DEAD])
+            end = (batches.c.work_id == work_id, batches.c.kind == Kind.FINISH, over)
             connection.execute(sa.update(batches).where(*end).values(state=State.QUEUED, tries=0))
             connection.execute(sa.update(work).where(work.c.work_id == work_id).values(finished_at=None))
-        return sum(max(1, count) for count in counts)
+        return sum(max(1, count) for kind, count in begun if kind != Kind.FINISH) or 1
 
     def forget(self, names: Iterable[str]) -> None:
         """Forget finished work that names one of these paths, and what was given up of them: they were removed."""
@@ -182,7 +202,11 @@ class WorkTables:
     # -- the end -------------------------------------------------------------------------------------------------
 
     def finish(
-        self, held: Batches, claim: Claim, summed: Callable[[Sequence[dict[str, Any]]], dict[str, Any]]
+        self,
+        held: Batches,
+        claim: Claim,
+        summed: Callable[[Sequence[dict[str, Any]]], dict[str, Any]],
+        problem: str = "",
     ) -> dict[str, Any]:
         """Write down what came of some work; its batches go, but for those that were given up.
 
@@ -196,6 +220,8 @@ class WorkTables:
             The last batch.
         summed : callable
             Makes a report of those of the batches, after what was written down before, if anything was.
+        problem : str
+            Why it failed; it can be tried again like a batch that was given up.
 
         Returns
         -------
@@ -227,12 +253,28 @@ class WorkTables:
             if still:
                 again = sa.update(batches).where(batches.c.batch_id == claim.batch_id)
                 connection.execute(again.values(state=State.QUEUED, tries=0))
+            elif problem:
+                failed = sa.update(batches).where(batches.c.batch_id == claim.batch_id)
+                connection.execute(failed.values(state=State.DEAD, problem=problem))
         return report
+
+
+def refuse_while_models_change(connection: sa.Connection, *, but: str = "") -> None:
+    """Refuse to begin a change of models while workers are at one, ``but`` that with an id. Raises LibraryBusyError."""
+    if not has_locks(connection):  # one process has it, and no workers
+        return
+    left = sa.or_(batches.c.state == State.RUNNING, sa.and_(batches.c.state == State.QUEUED, ~work.c.cancelled))
+    some = sa.exists().where(batches.c.work_id == work.c.work_id, left)
+    for work_id, options in connection.execute(sa.select(work.c.work_id, work.c.options).where(some)):
+        if work_id != but and (models := options_of(options).words):
+            message = f"Workers are changing the library's models to {models} ({work_id})."
+            raise LibraryBusyError(message, f"Wait until facekit jobs says done, or: facekit jobs --cancel {work_id}")
 
 
 def _paths_in(roots: Iterable[str], report: dict[str, Any] | None) -> set[str]:
     said = report or {}
-    return {*roots, *(one["path"] for name in ("failed", "names_lost") for one in said.get(name, ()))}
+    named = {one["path"] for name in ("failed", "names_lost", "unreadable") for one in said.get(name, ())}
+    return {*roots, *named, *(one["photo"] for one in said.get("unmatched", ()))}
 
 
 def _state(row: sa.RowMapping, *, failed: bool, unlisted: bool, begun: bool) -> str:

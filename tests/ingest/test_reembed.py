@@ -380,9 +380,9 @@ def test_a_photo_that_is_first_met_under_another_name_and_can_not_be_read_is_nam
 def test_a_large_photo_that_was_let_in_is_not_too_large_now(
     library: LocalLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from facekit.ingest import reembed
+    from facekit.ingest import new_faces
 
-    monkeypatch.setattr(reembed, "Limits", lambda *most: fk.Limits(*(most or (1, 1))))
+    monkeypatch.setattr(new_faces, "Limits", lambda *most: fk.Limits(*(most or (1, 1))))
     assert library.reembed(embedder="turned", progress=False).switched
 
 
