@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from facekit.library.local import LocalLibrary
     from facekit.types.photos import Detail
     from facekit.types.work import Work
-    from facekit.workers.bell import Bell
 
 Broker = Annotated[
     str,
@@ -40,12 +39,13 @@ def worker(
     engine: EngineName = "auto",
 ) -> None:
     """Ingest what was asked for with --background, beside other workers. Ctrl-C ends it after the photos in hand."""
+    from facekit.workers.bell import bell_of
     from facekit.workers.metrics import of_messages, show_metrics
     from facekit.workers.worker import Worker
 
     with open_existing(context, device=device, engine=engine) as library:
         own = _own(library)
-        bell = _bell(own, broker)
+        bell = bell_of(own, broker)
         registry = show_metrics(own.storage.catalog, metrics_port) if metrics_port else None
         middlewares = [of_messages(registry)] if bell and registry else []
         working = Worker(own, bell=bell, middlewares=middlewares)
@@ -115,23 +115,15 @@ def leave_to_workers(
 ) -> None:
     """Ask for an ingest in the background, and say under which id."""
     from facekit.workers.asking import ingest_in_background
+    from facekit.workers.bell import bell_of
 
     own = _own(library)
-    bell = _bell(own, broker)
+    bell = bell_of(own, broker)
     work_id = ingest_in_background(own, *folders, detail=detail, exclude=exclude, priority=priority, bell=bell)
     if as_json:
         print_json({"id": work_id})
     else:
         out.print(f"{work_id} is left to the workers; see facekit jobs.", markup=False, soft_wrap=True)
-
-
-def _bell(library: LocalLibrary, broker: str) -> Bell | None:
-    address = broker or library.storage.backend.broker
-    if not address:
-        return None
-    from facekit.workers.bell import Bell
-
-    return Bell(address, library.storage.catalog.schema)
 
 
 def _own(library: Library) -> LocalLibrary:
