@@ -129,9 +129,9 @@ class IngestForm(Widget):
         from facekit.library.background import background_of
 
         with suppress(FacekitError):
-            now = background_of(self._library)
-            self.work = {} if now is None else _work(now)
-            self._given_up = {} if now is None else dict.fromkeys(one.work_id for one in now.given_up)
+            if now := background_of(self._library):
+                self.work = _work(now)
+                self._given_up = dict.fromkeys(one.work_id for one in now.given_up)
 
     def _try_again(self) -> None:
         from facekit.library.background import try_again

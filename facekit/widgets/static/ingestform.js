@@ -123,7 +123,7 @@ function render({ model, el: host, signal }) {
     if (seen && model.get("work").workers !== undefined) model.send({ kind: "look" });
   };
   const looking = setInterval(look, LOOK_MILLISECONDS);
-  signal.addEventListener("abort", () => clearInterval(looking));
+  signal?.addEventListener("abort", () => clearInterval(looking));
   watch(model, ["path", "running"], drawForm, signal);
   watch(model, ["work", "language"], drawWork, signal);
   watch(model, ["running", "stopping", "progress", "language"], drawRun, signal);
