@@ -50,7 +50,8 @@ class IngestForm(Widget):
         ``failed`` (the first 200); empty before the first.
     work : dict
         What workers do: ``workers``, files that are ``queued``, ``running`` and ``dead`` (given up), and of those
-        ``given_up`` (the first 200) with the ``problem``; empty for a library that has none.
+        ``given_up`` (the first 200) with the ``problem``; ``minutes`` for which the oldest work waits, and
+        ``index_due``, faces that searches do not find yet. Empty for a library that has no workers.
     """
 
     _esm = script("ingestform")
@@ -180,8 +181,8 @@ class IngestForm(Widget):
 
 def _work(now: Background) -> dict[str, Any]:
     given_up = [{"path": path, "problem": one.problem} for one in now.given_up for path in one.paths or [""]]
-    counts = {name: getattr(now, name) for name in ("workers", "queued", "running", "dead")}
-    return counts | {"given_up": given_up[:_FAILURES]}
+    counts = {name: getattr(now, name) for name in ("workers", "queued", "running", "dead", "index_due")}
+    return counts | {"minutes": int(now.oldest_seconds // 60), "given_up": given_up[:_FAILURES]}
 
 
 def _summary(report: IngestReport) -> dict[str, Any]:

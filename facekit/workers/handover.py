@@ -106,6 +106,8 @@ class _Watch:
                 continue
             if found is None:
                 return None
+            if found.state != CANCELLED:
+                _tell(self.progress, found)
             if self._is_over(found):
                 return _report_of(found, cancelled=self.cancelled())
             if found.state != CANCELLED:
@@ -114,7 +116,6 @@ class _Watch:
                 if self._still_too_long(still=still):
                     self.work.withdraw(self.work_id)
                     return None
-                _tell(self.progress, found)
             (sleep if self.stop.is_set() else self.stop.wait)(_LOOK_SECONDS)
 
     def _look(self) -> tuple[Work | None, bool]:

@@ -42,7 +42,7 @@ MOUNT = "FACEKIT_MOUNTS"
 
 @pytest.fixture
 def mounted(shared_library: LocalLibrary, few_photos: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalLibrary]:
-    """The library on a machine that has the photos as a mount; it has no accounts, and nobody has asked for anything."""
+    """The library on a machine that has the photos as a mount; no accounts, and nobody has asked for anything."""
     store = open_store(shared_library.storage.backend)
     with store.write() as connection:
         for table in (users, jobs):
@@ -277,6 +277,8 @@ def test_the_page_of_a_service_shows_what_workers_gave_up_and_has_it_tried_again
             "queued": 0,
             "running": 0,
             "dead": 0,
+            "index_due": 0,
+            "minutes": 0,
             "given_up": [{"path": "", "problem": "no disk"}],
         }
         form._message(form, {"kind": "again"}, [])

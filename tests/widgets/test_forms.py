@@ -384,7 +384,7 @@ GIVEN_UP = [
 def test_what_workers_do_is_shown_and_what_they_gave_up_can_be_tried_again(
     show: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = [busy_workers(queued=1120, running=16, dead=2, given_up=GIVEN_UP)]
+    now = [busy_workers(queued=1120, running=16, dead=2, given_up=GIVEN_UP, index_due=1, oldest_seconds=130.0)]
     again: list[str] = []
 
     def try_again(_library: object, key: str) -> int:
@@ -399,8 +399,9 @@ def test_what_workers_do_is_shown_and_what_they_gave_up_can_be_tried_again(
     monkeypatch.setattr("facekit.library.background.try_again", try_again)
     library: Any = Ingesting([])
     page = show(IngestForm(library))
-    said = "3 workers · 1,120 files wait · 16 files are being read · 2 files were given up"
-    page.get_by_text(said, exact=True).wait_for()
+    said = ["3 workers", "1,120 files wait", "16 files are being read", "2 files were given up"]
+    said += ["searches don't find 1 face yet", "the oldest wait for 2 min"]
+    page.get_by_text(" · ".join(said), exact=True).wait_for()
     table = page.get_by_role("region", name="Given up after several tries")
     assert table.locator("td").all_text_contents() == [
         "family:/<b>лето</b>/IMG_1.jpg",

@@ -106,14 +106,20 @@ function render({ model, el: host, signal }) {
       ...(more > 0 ? [el("p", { class: "fk-muted" }, say(model, "ingestform.more", { count: more }))] : []),
     ];
   };
+  let drawn = "";
   const drawWork = () => {
-    const { workers, queued = 0, running = 0, dead = 0, given_up: rows = [] } = model.get("work");
-    work.hidden = !(workers || queued || running || dead || rows.length);
+    const { workers = 0, queued = 0, running = 0, dead = 0, index_due: due = 0, minutes = 0, given_up: rows = [] } = model.get("work");
+    work.hidden = !(workers || queued || running || dead || due || rows.length);
     if (work.hidden && work.contains(root.ownerDocument.activeElement)) path.focus();
-    line.textContent = [["workers", workers ?? 0], ["waiting", queued], ["reading", running], ["given_up", dead]]
+    const numbers = Object.entries({ workers, waiting: queued, reading: running, given_up: dead, unindexed: due })
       .filter(([name, count]) => count || name === "workers")
-      .map(([name, count]) => say(model, `ingestform.${name}`, { count: Number(count) })).join(" · ");
+      .map(([name, count]) => say(model, `ingestform.${name}`, { count }));
+    if (minutes) numbers.push(say(model, "ingestform.oldest", { time: duration(model, minutes * 60) }));
+    line.textContent = numbers.join(" · ");
     again.hidden = !rows.length;
+    const now = JSON.stringify([rows, languageOf(model)]);
+    if (now === drawn) return; // a list that somebody reads stays where it is
+    drawn = now;
     const caption = say(model, "ingestform.given_up_table");
     givenUp.replaceChildren(...(rows.length ? [table(caption, rows.map((one) => [
       one.path || say(model, "ingestform.whole_folder"), [el("span", { lang: "en" }, one.problem)]]))] : []));

@@ -183,6 +183,8 @@ export interface Background {
   queued: number;
   running: number;
   dead: number;
+  index_due: number;
+  minutes: number;
   given_up: { path: string; problem: string }[];
 }
 
