@@ -144,7 +144,7 @@ def _on_mounts(library: LocalLibrary, root: str) -> bool:
 def _tell(progress: Callable[[int, int], None], found: Work) -> None:
     done = found.done + found.dead
     total = done + found.queued + found.running
-    if total:  # before the folder is listed there is none
+    if total or found.finished_at is not None:  # before the folder is listed there is none
         progress(done, total)
 
 
@@ -156,8 +156,8 @@ def _report_of(found: Work, *, cancelled: bool) -> IngestReport:
         message = "It was cancelled among the workers' jobs."
         raise LibraryError(message, "What is done is kept: start it again to go on.")
     report = IngestReport.from_document(found.report) if found.report else IngestReport()
-    report.stopped = cancelled
-    if found.dead and not cancelled:
+    report.stopped = found.state == CANCELLED  # and not where all was done when it was cancelled
+    if found.dead and not report.stopped:
         files = f"{found.dead} file{'' if found.dead == 1 else 's'}"
         report.warnings.append(
             f"{files} failed again and again, and the workers gave up; facekit jobs --dead says why, and facekit jobs "

@@ -177,6 +177,7 @@ def test_a_cancelled_job_is_cancelled_for_the_workers_too_and_what_they_did_is_t
     Worker(mounted).run(once=True)
     job = wait_for(client, job_id)
     assert (job["state"], job["report"]["stopped"], job["report"]["found"]) == ("cancelled", True, 0)
+    assert mounted.storage.catalog.work.get(job_id).finished_at is not None
     only_said(mounted)
     job_id = ask(client, few_photos)
     until_workers_have(mounted, job_id)
