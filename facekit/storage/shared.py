@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from facekit.catalog.staging import Bound
+    from facekit.catalog.work import WorkTables
     from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
 
@@ -269,6 +270,11 @@ class Shared:
         """See `Backend.backup`."""
         message = f"The catalog of {self.place} is on a server, which has backups of its own; {target} was not written."
         raise LibraryError(message, f"Use pg_dump --schema {self._address.schema}, and copy the thumbnails.")
+
+    @property
+    def work(self) -> WorkTables:
+        """See `Backend.work`."""
+        return self._catalog.work
 
     # -- looking after it ----------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ def ingest_in_background(
     exclude: Iterable[str] | None = None,
     priority: int = 0,
     bell: Bell | None = None,
+    work_id: str | None = None,
 ) -> str:
     """Have workers bring folders (or single files) into a library; see `Library.ingest`.
 
@@ -42,6 +43,8 @@ def ingest_in_background(
         What has a higher one is done first; the rest in the order in which it was asked for.
     bell : Bell, optional
         Tells the workers at once.
+    work_id : str, optional
+        An id for the work, 32 hexadecimal digits that nothing else has.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def ingest_in_background(
     if patterns != library.settings.exclude:
         with storage.changing("Setting what is excluded"):
             storage.save_settings(replace(library.settings, exclude=patterns))
-    work_id, listing = work.add([source.root for source in sources], Options(detail, patterns), priority)
+    work_id, listing = work.add([source.root for source in sources], Options(detail, patterns), priority, work_id)
     if bell is not None:
         bell.ring([listing])
     return work_id
