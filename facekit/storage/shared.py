@@ -92,6 +92,8 @@ class Shared:
         LibraryError
             If the catalog's server can't be reached, or there is no library and no address of an index for a new one.
         """
+        if self._may_begin and (detector or embedder):
+            settings_for_new(detector, embedder)  # refuses what is no model before anything is made
         self._make_folder()
         opened.callback(remove_sink, log_into(self.folder))
         if not (self._may_begin or has_catalog(self._address.url, self._address.schema)):

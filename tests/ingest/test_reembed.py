@@ -434,15 +434,14 @@ def test_a_library_of_an_older_version_opens_and_can_be_made_anew(
 
 
 def test_ctrl_c_does_not_cut_the_switch_in_two(library: LocalLibrary, monkeypatch: pytest.MonkeyPatch) -> None:
-    from facekit.storage.embedded import Embedded
-
-    kept = Embedded.write_settings
+    backend = type(library._storage.backend)
+    kept = backend.write_settings
 
     def write_settings(*arguments: object) -> None:
         signal.raise_signal(signal.SIGINT)
         kept(*arguments)
 
-    monkeypatch.setattr(Embedded, "write_settings", write_settings)
+    monkeypatch.setattr(backend, "write_settings", write_settings)
     report = library.reembed(embedder="short", progress=False)
     assert (report.switched, report.stopped) == (True, False)
     check_whole(library)
@@ -655,9 +654,8 @@ def test_a_change_that_is_cancelled_while_it_waits_has_a_report(library: LocalLi
 
 
 def make_old(library: LocalLibrary) -> None:
-    library.close()
-    toml = library.folder / "library.toml"
-    toml.write_text(toml.read_text().replace('embedder_version = "1"', 'embedder_version = "0"'))
+    with fk.open(library.folder) as old:
+        old._storage.save_settings(replace(old.settings, embedder_version="0"))
 
 
 def test_a_notebook_follows_the_service_that_does_it(library: LocalLibrary, demo_photos: DemoPhotos) -> None:
