@@ -103,6 +103,10 @@ class Milvus:
             "ETCD_CONFIG_PATH": str(self.folder / "etcd.yaml"),
             "LD_LIBRARY_PATH": str(self.folder / "bin"),
             "METRICS_PORT": str(self._health),
+            "PROXY_TIMETICKINTERVAL": "50",  # ms; a search that misses nothing waits for the next one, of 200 by default
+            "QUERYCOORD_CHECKCHANNELINTERVAL": "100",  # ms, of 1000; the next three: how long a collection takes to be made
+            "QUERYCOORD_CHECKSEGMENTINTERVAL": "100",
+            "QUERYCOORD_DISTPULLINTERVAL": "100",  # of 500
         }
         for _ in range(5):
             started = [sys.executable, "-c", _START]
