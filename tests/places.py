@@ -125,10 +125,9 @@ FOLDERS = Folders()
 class OnServers:
     """Libraries on servers.
 
-    The first copy of a library is migrated; the next ones are copies of that one, made by PostgreSQL itself, and so
-    are new libraries. It takes
-    Milvus four seconds to make a collection: so libraries that are gone leave theirs, emptied, to the next. A copy's is
-    filled when it is opened.
+    The first copy of a library is migrated; PostgreSQL itself copies that one for the next, and a new library likewise.
+    It takes Milvus seconds to make a collection, so libraries that are gone leave theirs, emptied, to the next; that of
+    a copy is filled when it is opened.
     """
 
     on_servers = True
