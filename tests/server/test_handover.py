@@ -155,7 +155,10 @@ def test_what_workers_leave_lying_the_service_takes_back(
     job_id = ask(client, few_photos)
     until_workers_have(mounted, job_id)
     if why == "no worker is left":
+        mounted.storage.catalog.work.pause(job_id, paused=True)
         idle.gone()
+        assert not mounted.storage.catalog.work.stands_still(job_id)  # somebody wants it to wait
+        mounted.storage.catalog.work.pause(job_id, paused=False)
     else:
         claim = idle.claim()
         assert not mounted.storage.catalog.work.stands_still(job_id)  # somebody has it
