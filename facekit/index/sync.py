@@ -1,4 +1,4 @@
-"""What is derived from the catalog and may be rebuilt from it or from the photos: the vector index and thumbnails."""
+"""The vector index, which is derived from the catalog and may be made anew from it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,10 @@ from facekit.index.protocol import Fields
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facekit.catalog import Catalog, Change, IndexRow
-    from facekit.images.blobs import Blobs
+    from facekit.catalog import Catalog, IndexRow
     from facekit.index import VectorIndex
 
 _TOGETHER = 10_000  # faces: Milvus Lite makes a file at each end of so many; killed, they are written again
-
-
-def apply_change(change: Change, catalog: Catalog, index: VectorIndex, blobs: Blobs) -> None:
-    """Bring the vector index and the thumbnails up to a change of the catalog."""
-    blobs.delete(change.photos)
-    apply_due(catalog, index)
 
 
 def apply_due(catalog: Catalog, index: VectorIndex) -> None:
@@ -64,6 +57,26 @@ def catch_up(catalog: Catalog, index: VectorIndex) -> None:
         balance = catalog.outbox.balance()
         if not balance.due and index.count() != balance.vectors:  # else somebody else is changing the catalog
             _reconcile(catalog, index)
+
+
+def make_anew(catalog: Catalog, index: VectorIndex) -> tuple[int, int]:
+    """Write all faces into the vector index as the catalog has them, and take out all others.
+
+    Returns how many those are. What is changed meanwhile is due, and comes after it.
+    """
+    wanted: set[str] = set()
+
+    def rows() -> Iterator[IndexRow]:
+        for row in catalog.index_rows():
+            wanted.add(row.face_id)
+            yield row
+
+    with catalog.outbox.alone():
+        index.upsert(rows())
+        stale = sorted(index.rows().keys() - wanted)
+        if stale:
+            index.delete(stale)
+    return len(wanted), len(stale)
 
 
 def _reconcile(catalog: Catalog, index: VectorIndex) -> None:
