@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.catalog import Catalog
+    from facekit.catalog.work import WorkTables
     from facekit.errors import FacekitError
     from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
@@ -64,6 +65,8 @@ class Backend(Protocol):
         What tells that the index can't be reached for now: the library is opened all the same.
     blobs : Blobs
         The thumbnails.
+    work : WorkTables or None
+        The work that workers do; None where there can't be any, because one process has the library.
     """
 
     folder: Path
@@ -80,6 +83,10 @@ class Backend(Protocol):
         LibraryError
             If this machine names one that is none.
         """
+
+    @property
+    def work(self) -> WorkTables | None:
+        """See above; of a library that is open."""
 
     @property
     def service(self) -> Path | Address:
@@ -126,6 +133,15 @@ class Backend(Protocol):
 
     def adding(self) -> AbstractContextManager[None]:
         """Add photos beside others who do, while nothing is `alone`. Raises LibraryBusyError."""
+
+    def own_paths(self) -> None:
+        """Photos are to be known by paths of this machine, which lie on no mount.
+
+        Raises
+        ------
+        LibraryError
+            If they are by those of another one: the same path leads to something else there.
+        """
 
     def check_room(self, need: int) -> None:
         """Refuse to store more where less than so many bytes are free. Raises DiskFullError."""

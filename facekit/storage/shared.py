@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+import socket
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -19,8 +19,10 @@ from facekit.catalog.server import has_catalog
 from facekit.catalog.staging import Bound
 from facekit.errors import FacekitError, LibraryError, StalledError, VectorIndexError
 from facekit.index.opening import drop_index, index_names, index_server, open_index
+from facekit.sources.mounts import VARIABLE
 from facekit.storage.backend import VECTORS, Look, Opened, Use, new_vectors
 from facekit.storage.broker import look_at_broker
+from facekit.storage.clocks import look_at_clocks
 from facekit.storage.job_rows import forget_rows
 from facekit.storage.logs import log_into, remove_sink
 from facekit.storage.servers import (
@@ -50,10 +52,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import ExitStack
 
+    from facekit.catalog.work import WorkTables
     from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
-
-_CLOCK_SECONDS = 5.0  # between this machine's clock and the server's: leases of work last some 20 s
 
 
 class Shared:
@@ -103,6 +104,8 @@ class Shared:
         fresh = self._named and not (self.folder / FILE).exists()
         if fresh:
             opened.push(partial(leave_nothing, self.folder, self.folder.exists()))
+        if self._may_begin and (detector or embedder):
+            settings_for_new(detector, embedder)  # refuses what is no model before anything is made
         self._make_folder()
         opened.callback(remove_sink, log_into(self.folder))
         if not (self._may_begin or has_catalog(self._address.url, self._address.schema)):
@@ -338,6 +341,17 @@ class Shared:
         with self._catalog.server.adding():
             yield
 
+    def own_paths(self) -> None:
+        """See `Backend.own_paths`."""
+        here = socket.gethostname()
+        whose = self._catalog.bindings.paths_of(here)
+        if whose != here:
+            message = (
+                f"Folders that lie on no mount are those of the machine {whose} in this library; this one is {here}."
+            )
+            remedy = f'Name the folder in [mounts] of {FILE}, or for this machine: {VARIABLE}="family=/mnt/photos".'
+            raise LibraryError(message, remedy)
+
     def check_room(self, _need: int) -> None:
         """See `Backend.check_room`: the servers see to their own disks."""
 
@@ -360,6 +374,11 @@ class Shared:
         message = f"The catalog of {self.place} is on a server, which has backups of its own; {target} was not written."
         raise LibraryError(message, f"Use pg_dump --schema {self._address.schema}, and copy the thumbnails.")
 
+    @property
+    def work(self) -> WorkTables:
+        """See `Backend.work`."""
+        return self._catalog.work
+
     # -- looking after it ----------------------------------------------------------------------------------------
 
     def looks(self) -> dict[str, Callable[[], Look]]:
@@ -367,7 +386,7 @@ class Shared:
         return {
             "catalog's server": self._look_at_catalog,
             "index's server": self._look_at_index,
-            "clocks": self._look_at_clocks,
+            "clocks": partial(look_at_clocks, self._catalog.server),
             "broker": self._look_at_broker,
         }
 
@@ -381,11 +400,3 @@ class Shared:
 
     def _look_at_broker(self) -> Look:
         return look_at_broker(self.broker) if self.broker else Look("none: workers look for work every second")
-
-    def _look_at_clocks(self) -> Look:
-        before = time.time()
-        theirs = self._catalog.server.clock()
-        apart = theirs.timestamp() - (before + time.time()) / 2
-        detail = f"the server's is {abs(apart):.1f} s {'ahead of' if apart > 0 else 'behind'} this machine's"
-        ok = abs(apart) <= _CLOCK_SECONDS
-        return Look(detail if ok else f"{detail}: set one of them right (NTP)", ok=ok)
