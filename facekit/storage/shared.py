@@ -117,7 +117,7 @@ class Shared:
             self._begin(detector, embedder)
             use = self._use_now()
         elif self._moves is not None:
-            use = self._move(self._moves, use)
+            use = self._move(self._moves)
         elif fresh:
             self._join(use)
         if (self._servers.index == INDEX_IN_CATALOG) != (self._bound.index == INDEX_IN_CATALOG):
@@ -192,8 +192,8 @@ class Shared:
         if said.broker and not bound.broker:
             self._catalog.bindings.move(asdict(replace(bound, broker=said.broker)), None)
 
-    def _move(self, asked: Servers, use: Use) -> Use:
-        """Change the addresses of a library for all who open it.
+    def _move(self, asked: Servers) -> Use:
+        """Change the addresses of a library for all who open it, where they are not those that it has.
 
         Raises
         ------
@@ -204,33 +204,34 @@ class Shared:
         VectorIndexError
             If the new index can't be reached.
         """
-        new = {name: value for name, value in asked.known.items() if value != getattr(self._servers, name)}
-        if not new:
-            return use
-        vectors = use.vectors
-        with self._catalog.server.alone("A change of addresses"):
-            if blobs := new.get("blobs"):
-                check_thumbnails(self._catalog, blobs, self._servers.blobs)
-                if not is_store(blobs):
-                    make_private_folder(Path(blobs))
-            servers = asdict(replace(self._bound, **new))
-            if index := new.get("index"):
-                vectors = new_vectors()  # whoever has the library open sees by it that the index is another one
-                at, options = self._address_of(index), self._index_options
-                open_index(at, self._collection(vectors), use.settings.dimension, **options).close()
-                old = self._index_address, self._collection(use.vectors)
-                with self._catalog.server.replacing_models():
-                    self._catalog.bindings.move(servers, Bound(use.settings.models, vectors))
-                try:
-                    drop_index(*old, **options)
-                except self.away as error:
-                    logger.info("The vectors that were there before could not be deleted: {}", error)
-            else:
-                self._catalog.bindings.move(servers, None)
-        self._said = replace(self._said, **new)
+        had = asdict(self._bound).items() | asdict(self._servers).items()
+        if new := dict(asked.known.items() - had):
+            with self._catalog.server.alone("A change of addresses"):
+                self._change(new, self._use_now())
+        self._said = replace(self._said, **asked.known)
+        return self._use_now()
+
+    def _change(self, new: dict[str, str], use: Use) -> None:
+        if blobs := new.get("blobs"):
+            check_thumbnails(self._catalog, blobs, self._servers.blobs)
+            if not is_store(blobs):
+                make_private_folder(Path(blobs))
+        servers = asdict(replace(self._bound, **new))
+        if index := new.get("index"):
+            vectors = new_vectors()  # whoever has the library open sees by it that the index is another one
+            at, options = self._address_of(index), self._index_options
+            open_index(at, self._collection(vectors), use.settings.dimension, **options).close()
+            old = self._address_of(), self._collection(use.vectors)
+            with self._catalog.server.replacing_models():
+                self._catalog.bindings.move(servers, Bound(use.settings.models, vectors))
+            try:
+                drop_index(*old, **options)
+            except self.away as error:
+                logger.info("The vectors that were there before could not be deleted: {}", error)
+        else:
+            self._catalog.bindings.move(servers, None)
         for name, value in new.items():
             logger.bind(notice=True).info("The library's {} is {} from now on, for all machines.", name, value)
-        return self._use_now()
 
     # -- what is in use ------------------------------------------------------------------------------------------
 
@@ -275,7 +276,7 @@ class Shared:
 
     def index(self, name: str, dimension: int) -> VectorIndex:
         """See `Backend.index`."""
-        index = open_index(self._index_address, self._collection(name), dimension, **self._index_options)
+        index = open_index(self._address_of(), self._collection(name), dimension, **self._index_options)
         here, said = self._servers.index, self._bound.index
         if here != said and not index.count() and self._catalog.counts()["indexable_faces"]:
             index.close()
@@ -286,13 +287,9 @@ class Shared:
             raise LibraryError(message, remedy)
         return index
 
-    @property
-    def _index_address(self) -> str:
-        """What opens the index."""
-        return self._address_of(self._servers.index)
-
-    def _address_of(self, index: str) -> str:
-        """What opens an index: it may lie in the catalog's database."""
+    def _address_of(self, index: str = "") -> str:
+        """What opens an index, by default the library's: it may lie in the catalog's database."""
+        index = index or self._servers.index
         return self._address.url if index == INDEX_IN_CATALOG else index
 
     @property
@@ -306,7 +303,7 @@ class Shared:
     def drop_index(self, name: str) -> None:
         """See `Backend.drop_index`."""
         try:
-            drop_index(self._index_address, self._collection(name), **self._index_options)
+            drop_index(self._address_of(), self._collection(name), **self._index_options)
         except self.away as error:
             logger.warning("The vectors {} are not needed any more, and could not be deleted: {}", name, error)
 
@@ -316,10 +313,10 @@ class Shared:
         kept = {self._collection(one) for one in (name, use.vectors if use else name)}
         mine = re.compile(rf"{self._address.schema}_vectors(_[0-9a-f]{{8}})?")  # and of no other library
         try:
-            for found in index_names(self._index_address, **self._index_options):
+            for found in index_names(self._address_of(), **self._index_options):
                 if mine.fullmatch(found) and found not in kept:
                     logger.info("{} is of other models, and is deleted.", found)
-                    drop_index(self._index_address, found, **self._index_options)
+                    drop_index(self._address_of(), found, **self._index_options)
         except self.away as error:
             logger.warning("Vectors of other models could not be looked for: {}", error)
 
@@ -395,7 +392,7 @@ class Shared:
         return Look(f"{self._address.shown}, schema {self._address.schema}: {about}")
 
     def _look_at_index(self) -> Look:
-        about = index_server(self._index_address, **self._index_options)
+        about = index_server(self._address_of(), **self._index_options)
         return Look(f"{self._servers.index}: {about}")
 
     def _look_at_broker(self) -> Look:

@@ -109,6 +109,8 @@ def test_init_again_gives_a_library_another_index_that_everybody_uses(
         assert len(elsewhere.search(grace_hopper)) == 1
     text = (filled / "library.toml").read_text()
     assert f'index = "{cable.address}"' in text
+    init(filled, catalog=catalog, index=cable.address)  # once more changes nothing
+    assert {name for name in index_names(milvus_url) if name.startswith(f"{schema}_")} == after
     assert read_mounts(filled) == {"album": "/mnt/album"}
     init(filled, catalog=catalog, index=milvus_url)
     with LocalLibrary(catalog) as library:
