@@ -194,6 +194,12 @@ class Storage:
             self.index.compact()
             self.backend.erase()
 
+    def tidy_up(self) -> None:
+        """Take away what an ingest replaced, and what a change of models that was killed left; inside `changing`."""
+        self.backend.forget_other_indexes(self.models.now.name)
+        if self.catalog.erase_due:  # files hold other photos now
+            self.erase()
+
     @contextmanager
     def _index_may_be_away(self, so: str) -> Iterator[None]:
         """Go on without the index where it can't be reached for now."""
