@@ -28,9 +28,9 @@ from facekit.catalog.rows import FileRow, PhotoRow, among, column, delete, face_
 from facekit.catalog.runs import Runs, forget_in_runs, move_roots
 from facekit.catalog.server import CatalogServer
 from facekit.catalog.staging import Staging, refuse_other_models
-from facekit.catalog.tables import faces, files, meta, photos
+from facekit.catalog.tables import faces, files, meta, photos, staged_faces, staged_photos
 from facekit.catalog.times import now
-from facekit.catalog.work import WorkTables
+from facekit.catalog.work import WorkTables, refuse_while_models_change
 from facekit.errors import FacekitError, LibraryError
 from facekit.system.disk_space import check_room
 
@@ -162,6 +162,11 @@ class Catalog(Contents, Runs, Copies):
     def batches(self, worker: str, lease: float) -> Batches:
         """The batches of that work, for a worker that has a name and claims them for some seconds at a time."""
         return Batches(self._engine, worker, lease)
+
+    def refuse_while_models_change(self) -> None:
+        """Refuse to begin a change of models while workers are at one. Raises LibraryBusyError."""
+        with self._engine.connect() as connection:
+            refuse_while_models_change(connection)
 
     def upgraded_elsewhere(self) -> LibraryError | None:
         """What is to be said where another facekit has upgraded the catalog since it was opened."""
@@ -300,6 +305,8 @@ class Catalog(Contents, Runs, Copies):
         face_ids = column(connection, sa.select(faces.c.face_id), faces.c.photo_id, orphans)
         delete(connection, faces.c.photo_id, orphans)
         delete(connection, photos.c.photo_id, orphans)
+        for table in (staged_photos, staged_faces):
+            delete(connection, table.c.photo_id, orphans)
         hide(connection, [*face_ids, *orphans])
         change = Change(sorted(set(touched) - set(orphans)), sorted({*without, *face_ids}), orphans)
         keep_places(connection, change.touched)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.catalog import Catalog
+    from facekit.catalog.work import WorkTables
     from facekit.errors import FacekitError
     from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
@@ -66,6 +67,8 @@ class Backend(Protocol):
         The thumbnails.
     broker : str
         The address of what tells workers of new work; empty where there is none.
+    work : WorkTables or None
+        The work that workers do; None where there can't be any, because one process has the library.
     """
 
     folder: Path
@@ -73,6 +76,10 @@ class Backend(Protocol):
     away: tuple[type[FacekitError], ...]
     blobs: Blobs
     broker: str
+
+    @property
+    def work(self) -> WorkTables | None:
+        """See above; of a library that is open."""
 
     @property
     def service(self) -> Path | Address:

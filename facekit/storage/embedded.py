@@ -49,6 +49,7 @@ class Embedded:
 
     away: tuple[type[FacekitError], ...] = ()
     broker = ""
+    work = None
 
     def __init__(self, folder: Path) -> None:
         self.folder = self.service = folder

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from facekit.catalog.staging import Bound
+    from facekit.catalog.work import WorkTables
     from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
 
@@ -91,6 +92,8 @@ class Shared:
         LibraryError
             If the catalog's server can't be reached, or there is no library and no address of an index for a new one.
         """
+        if self._may_begin and (detector or embedder):
+            settings_for_new(detector, embedder)  # refuses what is no model before anything is made
         self._make_folder()
         opened.callback(remove_sink, log_into(self.folder))
         if not (self._may_begin or has_catalog(self._address.url, self._address.schema)):
@@ -269,6 +272,11 @@ class Shared:
         """See `Backend.backup`."""
         message = f"The catalog of {self.place} is on a server, which has backups of its own; {target} was not written."
         raise LibraryError(message, f"Use pg_dump --schema {self._address.schema}, and copy the thumbnails.")
+
+    @property
+    def work(self) -> WorkTables:
+        """See `Backend.work`."""
+        return self._catalog.work
 
     # -- looking after it ----------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Asking for an ingest in the background."""
+"""Asking for an ingest, or a change of models, in the background."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from facekit.arguments import checked_roots
 from facekit.errors import FacekitError
+from facekit.ingest.new_models import NewModels
 from facekit.sources.left_out import checked
 from facekit.types.work import Options
 
@@ -26,6 +27,7 @@ def ingest_in_background(
     exclude: Iterable[str] | None = None,
     priority: int = 0,
     bell: Bell | None = None,
+    work_id: str | None = None,
 ) -> str:
     """Have workers bring folders (or single files) into a library; see `Library.ingest`.
 
@@ -41,6 +43,8 @@ def ingest_in_background(
         What has a higher one is done first; the rest in the order in which it was asked for.
     bell : Bell, optional
         Tells the workers at once.
+    work_id : str, optional
+        An id for the work, 32 hexadecimal digits that nothing else has.
 
     Returns
     -------
@@ -67,7 +71,57 @@ def ingest_in_background(
     if patterns != library.settings.exclude:
         with storage.changing("Setting what is excluded"):
             storage.save_settings(replace(library.settings, exclude=patterns))
-    work_id, listing = work.add([source.root for source in sources], Options(detail, patterns), priority)
+    work_id, listing = work.add([source.root for source in sources], Options(detail, patterns), priority, work_id)
+    if bell is not None:
+        bell.ring([listing])
+    return work_id
+
+
+def reembed_in_background(
+    library: LocalLibrary,
+    detector: str | None = None,
+    embedder: str | None = None,
+    *,
+    detail: Detail = "normal",
+    skip_unreadable: bool = False,
+    priority: int = 0,
+    bell: Bell | None = None,
+) -> str:
+    """Have workers change a library's models; see `Library.reembed`. Photos may be added and removed meanwhile.
+
+    Photos that can't be read are given up, with the reason, and keep the library at its models, unless
+    ``skip_unreadable``.
+
+    Parameters
+    ----------
+    library : LocalLibrary
+        One on servers.
+    detector, embedder, detail, skip_unreadable
+        See `Library.reembed`.
+    priority : int
+        What has a higher one is done first; the rest in the order in which it was asked for.
+    bell : Bell, optional
+        Tells the workers at once.
+
+    Returns
+    -------
+    str
+        The id of the work.
+
+    Raises
+    ------
+    FacekitError
+        If there is no such model.
+    LibraryBusyError
+        If workers are changing the models already.
+    LibraryError
+        If the library is one in a folder, which has no workers.
+    """
+    storage = library.storage
+    work = storage.catalog.work
+    models = NewModels(storage, detector, embedder, detail)
+    options = Options(detail, models=models.settings.models, skip_unreadable=skip_unreadable)
+    work_id, listing = work.add([], options, priority)
     if bell is not None:
         bell.ring([listing])
     return work_id
