@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from facekit.arguments import is_id
 from facekit.errors import LibraryError
-from facekit.system.permissions import make_private_folder, private_opener
+from facekit.system.permissions import let_group_in, make_private_folder, may_group_write, private_opener
 from facekit.system.threads import Threads
 from facekit.system.waiting import result_of
 
@@ -68,10 +68,14 @@ class FolderBlobs:
     ----------
     folder : Path
         A library's folder; they lie in ``thumbnails`` in it.
+    for_group : bool
+        Whether a folder into which its group may write gives that group its thumbnails, too; else they are for this
+        user alone.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / THUMBNAILS
+    def __init__(self, folder: Path, *, for_group: bool = False) -> None:
+        self._parent, self._folder = folder, folder / THUMBNAILS
+        self._for_group = for_group
 
     @property
     def place(self) -> str:
@@ -99,14 +103,17 @@ class FolderBlobs:
 
     def put(self, blobs: Mapping[str, bytes]) -> None:
         """See `Blobs.put`."""
+        group = self._for_group and may_group_write(self._parent)
         for photo_id, data in blobs.items():
             path = self.file(photo_id)
             if not path.parent.exists():
-                make_private_folder(path.parents[1])
-                make_private_folder(path.parent)
+                for folder in (path.parents[1], path.parent):
+                    make_private_folder(folder, for_group=group)
             part = path.with_suffix(".part")
             with open(part, "wb", opener=private_opener) as stream:
                 stream.write(data)
+            if group:
+                let_group_in(part)
             os.replace(part, path)  # noqa: PTH105 - Path.replace is the same; this is the one that says it is atomic
 
     def delete(self, photo_ids: Iterable[str]) -> None:

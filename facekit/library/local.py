@@ -181,8 +181,7 @@ class LocalLibrary(LocalGallery, Library):
                     report.assigned = self.people.assign().assigned
             finally:
                 self.current = None
-            if self._storage.catalog.erase_due:  # files hold other photos now
-                self._storage.erase()
+            self._storage.tidy_up()
             return report
 
     def _sources(self, root: str | bytes | os.PathLike[str], patterns: Sequence[str]) -> list[LocalSource]:

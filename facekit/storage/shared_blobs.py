@@ -25,7 +25,7 @@ class _SharedFolder(FolderBlobs):
     """Thumbnails in a folder that all machines see: where it is away, none is written into its place."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+        super().__init__(folder, for_group=True)
         self._shared = folder
 
     @override

@@ -201,6 +201,12 @@ class Storage:
 
         self._unless_away(erase, "What was removed is erased at the next opening.")
 
+    def tidy_up(self) -> None:
+        """Take away what an ingest replaced, and what a change of models that was killed left; inside `changing`."""
+        self.backend.forget_other_indexes(self.models.now.name)
+        if self.catalog.erase_due:  # files hold other photos now
+            self.erase()
+
     def _unless_away(self, act: Callable[[], None], so: str, *, anyway: bool = False) -> None:
         """Ask the index for something; go on without it where it can't be reached for now, which is said once.
 

@@ -98,10 +98,34 @@ def private_opener(path: str | os.PathLike[str], flags: int) -> int:
     return os.open(path, flags, PRIVATE_FILE)
 
 
-def make_private_folder(path: Path) -> None:
-    """Make a folder for this user alone, if it is not there. Its parents get the modes of all other folders."""
+def make_private_folder(path: Path, *, for_group: bool = False) -> None:
+    """Make a folder for this user alone, or also for its group, if it is not there.
+
+    Its parents get the modes of all other folders.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+    try:
+        path.mkdir(mode=PRIVATE_FOLDER)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+    else:
+        if for_group:
+            let_group_in(path)
+
+
+def may_group_write(folder: Path) -> bool:
+    """Whether a folder's group may write into it; False where it is not there."""
+    try:
+        return os.name != "nt" and bool(folder.stat().st_mode & stat.S_IWGRP)
+    except OSError:
+        return False
+
+
+def let_group_in(path: Path) -> None:
+    """Let the group of a file or folder do with it what its owner may, whatever the umask."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    path.chmod(mode | (mode & stat.S_IRWXU) >> 3)
 
 
 def protect(folder: Path, written_privately: str) -> str:

@@ -198,6 +198,5 @@ class Tasks:
 
             storage.catalog.work.finish(self._batches, claim, summed)
             storage.catalog.finish_run(claim.work_id, report_of_run(report))
-            if storage.catalog.erase_due:
-                storage.erase()
+            storage.tidy_up()
         logger.info("Work {}: {}", claim.work_id, "; ".join(report._numbers()))  # noqa: SLF001 - our own report

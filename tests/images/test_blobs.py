@@ -15,6 +15,7 @@ from stores import s3_endpoint, s3_server, s3_store  # noqa: F401 - fixtures
 
 from facekit.errors import LibraryError
 from facekit.images.blobs import Blobs, FolderBlobs, StoreBlobs, open_blobs
+from facekit.storage.shared import _blobs_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,6 +107,28 @@ def test_a_folder_keeps_its_files_where_they_always_were_and_private(tmp_path: P
     assert path.read_bytes() == b"one"
     assert [stat.S_IMODE(one.stat().st_mode) for one in (path, *path.parents[:2])] == [0o600, 0o700, 0o700]
     assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="access is inherited on Windows")
+@pytest.mark.parametrize(
+    ("mode", "modes"),
+    [(0o2770, [0o660, 0o2770, 0o2770]), (0o755, [0o600, 0o700, 0o700]), (0o700, [0o600, 0o700, 0o700])],
+)
+def test_the_group_of_a_folder_that_machines_share_gets_the_thumbnails_where_it_may_write(
+    tmp_path: Path, mode: int, modes: list[int]
+) -> None:
+    before = os.umask(0o077)
+    try:
+        (tmp_path / "thumbs").mkdir()
+        (tmp_path / "thumbs").chmod(mode)
+        blobs = _blobs_at(str(tmp_path / "thumbs"))
+        blobs.put({ONE: b"one"})
+    finally:
+        os.umask(before)
+    path = tmp_path / "thumbs" / "thumbnails" / "01" / f"{ONE}.jpg"
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (path, *path.parents[:2])] == modes
+    blobs.put({ONE: b"again"})
+    assert path.read_bytes() == b"again"
 
 
 def test_a_folder_can_be_named_as_an_address(tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ from shared_library import check_consistent
 
 import facekit as fk
 from facekit.catalog.batches import LostClaimError
+from facekit.index.opening import index_names
 from facekit.library.local import LocalLibrary
+from facekit.storage.backend import new_vectors
 from facekit.storage.servers import read_servers
 from facekit.workers.asking import ingest_in_background
 from facekit.workers.worker import Worker
@@ -192,6 +194,18 @@ def test_an_edit_keeps_the_name_and_a_moved_file_its_faces_and_known_people_are_
     assert said["assigned"] == 2
     assert shared_library.people["Angelina"].faces == 6
     assert not shared_library.storage.catalog.people.assign_due
+    check_consistent(shared_library)
+
+
+def test_vectors_that_a_killed_change_of_models_left_go_at_the_end_of_an_ingest(
+    shared_library: LocalLibrary, few_photos: Path
+) -> None:
+    backend = shared_library.storage.backend
+    backend.index(left := new_vectors(), 8).close()
+    address, collection = backend._index_address, backend._collection(left)
+    assert collection in index_names(address)
+    work_off(shared_library, few_photos)
+    assert collection not in index_names(address)
     check_consistent(shared_library)
 
 
