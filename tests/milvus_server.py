@@ -46,15 +46,16 @@ _PORTS = (
 # The package's own start takes another port where one is not free yet, and leaves Milvus behind when it is killed.
 _PREPARE = """
 import json, sys
-from milvus import MilvusServerConfig, _initialize_data_files
+from milvus import MilvusServerConfig
 folder, ports = sys.argv[1], json.loads(sys.argv[2])
 MilvusServerConfig(data_dir=folder).resolve_storage()
 config = MilvusServerConfig(data_dir=folder, **ports)
 for name, port in ports.items():
     config.set(name, port)
 config.resolve()
-_initialize_data_files(folder)
 """
+
+_UNPACK = "import sys, milvus; milvus._initialize_data_files(sys.argv[1])"
 
 # Run by a process that ends at once: some tests look at all that the tests' own process has started.
 _START = """
@@ -63,6 +64,14 @@ log = open("server.log", "ab")
 command = ["bin/milvus", "run", "standalone"]
 print(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True).pid)
 """
+
+# In ms. A search that misses nothing waits for the next tick; the others are how long it takes to make a collection.
+_HURRY = {
+    "PROXY_TIMETICKINTERVAL": "50",  # instead of 200
+    "QUERYCOORD_CHECKCHANNELINTERVAL": "100",  # of 1000
+    "QUERYCOORD_CHECKSEGMENTINTERVAL": "100",  # of 1000
+    "QUERYCOORD_DISTPULLINTERVAL": "100",  # of 500
+}
 
 _ETCD = """
 name: default
@@ -79,16 +88,42 @@ def program() -> str | None:
     return shutil.which(os.environ.get("FACEKIT_TEST_MILVUS_SERVER", "milvus-server"))
 
 
-class Milvus:
-    """A private Milvus in a temporary folder, on ports of its own."""
+class Programs:
+    """What the package milvus brings, unpacked once for all servers of a session: that takes five seconds of a core."""
 
     def __init__(self) -> None:
-        found = program()
-        assert found is not None
+        self.folder = Path(tempfile.mkdtemp(prefix="facekit-milvus-programs-"))
+        run_packaged(_UNPACK, self.folder)
+
+    def remove(self) -> None:
+        """Remove them."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def run_packaged(code: str, *arguments: str | Path) -> None:
+    """Run Python where the package milvus is."""
+    found = program()
+    assert found is not None
+    subprocess.run([Path(found).with_name("python"), "-c", code, *arguments], check=True)
+
+
+class Milvus:
+    """A private Milvus in a temporary folder, on ports of its own.
+
+    Parameters
+    ----------
+    programs : Programs, optional
+        Those that other servers use, too; they are to be there until it is gone. It unpacks its own without them.
+    """
+
+    def __init__(self, programs: Programs | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="facekit-milvus-"))
+        if programs is None:
+            run_packaged(_UNPACK, self.folder)
+        else:
+            (self.folder / "bin").symlink_to(programs.folder / "bin")
         ports = {name: free_port() for name in _PORTS}
-        python = Path(found).with_name("python")
-        subprocess.run([python, "-c", _PREPARE, self.folder, json.dumps(ports)], check=True)
+        run_packaged(_PREPARE, self.folder, json.dumps(ports))
         (self.folder / "etcd.yaml").write_text(_ETCD.format(client=ports["etcd_port"], peer=free_port()))
         self.url = f"http://127.0.0.1:{ports['proxy_port']}"
         self._health = free_port()
@@ -103,6 +138,7 @@ class Milvus:
             "ETCD_CONFIG_PATH": str(self.folder / "etcd.yaml"),
             "LD_LIBRARY_PATH": str(self.folder / "bin"),
             "METRICS_PORT": str(self._health),
+            **_HURRY,
         }
         for _ in range(5):
             started = [sys.executable, "-c", _START]
@@ -140,15 +176,23 @@ class Milvus:
 
 
 @pytest.fixture(scope="session")
-def milvus_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a Milvus; with pytest-xdist, all processes have the same one, and the last one ends it."""
+def milvus_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+    """For `Milvus`; with pytest-xdist, all processes have the same ones, and the last one removes them."""
     from conftest import need  # which imports this module
 
+    need(program(), "milvus-server: pip install milvus 'setuptools<80', in an environment of its own")
+    with shared_server(tmp_path_factory, "milvus-programs", Programs) as programs:
+        yield programs
+
+
+@pytest.fixture(scope="session")
+def milvus_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Milvus; with pytest-xdist, all processes have the same one, and the last one ends it."""
     if named := os.environ.get("FACEKIT_TEST_MILVUS"):
         yield named
         return
-    need(program(), "milvus-server: pip install milvus 'setuptools<80', in an environment of its own")
-    with shared_server(tmp_path_factory, "milvus", Milvus) as server:
+    programs = request.getfixturevalue("milvus_programs")
+    with shared_server(tmp_path_factory, "milvus", lambda: Milvus(programs)) as server:
         yield server.url
 
 

@@ -22,9 +22,13 @@ COPY = "people.duckdb"
 
 def state_of_people(database: Database) -> tuple[int, ...]:
     """Numbers of which one changes when something is changed of people."""
-    with database.connect() as connection:
-        counts = [int(connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0) for table in PEOPLE_TABLES]
-        return (*counts, int(connection.scalar(sa.select(sa.func.coalesce(sa.func.max(journal.c.number), 0))) or 0))
+    counts = [
+        sa.select(sa.literal(place).label("place"), sa.func.count().label("number")).select_from(table)
+        for place, table in enumerate(PEOPLE_TABLES)
+    ]
+    last = sa.select(sa.literal(len(PEOPLE_TABLES)), sa.func.coalesce(sa.func.max(journal.c.number), 0))
+    with database.connect() as connection:  # in one question: it is asked at each opening, and at each closing
+        return tuple(int(number) for _, number in sorted(connection.execute(sa.union_all(*counts, last)).all()))
 
 
 def copy_people(database: Database, path: Path) -> None:

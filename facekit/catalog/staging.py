@@ -170,13 +170,18 @@ class Staging:
         Raises
         ------
         LibraryBusyError
-            See `save`; nothing is changed then.
+            See `save`; and if there are photos of which nothing was collected: they came in meanwhile. Nothing is
+            changed then.
         """
         good = photos.c.status.in_([Status.OK, Status.NO_FACE])
+        other = sa.select(photos.c.photo_id).where(good, photos.c.photo_id.not_in(sa.select(staged_photos.c.photo_id)))
         with self._engine.begin() as connection:
             for kind in Kind:
                 hold(connection, kind)
             self._check(connection)
+            if new := set(connection.scalars(other)) - unread.keys():
+                message = f"Nothing was changed: {len(new)} photos came in while their faces were made anew."
+                raise LibraryBusyError(message, "Change the models again: only what is missing is made.")
             set_meta(connection, "looks", "all")
             set_meta(connection, "bound", json.dumps(bound._asdict()))
             reveal(connection, connection.scalars(sa.select(staged_faces.c.face_id)).all())
@@ -191,6 +196,20 @@ class Staging:
                 values = {"status": Status.IO_ERROR.value, "reason": reasons, "faces": 0}
                 connection.execute(sa.update(photos).values(values).where(photos.c.photo_id.in_(chunk), good))
             also(connection)
+
+
+def refuse_other_models(connection: sa.Connection, vectors: str) -> None:
+    """Refuse the faces of models that the library is not bound to any more; their photos are held.
+
+    Raises
+    ------
+    LibraryBusyError
+        If the last change of models bound it to other vectors.
+    """
+    found = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "bound"))
+    if found is not None and Bound(**json.loads(found)).vectors != vectors:
+        message = "The models of the library were changed meanwhile: what the ones before made is not kept."
+        raise LibraryBusyError(message, "Do it again, with the models that it has now.")
 
 
 def _clear(connection: sa.Connection) -> int:

@@ -41,15 +41,19 @@ class WorkTables:
         self._engine = engine
         refuse_file(engine)
 
-    def add(self, roots: Sequence[str], options: Options, priority: int = 0) -> tuple[str, str]:
+    def add(
+        self, roots: Sequence[str], options: Options, priority: int = 0, work_id: str | None = None
+    ) -> tuple[str, str]:
         """Ask for folders to be ingested, or for other models; returns the work's id, and that of its first batch.
+
+        ``work_id`` is an id that nothing else has, by default a new one.
 
         Raises
         ------
         LibraryBusyError
             If it is a change of models, and there is another one.
         """
-        work_id = uuid4().hex
+        work_id = work_id or uuid4().hex
         asked = {"work_id": work_id, "roots": list(roots), "options": asdict(options), "priority": priority}
         asked |= {"paused": False, "cancelled": False, "files_done": 0}
         rows = [new_batch(work_id, Kind.SCAN, SCAN_WAVE), new_batch(work_id, Kind.FINISH, FINISH_WAVE)]
@@ -66,14 +70,23 @@ class WorkTables:
 
     def all(self) -> list[Work]:
         """All work, newest first."""
-        counts = sa.select(batches.c.work_id, batches.c.state, sa.func.sum(batches.c.count))
+        return self._works(sa.true(), sa.true())
+
+    def get(self, work_id: str) -> Work | None:
+        """Some work as it is now; None where there is none, or it was forgotten."""
+        found = self._works(work.c.work_id == work_id, batches.c.work_id == work_id)
+        return found[0] if found else None
+
+    def _works(self, which: sa.ColumnElement[bool], of_them: sa.ColumnElement[bool]) -> list[Work]:
+        counts = sa.select(batches.c.work_id, batches.c.state, sa.func.sum(batches.c.count)).where(of_them)
         held_up = sa.select(batches.c.work_id, batches.c.state, batches.c.problem).where(
+            of_them,
             sa.or_(batches.c.kind != Kind.FILES, batches.c.state == State.QUEUED),
             *(batches.c.state != State.DONE, batches.c.problem.is_not(None)),
         )
-        listing = sa.select(batches.c.work_id).where(batches.c.kind == Kind.SCAN)
+        listing = sa.select(batches.c.work_id).where(of_them, batches.c.kind == Kind.SCAN)
         with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(work).order_by(work.c.queued_at.desc())).mappings().all()
+            rows = connection.execute(sa.select(work).where(which).order_by(work.c.queued_at.desc())).mappings().all()
             files = {
                 (work_id, state): int(count)
                 for work_id, state, count in connection.execute(counts.group_by(batches.c.work_id, batches.c.state))
@@ -98,11 +111,28 @@ class WorkTables:
 
     def numbers(self) -> dict[str, int]:
         """Files that are queued, running, done and dead, and workers that are there."""
-        every = self.all()
+        by_state = sa.select(batches.c.state, sa.func.sum(batches.c.count)).group_by(batches.c.state)
         with self._engine.connect() as connection:
-            return {state.value: sum(getattr(one, state.value) for one in every) for state in _STATES} | {
-                "workers": alive(connection)
-            }
+            found = {state: int(count) for state, count in connection.execute(by_state)}
+            numbers = {state.value: found.get(state, 0) for state in _STATES}
+            numbers["done"] += int(connection.scalar(sa.select(sa.func.sum(work.c.files_done))) or 0)
+            return numbers | {"workers": alive(connection)}
+
+    def stands_still(self, work_id: str) -> bool:
+        """Whether nobody does anything of some work, because no worker is there, or those that are can't.
+
+        What is paused waits, and does not stand still.
+        """
+        mine = sa.select(batches.c.batch_id).where(batches.c.work_id == work_id)
+        running = mine.where(batches.c.state == State.RUNNING)
+        left = mine.where(batches.c.state == State.QUEUED, batches.c.problem.is_not(None))
+        paused = sa.select(work.c.paused).where(work.c.work_id == work_id)
+        with self._engine.connect() as connection:
+            if connection.scalar(paused):
+                return False
+            if not alive(connection):
+                return True
+            return connection.scalar(running.limit(1)) is None and connection.scalar(left.limit(1)) is not None
 
     def oldest_seconds(self) -> float:
         """For how long the oldest work waits of which something is queued and that is not paused; 0 where none does."""
@@ -114,12 +144,12 @@ class WorkTables:
             age = connection.scalar(sa.select(sa.func.now() - since.scalar_subquery()))
         return age.total_seconds() if age else 0.0
 
-    def dead(self) -> list[DeadBatch]:
-        """What was given up, newest work first."""
+    def dead(self, limit: int | None = None) -> list[DeadBatch]:
+        """What was given up, newest work first; at most so many batches."""
         query = sa.select(*(batches.c[name] for name in ("batch_id", "work_id", "kind", "files", "problem")))
         query = query.where(batches.c.state == State.DEAD, batches.c.problem != CANCELLED)
         with self._engine.connect() as connection:
-            rows = connection.execute(query.order_by(batches.c.since.desc(), batches.c.number)).all()
+            rows = connection.execute(query.order_by(batches.c.since.desc(), batches.c.number).limit(limit)).all()
         return [
             DeadBatch(batch_id, work_id, Kind(kind), [display_of(one) for one in files], problem)
             for batch_id, work_id, kind, files, problem in rows
@@ -147,6 +177,12 @@ class WorkTables:
             # Not paused any more: what is done is counted, and the end of it written down.
             connection.execute(sa.update(work).where(work.c.work_id == work_id).values(cancelled=True, paused=False))
         return int(count or 0)
+
+    def withdraw(self, work_id: str) -> None:
+        """Take some work back as if nobody had asked for it; what is done is kept, but for what is running."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(batches).where(batches.c.work_id == work_id))
+            connection.execute(sa.delete(work).where(work.c.work_id == work_id))
 
     def retry(self, key: str) -> int:
         """Try again what was given up: of some work, or one batch. Returns how many files or listings that are.

@@ -43,12 +43,13 @@ def worker(
     engine: EngineName = "auto",
 ) -> None:
     """Do what was asked for with --background, beside other workers. Ctrl-C ends it after the photos in hand."""
+    from facekit.workers.bell import bell_of
     from facekit.workers.metrics import of_messages, show_metrics
     from facekit.workers.worker import Worker
 
     with open_existing(context, device=device, engine=engine) as library:
         own = _own(library)
-        bell = _bell(own, broker)
+        bell = bell_of(own, broker)
         registry = show_metrics(own.storage.catalog, metrics_port) if metrics_port else None
         middlewares = [of_messages(registry)] if bell and registry else []
         working = Worker(own, bell=bell, middlewares=middlewares)
@@ -111,21 +112,14 @@ def leave_to_workers(
     library: Library, ask: Callable[[LocalLibrary, Bell | None], str], *, broker: str, as_json: bool
 ) -> None:
     """Ask for something to be done in the background, and say under which id."""
+    from facekit.workers.bell import bell_of
+
     own = _own(library)
-    work_id = ask(own, _bell(own, broker))
+    work_id = ask(own, bell_of(own, broker))
     if as_json:
         print_json({"id": work_id})
     else:
         out.print(f"{work_id} is left to the workers; see facekit jobs.", markup=False, soft_wrap=True)
-
-
-def _bell(library: LocalLibrary, broker: str) -> Bell | None:
-    address = broker or library.storage.backend.broker
-    if not address:
-        return None
-    from facekit.workers.bell import Bell
-
-    return Bell(address, library.storage.catalog.schema)
 
 
 def _own(library: Library) -> LocalLibrary:

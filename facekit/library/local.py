@@ -160,6 +160,7 @@ class LocalLibrary(LocalGallery, Library):
         check_progress(progress)
         patterns = self.settings.exclude if exclude is None else checked(exclude)
         sources = [source for root in checked_roots(roots) for source in self._sources(root, patterns)]
+        self._storage.may_be_known(sources)
         with self._storage.changing("An ingest"), watching(self.folder, stop) as watch:
             if patterns != self.settings.exclude:
                 self._storage.save_settings(replace(self.settings, exclude=patterns))

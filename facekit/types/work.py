@@ -77,6 +77,24 @@ class DeadBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Background:
+    """How the work that workers do stands as a whole: files by state, workers that are there, what waits how long.
+
+    ``index_due`` are faces that the vector index has to look at, ``oldest_seconds`` the age of the oldest work that
+    waits, and ``given_up`` the first of what was given up, newest first.
+    """
+
+    queued: int
+    running: int
+    done: int
+    dead: int
+    workers: int
+    index_due: int
+    oldest_seconds: float
+    given_up: list[DeadBatch]
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """Some work, and how many of its files stand how.
 

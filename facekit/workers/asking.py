@@ -27,6 +27,7 @@ def ingest_in_background(
     exclude: Iterable[str] | None = None,
     priority: int = 0,
     bell: Bell | None = None,
+    work_id: str | None = None,
 ) -> str:
     """Have workers bring folders (or single files) into a library; see `Library.ingest`.
 
@@ -35,13 +36,15 @@ def ingest_in_background(
     library : LocalLibrary
         One on servers.
     *roots : path
-        Folders or files. Workers see them under the same path, or on a mount of the same name.
+        Folders or files: on a mount that workers have, too, or of this machine, whose workers see them.
     detail, exclude
         See `Library.ingest`.
     priority : int
         What has a higher one is done first; the rest in the order in which it was asked for.
     bell : Bell, optional
         Tells the workers at once.
+    work_id : str, optional
+        An id for the work, 32 hexadecimal digits that nothing else has.
 
     Returns
     -------
@@ -53,12 +56,13 @@ def ingest_in_background(
     FacekitError
         If a root does not exist here, or is a facekit library.
     LibraryError
-        If the library is one in a folder, which has no workers.
+        If the library is one in a folder, which has no workers, or knows photos by the paths of another machine.
     """
     storage = library.storage
     work = storage.catalog.work
     patterns = library.settings.exclude if exclude is None else checked(exclude)
     sources = [one for root in checked_roots(roots) for one in storage.mounts.sources(root, patterns)]
+    storage.may_be_known(sources)
     for source in sources:
         named = storage.mounts.place(source.root, must_exist=False)
         if (named.name, named.path) != (source.name, source.path):
@@ -67,7 +71,7 @@ def ingest_in_background(
     if patterns != library.settings.exclude:
         with storage.changing("Setting what is excluded"):
             storage.save_settings(replace(library.settings, exclude=patterns))
-    work_id, listing = work.add([source.root for source in sources], Options(detail, patterns), priority)
+    work_id, listing = work.add([source.root for source in sources], Options(detail, patterns), priority, work_id)
     if bell is not None:
         bell.ring([listing])
     return work_id

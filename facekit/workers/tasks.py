@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from facekit.errors import LibraryError
 from facekit.images.files import Limits
 from facekit.ingest.pipeline import Pipeline, known_in
 from facekit.ingest.report import IngestReport
@@ -75,10 +76,9 @@ class Tasks:
 
     def _unseen_root(self, claim: Claim) -> str:
         """The first of a batch's folders that is not there for this machine."""
-        mounts = self._storage.mounts
         for place in self._sources(claim, must_exist=False):
-            here = mounts.file(place.name, place.path)
-            if here is None or (place.name != LocalSource.name and not mounts.has(place.name)):
+            here = self._storage.mounts.file(place.name, place.path)
+            if here is None or not self._has(place):
                 return place.root
             folder = Path(os.fsdecode(here))
             try:
@@ -87,6 +87,15 @@ class Tasks:
             except OSError:
                 return place.root
         return ""
+
+    def _has(self, place: LocalSource) -> bool:
+        if place.name != LocalSource.name:
+            return self._storage.mounts.has(place.name)
+        try:
+            self._storage.may_be_known([place])
+        except LibraryError:
+            return False
+        return True
 
     def do(self, claim: Claim) -> None:
         """Do a batch.
@@ -139,7 +148,7 @@ class Tasks:
             report.models = what_ran_where(detector, models.embedder)
             pipeline = Pipeline(detector, models.embedder, Limits(), known_in(catalog, _AGAIN), self._pool)
             report.stages = pipeline.seconds
-            store = Store(self._storage, detector, models.embedder, claim.work_id)
+            store = Store(self._storage, detector, models.embedder, models.name, claim.work_id)
 
             def also(connection: sa.Connection, stored: Stored) -> None:
                 pipeline.seconds["store"] += perf_counter() - began  # but for the commit, which the report is part of

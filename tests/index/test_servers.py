@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 from index_rows import DIMENSION, FOLDERS, row, unit
-from milvus_server import Milvus
+from milvus_server import Milvus, Programs
 from postgres import free_port
 
 from facekit.catalog import IndexRow
@@ -143,9 +143,11 @@ def test_names_that_a_server_does_not_take_are_refused(milvus_url: str, bad: str
 # -- Milvus --------------------------------------------------------------------------------------------------------
 
 
-def test_a_search_waits_for_a_milvus_that_was_killed_and_misses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_waits_for_a_milvus_that_was_killed_and_misses_nothing(
+    milvus_programs: Programs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client, "_PATIENCE", dict.fromkeys(client._PATIENCE, 240.0))
-    server = Milvus()
+    server = Milvus(milvus_programs)
     index = reader = None
     try:
         index = open_index(server.url, "faces", DIMENSION)

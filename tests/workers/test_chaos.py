@@ -21,8 +21,7 @@ import pytest
 import ready
 import sqlalchemy as sa
 from conftest import CROWD, need
-from milvus_server import Milvus
-from milvus_server import program as milvus_program
+from milvus_server import Milvus, Programs
 from postgres import Server, programs
 from redis_server import RedisServer
 from shared_library import check_consistent
@@ -178,15 +177,14 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[Server, Milvus, RedisServer]]:
+def servers(milvus_programs: Programs) -> Iterator[tuple[Server, Milvus, RedisServer]]:
     """Servers that others do not use: they are killed."""
     need(programs(), "PostgreSQL's programs: apt-get install postgresql")
-    need(milvus_program(), "milvus-server: pip install milvus 'setuptools<80', in an environment of its own")
     need(shutil.which("redis-server"), "redis-server is not installed (apt-get install redis-server)")
     with ExitStack() as running:
         postgres = Server()
         running.callback(postgres.remove)
-        milvus = Milvus()
+        milvus = Milvus(milvus_programs)
         running.callback(milvus.remove)
         redis = RedisServer()
         running.callback(redis.kill)
