@@ -105,12 +105,12 @@ def test_work_is_paused_resumed_and_cancelled(shared_library: LocalLibrary, few_
 def test_a_change_of_models_is_left_to_workers_and_one_process_says_that_they_are_at_it(
     shared_library: LocalLibrary,
 ) -> None:
-    key = json.loads(said(shared_library, "reembed", "--detail", "fine", "--background", "--priority", "3", "--json"))[
-        "id"
-    ]
+    asked = said(shared_library, "reembed", "--detail", "fine", "--background", "--priority", "3", "--json")
+    key = json.loads(asked)["id"]
     (job,) = jobs(shared_library)["jobs"]
     assert (job["work_id"], job["state"], job["priority"], job["models"]) == (key, "listing", 3, "yunet 1 + sface 1")
-    assert "change of models to yunet 1 + sface 1" in said(shared_library, "jobs")
+    words = re.findall(r"\w+", said(shared_library, "jobs"))  # a table folds them
+    assert "change of models to yunet 1 sface 1" in " ".join(words)
     for call in (["reembed"], ["reembed", "--background"]):
         refused = CliRunner().invoke(app, ["--library", str(shared_library.folder), *call])
         assert isinstance(refused.exception, LibraryBusyError)
