@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -255,11 +254,12 @@ def test_limit_that_is_no_number_is_refused(
 # A script whose detector is stuck from its second batch on: in a wait that other threads can run beside, or in a native
 # call that holds the GIL, as `_pyopenvino` did.
 _SCRIPT = """
-import ctypes, sys, threading
+import ctypes, os, sys, threading
 import facekit as fk
-how, folder, photos = sys.argv[1:]
+how, folder, photos, limit = sys.argv[1:]
 library = fk.open(folder, detector="yunet", embedder="sface", device="cpu", engine="onnxruntime")
 network = library.detector._network
+os.environ["FACEKIT_GIVE_UP_AFTER"] = limit  # not before: on a busy machine it takes long to open a library
 run, detect, batches, held = network.run, library.detector.detect, [], []
 telling, told = threading.Lock(), []
 def counted(images, **how):
@@ -289,8 +289,7 @@ except fk.FacekitError as error:
 
 def _script(how: str, folder: Path, photos: Path, give_up_after: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", _SCRIPT, how, str(folder), str(photos)],
-        env=os.environ | {"FACEKIT_GIVE_UP_AFTER": give_up_after},
+        [sys.executable, "-c", _SCRIPT, how, str(folder), str(photos), give_up_after],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
