@@ -19,7 +19,7 @@ from browser import chromium, show  # noqa: F401 - fixtures
 from family import Family, build_family
 from generated_weights import STEMS, made
 from milvus_server import milvus_name, milvus_programs, milvus_url  # noqa: F401 - fixtures
-from places import choose_places, on_servers, places  # noqa: F401 - fixtures
+from places import choose_places, on_milvus, on_pgvector, places  # noqa: F401 - fixtures
 from postgres import catalog, catalog_opener, pgvector_url, postgres_schema, postgres_url  # noqa: F401 - fixtures
 from redis_server import redis_server  # noqa: F401 - a fixture
 from service_stores import shared_store_opener, store, store_opener  # noqa: F401 - fixtures

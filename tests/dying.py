@@ -21,6 +21,7 @@ from facekit.models import registry
 from facekit.storage.embedded import Embedded
 from facekit.storage.models_in_use import ModelSet
 from facekit.storage.shared import Shared
+from facekit.workers import tasks
 from facekit.workers.bell import Bell
 from facekit.workers.worker import Worker
 
@@ -45,6 +46,19 @@ def reembed(folder: Path, point: str) -> None:
     """Change to other models, and die at a point of it."""
     registry.MODELS.update(other_models.models())
     run._STORE_FILES = pipeline._BATCH_PHOTOS = 2
+    _die_in_change(point)
+    with fk.open(folder) as library:
+        library.reembed("fine", "turned", progress=False)
+
+
+def change_models(folder: Path, point: str) -> None:
+    """A worker that dies at a point of a change of models."""
+    tasks.BATCH_FILES = 2
+    _die_in_change(point)
+    work(folder)
+
+
+def _die_in_change(point: str) -> None:
     if point == "while faces are made":
         staging.Staging.save = _dies_at(3, staging.Staging.save)
     elif point == "while the index is made":
@@ -59,8 +73,6 @@ def reembed(folder: Path, point: str) -> None:
         staging.Staging.clear = _die
     elif point == "before the old index goes":
         ModelSet.discard = _die
-    with fk.open(folder) as library:
-        library.reembed("fine", "turned", progress=False)
 
 
 def follow(folder: Path, point: str) -> None:
@@ -119,6 +131,7 @@ def _set_meta(connection: Any, key: str, value: Any, kept: Callable[..., None] =
 
 def work(folder: Path, poison: str = "") -> None:
     """A worker, of which some die in the middle of a batch: of a photo with such a name."""
+    registry.MODELS.update(other_models.models())
     if poison:
         pipeline.Pipeline._recognise = _dies_of(poison, pipeline.Pipeline._recognise)
     with fk.open(folder) as library:

@@ -25,9 +25,6 @@ import sqlalchemy as sa
 from filelock import FileLock
 
 from facekit.catalog import Catalog
-from facekit.catalog.database import Database
-from facekit.catalog.rows import insert
-from facekit.catalog.tables import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,17 +104,6 @@ class Server:
         """End it, and remove all that it wrote."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def copy_catalog(path: Path, url: str, schema: str) -> None:
-    """Make a catalog on a server that holds what one in a file does."""
-    Catalog(url, schema=schema).close()
-    engine = Database(url, schema=schema)
-    with sa.create_engine(f"duckdb:///{path}").connect() as reading, engine.begin() as writing:
-        for table in metadata.sorted_tables:
-            writing.execute(sa.delete(table))
-            insert(writing, table, [dict(row) for row in reading.execute(sa.select(table)).mappings()])
-    engine.close()
 
 
 @pytest.fixture(scope="session")

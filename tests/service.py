@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 OWNER_KEY = "a key that is new at every start"
 HERE = "http://127.0.0.1:8000"
 PASSWORD = "a wall of seven bricks"
+WORK_METRICS = {"facekit_work_files", "facekit_workers", "facekit_work_oldest_seconds", "facekit_index_due_faces"}
 USERS = {"ada": "admin", "ed": "editor", "vi": "viewer"}
 
 

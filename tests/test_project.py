@@ -12,6 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import places
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -207,3 +208,9 @@ def test_files_name_no_registry_and_no_machine(pattern: str) -> None:
         text = path.read_bytes().decode("utf-8", errors="replace")
         found += [f"{path.relative_to(ROOT)}: {match[0]}" for match in re.finditer(pattern, text)]
     assert not found
+
+
+def test_the_files_whose_tests_run_on_servers_too_are_there() -> None:
+    files = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    assert {*places.SUITES, *places.ON_MILVUS, *places.IN_FOLDER} <= files
+    assert places.ON_MILVUS.keys() | places.IN_FOLDER.keys() <= places.SUITES.keys()

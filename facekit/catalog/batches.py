@@ -22,7 +22,7 @@ from facekit.types.photos import FoundFile
 from facekit.types.work import Claim, Kind, Options, State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from facekit.catalog.database import Database
 
@@ -48,6 +48,10 @@ _BLOCKED = sa.exists().where(
 
 class LostClaimError(Exception):
     """A batch was taken for given up, and somebody else has it or has done it by now."""
+
+
+class CancelledError(Exception):
+    """Somebody cancelled the work that a batch is part of."""
 
 
 class Batches:
@@ -97,7 +101,7 @@ class Batches:
             row = connection.execute(mine).mappings().first()
         if row is None:
             return None
-        options = Options(row["options"]["detail"], tuple(row["options"]["exclude"]))
+        options = options_of(row["options"])
         files = [_file(one) for one in row["files"]]
         return Claim(**dict(row) | {"kind": Kind(row["kind"]), "files": files, "options": options})
 
@@ -138,17 +142,105 @@ class Batches:
         LostClaimError
             If it is not this process's any more.
         """
-        rows: list[dict[str, Any]] = []
-        for wave, files in enumerate(waves, 1):
-            for start in range(0, len(files), size):
-                some = files[start : start + size]
-                rows.append(_new(claim.work_id, Kind.FILES, wave, len(rows)) | _holding([_plain(one) for one in some]))
         with self._engine.begin() as connection:
-            now = sa.select(work.c.priority, work.c.queued_at, work.c.cancelled).where(work.c.work_id == claim.work_id)
-            priority, since, cancelled = connection.execute(now.with_for_update()).one()
+            self._insert(
+                connection, claim, [one for number, some in enumerate(waves, 1) for one in _cut(number, some, size)]
+            )
             self.done(connection, claim, report)
-            if rows and not cancelled:
-                connection.execute(sa.insert(batches), [row | {"priority": priority, "since": since} for row in rows])
+
+    def read_first(
+        self, claim: Claim, groups: Iterable[Sequence[FoundFile]], size: int, report: dict[str, Any]
+    ) -> None:
+        """Some files are to be read, ``size`` of a group at a time, and then the last batch is done once more.
+
+        Parameters
+        ----------
+        claim : Claim
+            The listing, which is done then, or the last batch, which is done again after the files.
+        groups : iterable of sequences of FoundFile
+            Files that are in the same place.
+        size : int
+            Files in a batch.
+        report : dict
+            What came of a listing.
+
+        Raises
+        ------
+        LostClaimError
+            If it is not this process's any more.
+        """
+        with self._engine.begin() as connection:
+            self._insert(connection, claim, [one for some in groups for one in _cut(1, some, size)])
+            self.done(connection, claim, report)
+            if claim.kind is Kind.FINISH:
+                again = sa.update(batches).where(batches.c.batch_id == claim.batch_id)
+                connection.execute(again.values(state=State.QUEUED, tries=0, worker=None, report=None))
+
+    @staticmethod
+    def _insert(connection: sa.Connection, claim: Claim, pieces: Sequence[tuple[int, Sequence[FoundFile]]]) -> None:
+        """Queue files of some work, with their waves; those of cancelled work are read by nobody."""
+        now = sa.select(work.c.priority, work.c.queued_at, work.c.cancelled).where(work.c.work_id == claim.work_id)
+        priority, since, cancelled = connection.execute(now.with_for_update()).one()
+        same = {"priority": priority, "since": since}
+        rows = [
+            _new(claim.work_id, Kind.FILES, wave, number) | _holding([_plain(one) for one in some]) | same
+            for number, (wave, some) in enumerate(pieces)
+        ]
+        if rows and not cancelled:
+            connection.execute(sa.insert(batches), rows)
+
+    def give_up(self, connection: sa.Connection, claim: Claim, files: Sequence[tuple[FoundFile, str, str]]) -> None:
+        """Note of files of a batch that they can't be read: each with its status, and the reason in words.
+
+        They are tried again on request, like those that were given up after some tries.
+        """
+        same = sa.select(work.c.priority, work.c.queued_at.label("since")).where(work.c.work_id == claim.work_id)
+        alike = dict(connection.execute(same).mappings().one()) | {"state": State.DEAD}
+        rows = [
+            _new(claim.work_id, Kind.FILES, 1, number)
+            | alike
+            | _holding([_plain(file)])
+            | {"problem": reason, "report": {"status": status}}
+            for number, (file, status, reason) in enumerate(files)
+        ]
+        if rows:
+            connection.execute(sa.insert(batches), rows)
+            fewer = sa.update(batches).where(batches.c.batch_id == claim.batch_id, batches.c.count >= len(rows))
+            connection.execute(fewer.values(count=batches.c.count - len(rows)))
+
+    def given_up(self, work_id: str) -> list[tuple[FoundFile, str, str]]:
+        """The files of some work that were given up, with the status (empty where there is none) and the reason."""
+        query = sa.select(batches.c.files, batches.c.report, batches.c.problem)
+        dead = (batches.c.work_id == work_id, batches.c.state == State.DEAD, batches.c.kind == Kind.FILES)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.where(*dead).order_by(batches.c.number)).all()
+        return [
+            (_file(one), (report or {}).get("status", ""), why or "") for files, report, why in rows for one in files
+        ]
+
+    def keep(self, connection: sa.Connection, claim: Claim, report: dict[str, Any]) -> None:
+        """Note what comes of a batch that goes on, in the transaction that makes it so.
+
+        Raises
+        ------
+        LostClaimError
+            If it is not this process's any more.
+        CancelledError
+            If its work was cancelled.
+        """
+        here = sa.select(work.c.cancelled).where(work.c.work_id == claim.work_id).with_for_update()
+        if connection.scalar(here):
+            raise CancelledError(claim.work_id)
+        if connection.execute(sa.update(batches).where(*self._mine(claim)).values(report=report)).rowcount != 1:
+            raise LostClaimError(claim.batch_id)
+
+    def kept(self, claim: Claim) -> dict[str, Any] | None:
+        """What was noted of a batch, by whomever had it."""
+        with self._engine.connect() as connection:
+            found: dict[str, Any] | None = connection.scalar(
+                sa.select(batches.c.report).where(batches.c.batch_id == claim.batch_id)
+            )
+        return found
 
     def failed(self, claim: Claim, problem: str) -> None:
         """A try went wrong: the batch is tried again, or its files one by one, or it is given up."""
@@ -246,6 +338,15 @@ def new_batch(work_id: str, kind: Kind, wave: int) -> dict[str, Any]:
 def _new(work_id: str, kind: Kind, wave: int, number: int) -> dict[str, Any]:
     fixed = {"batch_id": uuid4().hex, "work_id": work_id, "kind": kind, "wave": wave, "number": number}
     return fixed | {"state": State.QUEUED, "tries": 0}
+
+
+def _cut(wave: int, files: Sequence[FoundFile], size: int) -> list[tuple[int, Sequence[FoundFile]]]:
+    return [(wave, files[start : start + size]) for start in range(0, len(files), size)]
+
+
+def options_of(said: dict[str, Any]) -> Options:
+    """How some work is to be done, as its row says it."""
+    return Options(**said | {"exclude": tuple(said["exclude"])})
 
 
 def _holding(files: list[Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from facekit.catalog.locks import Kind, hold
+from facekit.catalog.rows import set_meta
 from facekit.catalog.staging import Bound
 from facekit.catalog.tables import meta
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from facekit.catalog.database import Database
 
 _KEY = "library"
+_PATHS = sa.select(meta.c.value).where(meta.c.key == "paths")
 
 
 class Bindings:
@@ -36,6 +39,19 @@ class Bindings:
         """Write another document; only one process may."""
         with self._engine.begin() as connection:
             connection.execute(sa.update(meta).where(meta.c.key == _KEY).values(value=json.dumps(dict(document))))
+
+    def paths_of(self, machine: str) -> str:
+        """The machine whose own paths photos are known by: the first that asks."""
+        with self._engine.connect() as connection:
+            found: str | None = connection.scalar(_PATHS)
+        if found is not None:
+            return found
+        with self._engine.begin() as connection:
+            hold(connection, Kind.FACTS)
+            found = connection.scalar(_PATHS)
+            if found is None:
+                set_meta(connection, "paths", machine)
+            return found or machine
 
     def read(self) -> tuple[dict[str, Any], Bound | None] | None:
         """The document, and what the last change of models bound the library to; None where there is no library."""

@@ -27,10 +27,10 @@ from facekit.catalog.records import Change, file_id, folder_of
 from facekit.catalog.rows import FileRow, PhotoRow, among, column, delete, face_values, insert, set_meta
 from facekit.catalog.runs import Runs, forget_in_runs, move_roots
 from facekit.catalog.server import CatalogServer
-from facekit.catalog.staging import Staging
-from facekit.catalog.tables import faces, files, meta, photos
+from facekit.catalog.staging import Staging, refuse_other_models
+from facekit.catalog.tables import faces, files, meta, photos, staged_faces, staged_photos
 from facekit.catalog.times import now
-from facekit.catalog.work import WorkTables
+from facekit.catalog.work import WorkTables, refuse_while_models_change
 from facekit.errors import FacekitError, LibraryError
 from facekit.system.disk_space import check_room
 
@@ -163,6 +163,11 @@ class Catalog(Contents, Runs, Copies):
         """The batches of that work, for a worker that has a name and claims them for some seconds at a time."""
         return Batches(self._engine, worker, lease)
 
+    def refuse_while_models_change(self) -> None:
+        """Refuse to begin a change of models while workers are at one. Raises LibraryBusyError."""
+        with self._engine.connect() as connection:
+            refuse_while_models_change(connection)
+
     def upgraded_elsewhere(self) -> LibraryError | None:
         """What is to be said where another facekit has upgraded the catalog since it was opened."""
         with self._engine.connect() as connection:
@@ -226,12 +231,19 @@ class Catalog(Contents, Runs, Copies):
         run_id: str,
         detector: str,
         embedder: str,
+        vectors: str | None = None,
         also: Callable[[sa.Connection, Sequence[FileRecord]], None] | None = None,
     ) -> Change:
         """Write photos with their faces, and files; what they replace goes.
 
-        A file whose photo is neither among the new ones nor in the catalog is not written: it is lost. ``also`` is
-        called with the connection and the lost files before the transaction ends.
+        A file whose photo is neither among the new ones nor in the catalog is not written: it is lost. ``vectors`` is
+        the name of the index of the models that made the faces. ``also`` is called with the connection and the lost
+        files before the transaction ends.
+
+        Raises
+        ------
+        LibraryBusyError
+            If a change of models has bound the library to another index: locks end with a connection that is cut off.
         """
         photo_ids = [photo.photo_id for photo in new_photos]
         with self._engine.begin() as connection:
@@ -240,6 +252,8 @@ class Catalog(Contents, Runs, Copies):
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             shown = sorted({record.photo_id for record in new_files} - set(photo_ids))
             hold(connection, Kind.PHOTOS, {*before, *photo_ids, *shown})
+            if vectors is not None:
+                refuse_other_models(connection, vectors)
             known = {*photo_ids, *column(connection, sa.select(photos.c.photo_id), photos.c.photo_id, shown)}
             lost = [record for record in new_files if record.photo_id not in known]
             new_files = [record for record in new_files if record.photo_id in known]
@@ -291,6 +305,8 @@ class Catalog(Contents, Runs, Copies):
         face_ids = column(connection, sa.select(faces.c.face_id), faces.c.photo_id, orphans)
         delete(connection, faces.c.photo_id, orphans)
         delete(connection, photos.c.photo_id, orphans)
+        for table in (staged_photos, staged_faces):
+            delete(connection, table.c.photo_id, orphans)
         hide(connection, [*face_ids, *orphans])
         change = Change(sorted(set(touched) - set(orphans)), sorted({*without, *face_ids}), orphans)
         keep_places(connection, change.touched)

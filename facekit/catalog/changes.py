@@ -22,7 +22,7 @@ Version: TypeAlias = tuple[int, ...]
 """How often each of some tables was changed. What was read at the same version is the same."""
 
 _OPTION = "facekit_changes"
-_COUNTED = ("faces", "members")
+_COUNTED = ("allowed_twice", "cluster_runs", "differences", "faces", "members", "persons", "rejections")
 """The tables of which versions are asked; in this order, so that no two transactions wait for each other."""
 
 

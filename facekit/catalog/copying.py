@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 _PAGE = 5_000  # rows of one transaction: some seconds, which is what an interruption costs
 _FROM = "copied_from"  # what a catalog says while it is being filled
-# Facts about the catalog itself, and not about what it holds: its schema, and what its library is bound to.
-_OWN = frozenset({"schema", "library", "bound", _FROM})
+# Facts about the catalog itself, and not about what it holds: its schema, what its library is bound to, and whose paths
+# it knows.
+_OWN = frozenset({"schema", "library", "bound", "paths", _FROM})
 
 
 class Content(NamedTuple):

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from facekit.catalog.changes import ChangeCounter, count_for_all
 from facekit.catalog.postgresql import is_postgresql, meets_user, open_engine, shown, translated_from_server
-from facekit.errors import DiskFullError, FacekitError, LibraryError
+from facekit.errors import DiskFullError, FacekitError, LibraryError, StalledError
 from facekit.system.disk_space import check_room, is_disk_full
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _WAIT_SECONDS = 30.0  # for those who read, before a rewrite is left to the next opening
 _NEW = ".new"
+_MOST_LOCKS = 10  # connections that hold locks: as many searches of one process are under way at once
 
 
 class Database:
@@ -51,10 +52,10 @@ class Database:
         self.guard: Callable[[sa.Connection], None] | None = None
         if self.on_server:
             self.where = f"the catalog {shown(url, schema)}"
-            self._engine = open_engine(url, schema)
+            self._engine, self._locks = open_engine(url, schema), open_engine(url, schema, _MOST_LOCKS)
         else:
             self.where = f"the catalog {path}" if path else "the catalog"
-            self._engine = sa.create_engine(url)
+            self._engine = self._locks = sa.create_engine(url)
         # DuckDB's transactions see one moment anyway. Those that write see what others wrote before they took a lock.
         self._reading: dict[str, Any] = {"isolation_level": "REPEATABLE READ"} if self.on_server else {}
         self._changes = ChangeCounter(self._engine)
@@ -70,6 +71,16 @@ class Database:
         """A connection for reading: all that is read is as it was at one moment."""
         options = self._changes.options() | self._reading
         with self._use(), self._engine.connect().execution_options(**options) as connection:
+            yield connection
+
+    @contextmanager
+    def lock(self) -> Iterator[sa.Connection]:
+        """A connection that holds a lock while the same thread reads and writes through others.
+
+        It comes from a pool of its own: threads that each hold one connection and want a second one of the same pool
+        would wait for each other.
+        """
+        with self._use(), self._locks.connect() as connection:
             yield connection
 
     @contextmanager
@@ -106,6 +117,9 @@ class Database:
             self._fail(error)
         except sa.exc.DBAPIError as error:
             self._fail(error)
+        except sa.exc.TimeoutError as error:
+            message = f"Gave up waiting for a connection to {self.where}: this process uses all that it may have."
+            raise StalledError(message, "Try again later, or ask less at once.") from error
         except Exception as error:
             if not type(error).__module__.startswith(("duckdb", "_duckdb")):
                 raise
@@ -126,6 +140,7 @@ class Database:
     def close(self) -> None:
         """Give the database back."""
         self._engine.dispose()
+        self._locks.dispose()
 
     def copy_to(self, new: Path) -> None:
         """Write all that is live now into a new file; others may go on reading and writing."""

@@ -67,11 +67,13 @@ def reveal(connection: sa.Connection, ids: Iterable[str]) -> None:
     """Put the ids of faces and photos that come into the library in the place of their hashes, where any wait."""
     if connection.scalar(sa.select(hidden_ids.c.hidden).limit(1)) is None:
         return
-    hold(connection, Kind.PEOPLE)
     secret = _secret(connection)
     hashes = {_hashed(secret, key): key for key in ids}
-    known = column(connection, sa.select(hidden_ids.c.hidden), hidden_ids.c.hidden, list(hashes))
-    if known:
+    waiting = sa.select(hidden_ids.c.hidden)
+    if not column(connection, waiting, hidden_ids.c.hidden, list(hashes)):  # who hides some of these holds their photos
+        return
+    hold(connection, Kind.PEOPLE)
+    if known := column(connection, waiting, hidden_ids.c.hidden, list(hashes)):
         _replace(connection, {one: hashes[one] for one in known})
         delete(connection, hidden_ids.c.hidden, known)
 

@@ -8,7 +8,14 @@ import numpy as np
 import sqlalchemy as sa
 
 from facekit.catalog.changes import Version, version
-from facekit.catalog.people_tables import allowed_twice, differences, members, persons, rejections
+from facekit.catalog.people_tables import (
+    allowed_twice,
+    cluster_runs,
+    differences,
+    members,
+    persons,
+    rejections,
+)
 from facekit.catalog.rows import MemberRow, MembershipRow, among, by_key, fetch, select
 from facekit.catalog.snapshots import Snapshots
 from facekit.catalog.tables import faces, meta
@@ -81,6 +88,11 @@ class Memberships(Snapshots):
         """The same, of whose faces are whose."""
         with self._connect() as connection:
             return version(connection, faces, members)
+
+    def version_of_people(self) -> Version | None:
+        """The same, of all that is known about people."""
+        with self._connect() as connection:
+            return version(connection, allowed_twice, cluster_runs, differences, members, persons, rejections)
 
     def photo_of(self, face_ids: Iterable[str] | None = None) -> dict[str, str]:
         """The photo of each face in the library, or of these; unknown ids are left out."""

@@ -18,7 +18,7 @@ from facekit.catalog.rows import among, chunks, fetch, insert, select
 from facekit.catalog.tables import faces, index_due
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from facekit.catalog.database import Database
     from facekit.catalog.records import Change
@@ -72,6 +72,17 @@ class Outbox:
         with self._lock, self._engine.connect() as connection:
             hold_index(connection, self._engine.schema)
             yield
+
+    def note_all(self) -> None:
+        """Have the index look at every face again."""
+        with self._engine.begin() as connection:
+            note_all(connection)
+
+    def note_faces(self, face_ids: Iterable[str]) -> None:
+        """Have the index look at some faces again, whether or not they are there."""
+        key = uuid4().hex
+        with self._engine.begin() as connection:
+            insert(connection, index_due, [Due(key, face)._asdict() for face in face_ids])
 
     def next(self, limit: int) -> list[Due]:
         """Some of what is due."""

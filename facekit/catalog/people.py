@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from facekit.catalog.aliases import aliases_of, rename_faces
+from facekit.catalog.changes import version as version_of
 from facekit.catalog.hidden import reveal
 from facekit.catalog.journal import UnitOfWork, undo_entry
 from facekit.catalog.locks import Kind, hold
@@ -19,12 +20,14 @@ from facekit.catalog.memberships import Memberships
 from facekit.catalog.people_tables import allowed_twice, cluster_runs, journal, members, rejections
 from facekit.catalog.persons import Persons
 from facekit.catalog.rows import ClusterRunRow, MemberRow, RejectionRow, among, chunks, fetch, select, set_meta
+from facekit.catalog.tables import faces
 from facekit.catalog.times import now
 from facekit.types.people import ClusterRun, Entry, Proposal, faces_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from facekit.catalog.changes import Version
     from facekit.catalog.database import Database
     from facekit.types.people import Verb
 
@@ -73,10 +76,12 @@ class PeopleTables(Persons, Memberships):
         with self._connect() as connection:
             return [replace(entry, at=entry.at.astimezone()) for entry in fetch(connection, query, Entry)]
 
-    @staticmethod
-    def assigned(work: UnitOfWork) -> None:
-        """Note that new faces were assigned to people."""
-        set_meta(work.connection, "assign", "done")
+    def assigned(self, version: Version | None) -> None:
+        """Note that all faces that there were at a version were assigned to people; there may be more by now."""
+        with self._engine.begin() as connection:
+            hold(connection, Kind.FACTS)  # every writer waits for it, and who brings faces notes that these are due
+            if version is not None and version == version_of(connection, faces):
+                set_meta(connection, "assign", "done")
 
     # -- runs ----------------------------------------------------------------------------------------------------
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from facekit.errors import DiskFullError, FacekitError, LibraryBusyError, LibraryError
+from facekit.system.waiting import give_up_after
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
+MOST_CONNECTIONS = 15
+"""Of a process to its catalog, at once: SQLAlchemy's default."""
+
+_KEPT_CONNECTIONS = 5  # in the pool, also when nobody needs them: SQLAlchemy's default
 _CONNECT_SECONDS = 10
 _SILENCE_SECONDS = 30  # after which a server that does not answer is taken for gone
 _LOCK_SECONDS = 120  # that a change waits for another process's
@@ -33,7 +39,7 @@ def shown(url: str, schema: str | None) -> str:
     return f"{bare.render_as_string()} (schema {schema})" if schema else bare.render_as_string()
 
 
-def open_engine(url: str, schema: str | None) -> sa.Engine:
+def open_engine(url: str, schema: str | None, most: int = MOST_CONNECTIONS) -> sa.Engine:
     """Connections to a PostgreSQL database, which see the tables of one schema; it is made where there is none.
 
     Parameters
@@ -42,6 +48,8 @@ def open_engine(url: str, schema: str | None) -> sa.Engine:
         ``postgresql://user@host:port/database``. What is left out is asked of the environment, as libpq does it.
     schema : str, optional
         Lower case letters, digits and ``_``, at most 63; by default what the server takes, which is ``public``.
+    most : int
+        Connections at once; who wants one more waits, at most for `facekit.system.waiting.give_up_after`.
 
     Raises
     ------
@@ -51,6 +59,7 @@ def open_engine(url: str, schema: str | None) -> sa.Engine:
     if schema is not None and not _SCHEMA.fullmatch(schema):
         message = f"{schema!r} is no name for a schema."
         raise LibraryError(message, f"Take lower case letters, digits and _, at most {_LONGEST_SCHEMA}.")
+    limit = give_up_after()
     waits = {"connect_timeout": _CONNECT_SECONDS, "tcp_user_timeout": _SILENCE_SECONDS * 1000}
     try:
         import psycopg
@@ -58,6 +67,8 @@ def open_engine(url: str, schema: str | None) -> sa.Engine:
         engine = sa.create_engine(
             sa.make_url(url).set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,  # a server that was restarted is found again
+            max_overflow=most - _KEPT_CONNECTIONS,
+            pool_timeout=None if limit == inf else limit,
             connect_args={"application_name": "facekit", "client_encoding": "utf8", **waits},
         )
     except ModuleNotFoundError as error:

@@ -107,7 +107,7 @@ class CatalogServer:
     @contextmanager
     def _session(self) -> Iterator[sa.Connection]:
         """A connection whose locks last as long as the block, which may be hours: it is in no transaction."""
-        with self._engine.connect() as pooled:
+        with self._engine.lock() as pooled:
             connection = pooled.execution_options(isolation_level="AUTOCOMMIT")
             try:
                 yield connection
@@ -151,7 +151,7 @@ class CatalogServer:
     def _models_locked(self, lock: sa.sql.functions._FunctionGenerator, what: str) -> Iterator[sa.Connection]:
         limit = give_up_after()
         milliseconds = 0 if limit == inf else max(1, round(limit * 1000))
-        with self._engine.connect() as pooled:
+        with self._engine.lock() as pooled:
             # What is read after the lock is as it is then, and not as it was when the waiting began.
             connection = pooled.execution_options(isolation_level="READ COMMITTED")
             connection.execute(_setting("lock_timeout", str(milliseconds)))

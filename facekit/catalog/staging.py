@@ -16,7 +16,7 @@ from facekit.errors import LibraryBusyError
 from facekit.types.photos import Box, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from facekit.catalog.database import Database
     from facekit.catalog.records import PhotoRecord
@@ -65,8 +65,32 @@ class Staging:
                 connection.execute(sa.delete(table).where(table.c.photo_id.not_in(sa.select(photos.c.photo_id))))
             return set(connection.scalars(sa.select(staged_photos.c.photo_id))), discarded
 
-    def save(self, records: Sequence[PhotoRecord], *, detector: str, embedder: str) -> None:
+    def join(self, models: Mapping[str, Any]) -> bool:
+        """Collect beside other processes what some models make; False where nobody has begun that."""
+        said = json.dumps(dict(models), sort_keys=True)
+        with self._engine.connect() as connection:
+            if connection.scalar(_STAGED) != said:
+                return False
+        self._said = said
+        return True
+
+    def done(self, photo_ids: Sequence[str]) -> set[str]:
+        """Those of some photos that were collected."""
+        query = sa.select(staged_photos.c.photo_id)
+        with self._engine.connect() as connection:
+            return set(column(connection, query, staged_photos.c.photo_id, photo_ids))
+
+    def save(
+        self,
+        records: Sequence[PhotoRecord],
+        *,
+        detector: str,
+        embedder: str,
+        also: Callable[[sa.Connection], None] = lambda _connection: None,
+    ) -> None:
         """Collect photos with their faces, each photo once: what is there stays.
+
+        ``also`` is what else is part of the transaction.
 
         Raises
         ------
@@ -79,9 +103,7 @@ class Staging:
         ]
         with self._engine.begin() as connection:
             hold(connection, Kind.PHOTOS, [one.photo_id for one in records])
-            if connection.scalar(_STAGED) != self._said:
-                message = "Another process has begun or ended a change of models: what this one made is not kept."
-                raise LibraryBusyError(message, "Wait until it is done, or stop it.")
+            self._check(connection)
             keys = [one.photo_id for one in records]
             done = set(column(connection, sa.select(staged_photos.c.photo_id), staged_photos.c.photo_id, keys))
             insert(connection, staged_photos, [row for row in rows if row["photo_id"] not in done])
@@ -92,6 +114,13 @@ class Staging:
                 for face in photo.faces
             ]
             insert(connection, staged_faces, inside)
+            also(connection)
+
+    def _check(self, connection: sa.Connection) -> None:
+        """Refuse where what is collected is not what this process made ready for."""
+        if connection.scalar(_STAGED) != self._said:
+            message = "Another process has begun or ended a change of models: what this one made is not kept."
+            raise LibraryBusyError(message, "Wait until it is done, or stop it.")
 
     def clear(self) -> int:
         """Forget what was collected, and return of how many photos no `switch` made use."""
@@ -124,18 +153,35 @@ class Staging:
             connection.execute(sa.delete(carried))
             insert(connection, carried, [{"old_face_id": old, "new_face_id": new} for old, new in pairs])
 
-    def switch(self, bound: Bound, unread: Mapping[str, str]) -> None:
+    def switch(
+        self,
+        bound: Bound,
+        unread: Mapping[str, str],
+        also: Callable[[sa.Connection], None] = lambda _connection: None,
+    ) -> None:
         """Put what was collected in the place of what the library has, and bind it to other models: one transaction.
 
         What was collected is left to `clear`, because searches wait for the end of this.
 
         ``unread`` photos, whose faces could not be made, by id with the reason, are left without faces. What people
         did with faces is carried over to those that took their place; the rest waits for the models that made them.
+        ``also`` is what else is part of the transaction.
+
+        Raises
+        ------
+        LibraryBusyError
+            See `save`; and if there are photos of which nothing was collected: they came in meanwhile. Nothing is
+            changed then.
         """
         good = photos.c.status.in_([Status.OK, Status.NO_FACE])
+        other = sa.select(photos.c.photo_id).where(good, photos.c.photo_id.not_in(sa.select(staged_photos.c.photo_id)))
         with self._engine.begin() as connection:
             for kind in Kind:
                 hold(connection, kind)
+            self._check(connection)
+            if new := set(connection.scalars(other)) - unread.keys():
+                message = f"Nothing was changed: {len(new)} photos came in while their faces were made anew."
+                raise LibraryBusyError(message, "Change the models again: only what is missing is made.")
             set_meta(connection, "looks", "all")
             set_meta(connection, "bound", json.dumps(bound._asdict()))
             reveal(connection, connection.scalars(sa.select(staged_faces.c.face_id)).all())
@@ -149,6 +195,21 @@ class Staging:
                 reasons = sa.case({key: unread[key] for key in chunk}, value=photos.c.photo_id)
                 values = {"status": Status.IO_ERROR.value, "reason": reasons, "faces": 0}
                 connection.execute(sa.update(photos).values(values).where(photos.c.photo_id.in_(chunk), good))
+            also(connection)
+
+
+def refuse_other_models(connection: sa.Connection, vectors: str) -> None:
+    """Refuse the faces of models that the library is not bound to any more; their photos are held.
+
+    Raises
+    ------
+    LibraryBusyError
+        If the last change of models bound it to other vectors.
+    """
+    found = connection.scalar(sa.select(meta.c.value).where(meta.c.key == "bound"))
+    if found is not None and Bound(**json.loads(found)).vectors != vectors:
+        message = "The models of the library were changed meanwhile: what the ones before made is not kept."
+        raise LibraryBusyError(message, "Do it again, with the models that it has now.")
 
 
 def _clear(connection: sa.Connection) -> int:

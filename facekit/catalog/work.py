@@ -9,9 +9,11 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from facekit.catalog.batch_tables import batches, work
-from facekit.catalog.batches import CANCELLED, alive, display_of, new_batch, refuse_file
+from facekit.catalog.batches import CANCELLED, alive, display_of, new_batch, options_of, refuse_file
+from facekit.catalog.locks import Kind as Locked
+from facekit.catalog.locks import has_locks, hold
 from facekit.catalog.rows import delete
-from facekit.errors import RefusedError, UnknownIdError
+from facekit.errors import LibraryBusyError, RefusedError, UnknownIdError
 from facekit.types.work import DeadBatch, Kind, State, Work
 
 if TYPE_CHECKING:
@@ -39,13 +41,26 @@ class WorkTables:
         self._engine = engine
         refuse_file(engine)
 
-    def add(self, roots: Sequence[str], options: Options, priority: int = 0) -> tuple[str, str]:
-        """Ask for folders to be ingested; returns the work's id, and that of its first batch, the listing."""
-        work_id = uuid4().hex
+    def add(
+        self, roots: Sequence[str], options: Options, priority: int = 0, work_id: str | None = None
+    ) -> tuple[str, str]:
+        """Ask for folders to be ingested, or for other models; returns the work's id, and that of its first batch.
+
+        ``work_id`` is an id that nothing else has, by default a new one.
+
+        Raises
+        ------
+        LibraryBusyError
+            If it is a change of models, and there is another one.
+        """
+        work_id = work_id or uuid4().hex
         asked = {"work_id": work_id, "roots": list(roots), "options": asdict(options), "priority": priority}
         asked |= {"paused": False, "cancelled": False, "files_done": 0}
         rows = [new_batch(work_id, Kind.SCAN, SCAN_WAVE), new_batch(work_id, Kind.FINISH, FINISH_WAVE)]
         with self._engine.begin() as connection:
+            if options.models:
+                hold(connection, Locked.FACTS)  # two that ask at once
+                refuse_while_models_change(connection)
             since = connection.scalar(sa.select(sa.func.clock_timestamp()))
             connection.execute(sa.insert(work), asked | {"queued_at": since})
             connection.execute(sa.insert(batches), [row | {"priority": priority, "since": since} for row in rows])
@@ -55,18 +70,31 @@ class WorkTables:
 
     def all(self) -> list[Work]:
         """All work, newest first."""
-        counts = sa.select(batches.c.work_id, batches.c.state, sa.func.sum(batches.c.count))
+        return self._works(sa.true(), sa.true())
+
+    def get(self, work_id: str) -> Work | None:
+        """Some work as it is now; None where there is none, or it was forgotten."""
+        found = self._works(work.c.work_id == work_id, batches.c.work_id == work_id)
+        return found[0] if found else None
+
+    def _works(self, which: sa.ColumnElement[bool], of_them: sa.ColumnElement[bool]) -> list[Work]:
+        counts = sa.select(batches.c.work_id, batches.c.state, sa.func.sum(batches.c.count)).where(of_them)
         held_up = sa.select(batches.c.work_id, batches.c.state, batches.c.problem).where(
-            batches.c.kind != Kind.FILES, batches.c.state != State.DONE, batches.c.problem.is_not(None)
+            of_them,
+            sa.or_(batches.c.kind != Kind.FILES, batches.c.state == State.QUEUED),
+            *(batches.c.state != State.DONE, batches.c.problem.is_not(None)),
         )
-        listing = sa.select(batches.c.work_id).where(batches.c.kind == Kind.SCAN)
+        listing = sa.select(batches.c.work_id).where(of_them, batches.c.kind == Kind.SCAN)
         with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(work).order_by(work.c.queued_at.desc())).mappings().all()
+            rows = connection.execute(sa.select(work).where(which).order_by(work.c.queued_at.desc())).mappings().all()
             files = {
                 (work_id, state): int(count)
                 for work_id, state, count in connection.execute(counts.group_by(batches.c.work_id, batches.c.state))
             }
-            problems = {work_id: (state, problem) for work_id, state, problem in connection.execute(held_up)}
+            problems = {
+                work_id: (state, problem)
+                for work_id, state, problem in connection.execute(held_up.order_by(batches.c.kind))
+            }
             unlisted = set(connection.scalars(listing.where(batches.c.state.in_([State.QUEUED, State.RUNNING]))))
         found = []
         for row in rows:
@@ -77,16 +105,34 @@ class WorkTables:
             state = _state(row, failed=last == State.DEAD, unlisted=key in unlisted, begun=begun)
             numbers["done"] += row["files_done"]
             numbers |= {name: row[name] for name in _SAME} | {"state": state}
+            numbers["models"] = options_of(row["options"]).words
             found.append(Work(**numbers, problem="" if state == CANCELLED else problem))
         return found
 
     def numbers(self) -> dict[str, int]:
         """Files that are queued, running, done and dead, and workers that are there."""
-        every = self.all()
+        by_state = sa.select(batches.c.state, sa.func.sum(batches.c.count)).group_by(batches.c.state)
         with self._engine.connect() as connection:
-            return {state.value: sum(getattr(one, state.value) for one in every) for state in _STATES} | {
-                "workers": alive(connection)
-            }
+            found = {state: int(count) for state, count in connection.execute(by_state)}
+            numbers = {state.value: found.get(state, 0) for state in _STATES}
+            numbers["done"] += int(connection.scalar(sa.select(sa.func.sum(work.c.files_done))) or 0)
+            return numbers | {"workers": alive(connection)}
+
+    def stands_still(self, work_id: str) -> bool:
+        """Whether nobody does anything of some work, because no worker is there, or those that are can't.
+
+        What is paused waits, and does not stand still.
+        """
+        mine = sa.select(batches.c.batch_id).where(batches.c.work_id == work_id)
+        running = mine.where(batches.c.state == State.RUNNING)
+        left = mine.where(batches.c.state == State.QUEUED, batches.c.problem.is_not(None))
+        paused = sa.select(work.c.paused).where(work.c.work_id == work_id)
+        with self._engine.connect() as connection:
+            if connection.scalar(paused):
+                return False
+            if not alive(connection):
+                return True
+            return connection.scalar(running.limit(1)) is None and connection.scalar(left.limit(1)) is not None
 
     def oldest_seconds(self) -> float:
         """For how long the oldest work waits of which something is queued and that is not paused; 0 where none does."""
@@ -98,12 +144,12 @@ class WorkTables:
             age = connection.scalar(sa.select(sa.func.now() - since.scalar_subquery()))
         return age.total_seconds() if age else 0.0
 
-    def dead(self) -> list[DeadBatch]:
-        """What was given up, newest work first."""
+    def dead(self, limit: int | None = None) -> list[DeadBatch]:
+        """What was given up, newest work first; at most so many batches."""
         query = sa.select(*(batches.c[name] for name in ("batch_id", "work_id", "kind", "files", "problem")))
         query = query.where(batches.c.state == State.DEAD, batches.c.problem != CANCELLED)
         with self._engine.connect() as connection:
-            rows = connection.execute(query.order_by(batches.c.since.desc(), batches.c.number)).all()
+            rows = connection.execute(query.order_by(batches.c.since.desc(), batches.c.number).limit(limit)).all()
         return [
             DeadBatch(batch_id, work_id, Kind(kind), [display_of(one) for one in files], problem)
             for batch_id, work_id, kind, files, problem in rows
@@ -132,6 +178,12 @@ class WorkTables:
             connection.execute(sa.update(work).where(work.c.work_id == work_id).values(cancelled=True, paused=False))
         return int(count or 0)
 
+    def withdraw(self, work_id: str) -> None:
+        """Take some work back as if nobody had asked for it; what is done is kept, but for what is running."""
+        with self._engine.begin() as connection:
+            connection.execute(sa.delete(batches).where(batches.c.work_id == work_id))
+            connection.execute(sa.delete(work).where(work.c.work_id == work_id))
+
     def retry(self, key: str) -> int:
         """Try again what was given up: of some work, or one batch. Returns how many files or listings that are.
 
@@ -141,22 +193,26 @@ class WorkTables:
             If there is neither such work nor such a batch.
         RefusedError
             If nothing of it was given up.
+        LibraryBusyError
+            If it is a change of models, and there is another one by now.
         """
         with self._engine.begin() as connection:
             one = connection.scalar(sa.select(batches.c.work_id).where(batches.c.batch_id == key))
             work_id = one or key
-            self._lock(connection, work_id)
+            if options_of(self._lock(connection, work_id)["options"]).models:
+                refuse_while_models_change(connection, but=work_id)
             dead = [batches.c.work_id == work_id, batches.c.state == State.DEAD, batches.c.problem != CANCELLED]
             dead += [batches.c.batch_id == key] if one else []
             again = sa.update(batches).where(*dead).values(state=State.QUEUED, tries=0)
-            counts = connection.scalars(again.returning(batches.c.count)).all()
-            if not counts:
+            begun = connection.execute(again.returning(batches.c.kind, batches.c.count)).all()
+            if not begun:
                 message = f"Nothing of {key} was given up."
                 raise RefusedError(message, "What was, and its ids: facekit jobs --dead")
-            end = (batches.c.work_id == work_id, batches.c.kind == Kind.FINISH, batches.c.state == State.DONE)
+            over = batches.c.state.in_([State.DONE, State.DEAD])
+            end = (batches.c.work_id == work_id, batches.c.kind == Kind.FINISH, over)
             connection.execute(sa.update(batches).where(*end).values(state=State.QUEUED, tries=0))
             connection.execute(sa.update(work).where(work.c.work_id == work_id).values(finished_at=None))
-        return sum(max(1, count) for count in counts)
+        return sum(max(1, count) for kind, count in begun if kind != Kind.FINISH) or 1
 
     def forget(self, names: Iterable[str]) -> None:
         """Forget finished work that names one of these paths, and what was given up of them: they were removed."""
@@ -182,7 +238,11 @@ class WorkTables:
     # -- the end -------------------------------------------------------------------------------------------------
 
     def finish(
-        self, held: Batches, claim: Claim, summed: Callable[[Sequence[dict[str, Any]]], dict[str, Any]]
+        self,
+        held: Batches,
+        claim: Claim,
+        summed: Callable[[Sequence[dict[str, Any]]], dict[str, Any]],
+        problem: str = "",
     ) -> dict[str, Any]:
         """Write down what came of some work; its batches go, but for those that were given up.
 
@@ -196,6 +256,8 @@ class WorkTables:
             The last batch.
         summed : callable
             Makes a report of those of the batches, after what was written down before, if anything was.
+        problem : str
+            Why it failed; it can be tried again like a batch that was given up.
 
         Returns
         -------
@@ -227,12 +289,28 @@ class WorkTables:
             if still:
                 again = sa.update(batches).where(batches.c.batch_id == claim.batch_id)
                 connection.execute(again.values(state=State.QUEUED, tries=0))
+            elif problem:
+                failed = sa.update(batches).where(batches.c.batch_id == claim.batch_id)
+                connection.execute(failed.values(state=State.DEAD, problem=problem))
         return report
+
+
+def refuse_while_models_change(connection: sa.Connection, *, but: str = "") -> None:
+    """Refuse to begin a change of models while workers are at one, ``but`` that with an id. Raises LibraryBusyError."""
+    if not has_locks(connection):  # one process has it, and no workers
+        return
+    left = sa.or_(batches.c.state == State.RUNNING, sa.and_(batches.c.state == State.QUEUED, ~work.c.cancelled))
+    some = sa.exists().where(batches.c.work_id == work.c.work_id, left)
+    for work_id, options in connection.execute(sa.select(work.c.work_id, work.c.options).where(some)):
+        if work_id != but and (models := options_of(options).words):
+            message = f"Workers are changing the library's models to {models} ({work_id})."
+            raise LibraryBusyError(message, f"Wait until facekit jobs says done, or: facekit jobs --cancel {work_id}")
 
 
 def _paths_in(roots: Iterable[str], report: dict[str, Any] | None) -> set[str]:
     said = report or {}
-    return {*roots, *(one["path"] for name in ("failed", "names_lost") for one in said.get(name, ()))}
+    named = {one["path"] for name in ("failed", "names_lost", "unreadable") for one in said.get(name, ())}
+    return {*roots, *named, *(one["photo"] for one in said.get("unmatched", ()))}
 
 
 def _state(row: sa.RowMapping, *, failed: bool, unlisted: bool, begun: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from functools import partial
 from pathlib import Path  # noqa: TC003 - typer reads it
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -20,7 +21,7 @@ from facekit.cli.terminal import (
     print_json,
     print_table,
 )
-from facekit.cli.workers import Broker, leave_to_workers
+from facekit.cli.workers import Background, Broker, Priority, leave_to_workers
 from facekit.errors import FacekitError
 from facekit.types.photos import TableName  # noqa: TC001 - typer reads it
 
@@ -55,10 +56,8 @@ def ingest(
             " several, which take the place of those before. An empty one excludes nothing again."
         ),
     ] = None,
-    background: Annotated[
-        bool, typer.Option("--background", help="Leave it to the workers of a library on servers: facekit worker.")
-    ] = False,
-    priority: Annotated[int, typer.Option(help="In the background: what has a higher one is done first.")] = 0,
+    background: Background = False,
+    priority: Priority = 0,
     broker: Broker = "",
     as_json: AsJson = False,
 ) -> None:
@@ -67,7 +66,10 @@ def ingest(
     with open_given(context, detector=detector, embedder=embedder, device=device, engine=engine) as library:
         patterns = None if not exclude else [one for one in exclude if one]
         if background:
-            leave_to_workers(library, folders, look, patterns, priority=priority, broker=broker, as_json=as_json)
+            from facekit.workers.asking import ingest_in_background
+
+            ask = partial(ingest_in_background, detail=look, exclude=patterns, priority=priority)
+            leave_to_workers(library, lambda own, bell: ask(own, *folders, bell=bell), broker=broker, as_json=as_json)
             return
         report = library.ingest(*folders, detail=look, exclude=patterns)
     if as_json:
@@ -123,6 +125,9 @@ def reembed(
         bool,
         typer.Option("--skip-unreadable", help="Change although some photos can't be read: they lose their faces."),
     ] = False,
+    background: Background = False,
+    priority: Priority = 0,
+    broker: Broker = "",
     device: Device = "auto",
     engine: EngineName = "auto",
     as_json: AsJson = False,
@@ -130,6 +135,13 @@ def reembed(
     """Change the models: make all faces again from the photos, then switch. Run it again after a stop."""
     look = _detail(detail)
     with open_existing(context, device=device, engine=engine) as library:
+        if background:
+            from facekit.workers.asking import reembed_in_background
+
+            ask = partial(reembed_in_background, detector=detector, embedder=embedder, detail=look)
+            ask = partial(ask, skip_unreadable=skip_unreadable, priority=priority)
+            leave_to_workers(library, lambda own, bell: ask(own, bell=bell), broker=broker, as_json=as_json)
+            return
         report = library.reembed(detector, embedder, detail=look, skip_unreadable=skip_unreadable)
     if as_json:
         print_json(report.to_dict())

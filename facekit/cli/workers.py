@@ -1,4 +1,4 @@
-"""``facekit worker`` and ``jobs``: ingest by many processes."""
+"""``facekit worker`` and ``jobs``: what many processes do together."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from facekit.cli.terminal import AsJson, Device, EngineName, note, open_existing
 from facekit.errors import FacekitError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
     from facekit.library.base import Library
     from facekit.library.local import LocalLibrary
-    from facekit.types.photos import Detail
     from facekit.types.work import Work
     from facekit.workers.bell import Bell
 
@@ -27,6 +25,11 @@ Broker = Annotated[
         envvar="FACEKIT_BROKER", help="redis://HOST:6379, which tells of new work at once; by default the library's."
     ),
 ]
+
+Background = Annotated[
+    bool, typer.Option("--background", help="Leave it to the workers of a library on servers: facekit worker.")
+]
+Priority = Annotated[int, typer.Option(help="In the background: what has a higher one is done first.")]
 
 
 def worker(
@@ -39,13 +42,14 @@ def worker(
     device: Device = "auto",
     engine: EngineName = "auto",
 ) -> None:
-    """Ingest what was asked for with --background, beside other workers. Ctrl-C ends it after the photos in hand."""
+    """Do what was asked for with --background, beside other workers. Ctrl-C ends it after the photos in hand."""
+    from facekit.workers.bell import bell_of
     from facekit.workers.metrics import of_messages, show_metrics
     from facekit.workers.worker import Worker
 
     with open_existing(context, device=device, engine=engine) as library:
         own = _own(library)
-        bell = _bell(own, broker)
+        bell = bell_of(own, broker)
         registry = show_metrics(own.storage.catalog, metrics_port) if metrics_port else None
         middlewares = [of_messages(registry)] if bell and registry else []
         working = Worker(own, bell=bell, middlewares=middlewares)
@@ -100,38 +104,22 @@ def jobs(
 def _in_words(one: Work) -> str:
     counts = f"{one.queued} queued, {one.running} running, {one.done} done, {one.dead} dead"
     problem = [one.problem] if one.problem else []
-    return "; ".join([f"{one.state}: {counts}", ", ".join(one.roots), *problem])
+    what = f"change of models to {one.models}" if one.models else ", ".join(one.roots)
+    return "; ".join([f"{one.state}: {counts}", what, *problem])
 
 
 def leave_to_workers(
-    library: Library,
-    folders: Sequence[Path],
-    detail: Detail,
-    exclude: Sequence[str] | None,
-    *,
-    priority: int,
-    broker: str,
-    as_json: bool,
+    library: Library, ask: Callable[[LocalLibrary, Bell | None], str], *, broker: str, as_json: bool
 ) -> None:
-    """Ask for an ingest in the background, and say under which id."""
-    from facekit.workers.asking import ingest_in_background
+    """Ask for something to be done in the background, and say under which id."""
+    from facekit.workers.bell import bell_of
 
     own = _own(library)
-    bell = _bell(own, broker)
-    work_id = ingest_in_background(own, *folders, detail=detail, exclude=exclude, priority=priority, bell=bell)
+    work_id = ask(own, bell_of(own, broker))
     if as_json:
         print_json({"id": work_id})
     else:
         out.print(f"{work_id} is left to the workers; see facekit jobs.", markup=False, soft_wrap=True)
-
-
-def _bell(library: LocalLibrary, broker: str) -> Bell | None:
-    address = broker or library.storage.backend.broker
-    if not address:
-        return None
-    from facekit.workers.bell import Bell
-
-    return Bell(address, library.storage.catalog.schema)
 
 
 def _own(library: Library) -> LocalLibrary:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from facekit.index.protocol import Fields
+from facekit.index.protocol import Fields, batched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,24 +61,24 @@ def catch_up(catalog: Catalog, index: VectorIndex) -> None:
     """
     apply_due(catalog, index)
     with catalog.outbox.alone():
-        balance = catalog.outbox.balance()
-        if not balance.due and index.count() != balance.vectors:  # else somebody else is changing the catalog
-            _reconcile(catalog, index)
+        balance, held = catalog.outbox.balance(), index.count()
+    if balance.due or held == balance.vectors:  # where something is due somebody else is changing the catalog
+        return
+    if held:
+        _compare(catalog, index)
+    else:
+        catalog.outbox.note_all()
+    apply_due(catalog, index)
 
 
-def _reconcile(catalog: Catalog, index: VectorIndex) -> None:
-    """Make the vector index hold just what the catalog says. What is changed meanwhile is due, and comes after it."""
+def _compare(catalog: Catalog, index: VectorIndex) -> None:
+    """Have the index look again at each face of which it does not hold what the catalog says.
+
+    That may take long for many faces, and nobody is kept from anything: what is changed meanwhile is due anyway.
+    """
     held = index.rows()
-    wrong: set[str] = set()
-    wanted: set[str] = set()
-    for row in catalog.index_rows():
-        wanted.add(row.face_id)
-        if held.get(row.face_id) != Fields.of(row):
-            wrong.add(row.face_id)
-    stale = sorted(held.keys() - wanted)
-    if stale:
-        index.delete(stale)
-    if wrong:
-        index.upsert(catalog.index_rows(face_ids=wrong))
-    if wrong or stale:
-        logger.info("The vector index was repaired: {} faces written, {} removed.", len(wrong), len(stale))
+    wrong = [row.face_id for row in catalog.index_rows() if held.pop(row.face_id, None) != Fields.of(row)]
+    for some in batched([*wrong, *sorted(held)], _TOGETHER):
+        catalog.outbox.note_faces(some)
+    if wrong or held:
+        logger.info("The vector index is repaired: {} faces written, {} removed.", len(wrong), len(held))

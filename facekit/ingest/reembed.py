@@ -3,44 +3,40 @@
 from __future__ import annotations
 
 import signal
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
-from itertools import count
 from threading import Event, current_thread, main_thread
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from facekit.catalog.rows import FileRow, PhotoRow
+from facekit.catalog.rows import PhotoRow
 from facekit.catalog.staging import Bound
 from facekit.catalog.tables import faces, staged_faces
 from facekit.images.boxes import match_faces
-from facekit.images.decode import turned_thumbnail
-from facekit.images.files import Limits
 from facekit.images.thumbnails import turn_thumbnails
-from facekit.ingest.pipeline import Pipeline, known_in
+from facekit.ingest.new_faces import GOOD, NewFaces
 from facekit.ingest.progress import show_progress
 from facekit.ingest.reembed_report import Alone, ReembedReport
-from facekit.ingest.report import Failure
-from facekit.ingest.run import store_batches
 from facekit.ingest.store import FREE_BYTES
-from facekit.models.registry import load_detector, load_embedder
 from facekit.storage.backend import new_vectors
 from facekit.storage.models_in_use import ModelSet
-from facekit.storage.settings import REEMBEDDED, settings_of
-from facekit.types.photos import Box, FoundFile, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import sqlalchemy as sa
+
     from facekit.catalog import IndexRow
     from facekit.catalog.records import PhotoRecord
-    from facekit.ingest.pipeline import Item
+    from facekit.catalog.rows import FileRow
+    from facekit.ingest.new_models import NewModels
     from facekit.ingest.progress import Progress
-    from facekit.storage.settings import Settings
+    from facekit.ingest.report import Failure
     from facekit.storage.storage import Storage
-    from facekit.types.photos import Detail
+    from facekit.system.workers import WorkerPool
+    from facekit.types.photos import Box
 
 
 class Reembed:
@@ -50,176 +46,154 @@ class Reembed:
     ----------
     storage : Storage
         The library: its photos, its new faces beside the old ones, and the models in use, which the switch replaces.
-    detector, embedder : str, optional
-        The models to change to; by default those that it has, in the version that this facekit has.
-    detail : {"normal", "fine"} or int
-        How closely the detector looks.
+    models : NewModels
+        The models to change to.
     stop : threading.Event, optional
         Set, it stops the run as Ctrl-C does.
     skip : bool, optional
         Switch although some photos could not be read.
 
-    Raises
-    ------
-    FacekitError
-        If there is no such model, or its weights are not to be had.
+    Attributes
+    ----------
+    report : ReembedReport
+        What it has done so far.
+    lost : dict of str to Failure
+        The photos that can't be read, by id.
     """
 
-    def __init__(
-        self,
-        storage: Storage,
-        detector: str | None,
-        embedder: str | None,
-        *,
-        detail: Detail = "normal",
-        stop: Event | None = None,
-        skip: bool = False,
-    ) -> None:
-        self._catalog, self._folder, self._in_use = storage.catalog, storage.folder, storage.models
-        self._blobs, self._mounts, self._backend = storage.blobs, storage.mounts, storage.backend
-        now = storage.models.now
-        old, self._where = now.settings, now.where
-        wanted = settings_of(detector or old.detector, embedder or old.embedder)
-        self._settings = old.with_models(wanted.models, REEMBEDDED)
-        look: dict[str, Any] = {} if detail == "normal" else {"detail": detail}
-        self._models = (
-            load_detector(wanted.detector, **self._where, **look),
-            load_embedder(wanted.embedder, **self._where),
-        )
-        self._made_for = wanted.models | look  # with the same faces as its outcome
+    def __init__(self, storage: Storage, models: NewModels, *, stop: Event | None = None, skip: bool = False) -> None:
+        self._storage, self._models = storage, models
+        self._catalog, self._in_use, self._backend = storage.catalog, storage.models, storage.backend
         self._stop = stop or Event()
         self._skip = skip
-        self._left: set[str] = set()
-        self._turns = storage.catalog.turns()
-        self._lost: dict[str, Failure] = {}
-        self.report = ReembedReport(old.words, self._settings.words, again=_again(wanted, detail))
+        self.lost: dict[str, Failure] = {}
+        self.report = ReembedReport(models.before, models.settings.words, again=models.again)
+        self.report.faces_before = self.report.faces_after = int(self._catalog.counts()["faces"])
 
     def run(self, progress: Progress) -> ReembedReport:
-        """Make the faces that are not made yet, and switch. Ctrl-C stops it; what is done is kept."""
+        """Make the faces that are not made yet, and switch. Ctrl-C stops it; what is done is kept.
+
+        Raises
+        ------
+        LibraryBusyError
+            If workers are at such a run.
+        FacekitError
+            If a model's weights are not to be had.
+        """
         start = perf_counter()
-        report = self.report
-        report.faces_before = report.faces_after = int(self._catalog.counts()["faces"])
+        self._catalog.refuse_while_models_change()
+        self._models.detector, self._models.embedder  # noqa: B018 - opened before anything is changed
         try:
-            self._backend.forget_other_indexes(self._in_use.now.name)
-            if self._settings.models == self._in_use.now.settings.models and self._catalog.looked_all_ways:
-                report.switched_before = self._catalog.staging.bound is not None
-                self._discarded(self._catalog.staging.clear())
-                report.switched = True
-                return report
-            self._make(progress)
-            report.unreadable = sorted(self._lost.values(), key=lambda one: one.path)
-            if self._skip or not report.unreadable:
-                with _interrupts_set(self._stop):  # Ctrl-C, however often, can't cut a switch in two
-                    self._switch()
+            if self.begin():
+                self._make(progress)
+                self.switch()
         except KeyboardInterrupt:
-            report.stopped = not report.switched
+            self.report.stopped = not self.report.switched
         finally:
-            report.seconds = perf_counter() - start
-            logger.info("Re-embedding: {}", "; ".join(report._lines()))  # noqa: SLF001 - our own report
-        return report
+            self.report.seconds = perf_counter() - start
+            logger.info("Re-embedding: {}", "; ".join(self.report._lines()))  # noqa: SLF001 - our own report
+        return self.report
+
+    def begin(self) -> bool:
+        """Whether there is anything to do: not where the library has the models. What is of no use any more goes."""
+        self._backend.forget_other_indexes(self._in_use.now.name)
+        if not self._models.in_use:
+            return True
+        self.report.switched_before = self._catalog.staging.bound is not None
+        self._discarded(self._catalog.staging.clear())
+        self.report.switched = True
+        return False
+
+    def left(self) -> tuple[list[PhotoRow], int]:
+        """The photos whose faces are not made, and how many others there are."""
+        good = [row for row in self._catalog.rows(PhotoRow) if row.status in GOOD]
+        done, discarded = self._catalog.staging.begin(self._models.made_for)
+        self._discarded(discarded)
+        left = [row for row in good if row.photo_id not in done]
+        return left, len(good) - len(left)
 
     def _discarded(self, count: int) -> None:
         self.report.discarded = count
         if count:
             logger.warning("What a stopped run made of {} photos with other models is thrown away", count)
 
-    # -- making the faces ----------------------------------------------------------------------------------------
-
     def _make(self, progress: Progress) -> None:
-        """Make the faces of all photos that are not done; those that can't be read are in `_lost` afterwards."""
-        rows = self._catalog.rows(PhotoRow)
-        good = [row for row in rows if row.status in {Status.OK, Status.NO_FACE}]
-        done, discarded = self._catalog.staging.begin(self._made_for)
-        self._discarded(discarded)
-        self._left = {row.photo_id for row in good} - done
-        places = self._catalog.places(self._left)
-        # What the library took once is not too large now.
-        limits = Limits(
-            max([Limits().max_bytes, *(row.bytes for row in good)]),
-            max([Limits().max_pixels, *((row.width or 0) * (row.height or 0) for row in good)]),
-        )
-        left, known = frozenset(self._left), known_in(self._catalog, ())
-        pipeline = Pipeline(*self._models, limits, lambda key: None if key in left else known(key))
-        with show_progress(len(good), progress, "reembed") as advance:
-            advance(len(done))
-            for number in count():  # a photo that can't be read at one place is looked for at the next
-                todo = [places[key][number] for key in self._left if number < len(places.get(key, ()))]
-                if not todo:
-                    break
-                self._read(sorted(todo, key=lambda row: row.display), pipeline, advance)
-        for key in self._left - self._lost.keys():  # a photo is made or lost, whatever happened
-            name = next((row.display for row in places.get(key, ())), key)
-            self._lost[key] = Failure(name, Status.IO_ERROR, f"{name} could not be read")
+        left, done = self.left()
+        with show_progress(len(left) + done, progress, "reembed") as advance:
+            advance(done)
+            self.make(left, self._catalog.places({row.photo_id for row in left}), advance)
 
-    def _read(self, rows: Sequence[FileRow], pipeline: Pipeline, advance: Callable[[int], None]) -> None:
-        sources = {name: self._mounts.reader(name) for name in {row.source for row in rows}}
-        files = [FoundFile(row.source, row.path, row.display, row.bytes, row.mtime_ns) for row in rows]
-        expected = {(file.source, file.path): row.photo_id for file, row in zip(files, rows, strict=True)}
+    def make(
+        self,
+        photos: Sequence[PhotoRow],
+        places: Mapping[str, Sequence[FileRow]],
+        advance: Callable[[int], None] = lambda _photos: None,
+        pool: WorkerPool | None = None,
+    ) -> None:
+        """Make the faces of photos; those that can't be read are in `lost` afterwards. See `NewFaces`."""
+        detector, embedder = self._models.detector.name, self._models.embedder.name
 
-        def store(items: Sequence[Item]) -> None:
-            advance(self._store(items, expected))
+        def save(records: list[PhotoRecord]) -> None:
+            self._catalog.staging.save(records, detector=detector, embedder=embedder)
+            self.report.photos += len(records)
 
-        with closing(pipeline.run([(sources[file.source], file) for file in files])) as batches:
-            store_batches(batches, store, self._stop)
-
-    def _store(self, items: Sequence[Item], expected: Mapping[tuple[str, bytes], str]) -> int:
-        """Keep what was made beside what the library has; returns how many photos that were."""
-        self._backend.check_room(FREE_BYTES)
-        records: dict[str, PhotoRecord] = {}
-        lost: dict[str, Failure] = {}
-        for item in items:
-            file, wanted = item.file, expected[item.file.source, item.file.path]
-            if item.error is None and item.record is not None and item.photo_id in self._left:
-                records[item.photo_id] = item.record
-                if item.prepared and not self._blobs.has(item.photo_id):
-                    kept = turned_thumbnail(item.prepared.thumbnail, self._turns.get(item.photo_id, 0))
-                    self._blobs.put({item.photo_id: kept})
-            if item.error is not None:  # of the photo that was looked for here, or of the one that was found here
-                failed = Failure(file.display, item.error.status, item.error.reason)
-                lost |= dict.fromkeys((wanted, item.photo_id), failed)
-            elif item.photo_id != wanted:
-                reason = f"{file.display} was changed since it was ingested"
-                lost[wanted] = Failure(file.display, Status.MISSING, reason)
-        detector, embedder = self._models
-        self._catalog.staging.save(list(records.values()), detector=detector.name, embedder=embedder.name)
-        self._left -= records.keys()
-        # A photo may be found at several places: it is lost only while it was made at none of them.
-        self._lost = {key: why for key, why in (self._lost | lost).items() if key in self._left}
-        self.report.photos += len(records)
-        return len(records)
+        faces = NewFaces(self._storage, self._models, photos, save, stop=self._stop, pool=pool)
+        faces.make(places, advance)
+        self.lost |= faces.lost
 
     # -- the switch ----------------------------------------------------------------------------------------------
 
-    def _switch(self) -> None:
+    def switch(self, also: Callable[[sa.Connection, ReembedReport], None] = lambda _connection, _report: None) -> None:
+        """Switch, if all photos could be read, or those that could not are to be left without faces.
+
+        ``also`` is what else is part of the transaction; it gets the report as it is afterwards.
+        """
+        self.report.unreadable = sorted(self.lost.values(), key=lambda one: one.path)
+        if self._skip or not self.lost:
+            with _interrupts_set(self._stop):  # Ctrl-C, however often, can't cut a switch in two
+                self._switch(also)
+
+    def _switch(self, also: Callable[[sa.Connection, ReembedReport], None]) -> None:
         """Make the index and match the faces, then change everything at once."""
         self._backend.check_room(FREE_BYTES)
-        catalog, report = self._catalog, self.report
-        name = new_vectors()
-        models = ModelSet(self._settings, self._backend, name, **self._where)
+        catalog, settings = self._catalog, self._models.settings
+        name, turns = new_vectors(), catalog.turns()
+        models = ModelSet(settings, self._backend, name, **self._models.where)
         try:
             models.index.upsert(self._rows())
             pairs, alone = self._matched()
             catalog.staging.carry(pairs)
             self._go_on()
+            report = self._report_of(len(pairs), alone)
             with self._in_use.alone():
-                unread = {key: f"{one.reason} (when the models were changed)" for key, one in self._lost.items()}
-                catalog.staging.switch(Bound(self._settings.models, name), unread)
+                unread = {key: f"{one.reason} (when the models were changed)" for key, one in self.lost.items()}
+                catalog.staging.switch(Bound(settings.models, name), unread, lambda now: also(now, report))
                 # It is done: whatever happens from here on, opening the library finishes it.
                 old, self._in_use.now = self._in_use.now, models
         except BaseException:
             if self._in_use.now is not models:
                 models.discard()
             raise
-        report.switched, report.matched, report.alone = True, len(pairs), alone
-        report.unmatched_old = sum(one.which == "old" for one in alone)
-        report.unmatched_new = len(alone) - report.unmatched_old
-        if self._settings.own_similarity is None:
-            report.threshold = old.settings.own_similarity
-        report.faces_after = int(catalog.counts()["faces"])
-        turn_thumbnails(self._blobs, self._turns, catalog.turns())
-        self._backend.write_settings(self._settings)
+        self.report = report
+        turn_thumbnails(self._storage.blobs, turns, catalog.turns())
+        self._backend.write_settings(settings)
         catalog.staging.clear()
         old.discard()
+
+    def _report_of(self, matched: int, alone: list[Alone]) -> ReembedReport:
+        """What is said when the switch is made."""
+        new = sum(one.which == "new" for one in alone)
+        old = self._in_use.now.settings
+        return replace(
+            self.report,
+            switched=True,
+            matched=matched,
+            alone=alone,
+            unmatched_old=len(alone) - new,
+            unmatched_new=new,
+            faces_after=matched + new,
+            threshold=old.own_similarity if self._models.settings.own_similarity is None else None,
+        )
 
     def _rows(self) -> Iterator[IndexRow]:
         for row in self._catalog.index_rows(faces=staged_faces):
@@ -254,14 +228,6 @@ def same_faces(old: Mapping[str, Box], new: Mapping[str, Box]) -> dict[str, str]
     for a, b in match_faces([old[key] for key in ours], [new[key] for key in theirs]):
         found[ours[a]] = theirs[b]
     return found
-
-
-def _again(wanted: Settings, detail: Detail) -> str:
-    """The call of a run, in Python and from a shell."""
-    named: dict[str, Any] = {"detector": wanted.detector, "embedder": wanted.embedder}
-    named |= {} if detail == "normal" else {"detail": detail}
-    call = ", ".join(f"{name}={value!r}" for name, value in named.items()).replace("'", '"')
-    return f"lib.reembed({call}) or facekit reembed {' '.join(f'--{name} {value}' for name, value in named.items())}"
 
 
 @contextmanager

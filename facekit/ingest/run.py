@@ -59,7 +59,7 @@ class Ingest:
     ) -> None:
         self._stop = stop or Event()
         self._storage = storage
-        self._models = (detector, embedder)
+        self._models, self._vectors = (detector, embedder), storage.models.now.name
         again = statuses_to_try_again(limits)
         self._pipeline = Pipeline(detector, embedder, limits or Limits(), known_in(storage.catalog, again))
         self.report = IngestReport(
@@ -77,7 +77,9 @@ class Ingest:
         try:
             todo = self._scan.to_do(sources)
             # New files first: one may hold what a changed one held before, as the original of an edit does.
-            self._work([*todo.new, *todo.changed], Store(self._storage, detector, embedder, run_id), progress)
+            self._work(
+                [*todo.new, *todo.changed], Store(self._storage, detector, embedder, self._vectors, run_id), progress
+            )
             self._scan.mark_moved(sources)
         except KeyboardInterrupt:
             self.report.stopped = True

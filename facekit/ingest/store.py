@@ -41,14 +41,16 @@ class Store:
         The library.
     detector, embedder : Detector, Embedder
         The models that made it.
+    vectors : str
+        The name of their index: nothing is written where the library has another one by now.
     run_id : str
         The run that it is part of.
     """
 
-    def __init__(self, storage: Storage, detector: Detector, embedder: Embedder, run_id: str) -> None:
+    def __init__(self, storage: Storage, detector: Detector, embedder: Embedder, vectors: str, run_id: str) -> None:
         self._storage, self._catalog = storage, storage.catalog
         self._blobs, self._check_room = storage.blobs, storage.backend.check_room
-        self._models = (detector, embedder)
+        self._models, self._vectors = (detector, embedder), vectors
         self._run_id = run_id
 
     def write(
@@ -93,6 +95,7 @@ class Store:
                 run_id=self._run_id,
                 detector=detector.name,
                 embedder=embedder.name,
+                vectors=self._vectors,
                 also=lambda connection, lost: also(connection, stored(lost)),
             )
             self._storage.follow(change)

@@ -12,6 +12,7 @@ from typing_extensions import override
 from facekit.arguments import checked_roots
 from facekit.errors import FacekitError
 from facekit.index.protocol import MAX_LIMIT
+from facekit.ingest.new_models import NewModels
 from facekit.ingest.progress import Progress, check_progress
 from facekit.ingest.reembed import Reembed
 from facekit.ingest.run import Ingest
@@ -159,6 +160,7 @@ class LocalLibrary(LocalGallery, Library):
         check_progress(progress)
         patterns = self.settings.exclude if exclude is None else checked(exclude)
         sources = [source for root in checked_roots(roots) for source in self._sources(root, patterns)]
+        self._storage.may_be_known(sources)
         with self._storage.changing("An ingest"), watching(self.folder, stop) as watch:
             if patterns != self.settings.exclude:
                 self._storage.save_settings(replace(self.settings, exclude=patterns))
@@ -204,8 +206,8 @@ class LocalLibrary(LocalGallery, Library):
         self._storage.alive()
         check_progress(progress)
         with self._storage.changing("A change of models"), watching(self.folder, stop):
-            run = Reembed(self._storage, detector, embedder, detail=detail, stop=stop, skip=skip_unreadable)
-            return run.run(progress)
+            models = NewModels(self._storage, detector, embedder, detail)
+            return Reembed(self._storage, models, stop=stop, skip=skip_unreadable).run(progress)
 
     def holds(self, path: str | os.PathLike[str]) -> bool:
         """Whether the library has a photo at a path or below it."""

@@ -46,11 +46,13 @@ if TYPE_CHECKING:
     from facekit.catalog import Catalog
     from facekit.catalog.journal import UnitOfWork
     from facekit.catalog.people import PeopleTables
+    from facekit.people.runs import Outcome
     from facekit.people.who import Faces
     from facekit.storage.storage import Storage
     from facekit.types.people import Verb
 
 _MOST_CONFLICTS = 1000
+_TRIES = 2  # before others have to wait
 _VERBS: dict[str, Verb] = {"name": "name", "cover": "cover", "hidden": "hide"}  # by what they change
 
 
@@ -183,6 +185,30 @@ class LocalPeople(People):
         if work.changes:
             logger.info("People: {}", work.words)
 
+    def _compute(self, verb: Verb, compute: Callable[[], Outcome]) -> tuple[AssignReport, int]:
+        """Write what is computed from all faces and people; returns what came of it, and the journal's entry.
+
+        Computing may take long, and nobody waits for it. Whatever was said about people meanwhile, it is computed again
+        with that, in the end while nobody can say anything.
+        """
+        with self._storage.models.shared():
+            for _ in range(_TRIES):
+                outcome = compute()
+                with self._tables.work(verb, self._user) as work:
+                    holds = outcome.said is not None and outcome.said == self._tables.version_of_people()
+                    if holds:
+                        report = outcome.write(work)
+                if holds:
+                    break
+            else:
+                with self._tables.work(verb, self._user) as work:
+                    outcome = compute()
+                    report = outcome.write(work)
+            self._tables.assigned(outcome.faces)
+        if work.changes:
+            logger.info("People: {}", work.words)
+        return report, work.number
+
     def _correct(self, verb: Verb, correction: Callable[..., str], *said: Any) -> Person:  # noqa: ANN401
         """Do one of the `corrections` that are about a person, and return the person as it is then."""
         with self._work(verb) as work:
@@ -237,9 +263,8 @@ class LocalPeople(People):
     @override
     def accept(self, run: ClusterRun | str) -> ClusterRun:
         key = people_runs.find_run(self._catalog, run).run_id
-        with self._work("accept") as work:
-            people_runs.accept(self._open, key, work)
-        return replace(people_runs.find_run(self._catalog, key), entry=work.number)
+        _, entry = self._compute("accept", lambda: people_runs.accept(self._open, key))
+        return replace(people_runs.find_run(self._catalog, key), entry=entry)
 
     @override
     def discard(self, run: ClusterRun | str) -> None:
@@ -260,8 +285,8 @@ class LocalPeople(People):
 
     @override
     def assign(self) -> AssignReport:
-        with self._work("assign") as work:
-            return people_runs.assign(self._open, work)
+        report, _ = self._compute("assign", lambda: people_runs.assign(self._open))
+        return report
 
     @override
     def review(self, limit: int = 20) -> tuple[Suggestion, ...]:

@@ -115,8 +115,9 @@ def _unsure(storage: Storage) -> list[tuple[float, str, list[tuple[str, float]]]
     faces = np.flatnonzero((arrays.person < 0) & arrays.usable)
     if not len(faces) or not arrays.people:
         return []
-    named, hidden = storage.catalog.people.named_and_hidden()
-    near = nearest(storage, arrays, faces)
+    tables = storage.catalog.people
+    named, hidden = tables.named_and_hidden()
+    near = nearest(storage, arrays, faces, tables.rejections(), tables.allowed_twice())
     least = ask_from(storage.settings)
     asked = []
     for at in np.flatnonzero(near.similarities[:, 0] >= least):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -18,10 +19,11 @@ from facekit.people.who import no_such_run
 from facekit.types.people import SHORT_ID, AssignReport, ClusterRun, Comparison, Move, Proposal, faces_in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Callable, Hashable, Mapping, Sequence
     from threading import Event
 
     from facekit.catalog import Catalog
+    from facekit.catalog.changes import Version
     from facekit.catalog.journal import UnitOfWork
     from facekit.catalog.people import PeopleTables
     from facekit.clustering.assignment import Assignment
@@ -109,72 +111,113 @@ def _constraints(tables: PeopleTables, arrays: FaceArrays, usable: IntArray, set
     return Constraints(person, photo, cannot=np.array(cannot, np.int64).reshape(-1, 2))
 
 
-def accept(storage: Storage, run_id: str, work: UnitOfWork) -> None:
+@dataclass(frozen=True)
+class Outcome:
+    """What a verb is to write, computed while nobody was kept from anything.
+
+    Parameters
+    ----------
+    said : Version or None
+        The version of what is known about people that it was computed from.
+    faces : Version or None
+        The same of the faces.
+    write : callable
+        Writes it. Faces that are not in the library any more are passed over.
+    """
+
+    said: Version | None
+    faces: Version | None
+    write: Callable[[UnitOfWork], AssignReport]
+
+
+def accept(storage: Storage, run_id: str) -> Outcome:
     """Make people of a run's clusters; faces that are left go to people whom they clearly resemble."""
     tables = storage.catalog.people
-    found = find_run(storage.catalog, run_id)
-    if found.state == "accepted":
-        message = f"The run {run_id[:SHORT_ID]} was accepted already."
-        raise RefusedError(message, "Undo it first, or cluster again.")
-    owners = tables.owners()
-    standing = Standing(
-        owners,
-        tables.person_ids(),
-        tables.settled_ids(),
-        set(tables.rejections()),
-        tables.photo_of(),
-        tables.allowed_twice(),
-    )
-    done = plan(tables.proposal(run_id), standing)
-    work.put(
-        persons,
-        [{"person_id": key, "name": None, "cover": None, "hidden": False, "created_at": now()} for key in done.new],
-    )
+    with tables.reading():
+        said, faces = tables.version_of_people(), tables.version_of_faces()
+        found = find_run(storage.catalog, run_id)
+        if found.state == "accepted":
+            message = f"The run {run_id[:SHORT_ID]} was accepted already."
+            raise RefusedError(message, "Undo it first, or cluster again.")
+        owners, twice, rejections = tables.owners(), tables.allowed_twice(), tables.rejections()
+        people, settled = tables.person_ids(), tables.settled_ids()
+        standing = Standing(owners, people, settled, set(rejections), tables.photo_of(), twice)
+        proposal, arrays = tables.proposal(run_id), storage.faces.arrays()
+    done = plan(proposal, standing)
     gone = set(done.gone)
-    left = [key for key, owner in owners.items() if owner in gone] + [key for key, to in done.owners.items() if not to]
-    work.remove(members, [(key,) for key in set(left) if not done.owners.get(key)])
-    work.put(
-        members,
-        [
+    left = {key for key, owner in owners.items() if owner in gone} | done.owners.keys()
+    after = {key: owner for key, owner in owners.items() if key not in left}
+    after |= {key: owner for key, owner in done.owners.items() if owner}
+    arrays = replace(arrays, owners=[after.get(key) for key in arrays.face_ids])
+    give = _assign(storage, arrays, rejections, twice)
+
+    def write(work: UnitOfWork) -> AssignReport:
+        given = {key: owner for key, owner in done.owners.items() if owner}
+        there = tables.photo_of(given)
+        rows = [
             {"face_id": key, "person_id": owner, "origin": "run", "run_id": run_id}
-            for key, owner in done.owners.items()
-            if owner
-        ],
-    )
-    work.remove(persons, [(key,) for key in done.gone])
-    work.put(cluster_runs, [{"run_id": run_id, "state": "accepted"}])
-    assign(storage, work)
-    work.words = f"the run {run_id[:SHORT_ID]} ({found.method}) was accepted: {found.people} people"
+            for key, owner in given.items()
+            if key in there
+        ]
+        named = {row["person_id"] for row in rows}
+        new = {"name": None, "cover": None, "hidden": False, "created_at": now()}
+        work.put(persons, [{"person_id": key} | new for key in done.new if key in named])
+        work.remove(members, [(key,) for key in left if not done.owners.get(key)])
+        work.put(members, rows)
+        work.remove(persons, [(key,) for key in done.gone])
+        work.put(cluster_runs, [{"run_id": run_id, "state": "accepted"}])
+        report = give(work)
+        work.words = f"the run {run_id[:SHORT_ID]} ({found.method}) was accepted: {found.people} people"
+        return report
+
+    return Outcome(said, faces, write)
 
 
-def assign(storage: Storage, work: UnitOfWork) -> AssignReport:
+def assign(storage: Storage) -> Outcome:
     """Give faces that are nobody's to the people whom they clearly resemble."""
-    storage.catalog.people.assigned(work)
-    arrays = storage.faces.arrays()
+    tables = storage.catalog.people
+    with tables.reading():
+        said, faces = tables.version_of_people(), tables.version_of_faces()
+        arrays = storage.faces.arrays()
+        rejections, twice = tables.rejections(), tables.allowed_twice()
+    return Outcome(said, faces, _assign(storage, arrays, rejections, twice))
+
+
+def _assign(
+    storage: Storage, arrays: FaceArrays, rejections: Sequence[tuple[str, str]], twice: set[str]
+) -> Callable[[UnitOfWork], AssignReport]:
     faces = np.flatnonzero(arrays.person < 0)
     if not len(faces) or not arrays.people:
-        return AssignReport(0, len(faces), 0)
-    found = nearest(storage, arrays, faces)
-    rows = [
-        {"face_id": arrays.face_ids[face], "person_id": arrays.people[who], "origin": "assigned", "run_id": None}
-        for face, who in zip(faces, found.person, strict=True)
-        if who >= 0
-    ]
-    work.put(members, rows)
-    work.words = f"{faces_in_words(len(rows))} given to people"
+        return lambda _work: AssignReport(0, len(faces), 0)
+    found = nearest(storage, arrays, faces, rejections, twice)
+    given = {
+        arrays.face_ids[face]: arrays.people[who] for face, who in zip(faces, found.person, strict=True) if who >= 0
+    }
     waiting = found.person < 0
     suggested = int((found.similarities[waiting, 0] >= ask_from(storage.settings)).sum())
-    return AssignReport(len(rows), int(waiting.sum()), suggested)
+
+    def write(work: UnitOfWork) -> AssignReport:
+        there = storage.catalog.people.photo_of(given)
+        rows = [
+            {"face_id": key, "person_id": owner, "origin": "assigned", "run_id": None}
+            for key, owner in given.items()
+            if key in there
+        ]
+        work.put(members, rows)
+        work.words = f"{faces_in_words(len(rows))} given to people"
+        return AssignReport(len(rows), int(waiting.sum()), suggested)
+
+    return write
 
 
-def nearest(storage: Storage, arrays: FaceArrays, faces: IntArray) -> Assignment:
+def nearest(
+    storage: Storage, arrays: FaceArrays, faces: IntArray, rejections: Sequence[tuple[str, str]], twice: set[str]
+) -> Assignment:
     """Whom some of the faces resemble, and to whom they would go."""
     from facekit.clustering.assignment import assign as assign_faces
 
-    tables = storage.catalog.people
-    twice = tables.allowed_twice()
     photo = np.array([-1 if arrays.photo_ids[face] in twice else arrays.photo[face] for face in faces], np.int64)
-    forbidden = arrays.forbidden(faces, tables.rejections(), twice)
+    forbidden = arrays.forbidden(faces, rejections, twice)
     return assign_faces(
         arrays.vectors[faces], arrays.centres, embedder=storage.settings.embedder, forbidden=forbidden, photo=photo
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from facekit.errors import FacekitError, LibraryBusyError, RefusedError
+from facekit.errors import FacekitError, LibraryBusyError, RefusedError, UnknownIdError
 from facekit.ingest.reembed_report import ReembedReport
 from facekit.ingest.report import IngestReport
 from facekit.server.job import Clustering, FolderIngest, Job, JobKind, ModelChange
+from facekit.workers.handover import ingest_by_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,14 +32,17 @@ A = TypeVar("A", bound=Arguments)
 class Work:
     """What a job works with.
 
-    ``progress`` takes how many are done and how many there are; ``stop`` says that the job is to end; ``allows``
-    whether photos may come from a folder now; ``observe`` takes the report of an ingest for the metrics.
+    ``progress`` takes how many are done and how many there are; ``stop`` says that the job is to end, and ``cancelled``
+    that it is not to be taken up again then; ``allows`` whether photos may come from a folder now; ``observe`` takes
+    the report of an ingest for the metrics.
     """
 
     library: LocalLibrary
+    job_id: str
     user: str
     progress: Callable[[int, int], None]
     stop: Event
+    cancelled: Callable[[], bool]
     allows: Callable[[str], bool]
     observe: Callable[[IngestReport | None], None]
 
@@ -66,6 +71,8 @@ class Kind(Generic[A]):
         The field of a `Job`, and the column, that holds the arguments; by default they are fields of it themselves.
     unbegun : callable, optional
         Makes the report, as a document, of one that was stopped before it had begun; by default it has none.
+    withdraw : callable, optional
+        Ends what others do of a job that was cancelled, whose id it takes; by default nobody else does anything.
     """
 
     name: JobKind
@@ -73,6 +80,7 @@ class Kind(Generic[A]):
     run: Callable[[A, Work], Outcome]
     field: str = ""
     unbegun: Callable[[LocalLibrary], dict[str, Any] | None] = lambda _library: None
+    withdraw: Callable[[LocalLibrary, str], None] = lambda _library, _job_id: None
 
     def fields_of(self, asked: A) -> dict[str, Any]:
         """What it is asked with, as fields of a `Job`."""
@@ -100,9 +108,19 @@ def _ingest(asked: FolderIngest, work: Work) -> Outcome:
         work.observe(work.library.current)
 
     how: dict[str, Any] = {"detail": asked.detail, "exclude": asked.exclude, "stop": work.stop}
-    report = work.library.ingest(asked.path, progress=progress, **how)
-    work.observe(report)
+    report = ingest_by_workers(
+        work.library, work.job_id, asked.path, progress=work.progress, cancelled=work.cancelled, **how
+    )
+    if report is None:
+        report = work.library.ingest(asked.path, progress=progress, **how)
+        work.observe(report)
     return Outcome(_document(report), report.stopped)
+
+
+def _withdraw_ingest(library: LocalLibrary, job_id: str) -> None:
+    if library.storage.backend.work is not None:
+        with suppress(UnknownIdError):  # workers know nothing of it
+            library.storage.backend.work.cancel(job_id)
 
 
 def _document(report: IngestReport) -> dict[str, Any]:
@@ -137,7 +155,7 @@ def _cluster(asked: Clustering, work: Work) -> Outcome:
 
 
 _ALL: tuple[Kind[Any], ...] = (
-    Kind("ingest", FolderIngest, _ingest, unbegun=_no_ingest),
+    Kind("ingest", FolderIngest, _ingest, unbegun=_no_ingest, withdraw=_withdraw_ingest),
     Kind("reembed", ModelChange, _reembed, "models", _no_reembed),
     Kind("cluster", Clustering, _cluster, "clustering"),
 )

@@ -121,6 +121,7 @@ class Jobs:
         """Take a job from the queue, or stop it; what it has done is kept. An ended job stays as it is."""
         try:
             job = self._queue.cancel(job_id)
+            KINDS[job.kind].withdraw(self._library, job_id)
         finally:  # it stops, too, where that can't be written down
             with self._lock:
                 running = self._running
@@ -226,7 +227,16 @@ class Jobs:
         def progress(done: int, total: int) -> None:
             change(done=done, total=total)
 
-        work = Work(self._library, running.job.user, progress, running.stop, self._allows, self._observe)
+        work = Work(
+            library=self._library,
+            job_id=job_id,
+            user=running.job.user,
+            progress=progress,
+            stop=running.stop,
+            cancelled=lambda: running.job.cancelled,
+            allows=self._allows,
+            observe=self._observe,
+        )
         try:
             outcome = self._done(running, work)
         except FacekitError as error:

@@ -11,8 +11,10 @@ from prometheus_client.process_collector import ProcessCollector
 from facekit._version import __version__
 from facekit.ingest.pipeline import STAGES
 from facekit.types.photos import Status
+from facekit.workers.metrics import WorkMetrics
 
 if TYPE_CHECKING:
+    from facekit.catalog import Catalog
     from facekit.ingest.report import IngestReport
     from facekit.library.local import LocalLibrary
     from facekit.server.jobs import Jobs
@@ -64,6 +66,10 @@ class Metrics:
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
+
+    def observe_work(self, catalog: Catalog) -> None:
+        """Tell of what workers do, too."""
+        self.registry.register(WorkMetrics(catalog))
 
     def observe_ingest(self, report: IngestReport | None) -> None:
         """Add what a run has done since it was observed last."""

@@ -50,6 +50,8 @@ class Service:
         self.paths = Paths(library, roots)
         self.store = open_store(library.storage.backend)
         self.metrics = Metrics()
+        if library.storage.backend.work is not None:
+            self.metrics.observe_work(library.storage.catalog)
         self.jobs = Jobs(self.store, library, self.metrics.observe_ingest, self.paths.below_roots)
         self._decoders = WorkerPool(SEARCHES_AT_ONCE, timeout=_DECODE_SECONDS)
         self._searches = ThreadPoolExecutor(SEARCHES_AT_ONCE, thread_name_prefix="facekit-search")

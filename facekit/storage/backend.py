@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.catalog import Catalog
+    from facekit.catalog.work import WorkTables
     from facekit.errors import FacekitError
     from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
@@ -66,6 +67,8 @@ class Backend(Protocol):
         The thumbnails.
     broker : str
         The address of what tells workers of new work; empty where there is none.
+    work : WorkTables or None
+        The work that workers do; None where there can't be any, because one process has the library.
     """
 
     folder: Path
@@ -73,6 +76,10 @@ class Backend(Protocol):
     away: tuple[type[FacekitError], ...]
     blobs: Blobs
     broker: str
+
+    @property
+    def work(self) -> WorkTables | None:
+        """See above; of a library that is open."""
 
     @property
     def service(self) -> Path | Address:
@@ -119,6 +126,15 @@ class Backend(Protocol):
 
     def adding(self) -> AbstractContextManager[None]:
         """Add photos beside others who do, while nothing is `alone`. Raises LibraryBusyError."""
+
+    def own_paths(self) -> None:
+        """Photos are to be known by paths of this machine, which lie on no mount.
+
+        Raises
+        ------
+        LibraryError
+            If they are by those of another one: the same path leads to something else there.
+        """
 
     def check_room(self, need: int) -> None:
         """Refuse to store more where less than so many bytes are free. Raises DiskFullError."""

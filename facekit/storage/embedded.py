@@ -49,6 +49,7 @@ class Embedded:
 
     away: tuple[type[FacekitError], ...] = ()
     broker = ""
+    work = None
 
     def __init__(self, folder: Path) -> None:
         self.folder = self.service = folder
@@ -153,6 +154,9 @@ class Embedded:
         finally:
             protect(self.folder, THUMBNAILS)  # what databases wrote
             self._busy.release()
+
+    def own_paths(self) -> None:
+        """See `Backend.own_paths`: a folder is one machine's at a time."""
 
     def adding(self) -> AbstractContextManager[None]:
         """See `Backend.adding`: there is nobody else."""

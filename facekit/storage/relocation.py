@@ -39,6 +39,7 @@ def relocate(storage: Storage, old: str | os.PathLike[str], new: str | os.PathLi
     """See `facekit.library.base.Library.relocate`."""
     catalog, mounts = storage.catalog, storage.mounts
     target = mounts.place(new)
+    storage.may_be_known([target])
     asked = [place for place in mounts.places(old) if (place.name, place.path) != (target.name, target.path)]
     if not asked:
         message = f"{target.root} was named as the old place and as the new one."

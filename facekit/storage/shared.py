@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -21,6 +22,7 @@ from facekit.catalog.server import has_catalog
 from facekit.errors import FacekitError, LibraryError, StalledError, VectorIndexError
 from facekit.images.blobs import FolderBlobs, open_blobs
 from facekit.index.opening import drop_index, index_names, open_index
+from facekit.sources.mounts import VARIABLE
 from facekit.storage.backend import VECTORS, Look, Opened, Use
 from facekit.storage.broker import look_at_broker
 from facekit.storage.job_rows import forget_rows
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from facekit.catalog.staging import Bound
+    from facekit.catalog.work import WorkTables
     from facekit.images.blobs import Blobs
     from facekit.index import VectorIndex
 
@@ -89,6 +92,8 @@ class Shared:
         LibraryError
             If the catalog's server can't be reached, or there is no library and no address of an index for a new one.
         """
+        if self._may_begin and (detector or embedder):
+            settings_for_new(detector, embedder)  # refuses what is no model before anything is made
         self._make_folder()
         opened.callback(remove_sink, log_into(self.folder))
         if not (self._may_begin or has_catalog(self._address.url, self._address.schema)):
@@ -235,6 +240,17 @@ class Shared:
         with self._catalog.server.adding():
             yield
 
+    def own_paths(self) -> None:
+        """See `Backend.own_paths`."""
+        here = socket.gethostname()
+        whose = self._catalog.bindings.paths_of(here)
+        if whose != here:
+            message = (
+                f"Folders that lie on no mount are those of the machine {whose} in this library; this one is {here}."
+            )
+            remedy = f'Name the folder in [mounts] of {FILE}, or for this machine: {VARIABLE}="family=/mnt/photos".'
+            raise LibraryError(message, remedy)
+
     def check_room(self, _need: int) -> None:
         """See `Backend.check_room`: the servers see to their own disks."""
 
@@ -256,6 +272,11 @@ class Shared:
         """See `Backend.backup`."""
         message = f"The catalog of {self.place} is on a server, which has backups of its own; {target} was not written."
         raise LibraryError(message, f"Use pg_dump --schema {self._address.schema}, and copy the thumbnails.")
+
+    @property
+    def work(self) -> WorkTables:
+        """See `Backend.work`."""
+        return self._catalog.work
 
     # -- looking after it ----------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from facekit.errors import FacekitError, LibraryError
 from facekit.images.blobs import THUMBNAILS
 from facekit.index.sync import apply_change, apply_due, catch_up
 from facekit.models.engines import check_where
+from facekit.sources import LocalSource
 from facekit.sources.mounts import Mounts
 from facekit.storage.face_arrays import FacesInMemory
 from facekit.storage.logs import forget_in_logs, quiet_console
@@ -26,7 +27,7 @@ from facekit.system.permissions import protect
 from facekit.system.workers import default_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from facekit.catalog import Change
     from facekit.index import VectorIndex
@@ -141,6 +142,11 @@ class Storage:
         if self.closed:
             message = f"The library {self.backend.place} is closed."
             raise LibraryError(message, "Open it again with facekit.open.")
+
+    def may_be_known(self, places: Iterable[LocalSource]) -> None:
+        """Refuse places of this machine where photos are known by those of another one. Raises LibraryError."""
+        if any(place.name == LocalSource.name for place in places):
+            self.backend.own_paths()
 
     @property
     def settings(self) -> Settings:

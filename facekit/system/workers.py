@@ -239,15 +239,19 @@ class _Worker:
 
     def clear(self, grace: float = 0.0) -> str:
         """See the process off: give it some seconds to die by itself, then kill it. Returns how it died."""
-        if self._process is None or self._pipe is None:
+        process = self._process
+        if process is None:
             return "it was not running"
-        self._process.join(grace)
-        _kill(self._process)
-        self._process.join(_SECONDS_TO_DIE)
-        words = _how(self._process.exitcode)
-        self._pipe.close()
-        with self._changing:
-            self._process = self._pipe = None
+        process.join(grace)
+        _kill(process)
+        process.join(_SECONDS_TO_DIE)
+        words = _how(process.exitcode)
+        with (
+            self._changing
+        ):  # two may see it off: Ctrl-C in the middle of `submit` leaves a thread that nobody waits for
+            pipe, self._process, self._pipe = self._pipe, None, None
+        if pipe is not None:
+            pipe.close()
         return words
 
     def _ready(self) -> tuple[Connection, BaseProcess]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What a batch is: a listing of folders, files to be read, or the end of it all."""
+    """What a batch is: a listing of folders (or of photos), files to be read, or the end of it all."""
 
     SCAN = "scan"
     FILES = "files"
@@ -30,10 +30,23 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the files of some work are listed and read: see `Library.ingest`."""
+    """How some work is done: see `Library.ingest`, and `Library.reembed` for a change of models.
+
+    ``models`` are the names and versions of those that the library is to be changed to; empty for an ingest.
+    """
 
     detail: Detail = "normal"
     exclude: tuple[str, ...] = ()
+    models: dict[str, Any] = field(default_factory=dict)
+    skip_unreadable: bool = False
+
+    @property
+    def words(self) -> str:
+        """The models, with their versions; empty for an ingest."""
+        named = [
+            f"{self.models[name]} {self.models[f'{name}_version']}" for name in ("detector", "embedder") if self.models
+        ]
+        return " + ".join(named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +77,29 @@ class DeadBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Background:
+    """How the work that workers do stands as a whole: files by state, workers that are there, what waits how long.
+
+    ``index_due`` are faces that the vector index has to look at, ``oldest_seconds`` the age of the oldest work that
+    waits, and ``given_up`` the first of what was given up, newest first.
+    """
+
+    queued: int
+    running: int
+    done: int
+    dead: int
+    workers: int
+    index_due: int
+    oldest_seconds: float
+    given_up: list[DeadBatch]
+
+
+@dataclass(frozen=True, slots=True)
 class Work:
     """Some work, and how many of its files stand how.
 
     ``state`` is "listing", "queued", "running", "paused", "done", "cancelled" or "failed"; ``problem`` says why it
-    failed, or why it does not begin.
+    failed, or why it does not begin. ``models`` are those that it changes the library to; empty for an ingest.
     """
 
     work_id: str
@@ -83,3 +114,4 @@ class Work:
     dead: int
     problem: str = ""
     report: dict[str, Any] | None = field(default=None, repr=False)
+    models: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from threading import Event
 from time import monotonic
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 from loguru import logger
 
-from facekit.errors import FacekitError, LibraryBusyError
+from facekit.errors import FacekitError, LibraryBusyError, RefusedError, UnknownIdError
 from facekit.widgets.base import Widget, handler, in_background, script, style
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from facekit.ingest.report import IngestReport
     from facekit.library.base import Library
+    from facekit.types.work import Background
 
 _EVERY = 0.2  # seconds between two looks at the progress: more of them nobody sees
 _FAILURES = 200  # rows of the table: more of them nobody reads, and the report is kept in the browser
@@ -46,6 +48,10 @@ class IngestForm(Widget):
     report : dict
         What the last run did: its numbers, ``seconds``, ``stopped``, ``warnings``, ``failures`` (the number), and
         ``failed`` (the first 200); empty before the first.
+    work : dict
+        What workers do: ``workers``, files that are ``queued``, ``running`` and ``dead`` (given up), and of those
+        ``given_up`` (the first 200) with the ``problem``; ``minutes`` for which the oldest work waits, and
+        ``index_due``, faces that searches do not find yet. Empty for a library that has no workers.
     """
 
     _esm = script("ingestform")
@@ -56,6 +62,7 @@ class IngestForm(Widget):
     stopping = traitlets.Bool(default_value=False).tag(sync=True)
     progress = traitlets.Dict().tag(sync=True)
     report = traitlets.Dict().tag(sync=True)
+    work = traitlets.Dict().tag(sync=True)
 
     def __init__(self, library: Library, **traits: Any) -> None:  # noqa: ANN401 - whatever a trait takes
         super().__init__(**traits)
@@ -65,7 +72,9 @@ class IngestForm(Widget):
         self._thread: Thread | None = None
         self._from = (0.0, 0)
         self._told = 0.0
+        self._given_up: dict[str, None] = {}  # ids of work of which something was
         self.on_msg(self._message)
+        self._look()
         # A service goes on with an ingest when the page that started it is gone: whoever comes sees it.
         running = getattr(library, "running_ingest", None)
         job = running() if running else None
@@ -111,6 +120,27 @@ class IngestForm(Widget):
             self.start(str(content["path"]))
         elif content.get("kind") == "cancel":
             self.cancel()
+        elif content.get("kind") == "look":
+            self._look()
+        elif content.get("kind") == "again":
+            self._try_again()
+
+    def _look(self) -> None:
+        """See how far the workers are; where that can't be seen now, what was seen last stays."""
+        from facekit.library.background import background_of
+
+        with suppress(FacekitError):
+            if now := background_of(self._library):
+                self.work = _work(now)
+                self._given_up = dict.fromkeys(one.work_id for one in now.given_up)
+
+    def _try_again(self) -> None:
+        from facekit.library.background import try_again
+
+        for work_id in self._given_up:
+            with suppress(UnknownIdError, RefusedError):  # somebody else was first
+                try_again(self._library, work_id)
+        self._look()
 
     def _run(self, work: Callable[[Callable[[int, int], None], Event], IngestReport]) -> None:
         self._stop = Event()
@@ -127,6 +157,7 @@ class IngestForm(Widget):
         finally:
             with self.hold_sync():
                 self.running, self.stopping = False, False
+            self._look()
 
     def _advance(self, done: int, total: int) -> None:
         now = monotonic()
@@ -146,6 +177,12 @@ class IngestForm(Widget):
                 callback()
             except Exception as error:  # noqa: BLE001 - one who listens must not silence the others
                 logger.exception("After an ingest: {}", error)
+
+
+def _work(now: Background) -> dict[str, Any]:
+    given_up = [{"path": path, "problem": one.problem} for one in now.given_up for path in one.paths or [""]]
+    counts = {name: getattr(now, name) for name in ("workers", "queued", "running", "dead", "index_due")}
+    return counts | {"minutes": int(now.oldest_seconds // 60), "given_up": given_up[:_FAILURES]}
 
 
 def _summary(report: IngestReport) -> dict[str, Any]:

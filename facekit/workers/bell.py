@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from faststream.redis import RedisBroker
     from redis.asyncio import Redis
 
+    from facekit.library.local import LocalLibrary
+
 _GROUP = "workers"
 _MOST_MESSAGES = 100_000  # of some 100 bytes, in the stream
 _TOGETHER = 1000  # messages in one request
@@ -177,6 +179,18 @@ class Bell:
         if error is not None and not self.silent:
             logger.warning("Redis does not answer ({}); work is looked for in the catalog.", type(error).__name__)
         self.silent = error is not None
+
+
+def bell_of(library: LocalLibrary, broker: str = "") -> Bell | None:
+    """What tells a library's workers of work: at an address, by default the library's; None where there is none.
+
+    Raises
+    ------
+    FacekitError
+        If FastStream is not installed.
+    """
+    address = broker or library.storage.backend.broker
+    return Bell(address, library.storage.catalog.schema) if address else None
 
 
 async def _wait(over: Event, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What Prometheus sees of a library's work, from one of its workers: all of them see the same queue."""
+"""What Prometheus sees of a library's work, from a worker or a service: all of them see the same queue."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _HOST = "127.0.0.1"
 
 
-class _Queue:
-    """The numbers of the work, as they are when somebody asks."""
+class WorkMetrics:
+    """The numbers of the work of a library on servers, as they are when somebody asks: a collector for a registry."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
@@ -64,7 +64,7 @@ def show_metrics(catalog: Catalog, port: int) -> CollectorRegistry:
         raise FacekitError(message, 'Install it with pip install "facekit[workers]".') from error
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    registry.register(_Queue(catalog))
+    registry.register(WorkMetrics(catalog))
     try:
         start_http_server(port, addr=_HOST, registry=registry)
     except OSError as error:

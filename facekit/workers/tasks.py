@@ -1,4 +1,7 @@
-"""What a worker does with a batch: it lists folders, reads files, or brings the whole to its end."""
+"""What a worker does with a batch: it lists folders, reads files, or brings the whole to its end.
+
+What a change of models is made of is in `facekit.workers.model_change`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
+from facekit.errors import LibraryError
 from facekit.images.files import Limits
 from facekit.ingest.pipeline import Pipeline, known_in
 from facekit.ingest.report import IngestReport
@@ -20,6 +24,7 @@ from facekit.models.registry import load_detector
 from facekit.sources import LocalSource
 from facekit.storage.settings import check_versions
 from facekit.types.work import Kind
+from facekit.workers.model_change import ModelChange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,20 +61,24 @@ class Tasks:
 
     def __init__(self, library: LocalLibrary, batches: Batches, pool: WorkerPool) -> None:
         self._library, self._storage, self._batches, self._pool = library, library.storage, batches, pool
+        self._change = ModelChange(library.storage, batches, pool, BATCH_FILES)
 
     def unseen(self, claim: Claim) -> str:
-        """The first of a batch's folders, or the thumbnails', that is not there for this machine; empty where all are.
+        """What a batch needs that is not there for this machine, such as a folder; empty where all is.
 
         One that is empty now, and held files when it was listed, is a place where a disk is not mounted.
         """
-        if claim.kind is Kind.FINISH:
+        if claim.kind is Kind.FINISH and not claim.options.models:
             return ""
         if not self._storage.blobs.is_there():
             return self._storage.blobs.place
-        mounts = self._storage.mounts
+        return self._change.unseen(claim) if claim.options.models else self._unseen_root(claim)
+
+    def _unseen_root(self, claim: Claim) -> str:
+        """The first of a batch's folders that is not there for this machine."""
         for place in self._sources(claim, must_exist=False):
-            here = mounts.file(place.name, place.path)
-            if here is None or (place.name != LocalSource.name and not mounts.has(place.name)):
+            here = self._storage.mounts.file(place.name, place.path)
+            if here is None or not self._has(place):
                 return place.root
             folder = Path(os.fsdecode(here))
             try:
@@ -78,6 +87,15 @@ class Tasks:
             except OSError:
                 return place.root
         return ""
+
+    def _has(self, place: LocalSource) -> bool:
+        if place.name != LocalSource.name:
+            return self._storage.mounts.has(place.name)
+        try:
+            self._storage.may_be_known([place])
+        except LibraryError:
+            return False
+        return True
 
     def do(self, claim: Claim) -> None:
         """Do a batch.
@@ -89,12 +107,13 @@ class Tasks:
         LibraryBusyError
             If somebody changes the library in other ways.
         """
+        change = self._change if claim.options.models else None
         if claim.kind is Kind.SCAN:
-            self._scan(claim)
+            (change.scan if change else self._scan)(claim)
         elif claim.kind is Kind.FILES:
-            self._read(claim)
+            (change.read if change else self._read)(claim)
         else:
-            self._finish(claim)
+            (change.finish if change else self._finish)(claim)
 
     def _sources(self, claim: Claim, *, must_exist: bool) -> list[LocalSource]:
         place, exclude = self._storage.mounts.place, claim.options.exclude
@@ -129,7 +148,7 @@ class Tasks:
             report.models = what_ran_where(detector, models.embedder)
             pipeline = Pipeline(detector, models.embedder, Limits(), known_in(catalog, _AGAIN), self._pool)
             report.stages = pipeline.seconds
-            store = Store(self._storage, detector, models.embedder, claim.work_id)
+            store = Store(self._storage, detector, models.embedder, models.name, claim.work_id)
 
             def also(connection: sa.Connection, stored: Stored) -> None:
                 pipeline.seconds["store"] += perf_counter() - began  # but for the commit, which the report is part of

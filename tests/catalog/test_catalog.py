@@ -11,9 +11,10 @@ import sqlalchemy as sa
 
 from facekit.catalog import FaceRecord, FileRecord, PhotoRecord
 from facekit.catalog.records import FileMove, face_id
-from facekit.catalog.rows import PhotoRow
+from facekit.catalog.rows import FaceRow, PhotoRow
+from facekit.catalog.staging import Bound
 from facekit.catalog.times import now
-from facekit.errors import LibraryError
+from facekit.errors import LibraryBusyError, LibraryError
 from facekit.types.arrays import Quality
 from facekit.types.photos import FoundFile, PhotoFacts, Status
 
@@ -230,3 +231,25 @@ def test_a_catalog_of_a_newer_facekit_is_refused(catalog_opener: Opener) -> None
     catalog.close()
     with pytest.raises(LibraryError, match="newer facekit"):
         catalog_opener()
+
+
+def test_a_photo_that_came_in_beside_a_change_of_models_keeps_its_faces(catalog: Catalog) -> None:
+    models = {"detector": "yunet", "embedder": "arcface"}
+    catalog.save([photo("p", 2)], [file("/a/1", "p")], **RUN)
+    catalog.staging.begin(models)
+    catalog.staging.save([photo("p", 2)], **models)
+    catalog.save([photo("q", 1)], [file("/a/2", "q")], **RUN)
+    before = face_ids(catalog)
+    with pytest.raises(LibraryBusyError, match="1 photos came in"):
+        catalog.staging.switch(Bound(models, "other"), {})
+    assert (face_ids(catalog), catalog.staging.bound) == (before, None)
+    assert catalog.staging.begin(models) == ({"p"}, 0)
+    catalog.staging.save([photo("q", 1)], **models)
+    catalog.staging.switch(Bound(models, "other"), {})
+    assert {row.embedder for row in catalog.rows(FaceRow)} == {"arcface"}
+    assert len(catalog.rows(FaceRow)) == 3
+    with pytest.raises(LibraryBusyError, match="models of the library were changed"):
+        catalog.save([photo("r", 1)], [file("/a/3", "r")], vectors="vectors", **RUN)
+    assert len(catalog.rows(FaceRow)) == 3
+    catalog.save([photo("r", 1)], [file("/a/3", "r")], run_id="r", vectors="other", **models)
+    assert len(catalog.rows(FaceRow)) == 4

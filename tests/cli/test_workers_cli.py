@@ -15,6 +15,7 @@ from postgres import free_port
 from typer.testing import CliRunner
 
 from facekit.cli.main import app
+from facekit.errors import LibraryBusyError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +67,23 @@ def test_work_is_paused_resumed_and_cancelled(shared_library: LocalLibrary, few_
     failed = ready.facekit("--library", shared_library.folder, "jobs", "--cancel", "nothing")
     assert failed.returncode == 1
     assert "There is no work with the id nothing. facekit jobs lists them." in failed.stderr
+
+
+def test_a_change_of_models_is_left_to_workers_and_one_process_says_that_they_are_at_it(
+    shared_library: LocalLibrary,
+) -> None:
+    key = json.loads(said(shared_library, "reembed", "--detail", "fine", "--background", "--priority", "3", "--json"))[
+        "id"
+    ]
+    (job,) = jobs(shared_library)["jobs"]
+    assert (job["work_id"], job["state"], job["priority"], job["models"]) == (key, "listing", 3, "yunet 1 + sface 1")
+    assert "change of models to yunet 1 + sface 1" in said(shared_library, "jobs")
+    for call in (["reembed"], ["reembed", "--background"]):
+        refused = CliRunner().invoke(app, ["--library", str(shared_library.folder), *call])
+        assert isinstance(refused.exception, LibraryBusyError)
+        assert f"Workers are changing the library's models to yunet 1 + sface 1 ({key})" in str(refused.exception)
+    said(shared_library, "jobs", "--cancel", key)
+    assert json.loads(said(shared_library, "reembed", "--json"))["switched"]
 
 
 def test_what_was_given_up_is_listed_and_tried_again(shared_library: LocalLibrary, few_photos: Path) -> None:

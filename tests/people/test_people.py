@@ -9,17 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from family import everybody, face, faces, state, whose
-from postgres import copy_catalog
 
-from facekit.catalog import Catalog
-from facekit.catalog.catalog import FILE
 from facekit.clustering import METHODS
 from facekit.errors import FacekitError, LibraryError, NameTakenError, UnknownIdError
-from facekit.storage import embedded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from family import Family
 
@@ -32,26 +27,10 @@ WOLF = {"wolf1.jpg", "wolf2.jpg", "wolf3.jpg", "wolf4.jpg", "together.png"}
 LOPEZ = {"lopez1.jpg", "lopez2.jpg", "lopez3.jpg"}
 
 
-class OnServer(Catalog):
-    """A server's, in the place of a folder's, which would have a copy of the people beside it."""
-
-    def keep_people(self, folder: Path) -> None:
-        pass
-
-    copy_people_beside = keep_people
-
-
-@pytest.fixture(params=["duckdb", "postgresql"])
-def library(
-    request: pytest.FixtureRequest, family: Family, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LocalLibrary]:
-    """Three people were found by a run; nobody has a name. The catalog is in a file, and on a server."""
-    if request.param == "postgresql":
-        url, schema = request.getfixturevalue("postgres_url"), request.getfixturevalue("postgres_schema")
-        copy_catalog(family.grouped / FILE, url, schema)
-        monkeypatch.setattr(embedded, "open_catalog", lambda folder: OnServer(url, schema=schema))
-    with family.opened(tmp_path / "family", grouped=True) as library:
-        yield library
+@pytest.fixture
+def library(grouped_library: LocalLibrary) -> LocalLibrary:
+    """Three people were found by a run; nobody has a name."""
+    return grouped_library
 
 
 @pytest.fixture

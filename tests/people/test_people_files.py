@@ -258,10 +258,10 @@ def test_nothing_but_the_sidecar_is_ever_written(album: Library, tmp_path: Path)
     assert sorted(path.name for path in folder.glob("*.part")) == ["1.jpg.xmp.part", "2.jpg.xmp.part"]
 
 
-def test_a_photo_that_was_changed_is_reported(turned: Path, tmp_path: Path) -> None:
+def test_a_photo_that_was_changed_is_reported(turned: Path, places: Places, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     shutil.copytree(turned, folder, ignore=shutil.ignore_patterns("[3-8].jpg"))
-    with fk.open(tmp_path / "faces") as library:
+    with fk.open(places.new(tmp_path / "faces")) as library:
         library.ingest(folder, progress=False)
         name_all(library)
         shutil.copy(turned / "6.jpg", folder / "1.jpg")
@@ -270,20 +270,20 @@ def test_a_photo_that_was_changed_is_reported(turned: Path, tmp_path: Path) -> N
         assert report.failed == ((str(folder / "1.jpg"), "it was changed since it was ingested; ingest it again"),)
 
 
-def test_every_copy_of_a_photo_gets_its_sidecar(turned: Path, tmp_path: Path) -> None:
+def test_every_copy_of_a_photo_gets_its_sidecar(turned: Path, places: Places, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         shutil.copy(turned / "1.jpg", tmp_path / name)
-    with fk.open(tmp_path / "faces") as library:
+    with fk.open(places.new(tmp_path / "faces")) as library:
         library.ingest(tmp_path / "one", tmp_path / "two", progress=False)
         name_all(library)
         assert library.people.write_xmp().photos == 2
         assert (tmp_path / "one" / "1.jpg.xmp").read_bytes() == (tmp_path / "two" / "1.jpg.xmp").read_bytes()
 
 
-def test_names_inside_the_photo_are_read(turned: Path, tmp_path: Path, exiftool: str) -> None:
+def test_names_inside_the_photo_are_read(turned: Path, places: Places, tmp_path: Path, exiftool: str) -> None:
     photo = Path(shutil.copy(turned / "6.jpg", tmp_path / "photo.jpg"))
-    with fk.open(tmp_path / "faces") as library:
+    with fk.open(places.new(tmp_path / "faces")) as library:
         library.ingest(photo, progress=False)
         sidecar = sidecar_for(library, "photo.jpg", (0, "Anna"), (1, "Ivan"))
     command = [exiftool, "-overwrite_original", "-tagsfromfile", str(sidecar), "-xmp:all", str(photo)]
@@ -306,9 +306,11 @@ def test_a_sidecar_counts_for_more_than_the_photo_and_a_broken_one_does_not(albu
     assert "is Olga there is Anna here" in album.people.read_xmp().failed[0][1]
 
 
-def test_a_sidecar_begins_with_what_is_in_the_photo(turned: Path, tmp_path: Path, exiftool: str) -> None:
+def test_a_sidecar_begins_with_what_is_in_the_photo(
+    turned: Path, places: Places, tmp_path: Path, exiftool: str
+) -> None:
     photo = Path(shutil.copy(turned / "1.jpg", tmp_path / "photo.jpg"))
-    with fk.open(tmp_path / "faces") as library:
+    with fk.open(places.new(tmp_path / "faces")) as library:
         library.ingest(photo, progress=False)
         sidecar = sidecar_for(library, "photo.jpg", (0, "Carol"), (1, "Bob"))
     command = [exiftool, "-overwrite_original", "-tagsfromfile", str(sidecar), "-xmp:all", "-XMP:Rating=5", str(photo)]
@@ -494,11 +496,13 @@ def test_each_named_person_gets_a_folder_of_links(album: Library, tmp_path: Path
     assert album.people.links(folder) == 1
 
 
-def test_photos_of_one_name_are_numbered_and_nothing_is_overwritten(turned: Path, tmp_path: Path) -> None:
+def test_photos_of_one_name_are_numbered_and_nothing_is_overwritten(
+    turned: Path, places: Places, tmp_path: Path
+) -> None:
     for name, photo in (("one", "1.jpg"), ("two", "2.jpg")):
         (tmp_path / name).mkdir()
         shutil.copy(turned / photo, tmp_path / name / "same.jpg")
-    with fk.open(tmp_path / "faces") as library:
+    with fk.open(places.new(tmp_path / "faces")) as library:
         library.ingest(tmp_path / "one", tmp_path / "two", progress=False)
         library.people.new([face.face_id for face in library.face_page(include_poor=True).faces[::2]], "Anna")
         (tmp_path / "people" / "Anna").mkdir(parents=True)

@@ -6,7 +6,9 @@ import json
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import other_models
@@ -308,6 +310,21 @@ def test_a_change_of_models_waits_for_searches_of_other_processes(
                 pytest.fail("nobody waited")
     with here._storage.models.shared(), there._storage.models.shared():
         assert here.index_lag() == 0
+
+
+def test_more_may_search_at_once_than_there_are_connections(
+    here: LocalLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    face_ids = list(here.faces()["face_id"])
+    monkeypatch.setenv("FACEKIT_GIVE_UP_AFTER", "60")
+    together = Barrier(40)
+
+    def search(number: int) -> int:
+        together.wait()
+        return len(here.search(face_ids[number % len(face_ids)], include_poor=True))
+
+    with ThreadPoolExecutor(40) as pool:
+        assert all(pool.map(search, range(40)))
 
 
 def test_doctor_says_whether_redis_answers(

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from facekit.system.workers import (
     WorkerCrashError,
     WorkerPool,
     WorkerTimeoutError,
+    _Worker,
 )
 from facekit.types.photos import Status
 
@@ -356,6 +358,29 @@ def test_ctrl_c_is_for_the_parent_alone(tmp_path: Path) -> None:
     assert "Traceback" not in errors
     assert not is_alive(worker)
     assert until(lambda: not session(script.pid)), session(script.pid)
+
+
+def test_a_process_is_seen_off_by_two_at_once() -> None:
+    """Ctrl-C between the start of a thread and its entry in the pool's list: `close` does not wait for it."""
+    worker = _Worker()
+    assert isinstance(worker.call(os.getpid, (), 60), Done)
+    process: Any = worker._process
+    join, inside, over = process.join, threading.Event(), threading.Event()
+
+    def wait(timeout: float) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            inside.set()
+            over.wait(60)
+        join(timeout)
+
+    process.join = wait
+    with ThreadPoolExecutor(1) as other:
+        late = other.submit(worker.clear)
+        inside.wait(60)
+        assert worker.clear() == "SIGKILL" or os.name == "nt"
+        over.set()
+        late.result(60)
+    assert worker.clear() == "it was not running"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps such a limit")

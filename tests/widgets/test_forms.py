@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from browser import chromium, overflow, show, violations
 
-from facekit.errors import LibraryBusyError, ServiceError
+from facekit.errors import LibraryBusyError, RefusedError, ServiceError
 from facekit.search.hits import Hits
 from facekit.text.spreadsheets import csv_bytes
 from facekit.types.arrays import Quality
 from facekit.types.photos import Folder, Hit, Status
+from facekit.types.work import Background, DeadBatch, Kind
 from facekit.widgets.appbar import AppBar, Choice
-from facekit.widgets.ingestform import IngestForm
+from facekit.widgets.ingestform import IngestForm, _work
 from facekit.widgets.searchform import SearchForm
 from facekit.widgets.sessions import TokenStore
 from facekit.widgets.signin import SignIn
@@ -369,6 +370,56 @@ def test_an_ingest_that_a_service_is_doing_is_shown_and_can_be_cancelled(show: C
     page.get_by_role("heading", name="Stopped").wait_for()
 
 
+def busy_workers(**counts: Any) -> Background:
+    numbers = {"queued": 0, "running": 0, "done": 9, "dead": 0, "workers": 3, "index_due": 0, "oldest_seconds": 1.5}
+    return Background(**{**numbers, "given_up": []} | counts)
+
+
+GIVEN_UP = [
+    DeadBatch("b1", "w1", Kind.FILES, ["family:/<b>лето</b>/IMG_1.jpg", "family:/IMG_2.jpg"], "PhotoError: no answer"),
+    DeadBatch("b2", "w2", Kind.SCAN, [], "family:/ is not there for one"),
+]
+
+
+def test_what_workers_do_is_shown_and_what_they_gave_up_can_be_tried_again(
+    show: Callable[..., Page], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [busy_workers(queued=1120, running=16, dead=2, given_up=GIVEN_UP, index_due=1, oldest_seconds=130.0)]
+    again: list[str] = []
+
+    def try_again(_library: object, key: str) -> int:
+        again.append(key)
+        if len(again) == 1:
+            message = "Nothing of it was given up."
+            raise RefusedError(message, "")
+        now[0] = busy_workers(queued=1138)
+        return 2
+
+    monkeypatch.setattr("facekit.library.background.background_of", lambda _: now[0])
+    monkeypatch.setattr("facekit.library.background.try_again", try_again)
+    library: Any = Ingesting([])
+    page = show(IngestForm(library))
+    said = ["3 workers", "1,120 files wait", "16 files are being read", "2 files were given up"]
+    said += ["searches don't find 1 face yet", "the oldest wait for 2 min"]
+    page.get_by_text(" · ".join(said), exact=True).wait_for()
+    table = page.get_by_role("region", name="Given up after several tries")
+    assert table.locator("td").all_text_contents() == [
+        "family:/<b>лето</b>/IMG_1.jpg",
+        "PhotoError: no answer",
+        "family:/IMG_2.jpg",
+        "PhotoError: no answer",
+        "The whole folder",
+        "family:/ is not there for one",
+    ]
+    page.get_by_role("button", name="Try again").click()
+    page.get_by_text("3 workers · 1,138 files wait", exact=True).wait_for()
+    assert again == ["w1", "w2"]
+    assert table.count() == 0
+    assert page.get_by_role("button", name="Try again").is_hidden()
+    now[0] = busy_workers(workers=0)  # it is looked at again and again, while it is seen
+    page.get_by_text("workers", exact=False).wait_for(state="hidden")
+
+
 # -- sign-in -----------------------------------------------------------------------------------------------------------
 
 
@@ -510,13 +561,14 @@ def everything() -> dict[str, Widget]:
             running=True,
             progress={"done": 512, "total": 1432, "rate": 12.6, "left": 73.0},
         ),
+        "workers": IngestForm(library, path="/data/Photos", work=_work(busy_workers(queued=120, given_up=GIVEN_UP))),
         "signin": SignIn(Accounts(), TokenStore(None), notice="signin.wrong"),
         "bar": AppBar(names=["search", "gallery", "ingest"], chosen="search", user="anna", role="editor"),
         "choice": Choice(names=["all", "no_face", "failed", "missing", "faces"], chosen="all", counts={"all": 3}),
     }
 
 
-@pytest.mark.parametrize("name", ["search", "ingest", "running", "signin", "bar", "choice"])
+@pytest.mark.parametrize("name", ["search", "ingest", "running", "workers", "signin", "bar", "choice"])
 def test_every_form_fits_a_phone_and_has_nothing_that_axe_calls_serious(show: Callable[..., Page], name: str) -> None:
     widget = everything()[name]
     page = show(widget, width=320, touch=True)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from typing import TYPE_CHECKING
 
+import pytest
+
+from facekit.errors import LibraryError
 from facekit.library.local import LocalLibrary
 from facekit.workers.asking import ingest_in_background
 from facekit.workers.worker import Worker
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def test_one_machine_asks_another_works_and_a_third_lacks_the_mount(
@@ -60,3 +62,29 @@ def test_a_machine_without_the_thumbnails_folder_leaves_work_to_others(
     Worker(shared_library).run(once=True)
     (done,) = shared_library.storage.catalog.work.all()
     assert (done.state, done.report["ingested"]) == ("done", 3)
+
+
+def test_the_same_path_on_another_machine_is_another_folder(
+    shared_library: LocalLibrary, few_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shared_library.ingest(few_photos, progress=False).ingested == 3
+    ingest_in_background(shared_library, few_photos)
+    known = set(shared_library.photos()["photo_id"])
+    shutil.copytree(few_photos, tmp_path / "here")
+    shutil.copy(few_photos / "трава.png", few_photos / "grace.jpg")  # what the other machine has at that path
+    with monkeypatch.context() as there:
+        there.setattr(socket, "gethostname", lambda: "another")
+        there.setenv("FACEKIT_MOUNTS", f"other={tmp_path / 'elsewhere'}")
+        with LocalLibrary(shared_library.folder) as other:
+            with pytest.raises(LibraryError, match="lie on no mount") as refused:
+                other.ingest(few_photos, progress=False)
+            assert "[mounts]" in refused.value.remedy
+            with pytest.raises(LibraryError, match="lie on no mount"):
+                ingest_in_background(other, few_photos)
+            with pytest.raises(LibraryError, match="lie on no mount"):
+                other.relocate(few_photos, tmp_path / "here")
+            assert Worker(other).run(once=True) == 0
+        assert set(shared_library.photos()["photo_id"]) == known
+        there.setenv("FACEKIT_MOUNTS", f"family={few_photos}")
+        with LocalLibrary(shared_library.folder) as other:
+            assert other.ingest(few_photos, progress=False).missing == 0

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from facekit.arguments import ID, LONGEST_PATH
 from facekit.errors import RefusedError
+from facekit.library.background import background_of, try_again
 from facekit.server.access import access_of, credential_of, needs
 from facekit.server.accounts import Identity
 from facekit.server.job import FolderIngest, Job, Look, ModelChange
@@ -22,6 +23,7 @@ from facekit.server.service import Service, ServiceOf
 from facekit.server.strict import StrictRoute
 from facekit.sources.left_out import MOST_PATTERNS, checked
 from facekit.storage.settings import settings_of
+from facekit.types.work import Background
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"], route_class=StrictRoute)
 Editor = Annotated[Identity, Depends(needs("ingest"))]
@@ -29,6 +31,10 @@ Admin = Annotated[Identity, Depends(needs("admin"))]
 JobId = Annotated[str, InPath(pattern=ID)]
 
 _EVENT_SECONDS = 0.5
+_NO_RETRY: dict[int | str, dict[str, Any]] = {
+    400: {"model": Refusal, "description": "Nothing of it was given up."},
+    404: {"model": Refusal, "description": "There is no such work."},
+}
 _UNKNOWN: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "description": "There is no such job."}}
 
 
@@ -91,6 +97,28 @@ def cancel_job(service: ServiceOf, me: Editor, job_id: JobId) -> Job:
 def _told(service: Service, me: Identity, job: Job) -> Job:
     """A job for somebody who may see where photos lie, but not where the library does: its errors may say so."""
     return replace(job, problem=job.problem and service.paths.said(job.problem, me))
+
+
+class TriedAgain(BaseModel):
+    """What workers try again."""
+
+    again: int = Field(description="Files, or listings of folders.")
+
+
+@router.get("/work")
+def background_work(service: ServiceOf, me: Editor) -> Background | None:
+    """What workers do: files by state, workers that are there, and what was given up. Null where there can't be any."""
+    now = background_of(service.library)
+    if now is None:
+        return None
+    given_up = [replace(one, problem=service.paths.said(one.problem, me)) for one in now.given_up]
+    return replace(now, given_up=given_up)
+
+
+@router.post("/work/{key}/retry", responses=_NO_RETRY)
+def retry_work(service: ServiceOf, me: Editor, key: Annotated[str, InPath(pattern=ID)]) -> TriedAgain:
+    """Have workers try again what they gave up: all of a `work_id`, or one `batch_id`."""
+    return TriedAgain(again=try_again(service.library, key))
 
 
 def _known(service: ServiceOf, job_id: JobId) -> Job:

@@ -2,6 +2,7 @@
 import { el, frame, languageOf, problemLine, say, translator, watch } from "./shared.js";
 
 const KEYS = { "data-lm-suppress-shortcuts": "true" };
+const LOOK_MILLISECONDS = 5000; // workers say every 5 s that they are there
 const LINES = /** @type {const} */ (["ingested", "unchanged", "duplicates", "faces", "no_face", "missing"]);
 
 /** @import { IngestForm, Model, Report, View } from "./types" */
@@ -38,7 +39,11 @@ function render({ model, el: host, signal }) {
   const run = el("div", { class: "fk-run" }, el("div", { class: "fk-track" }, bar, text), cancel);
   const news = el("p", { class: "fk-hidden", role: "status" }); // start and end are read out, not each step
   const report = el("div", { class: "fk-report" });
-  root.append(form, problemLine(model, signal), run, news, report);
+  const line = el("p", { class: "fk-muted" });
+  const again = tell(el("button", { type: "button", ...KEYS, onclick: () => model.send({ kind: "again" }) }), "ingestform.again");
+  const givenUp = el("div");
+  const work = el("div", { class: "fk-work" }, line, givenUp, again);
+  root.append(form, problemLine(model, signal), run, work, news, report);
 
   const drawForm = () => {
     if (path.value !== model.get("path")) path.value = model.get("path");
@@ -80,22 +85,53 @@ function render({ model, el: host, signal }) {
       ...(found.stopped ? [el("p", {}, say(model, "ingestform.kept"))] : []),
       ...failures(found));
   };
+  /**
+   * Files, and why each of them could not be read.
+   * @param {string} caption
+   * @param {[string, Node[]][]} rows
+   */
+  const table = (caption, rows) => {
+    const head = ["file", "why"].map((name) => el("th", { scope: "col" }, say(model, `ingestform.${name}`)));
+    const body = rows.map(([file, why]) => el("tr", {}, el("td", {}, file), el("td", {}, ...why)));
+    return el("div", { class: "fk-scroll", tabindex: "0", role: "region", "aria-label": caption, ...KEYS },
+      el("table", {}, el("caption", {}, caption), el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...body)));
+  };
   /** @param {Report} report */
   const failures = ({ failures: count, failed }) => {
     if (!count) return [];
-    const head = ["file", "why"].map((name) => el("th", { scope: "col" }, say(model, `ingestform.${name}`)));
-    const rows = failed.map((one) => el("tr", {},
-      el("td", {}, one.path),
-      el("td", {}, el("strong", {}, say(model, `ingestform.status.${one.status}`)), el("br"), el("span", { lang: "en" }, one.reason))));
     const more = count - failed.length;
-    const caption = say(model, "ingestform.failures", { count });
     return [
-      el("div", { class: "fk-scroll", tabindex: "0", role: "region", "aria-label": caption, ...KEYS },
-        el("table", {}, el("caption", {}, caption), el("thead", {}, el("tr", {}, ...head)), el("tbody", {}, ...rows))),
+      table(say(model, "ingestform.failures", { count }), failed.map((one) => [one.path,
+        [el("strong", {}, say(model, `ingestform.status.${one.status}`)), el("br"), el("span", { lang: "en" }, one.reason)]])),
       ...(more > 0 ? [el("p", { class: "fk-muted" }, say(model, "ingestform.more", { count: more }))] : []),
     ];
   };
+  let drawn = "";
+  const drawWork = () => {
+    const { workers = 0, queued = 0, running = 0, dead = 0, index_due: due = 0, minutes = 0, given_up: rows = [] } = model.get("work");
+    work.hidden = !(workers || queued || running || dead || due || rows.length);
+    if (work.hidden && work.contains(root.ownerDocument.activeElement)) path.focus();
+    const numbers = Object.entries({ workers, waiting: queued, reading: running, given_up: dead, unindexed: due })
+      .filter(([name, count]) => count || name === "workers")
+      .map(([name, count]) => say(model, `ingestform.${name}`, { count }));
+    if (minutes) numbers.push(say(model, "ingestform.oldest", { time: duration(model, minutes * 60) }));
+    line.textContent = numbers.join(" · ");
+    again.hidden = !rows.length;
+    const now = JSON.stringify([rows, languageOf(model)]);
+    if (now === drawn) return; // a list that somebody reads stays where it is
+    drawn = now;
+    const caption = say(model, "ingestform.given_up_table");
+    givenUp.replaceChildren(...(rows.length ? [table(caption, rows.map((one) => [
+      one.path || say(model, "ingestform.whole_folder"), [el("span", { lang: "en" }, one.problem)]]))] : []));
+  };
+  const look = () => {
+    const seen = !root.ownerDocument.hidden && root.getClientRects().length > 0;
+    if (seen && model.get("work").workers !== undefined) model.send({ kind: "look" });
+  };
+  const looking = setInterval(look, LOOK_MILLISECONDS);
+  signal?.addEventListener("abort", () => clearInterval(looking));
   watch(model, ["path", "running"], drawForm, signal);
+  watch(model, ["work", "language"], drawWork, signal);
   watch(model, ["running", "stopping", "progress", "language"], drawRun, signal);
   watch(model, ["report", "running", "language"], drawReport, signal);
 }

@@ -178,12 +178,23 @@ export interface Report {
   failed: { path: string; status: string; reason: string }[];
 }
 
+export interface Background {
+  workers: number;
+  queued: number;
+  running: number;
+  dead: number;
+  index_due: number;
+  minutes: number;
+  given_up: { path: string; problem: string }[];
+}
+
 export interface IngestForm extends Shared {
   path: string;
   running: boolean;
   stopping: boolean;
   progress: Filled<{ done: number; total: number; rate: number; left: number | null }>;
   report: Filled<Report>;
+  work: Filled<Background>;
 }
 
 // -- people
