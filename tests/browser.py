@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Box = tuple[float, float, float, float]
 
 CHROMIUM = "/usr/bin/chromium"
+PATIENCE = 60_000  # ms, for what takes a blink of an eye where nothing else is going on
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -222,7 +223,7 @@ def show(chromium: Browser) -> Iterator[Callable[..., Page]]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE)
         page.on("pageerror", lambda error: problems.append(f"error: {error}"))
         page.on("console", lambda said: problems.append(said.text) if said.type in {"error", "warning"} else None)
         page.route("**/*", hand_out)
@@ -241,7 +242,7 @@ def show(chromium: Browser) -> Iterator[Callable[..., Page]]:
 
 def until(page: Page, true: Callable[[], object]) -> None:
     """Let the page and the widget talk until something is true."""
-    end = monotonic() + 15
+    end = monotonic() + PATIENCE / 1000
     while not true():
         assert monotonic() < end, "it never came true"
         page.wait_for_timeout(20)

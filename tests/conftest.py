@@ -91,6 +91,7 @@ _LONGEST = [
     *("test_chaos", "test_worker_kills"),
     *("test_evaluate", "test_reembed", "test_kill", "test_bench", "test_packages", "test_people_panel", "test_damage"),
     *("test_engines", "test_model_sets", "test_webapp", "test_serve", "test_forks", "test_waiting", "03_gpu"),
+    *("test_people_library", "test_shared", "test_ingest", "test_library", "test_worker", "test_shared_service"),
     *("test_people_state", "test_app", "test_service", "test_forms", "test_gallery", "test_calibration", "test_cli"),
     *("test_people_service", "test_backup", "test_people", "test_people_files", "test_images", "05_people"),
     *("04_thresholds", "test_lab", "test_people_app", "02_publish", "01_quickstart"),

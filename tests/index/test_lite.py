@@ -177,6 +177,7 @@ def test_a_call_that_is_never_answered_has_an_end(call: str, tmp_path: Path, mon
                 "GetCollectionStatistics": index.count,
             }[call]()
         assert asked.is_set()
+        monkeypatch.delenv("FACEKIT_GIVE_UP_AFTER")
         stuck.clear()
         go_on.set()
         assert index.search(unit(1), 1, IndexFilter())

@@ -154,7 +154,7 @@ def test_a_notebook_publishes_a_library_and_takes_it_back(folder: Path, tmp_path
     code = f"import facekit as fk; fk.publish({str(folder)!r}, app=False); print(fk.open({str(folder)!r}).url)"
     notebook = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     url = notebook.stdout.strip()  # the kernel is gone, and with it the service
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while (folder / "service.json").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     with pytest.raises(httpx2.ConnectError):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from facekit.demo.photos import DemoPhotos
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True}
-PATIENCE = 15_000  # ms: a kernel starts in two or three seconds, on a busy machine in more
+PATIENCE = 60_000  # ms: a kernel starts in two or three seconds, on a busy machine in more
 expect.set_options(timeout=PATIENCE)
 
 

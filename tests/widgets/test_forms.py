@@ -290,7 +290,7 @@ def test_a_folder_is_brought_in_and_its_failures_are_listed(
     assert page.get_by_role("button", name="Add photos").is_disabled()
     page.get_by_label("Folder with photos").fill(str(folder))
     page.get_by_label("Folder with photos").press("Enter")
-    page.get_by_role("heading", name="Done in").wait_for(timeout=30_000)
+    page.get_by_role("heading", name="Done in").wait_for(timeout=120_000)
     until(page, lambda: ended == [False])
     assert page.get_by_text("1 photo added", exact=True).is_visible()
     assert page.get_by_text("1 face found", exact=True).is_visible()
