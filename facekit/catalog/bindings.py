@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from facekit.catalog import outbox
 from facekit.catalog.locks import Kind, hold
 from facekit.catalog.rows import set_meta
 from facekit.catalog.staging import Bound
@@ -35,10 +36,26 @@ class Bindings:
             return True
         return False
 
-    def write(self, document: Mapping[str, Any]) -> None:
-        """Write another document; only one process may."""
+    def write(self, changed: Mapping[str, Any]) -> None:
+        """Change parts of the document; the others stay."""
         with self._engine.begin() as connection:
-            connection.execute(sa.update(meta).where(meta.c.key == _KEY).values(value=json.dumps(dict(document))))
+            self._change(connection, changed)
+
+    def move(self, servers: Mapping[str, str], bound: Bound | None) -> None:
+        """Change addresses in the document; with other vectors, the index has to look at every face again."""
+        with self._engine.begin() as connection:
+            if bound is not None:
+                outbox.note_all(connection)
+            self._change(connection, {"servers": dict(servers)})
+            if bound is not None:
+                set_meta(connection, "bound", json.dumps(bound._asdict()))
+
+    @staticmethod
+    def _change(connection: sa.Connection, changed: Mapping[str, Any]) -> None:
+        query = sa.select(meta.c.value).where(meta.c.key == _KEY).with_for_update()
+        held = connection.execute(query).scalar_one()
+        written = json.dumps(json.loads(held) | dict(changed))
+        connection.execute(sa.update(meta).where(meta.c.key == _KEY).values(value=written))
 
     def paths_of(self, machine: str) -> str:
         """The machine whose own paths photos are known by: the first that asks."""

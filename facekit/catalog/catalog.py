@@ -33,9 +33,10 @@ from facekit.catalog.times import now
 from facekit.catalog.work import WorkTables, refuse_while_models_change
 from facekit.errors import FacekitError, LibraryError
 from facekit.system.disk_space import check_room
+from facekit.types.photos import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -232,13 +233,13 @@ class Catalog(Contents, Runs, Copies):
         detector: str,
         embedder: str,
         vectors: str | None = None,
-        also: Callable[[sa.Connection, Sequence[FileRecord]], None] | None = None,
+        also: Callable[[sa.Connection, Sequence[FileRecord], Collection[str]], None] | None = None,
     ) -> Change:
         """Write photos with their faces, and files; what they replace goes.
 
         A file whose photo is neither among the new ones nor in the catalog is not written: it is lost. ``vectors`` is
-        the name of the index of the models that made the faces. ``also`` is called with the connection and the lost
-        files before the transaction ends.
+        the name of the index of the models that made the faces. ``also`` is called with the connection, the lost
+        files, and those of the new photos that the same run has made good use of before, before the transaction ends.
 
         Raises
         ------
@@ -259,6 +260,8 @@ class Catalog(Contents, Runs, Copies):
             new_files = [record for record in new_files if record.photo_id in known]
             file_ids = [file_id(record.file.source, record.file.path) for record in new_files]
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
+            good = (photos.c.run_id == run_id, photos.c.status.in_([Status.OK, Status.NO_FACE]))
+            twice = column(connection, sa.select(photos.c.photo_id).where(*good), photos.c.photo_id, photo_ids)
             replaced = column(connection, sa.select(faces.c.face_id), faces.c.photo_id, photo_ids)
             reveal(connection, [*photo_ids, *(face.face_id for photo in new_photos for face in photo.faces)])
             delete(connection, files.c.file_id, file_ids)
@@ -276,7 +279,7 @@ class Catalog(Contents, Runs, Copies):
             if change.photos:
                 set_meta(connection, "erase", "due")
             if also is not None:
-                also(connection, lost)
+                also(connection, lost, twice)
         return replace(change, lost=lost)
 
     def remove_files(self, source: str, paths: Iterable[bytes]) -> Change:

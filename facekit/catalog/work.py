@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 SCAN_WAVE, FINISH_WAVE = 0, 9
 _STATES = tuple(State)
+_LAST = 10  # finished works that are listed, however old they are: ours
 _SAME = ("work_id", "roots", "priority", "queued_at", "finished_at", "report")
 
 
@@ -108,6 +110,13 @@ class WorkTables:
             numbers["models"] = options_of(row["options"]).words
             found.append(Work(**numbers, problem="" if state == CANCELLED else problem))
         return found
+
+    def recent(self) -> list[Work]:
+        """Work that is not finished, and the last that is: ten, or all of one day; newest first."""
+        every = self.all()
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        last = [one.work_id for one in every if one.finished_at is not None][:_LAST]
+        return [one for one in every if one.finished_at is None or one.finished_at > yesterday or one.work_id in last]
 
     def numbers(self) -> dict[str, int]:
         """Files that are queued, running, done and dead, and workers that are there."""

@@ -36,7 +36,10 @@ _CATALOG = "postgresql://USER@HOST/DATABASE?library=NAME; the password comes fro
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, with which this machine opens it.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="A new folder, with which this machine opens it; or one that does already."),
+    ],
     catalog: Annotated[str, typer.Option(help=_CATALOG)],
     index: IndexAddress = "",
     blobs: BlobsAddress = "",
@@ -44,11 +47,11 @@ def init(
     detector: Annotated[str | None, typer.Option(help="The detector of a new library.")] = None,
     embedder: Annotated[str | None, typer.Option(help="The embedder of a new library.")] = None,
 ) -> None:
-    """Make a library on servers, or let a folder lead to one that is there; many machines may use it at once."""
-    from facekit.library.opening import open_library
+    """Make a library on servers, let a folder lead to one that is there, or change that one's addresses."""
+    from facekit.library.opening import init_library
 
     servers = {"catalog": catalog, "index": index, "blobs": blobs, "broker": broker}
-    with open_library(folder, detector=detector, embedder=embedder, **servers) as library:
+    with init_library(folder, detector=detector, embedder=embedder, **servers) as library:
         photos = sum(library.stats()["photos"].values())
     note.print(f"{folder} leads to a library with {photos} photos.", markup=False, soft_wrap=True)
 
@@ -80,19 +83,22 @@ def stats(context: typer.Context, as_json: AsJson = False) -> None:
 def doctor(
     context: typer.Context,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Rescue what can be read of a damaged catalog; for a lost one, begin anew.")
+        bool,
+        typer.Option(
+            "--repair",
+            help="Rescue what can be read of a damaged catalog; for a lost one, begin anew. On servers: make the "
+            "vector index anew from the catalog.",
+        ),
     ] = False,
     device: Device = "auto",
     engine: EngineName = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Check versions, weights, the device and, where there is one, the library."""
-    from facekit.storage.place import folder_of_place, is_there
+    from facekit.storage.place import is_there, repair_library, whole_place
 
     if repair:
-        from facekit.storage.repair import repair as rescue
-
-        note.print(repr(rescue(folder_of_place(context.obj))), markup=False, soft_wrap=True)
+        note.print(repair_library(whole_place(context.obj)), markup=False, soft_wrap=True)
     from facekit.models.registry import default_models
     from facekit.storage.doctor import Doctor, examine_machine
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -65,14 +66,20 @@ def check_there(place: Place) -> None:
 
 def print_json(document: object) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=str) + "\n")
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=2, default=_in_json) + "\n")
+
+
+def _in_json(value: object) -> str:
+    """A time as ISO 8601 has it, with a T; anything else as its text."""
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def print_table(names: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table on standard output; None is an empty cell."""
+    """A table on standard output; None is an empty cell. An id stays on one line, to be copied."""
+    widest = max((len(str(row[list(names).index("id")])) for row in rows), default=0) if "id" in names else 0
     table = Table(show_header=any(names), header_style="bold")
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name == "id", min_width=widest if name == "id" else None)
     for row in rows:
         table.add_row(*("" if value is None else plain(value) for value in row))
     out.print(table)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Broker = Annotated[
     str,
     typer.Option(
-        envvar="FACEKIT_BROKER", help="redis://HOST:6379, which tells of new work at once; by default the library's."
+        help="redis://HOST:6379, which tells of new work at once; by default FACEKIT_BROKER, or the library's."
     ),
 ]
 
@@ -58,6 +58,9 @@ def worker(
         note.print(f"{working.name} works for {library.place}", markup=False, soft_wrap=True)
         done = working.run(once=once)
     note.print(f"{done} batches were done.", markup=False)
+    for root in working.not_here:
+        left = f"{root} is not there on this machine: what is to be read there was left to other workers."
+        note.print(f"{left} Mount it, or say in library.toml where it is here.", markup=False, soft_wrap=True)
 
 
 def jobs(
@@ -92,7 +95,7 @@ def jobs(
                 print_table(["id", "file", "problem"], rows)
             return
         numbers = work.numbers() | {"index_due": library.storage.catalog.outbox.balance().due}
-        every = work.all()
+        every = work.recent()
     if as_json:
         print_json(numbers | {"jobs": [asdict(one) for one in every]})
         return

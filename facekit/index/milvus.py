@@ -291,6 +291,16 @@ class MilvusIndex:
             client.close()
 
     @staticmethod
+    def version(uri: str, token: str = "") -> str:
+        """Of the server."""
+        address, token = _login(uri, token)
+        client = Client(address, token, "", f"at {address}")
+        try:
+            return str(client.get_server_version()).removeprefix("v")
+        finally:
+            client.close()
+
+    @staticmethod
     def set_aside(path: Path) -> Path:
         """Move a broken Milvus Lite folder out of the way and return its new name."""
         stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")

@@ -61,3 +61,12 @@ def index_names(address: str, *, token: str = "", schema: str = "") -> list[str]
 
         return PgVectorIndex.names(address, schema or None)
     return MilvusIndex.names(address, token)
+
+
+def index_server(address: str, *, token: str = "", schema: str = "") -> str:
+    """What answers at a server's address, with its version; the parameters and errors are those of `open_index`."""
+    if address.startswith(_POSTGRESQL):
+        from facekit.index.pgvector import PgVectorIndex
+
+        return f"pgvector {PgVectorIndex.version(address, schema or None)}"
+    return f"Milvus {MilvusIndex.version(address, token)}"

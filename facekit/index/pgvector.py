@@ -226,6 +226,19 @@ class PgVectorIndex:
             engine.dispose()
 
     @staticmethod
+    def version(url: str, schema: str | None) -> str:
+        """Of the extension that the database has."""
+        engine = _open(url, schema)
+        try:
+            with engine.connect() as connection:
+                found = connection.execute(_EXTENSION).one_or_none()
+                return str(found.extversion) if found else "is not there"
+        except sa.exc.SQLAlchemyError as error:
+            raise _told(error, shown(url, schema)) from error
+        finally:
+            engine.dispose()
+
+    @staticmethod
     def names(url: str, schema: str | None) -> list[str]:
         """Of all tables in the schema."""
         engine = _open(url, schema)

@@ -1,4 +1,4 @@
-"""What is derived from the catalog and may be rebuilt from it or from the photos: the vector index and thumbnails."""
+"""The vector index, which is derived from the catalog and may be made anew from it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,10 @@ from facekit.index.protocol import Fields, batched
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from facekit.catalog import Catalog, Change, IndexRow
-    from facekit.images.blobs import Blobs
+    from facekit.catalog import Catalog, IndexRow
     from facekit.index import VectorIndex
 
 _TOGETHER = 10_000  # faces: Milvus Lite makes a file at each end of so many; killed, they are written again
-
-
-def apply_change(change: Change, catalog: Catalog, index: VectorIndex, blobs: Blobs) -> None:
-    """Bring the vector index and the thumbnails up to a change of the catalog."""
-    blobs.delete(change.photos)
-    apply_due(catalog, index)
 
 
 def apply_due(catalog: Catalog, index: VectorIndex) -> None:
@@ -69,6 +62,16 @@ def catch_up(catalog: Catalog, index: VectorIndex) -> None:
     else:
         catalog.outbox.note_all()
     apply_due(catalog, index)
+
+
+def make_anew(catalog: Catalog, index: VectorIndex) -> tuple[int, int]:
+    """Write all faces into the vector index as the catalog has them, and take out all others; how many those are."""
+    catalog.outbox.note_all()
+    wanted = {row.face_id for row in catalog.index_rows()}
+    stale = sorted(index.rows().keys() - wanted)
+    catalog.outbox.note_faces(stale)
+    apply_due(catalog, index)
+    return len(wanted), len(stale)
 
 
 def _compare(catalog: Catalog, index: VectorIndex) -> None:

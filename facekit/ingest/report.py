@@ -15,7 +15,7 @@ from facekit.text.names import one_line
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from facekit.ingest.pipeline import Item
 
@@ -95,8 +95,8 @@ class IngestReport:
         for stage, seconds in other.stages.items():
             self.stages[stage] += seconds
 
-    def count(self, items: Iterable[Item]) -> None:
-        """Count files that were stored; the log says which could not be used."""
+    def count(self, items: Iterable[Item], twice: Collection[str] = ()) -> None:
+        """Count files that were stored; the log says which could not be used. ``twice`` are photos counted before."""
         for item in items:
             status, reason = item.status, item.reason
             if status not in {Status.OK, Status.NO_FACE}:
@@ -105,7 +105,7 @@ class IngestReport:
                 self.failed.append(Failure(item.file.display, status, reason or ""))
                 said = logger.bind(console=f"{status}: {reason}")
                 said.warning("photo {}: {}", short_id(item.photo_id), status)
-            elif item.record is None:
+            elif item.record is None or item.photo_id in twice:
                 self.duplicates += 1
             else:
                 self.ingested += 1

@@ -103,7 +103,7 @@ class Ingest:
                 self._pipeline.forget(item.photo_id for item in stored.lost)
                 again.extend((item.source, item.file) for item in stored.lost)
                 self.report.names_lost += stored.names_lost
-                self.report.count(stored.items)
+                self.report.count(stored.items, stored.twice)
                 advance(len(stored.items))
 
             while todo:

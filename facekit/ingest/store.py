@@ -11,7 +11,7 @@ from facekit.ingest.names_lost import lost_names, named_faces
 from facekit.system.waiting import waiting_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     import sqlalchemy as sa
 
@@ -25,11 +25,15 @@ FREE_BYTES = 200 * 2**20  # below this nothing is stored: Milvus Lite can lose r
 
 
 class Stored(NamedTuple):
-    """What became of finished files: ``lost`` ones were not stored, and are to be read again."""
+    """What became of finished files.
+
+    ``lost`` ones were not stored, and are to be read again; ``twice`` are photos that the same run had stored before.
+    """
 
     items: list[Item]
     lost: list[Item]
     names_lost: list[LostName]
+    twice: Collection[str] = ()
 
 
 class Store:
@@ -84,10 +88,14 @@ class Store:
             kept = carry_edited(self._catalog, edited, leaving, Thumbnails(self._blobs, self._catalog, there))
             names_lost = lost_names({face: who for face, who in named.items() if face not in kept}, paths)
 
-            def stored(lost: Sequence[FileRecord]) -> Stored:
+            stored = Stored([], [], names_lost)
+
+            def finished(connection: sa.Connection, lost: Sequence[FileRecord], twice: Collection[str]) -> None:
+                nonlocal stored
                 gone = {(record.file.source, record.file.path) for record in lost}
                 missed = [item for item in items if (item.file.source, item.file.path) in gone]
-                return Stored([item for item in items if item not in missed], missed, names_lost)
+                stored = Stored([item for item in items if item not in missed], missed, names_lost, twice)
+                also(connection, stored)
 
             change = self._catalog.save(
                 list(records.values()),
@@ -96,10 +104,10 @@ class Store:
                 detector=detector.name,
                 embedder=embedder.name,
                 vectors=self._vectors,
-                also=lambda connection, lost: also(connection, stored(lost)),
+                also=finished,
             )
             self._storage.follow(change)
-        return stored(change.lost)
+        return stored
 
     def _leaving(self, leaving: Mapping[str, int]) -> dict[str, str]:
         """Photos that no file shows any more when so many files fewer show them: with where they lay."""

@@ -86,6 +86,8 @@ class LocalLibrary(LocalGallery, Library):
         The library's folder, or the address of its catalog.
     servers : Servers, optional
         Those of a new library on servers.
+    moves : bool
+        Whether one that is there is to have them from now on.
     detector, embedder, device, engine
         See `facekit.open`.
     """
@@ -95,12 +97,13 @@ class LocalLibrary(LocalGallery, Library):
         place: Place,
         *,
         servers: Servers | None = None,
+        moves: bool = False,
         detector: str | None = None,
         embedder: str | None = None,
         device: str = "auto",
         engine: str = "auto",
     ) -> None:
-        backend = backend_at(place, servers)
+        backend = backend_at(place, servers, moves=moves)
         self._storage = Storage(backend, detector=detector, embedder=embedder, device=device, engine=engine)
         self.folder = backend.folder
         self.current: IngestReport | None = None
@@ -260,7 +263,7 @@ class LocalLibrary(LocalGallery, Library):
         self._storage.alive()
         top_k = check_search(top_k, min_similarity, after, before)
         photo_ids = None if person is None else self._photo_ids(person)
-        given = given_probes(probe, face)
+        given = [(self._storage.mounts.picture(one), which) for one, which in given_probes(probe, face)]
         with people_pointed_at(given, lambda: self.people), self._storage.models.shared() as models:
             check_versions(models.settings)
             probes = read_probes(given, models.detector, models.embedder, self._kept_probe)
@@ -284,6 +287,7 @@ class LocalLibrary(LocalGallery, Library):
     @override
     def faces_in(self, picture: ImageSource) -> tuple[ProbeFace, ...]:
         self._storage.alive()
+        picture = self._storage.mounts.picture(picture)
         return probe_faces(find_faces(picture, self._storage.models.now.detector, name="the picture"))
 
     # -- people --------------------------------------------------------------------------------------------------

@@ -94,6 +94,40 @@ def open_library(  # noqa: PLR0913 - all but the first are named, and most are f
     if isinstance(path, str) and path.startswith(("http://", "https://")):
         _refuse_where(path, device, engine)
         return _open_service(path, detector, embedder, api_key)
+    place, servers = _named(path, catalog, index, blobs, broker)
+    return _open_here(place, servers if servers.known else None, detector, embedder, device, engine)
+
+
+def init_library(
+    path: str | os.PathLike[str],
+    *,
+    catalog: str,
+    index: str = "",
+    blobs: str | os.PathLike[str] = "",
+    broker: str = "",
+    detector: str | None = None,
+    embedder: str | None = None,
+) -> LocalLibrary:
+    """Make a library on servers, let a folder lead to one, or change its addresses; see `open_library`.
+
+    Where the folder leads to the library already, and another index, another place of the thumbnails or another broker
+    is named, the library has it from then on, for all who open it. The new index is filled from the catalog.
+
+    Raises
+    ------
+    LibraryError
+        See `open_library`; or if the new index can't be reached, or thumbnails are not at their new place.
+    """
+    from facekit.library.local import LocalLibrary
+
+    place, servers = _named(path, catalog, index, blobs, broker)
+    return LocalLibrary(place, servers=servers, moves=True, detector=detector, embedder=embedder)
+
+
+def _named(
+    path: str | os.PathLike[str], catalog: str, index: str, blobs: str | os.PathLike[str], broker: str
+) -> tuple[Place, Servers]:
+    """Where a library is that was named, and its servers. Raises LibraryError."""
     from facekit.storage.place import named_place
 
     thumbnails = os.fspath(blobs)
@@ -106,7 +140,7 @@ def open_library(  # noqa: PLR0913 - all but the first are named, and most are f
     if servers.known and not catalog and isinstance(place, Path):
         message = f"A library on servers needs a catalog, and only {', '.join(servers.known)} was named."
         raise LibraryError(message, 'Name it: catalog="postgresql://USER@HOST/DATABASE".')
-    return _open_here(place, servers if servers.known else None, detector, embedder, device, engine)
+    return place, servers
 
 
 def _library_folder(path: str | os.PathLike[str]) -> Path:
@@ -145,9 +179,10 @@ def _open_here(
 
     library = _open.get(place)
     if library is None or library.closed:
-        models = {"detector": detector, "embedder": embedder}
         try:
-            library = LocalLibrary(place, servers=servers, **models, device=device, engine=engine)
+            library = LocalLibrary(
+                place, servers=servers, detector=detector, embedder=embedder, device=device, engine=engine
+            )
         except LibraryLockedError as error:
             if error.service is None or not isinstance(place, Path):
                 raise

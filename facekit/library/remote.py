@@ -35,6 +35,7 @@ from facekit.people.who import person_meant
 from facekit.search.find import check_search, given_probes, people_pointed_at
 from facekit.search.known_faces import Known
 from facekit.sources.left_out import checked
+from facekit.sources.mounts import Mounts
 from facekit.storage.relocation import Relocation
 from facekit.storage.removal import named_photos
 from facekit.system.files import named_file, user_path
@@ -385,7 +386,7 @@ def _picture(source: ImageSource, name: str) -> tuple[str, bytes]:
     from facekit.images.files import display_name, read_bytes
     from facekit.images.inputs import given_picture
 
-    given = given_picture(source)
+    given = given_picture(Mounts.here({}).picture(source))
     if isinstance(given, bytes):
         return name, given
     if isinstance(given, Path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from typing_extensions import override
 
@@ -28,6 +28,8 @@ VARIABLE = "FACEKIT_MOUNTS"
 _NAME = re.compile(r"[^\W_][\w-]{1,63}")  # two letters at least: C: is a drive
 _FORM = re.compile(r"([^\W_][\w-]{1,63}):((?:/(?!/).*)?)", re.DOTALL)
 _SEPARATOR = os.fsencode(os.sep)
+
+T = TypeVar("T")
 
 AnyPath = str | bytes | os.PathLike[Any]
 
@@ -136,6 +138,10 @@ class Mounts:
         if here is None:
             raise lacking(named[0])
         return os.fsdecode(here)
+
+    def picture(self, given: T) -> T | str:
+        """A picture that somebody gave, where it is a path as `path` has it. Raises FacekitError."""
+        return self.path(given) if isinstance(given, str) else given
 
     def places(self, path: AnyPath) -> list[LocalSource]:
         """All that a path may be known as: on a mount, and as it was before there was this mount. It may be gone."""

@@ -65,8 +65,6 @@ class Backend(Protocol):
         What tells that the index can't be reached for now: the library is opened all the same.
     blobs : Blobs
         The thumbnails.
-    broker : str
-        The address of what tells workers of new work; empty where there is none.
     work : WorkTables or None
         The work that workers do; None where there can't be any, because one process has the library.
     """
@@ -75,7 +73,16 @@ class Backend(Protocol):
     place: str
     away: tuple[type[FacekitError], ...]
     blobs: Blobs
-    broker: str
+
+    @property
+    def broker(self) -> str:
+        """The address of what tells workers of new work, with its secret; empty where there is none.
+
+        Raises
+        ------
+        LibraryError
+            If this machine names one that is none.
+        """
 
     @property
     def work(self) -> WorkTables | None:

@@ -13,16 +13,16 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from facekit._version import __version__
-from facekit.catalog.rows import FileRow, PhotoRow
+from facekit.catalog.rows import FileRow
 from facekit.errors import FacekitError
 from facekit.images.files import display_name
 from facekit.index.protocol import Fields
 from facekit.models.registry import load_detector, load_embedder, model_info
 from facekit.models.weights import verify
 from facekit.sources import LocalSource
-from facekit.storage.settings import check_versions
+from facekit.storage.settings import FILE, check_versions
+from facekit.storage.shared_blobs import photos_with_thumbnails
 from facekit.text.names import one_line
-from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,11 +171,17 @@ def _index(storage: Storage) -> Check:
 
 
 def _thumbnails(blobs: Blobs, catalog: Catalog) -> Check:
-    shown = [row.photo_id for row in catalog.rows(PhotoRow) if row.status in {Status.OK, Status.NO_FACE}]
-    kept = blobs.kept()
-    lost = sum(photo_id not in kept for photo_id in shown)
+    if not blobs.is_there():
+        remedy = f"mount it, or where it is called otherwise here, write blobs into [storage] of {FILE}"
+        return Check("thumbnails", f"{blobs.place} is not there on this machine: {remedy}", ok=False)
+    shown = photos_with_thumbnails(catalog)
+    lost = len(shown - blobs.kept().keys())
     detail = f"{len(shown) - lost} of {len(shown)}"
-    detail += "; remove and ingest those photos to make them again" if lost else ""
+    if lost == len(shown) > 0:
+        detail += f" in {blobs.place}: is its disk not mounted, or were they not copied there?"
+        detail += " Where they are lost, remove and ingest the photos to make them again"
+    elif lost:
+        detail += "; remove and ingest those photos to make them again"
     return Check("thumbnails", detail, ok=not lost)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from loguru import logger
 
 from facekit.errors import LibraryError
+from facekit.images.files import display_name
 from facekit.index.sync import catch_up
 from facekit.storage.relocation import to_mounts
 
@@ -93,7 +94,7 @@ def migrate(
             target.blobs.put(found)
             done += len(some)
             progress(done, total)
-        target.save_settings(replace(old, mounts=new.mounts or old.mounts))
+        target.save_settings(replace(old, mounts=_mounts(source, target)))
         catch_up(target.catalog, target.index)
         if also is not None:
             also(source.backend, target.backend)
@@ -101,3 +102,10 @@ def migrate(
         to_mounts(target)
     logger.info("{} was copied to {}", label, target.backend.place)
     return Migration({name: one.rows for name, one in copied.items()}, len(kept), target.index.count())
+
+
+def _mounts(source: Storage, target: Storage) -> dict[str, str]:
+    """The mounts by which the photos are known from now on, whether settings or the environment named them."""
+    roots = target.mounts.roots
+    roots |= {name: root for name, root in source.mounts.roots.items() if root not in roots.values()} | roots
+    return {name: text for name, root in roots.items() if (text := display_name(root)).encode() == root}

@@ -54,6 +54,11 @@ class ModelSet:
                 self._index = self._backend.index(self.name, self.settings.dimension)
             return self._index
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the index was opened."""
+        return self._index is not None
+
     @cached_property
     def detector(self) -> Detector:
         """The detector, loaded at first use."""
@@ -142,7 +147,10 @@ class InUse:
                 now.settings = use.settings
                 return now
             self.now = ModelSet(use.settings, self._backend, use.vectors, **now.where)
-        logger.bind(notice=True).info("The library's models are {} now.", use.settings.words)
+        if use.settings.models == now.settings.models:
+            logger.info("The library's vectors are {} now.", use.vectors)
+        else:
+            logger.bind(notice=True).info("The library's models are {} now.", use.settings.words)
         now.close()
         return self.now
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from facekit.errors import LibraryError
+from facekit.index.sync import make_anew
 from facekit.models.cache import cache_folder
 from facekit.storage.embedded import Embedded
 from facekit.storage.servers import POSTGRESQL, Servers, catalog_address, checked_servers, read_servers
@@ -73,7 +75,26 @@ def upgrade_catalog(place: Place) -> str:
     return f"The catalog {address.shown} {'is upgraded' if catalog.upgraded else 'is of the newest schema'}."
 
 
-def backend_at(place: Place, servers: Servers | None = None) -> Backend:
+def repair_library(place: Place) -> str:
+    """Rescue a damaged catalog in a folder; of a library on servers, make the vector index anew. Returns what was done.
+
+    Raises
+    ------
+    FacekitError
+        See `facekit.storage.repair.repair`; or if a server of the library can't be reached.
+    """
+    if isinstance(place, Path) and read_servers(place) is None:
+        from facekit.storage.repair import repair
+
+        return repr(repair(place))
+    from facekit.storage.storage import Storage
+
+    with closing(Storage(backend_at(place))) as storage, storage.changing("A repair of the index"):
+        written, taken_out = make_anew(storage.catalog, storage.index)
+    return f"The vector index is made anew from the catalog: {written} faces written, {taken_out} others taken out."
+
+
+def backend_at(place: Place, servers: Servers | None = None, *, moves: bool = False) -> Backend:
     """What keeps the library that is at a place, or that is to be made there.
 
     Parameters
@@ -82,6 +103,8 @@ def backend_at(place: Place, servers: Servers | None = None) -> Backend:
         A folder, absolute, or the address of a catalog.
     servers : Servers, optional
         The servers that were named for it; without a catalog where the place is its address.
+    moves : bool
+        Where the folder leads to a library with other servers than those: it is to have them from now on.
 
     Raises
     ------
@@ -101,6 +124,11 @@ def backend_at(place: Place, servers: Servers | None = None) -> Backend:
         raise LibraryError(message, "Name a new folder for a library on servers.")
     if found is not None and (other := found.known.items() ^ (found.known | servers.known).items()):
         name = min(other)[0]
+        if moves and name != "catalog":
+            return Shared(place, found, named=True, moves=servers)
         message = f"The library {place} has another {name}: {found.known.get(name, 'none')}."
-        raise LibraryError(message, "Open it without naming servers.")
+        elsewhere = f"To change it: facekit init {place} --catalog {found.catalog} --{name} ADDRESS"
+        if name == "catalog":
+            elsewhere = "For another library name another folder; to move this one: facekit migrate"
+        raise LibraryError(message, f"Open it without naming servers. {elsewhere}")
     return Shared(place, servers if found is None else found, named=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from facekit.errors import LibraryError
-from facekit.storage.settings import FILE, write_file
+from facekit.storage.settings import FILE, mount_lines, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +28,8 @@ INDEX_IN_CATALOG = "postgresql"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")  # PostgreSQL and Milvus take it as it is, with what is added to it
 _SECRETS = ("password", "passfile", "sslpassword")  # what libpq takes in an address
 _TOKEN = "FACEKIT_INDEX_TOKEN"  # noqa: S105 - the name of a variable
+_BROKER = "FACEKIT_BROKER"
+_BROKERS = ("redis", "rediss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ def checked_servers(servers: Servers) -> Servers:
     if servers.index and servers.index != INDEX_IN_CATALOG:
         _checked("index", servers.index, ("http", "https", "tcp"), f"{_TOKEN} or a file that {_TOKEN}_FILE names")
     if servers.broker:
-        _checked("broker", servers.broker, ("redis", "rediss"), "the environment")
+        _checked("broker", servers.broker, _BROKERS, f"{_BROKER} in the environment")
     if is_store(servers.blobs) and ("@" in urlsplit(servers.blobs).netloc or "?" in servers.blobs):
         message = "The address of the blobs holds a secret, which would be written down."
         raise LibraryError(message, "Leave it out: the environment may hold it, as the store's own programs have it.")
@@ -148,15 +152,50 @@ def index_token() -> str:
     LibraryError
         If the file can't be read.
     """
-    if said := os.environ.get(_TOKEN):
+    return _secret(_TOKEN)
+
+
+def broker_address(bound: str) -> str:
+    """The broker's address with its secret: ``FACEKIT_BROKER``, or what the file holds that ``..._FILE`` names.
+
+    Parameters
+    ----------
+    bound : str
+        The library's, where neither is set.
+
+    Raises
+    ------
+    LibraryError
+        If the file can't be read, or that is no address.
+    """
+    said = _secret(_BROKER)
+    try:
+        good = not said or (urlsplit(said).scheme in _BROKERS and bool(urlsplit(said).hostname))
+    except ValueError:
+        good = False
+    if not good:
+        message = f"{_BROKER} holds no address of the broker."
+        raise LibraryError(message, "Write it as redis://:PASSWORD@HOST:6379.")
+    return said or bound
+
+
+def shown_broker(address: str) -> str:
+    """A broker's address without its secrets."""
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+
+def _secret(name: str) -> str:
+    """What a variable of the environment holds, or the file that another one names; or ""."""
+    if said := os.environ.get(name):
         return said
-    named = os.environ.get(f"{_TOKEN}_FILE")
+    named = os.environ.get(f"{name}_FILE")
     if not named:
         return ""
     try:
         return Path(named).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        message = f"The file that {_TOKEN}_FILE names can't be read: {getattr(error, 'strerror', None) or 'no text'}."
+        message = f"The file that {name}_FILE names can't be read: {getattr(error, 'strerror', None) or 'no text'}."
         raise LibraryError(message, "Correct the variable, or the file's permissions.") from error
 
 
@@ -203,8 +242,8 @@ def _damaged(path: Path, why: str) -> LibraryError:
     return LibraryError(message, "Write it anew: facekit init DIR --catalog ADDRESS")
 
 
-def write_servers(folder: Path, servers: Servers) -> None:
-    """Write a ``library.toml`` for a library on servers."""
+def write_servers(folder: Path, servers: Servers, mounts: Mapping[str, str]) -> None:
+    """Write a ``library.toml`` for a library on servers, and the mounts of this machine."""
     lines = [
         "# A facekit library on servers. Its models and its settings are in its catalog, for all who open it.",
         f"format = {FORMAT}",
@@ -214,5 +253,17 @@ def write_servers(folder: Path, servers: Servers) -> None:
         f"# {_TOKEN} or the file that {_TOKEN}_FILE names the index's.",
         *(f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in servers.known.items()),
         "",
+        *mount_lines(mounts),
     ]
     write_file(folder, lines)
+
+
+def leave_nothing(folder: Path, was_there: bool, failed: type[BaseException] | None, *_: object) -> None:  # noqa: FBT001
+    """Take away what was made of a new library's folder, where it could not be opened after all."""
+    if failed is None:
+        return
+    (folder / FILE).unlink(missing_ok=True)
+    shutil.rmtree(folder / "logs", ignore_errors=True)
+    if not was_there:
+        with suppress(OSError):  # what others put there stays
+            folder.rmdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from facekit.system.disk_space import remedy_for
 from facekit.system.permissions import make_private_folder, private_opener
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 FORMAT = 1
@@ -228,11 +228,16 @@ def write_settings(folder: Path, settings: Settings) -> None:
     if settings.exclude:
         lines += ["[ingest]", "# Globs of files and folders that no ingest looks at."]
         lines += [f"exclude = {json.dumps(settings.exclude, ensure_ascii=False)}", ""]
-    if settings.mounts:
-        lines += ["[mounts]", "# Folders that other machines have elsewhere. FACEKIT_MOUNTS says where this one does."]
-        written = ((json.dumps(one, ensure_ascii=False) for one in pair) for pair in settings.mounts.items())
-        lines += [*(f"{name} = {root}" for name, root in written), ""]
-    write_file(folder, lines)
+    write_file(folder, [*lines, *mount_lines(settings.mounts)])
+
+
+def mount_lines(mounts: Mapping[str, str]) -> list[str]:
+    """What a ``library.toml`` says of mounts."""
+    if not mounts:
+        return []
+    written = ((json.dumps(one, ensure_ascii=False) for one in pair) for pair in mounts.items())
+    comment = "# Folders that other machines have elsewhere. FACEKIT_MOUNTS says where this one does."
+    return ["[mounts]", comment, *(f"{name} = {root}" for name, root in written), ""]
 
 
 def write_file(folder: Path, lines: Sequence[str]) -> None:
@@ -245,6 +250,33 @@ def write_file(folder: Path, lines: Sequence[str]) -> None:
     except OSError as error:
         message = f"{folder / FILE} can't be written: {error.strerror or error}."
         raise LibraryError(message, remedy_for(error)) from error
+
+
+def settings_document(settings: Settings) -> dict[str, Any]:
+    """Settings as JSON; what changes of models bind the library to stands beside it."""
+    return {
+        "models": settings.models,
+        "reason": settings.reason,
+        "threshold": asdict(settings.threshold) if settings.threshold else None,
+        "created": (settings.created or datetime.now().astimezone()).isoformat(),
+        "exclude": list(settings.exclude),
+    }
+
+
+def document_settings(document: dict[str, Any]) -> Settings:
+    """Settings from JSON. Raises LibraryError."""
+    try:
+        return Settings(
+            **document["models"],
+            reason=document["reason"],
+            threshold=Threshold(**said) if (said := document["threshold"]) else None,
+            created=datetime.fromisoformat(document["created"]),
+            exclude=tuple(document["exclude"]),
+            catalog=True,
+        )
+    except (KeyError, TypeError, ValueError, FacekitError) as error:
+        message = "What the catalog says of the library can't be understood."
+        raise LibraryError(message, "Upgrade facekit, or restore the catalog from a backup.") from error
 
 
 def settings_of(detector: str, embedder: str, reason: str = _BY_NAME) -> Settings:

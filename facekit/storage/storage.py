@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import weakref
 from contextlib import ExitStack, contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from facekit.errors import FacekitError, LibraryError
 from facekit.images.blobs import THUMBNAILS
-from facekit.index.sync import apply_change, apply_due, catch_up
+from facekit.index.sync import apply_due, catch_up
 from facekit.models.engines import check_where
 from facekit.sources import LocalSource
 from facekit.sources.mounts import Mounts
@@ -27,12 +28,14 @@ from facekit.system.permissions import protect
 from facekit.system.workers import default_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from facekit.catalog import Change
     from facekit.index import VectorIndex
     from facekit.storage.backend import Backend
     from facekit.storage.settings import Settings
+
+_WITHOUT_TIMES, _MOST_WITHOUT_SECONDS = 9, 60.0  # of an index that is away, after it was waited for: ours
 
 
 class Storage:
@@ -106,6 +109,7 @@ class Storage:
             # Everything is open: from here on it is closed by close(), or when nobody has it any more.
             self._finalizer = weakref.finalize(self, opened.pop_all().close)
         self._process = os.getpid()
+        self._index_away, self._ask_index_at = False, 0.0
         _open.add(self)
         if not filling:
             self._catch_up()
@@ -114,8 +118,7 @@ class Storage:
 
     def _catch_up(self) -> None:
         """Do what was cut off when the library was open before."""
-        with self._index_may_be_away("There is no search until it is back."):
-            catch_up(self.catalog, self.index)
+        self._unless_away(lambda: catch_up(self.catalog, self.index), "There is no search until it is back.")
         if self.catalog.erase_due:
             self.erase()
 
@@ -168,14 +171,15 @@ class Storage:
         """Only one thing at a time may change the library. Raises LibraryBusyError."""
         with self.backend.alone(what):
             self.models.refreshed()
-            with self._index_may_be_away("Searches find what was there before."):
-                apply_due(self.catalog, self.index)  # what was left when it was away
+            # What was left when it was away; one that could not even be opened is not waited for at once again.
+            so = "Searches find what was there before."
+            self._unless_away(lambda: apply_due(self.catalog, self.index), so, anyway=self.models.now.is_open)
             yield
 
     def follow(self, change: Change) -> None:
         """Bring thumbnails and vectors up to a change of the catalog; an index that is away follows when it is back."""
-        with self._index_may_be_away("It follows the catalog when it is back."):
-            apply_change(change, self.catalog, self.index, self.blobs)
+        self.blobs.delete(change.photos)
+        self._unless_away(lambda: apply_due(self.catalog, self.index), "It follows the catalog when it is back.")
 
     def outside(self, path: str | os.PathLike[str]) -> None:
         """Refuse to write into the library's own folder. Raises FacekitError."""
@@ -190,9 +194,12 @@ class Storage:
 
     def erase(self) -> None:
         """See that no file of the library holds what was removed; where there is no room for it now, later."""
-        with self._index_may_be_away("What was removed is erased at the next opening."):
+
+        def erase() -> None:
             self.index.compact()
             self.backend.erase()
+
+        self._unless_away(erase, "What was removed is erased at the next opening.")
 
     def tidy_up(self) -> None:
         """Take away what an ingest replaced, and what a change of models that was killed left; inside `changing`."""
@@ -200,13 +207,25 @@ class Storage:
         if self.catalog.erase_due:  # files hold other photos now
             self.erase()
 
-    @contextmanager
-    def _index_may_be_away(self, so: str) -> Iterator[None]:
-        """Go on without the index where it can't be reached for now."""
+    def _unless_away(self, act: Callable[[], None], so: str, *, anyway: bool = False) -> None:
+        """Ask the index for something; go on without it where it can't be reached for now, which is said once.
+
+        While it is away, it is asked again now and then: at most a tenth of the time goes by with waiting for it. Or
+        ``anyway``, where it may be back by now.
+        """
+        began = monotonic()
+        if began < self._ask_index_at and not anyway:
+            return
         try:
-            yield
+            act()
         except self.backend.away as error:
-            logger.warning("{} {}", error, so)
+            now = monotonic()
+            self._ask_index_at = now + min(_WITHOUT_TIMES * (now - began), _MOST_WITHOUT_SECONDS)
+            if not self._index_away:
+                logger.warning("{} {}", error, so)
+            self._index_away = True
+        else:
+            self._index_away = False
 
 
 _open: weakref.WeakSet[Storage] = weakref.WeakSet()

@@ -153,7 +153,7 @@ class Tasks:
             def also(connection: sa.Connection, stored: Stored) -> None:
                 pipeline.seconds["store"] += perf_counter() - began  # but for the commit, which the report is part of
                 report.names_lost += stored.names_lost
-                report.count(stored.items)
+                report.count(stored.items, stored.twice)
                 if not stored.lost:
                     report.seconds = perf_counter() - start
                     self._batches.done(connection, claim, report.document())

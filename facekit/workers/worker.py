@@ -21,6 +21,7 @@ from facekit.catalog.batches import LEASE_SECONDS, LostClaimError
 from facekit.errors import FacekitError, LibraryBusyError
 from facekit.index.sync import apply_due
 from facekit.system.workers import WorkerPool
+from facekit.workers.outages import Outages
 from facekit.workers.tasks import Tasks
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 1.0  # between two looks for work where there was none
 _SWEEP_SECONDS = 5.0
 _MOST_RUNG = 10_000  # messages at a time
+_CATALOG, _INDEX = "The catalog", "The vector index"
 _LOOK_AGAIN_SECONDS = 60.0  # whether folders that were not there are there now
 
 
@@ -69,6 +71,9 @@ class Worker:
         self._bell, self._middlewares = bell, middlewares
         self._done = 0
         self._unseen: dict[str, float] = {}  # works whose folders are not there for this machine, and since when
+        self.not_here: list[str] = []
+        """Folders that were not there for this machine, so that others were left what is to be done there."""
+        self._outages = Outages()
         self._problem: FacekitError | None = None
         self._stop = Event()
 
@@ -118,9 +123,10 @@ class Worker:
         """Do the next batch; False where none is to be had now."""
         try:
             claim = self._batches.claim(without=self._not_here())
-        except FacekitError as error:  # the server is away
-            logger.warning("{}", error)
+        except FacekitError as error:
+            self._outages.failed(_CATALOG, error)
             return False
+        self._outages.worked(_CATALOG)
         if claim is None or not self._do(tasks, claim):
             return False
         self._done += 1
@@ -132,7 +138,7 @@ class Worker:
         try:
             then = self._batches.waiting(_MOST_RUNG, after=claim)
         except FacekitError as error:
-            logger.warning("{}", error)
+            self._outages.failed(_CATALOG, error)
             return
         if then:
             bell.ring(then)
@@ -155,6 +161,8 @@ class Worker:
         """Do a batch; False where it is left to others, or to another time."""
         if root := tasks.unseen(claim):
             self._unseen[claim.work_id] = monotonic()
+            if root not in self.not_here:
+                self.not_here.append(root)
             self._put_back(claim, f"{root} is not there for {self.name}")
             return False
         try:
@@ -173,15 +181,15 @@ class Worker:
     def _put_back(self, claim: Claim, problem: str = "") -> None:
         try:
             self._batches.put_back(claim, problem)
-        except FacekitError as error:  # the server is away: somebody takes it back when its lease is over
-            logger.warning("{}", error)
+        except FacekitError as error:  # somebody takes it back when its lease is over
+            self._outages.failed(_CATALOG, error)
 
     def _failed(self, claim: Claim, error: Exception) -> bool:
         words = error.message if isinstance(error, FacekitError) else f"{type(error).__name__}: {error}"
         try:
             self._batches.failed(claim, words)
         except FacekitError as away:
-            logger.warning("{}", away)
+            self._outages.failed(_CATALOG, away)
             return False
         return True
 
@@ -201,7 +209,7 @@ class Worker:
                     if not self._batches.renew(claim):
                         return
                 except FacekitError as error:
-                    logger.warning("A batch was not renewed: {}", error)
+                    self._outages.failed(_CATALOG, error)
 
         thread = Thread(target=renew, name="facekit-renew", daemon=True)
         thread.start()
@@ -220,8 +228,11 @@ class Worker:
             while True:
                 try:
                     self._look_after()
-                except Exception as error:  # noqa: BLE001 - it is tried again: a server may be away
-                    logger.opt(exception=not isinstance(error, FacekitError)).warning("{}", error)
+                    self._outages.worked(_CATALOG, "sweep")
+                except FacekitError as error:
+                    self._outages.failed(_CATALOG, error, "sweep")
+                except Exception:  # noqa: BLE001 - it is tried again
+                    logger.exception("What others left could not be looked after")
                 if over.wait(self._sweep_seconds):
                     return
 
@@ -235,7 +246,7 @@ class Worker:
             try:
                 self._batches.gone()
             except FacekitError as error:
-                logger.warning("{}", error)
+                self._outages.failed(_CATALOG, error)
 
     def _look_after(self) -> None:
         self._problem = self._catalog.upgraded_elsewhere()
@@ -247,5 +258,11 @@ class Worker:
             late = self._batches.sweep() if mine else 0
         if late:
             logger.warning("{} batches of workers that died are begun again", late)
-        with self._library.storage.models.shared() as models:  # an index that is away may take its time to say so
-            apply_due(self._catalog, models.index)
+        storage = self._library.storage
+        with storage.models.shared() as models:  # an index that is away may take its time to say so
+            try:
+                apply_due(self._catalog, models.index)
+            except storage.backend.away as error:
+                self._outages.failed(_INDEX, error)
+            else:
+                self._outages.worked(_INDEX)

@@ -199,19 +199,30 @@ def test_a_file_whose_photo_is_not_there_any_more_is_not_written_and_is_said(cat
     said: list[FileRecord] = []
     copy, changed = file("/b/1", "p"), file("/a/2", "p")
     new = [copy, file("/b/2", "r"), changed]
-    change = catalog.save([photo("r", 1)], new, **RUN, also=lambda _, lost: said.extend(lost))
+    change = catalog.save([photo("r", 1)], new, **RUN, also=lambda _, lost, __: said.extend(lost))
     assert change.lost == said == [copy, changed]
     states = catalog.file_states("local")
     assert {path: state.photo_id for path, state in states.items()} == {b"/a/2": "q", b"/b/2": "r"}
 
 
 def test_what_else_is_to_be_written_is_written_with_the_photos_or_not_at_all(catalog: Catalog) -> None:
-    def refuse(connection: sa.Connection, lost: object) -> None:
+    def refuse(connection: sa.Connection, lost: object, twice: object) -> None:
         raise KeyError
 
     with pytest.raises(KeyError):
         catalog.save([photo("p", 1)], [file("/a/1", "p")], **RUN, also=refuse)
     assert catalog.counts()["files"] == 0
+
+
+def test_what_a_run_stores_once_more_is_said(catalog: Catalog) -> None:
+    said: list[str] = []
+    run, other = RUN, RUN | {"run_id": "another"}
+    catalog.save([photo("p", 1)], [file("/a/1", "p")], **run, also=lambda _, __, twice: said.extend(twice))
+    catalog.save([photo("p", 1)], [file("/b/1", "p")], **other, also=lambda _, __, twice: said.extend(twice))
+    assert said == []
+    both = [photo("p", 1), photo("q", 1)]
+    catalog.save(both, [file("/c/1", "p")], **other, also=lambda _, __, twice: said.extend(twice))
+    assert said == ["p"]
 
 
 def test_a_failed_write_leaves_nothing_behind(catalog: Catalog) -> None:

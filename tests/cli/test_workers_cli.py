@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 import ready
+import sqlalchemy as sa
 from postgres import free_port
 from typer.testing import CliRunner
 
+from facekit.catalog.batch_tables import work
 from facekit.cli.main import app
 from facekit.errors import LibraryBusyError
+from facekit.types.work import Options
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
     from redis_server import RedisServer
 
     from facekit.library.local import LocalLibrary
@@ -31,7 +37,7 @@ def said(library: LocalLibrary, *arguments: object) -> str:
     return result.stdout
 
 
-def jobs(library: LocalLibrary) -> dict[str, object]:
+def jobs(library: LocalLibrary) -> dict[str, Any]:
     return dict(json.loads(said(library, "jobs", "--json")))
 
 
@@ -41,6 +47,7 @@ def test_what_was_left_to_workers_is_done_once_one_is_there(shared_library: Loca
     (job,) = before.pop("jobs")
     assert before == {"queued": 0, "running": 0, "done": 0, "dead": 0, "workers": 0, "index_due": 0}
     assert (job["work_id"], job["state"], job["priority"], job["roots"]) == (key, "listing", 2, [str(few_photos)])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*", job["queued_at"])
     done = ready.facekit("--library", shared_library.folder, "worker", "--once")
     assert done.returncode == 0, done.stderr
     assert "3 batches were done" in done.stderr
@@ -51,6 +58,32 @@ def test_what_was_left_to_workers_is_done_once_one_is_there(shared_library: Loca
     shown = said(shared_library, "jobs")
     assert key in shown
     assert "4 done" in shown
+
+
+def test_jobs_that_were_done_long_ago_are_not_listed_for_ever(shared_library: LocalLibrary) -> None:
+    catalog = shared_library.storage.catalog
+    keys = [catalog.work.add([f"/{number}"], Options())[0] for number in range(14)]
+    with catalog.transaction() as connection:
+        for key, days in zip(keys[:13], [3] * 12 + [0], strict=True):
+            then = datetime.now(UTC) - timedelta(days=days)
+            connection.execute(sa.update(work).where(work.c.work_id == key).values(finished_at=then, files_done=2))
+        connection.execute(sa.update(work).where(work.c.work_id == keys[0]).values(finished_at=datetime.now(UTC)))
+    listed = jobs(shared_library)
+    assert [one["work_id"] for one in listed["jobs"]] == [*reversed(keys[3:]), keys[0]]  # one is not finished
+    assert listed["done"] == 26  # all the same
+
+
+def test_a_worker_says_which_folder_it_does_not_see(
+    shared_library: LocalLibrary, few_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setenv("FACEKIT_MOUNTS", f"family={few_photos}")
+    said(shared_library, "ingest", "family:", "--background")
+    monkeypatch.setenv("FACEKIT_MOUNTS", "")
+    options = ["--library", str(shared_library.folder), "worker", "--once"]
+    result = CliRunner().invoke(app, options, catch_exceptions=False)
+    assert "0 batches were done" in result.stderr
+    assert "family:/ is not there on this machine" in result.stderr
 
 
 def test_work_is_paused_resumed_and_cancelled(shared_library: LocalLibrary, few_photos: Path) -> None:
@@ -94,6 +127,7 @@ def test_what_was_given_up_is_listed_and_tried_again(shared_library: LocalLibrar
     (dead,) = json.loads(said(shared_library, "jobs", "--dead", "--json"))
     assert (dead["work_id"], dead["kind"], dead["paths"]) == (key, "scan", [])
     assert few_photos.name in dead["problem"]
+    assert dead["batch_id"] in said(shared_library, "jobs", "--dead")  # which has 80 columns here
     (job,) = jobs(shared_library)["jobs"]
     assert (job["state"], job["problem"]) == ("failed", dead["problem"])
     few_photos.unlink()

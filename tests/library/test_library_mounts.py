@@ -72,6 +72,12 @@ def test_two_machines_see_the_same_photos(machines: Machines, astronaut: Path) -
             assert [(hit.photo, hit.source) for hit in hits] == [("family:/2019/Эйлин.jpg", "family")]
             assert library.photo_page(folder=folder).total == 1
         assert len(library.search(astronaut, source="family")) == 2
+        by_mount, by_path = (library.search(one) for one in ("family:/b.jpg", machines.other / "b.jpg"))
+        assert [hit.face_id for hit in by_mount] == [hit.face_id for hit in by_path]
+        assert len(by_mount) == 2
+        assert len(library.faces_in("family:/2019/Эйлин.jpg")) == 1
+        with pytest.raises(FacekitError, match="no mount 'another'"):
+            library.search("another:/b.jpg")
         assert not library.search(astronaut, source="local")
         assert {one.folder for one in library.folders()} == {"family:/", "family:/2019/"}
         shutil.rmtree(machines.one)
@@ -257,6 +263,7 @@ def test_a_service_takes_and_shows_mounts(machines: Machines, monkeypatch: pytes
         assert {one.folder for one in library.folders()} == {"family:/", "family:/2019/"}
         assert library.photo_page(folder="family:/2019/").total == 1
         assert library.photo_page(folder=machines.one / "2019").total == 1
+        assert len(library.search("family:/b.jpg")) == 2
         photo = library.photo_page().photos[0]
         assert (photo.path, photo.source) == ("family:/2019/Эйлин.jpg", "family")
         assert read_image(library.picture(photo.photo_id)).shape == (photo.height, photo.width, 3)

@@ -99,6 +99,27 @@ def test_what_was_cut_off_is_refused_until_it_is_whole(old: Path, tmp_path: Path
         migrate_library(old, new, progress=False)
 
 
+def test_mounts_that_were_named_for_the_call_stay(
+    servers: dict[str, str], grace_hopper: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shutil.copy(grace_hopper, photos / "grace.jpg")
+    with fk.open(tmp_path / "faces", detector="yunet", embedder="sface") as library:
+        library.ingest(photos, progress=False)
+    with monkeypatch.context() as here:
+        here.setenv("FACEKIT_MOUNTS", f"family={photos}")
+        migrate_library(tmp_path / "faces", tmp_path / "shared", **servers, progress=False)
+    with fk.open(tmp_path / "shared") as library:
+        assert list(library.photos()["path"]) == ["family:/grace.jpg"]
+        assert library.settings.mounts == {"family": str(photos)}
+        assert library.file(library.photos()["photo_id"][0]) == photos / "grace.jpg"
+        assert library.ingest("family:/", progress=False).unchanged == 1
+    migrate_library(tmp_path / "shared", tmp_path / "back", progress=False)
+    with fk.open(tmp_path / "back") as library:
+        assert library.settings.mounts == {"family": str(photos)}
+
+
 def test_what_can_not_be_copied_is_said(old: Path, tmp_path: Path) -> None:
     with pytest.raises(LibraryError, match="There is no library in"):
         migrate_library(tmp_path / "nothing", tmp_path / "new")

@@ -16,12 +16,14 @@ import pytest
 import service
 import sqlalchemy as sa
 from cable import Cable
+from loguru import logger
 from typer.testing import CliRunner
 
 import facekit as fk
 from facekit.cli.main import app
 from facekit.library.local import LocalLibrary
 from facekit.models import registry
+from facekit.storage.repair import repair
 from facekit.storage.servers import Servers
 
 if TYPE_CHECKING:
@@ -351,9 +353,8 @@ def test_doctor_looks_at_the_servers(here: LocalLibrary) -> None:
 def test_what_only_a_folder_has_is_refused_in_words(here: LocalLibrary, tmp_path: Path) -> None:
     with pytest.raises(fk.LibraryError, match="pg_dump"):
         here.backup(tmp_path / "backup")
-    result = CliRunner().invoke(app, ["--library", str(here.folder), "doctor", "--repair"])
-    assert isinstance(result.exception, fk.LibraryError)
-    assert "is on servers" in str(result.exception)
+    with pytest.raises(fk.LibraryError, match="is on servers"):
+        repair(here.folder)
 
 
 # -- a service and a notebook ----------------------------------------------------------------------------------------
@@ -424,7 +425,15 @@ def test_without_the_index_the_gallery_goes_on_and_search_says_so(
         library.remove(photo)
         assert library.index_lag() == 0
     cable.cut()
+    warned: list[str] = []
+    sink = logger.add(
+        lambda message: warned.append(message.record["message"]), level="WARNING", filter="facekit.storage"
+    )
     with LocalLibrary(place) as library:  # opened while it is down
+        library.set_search_similarity(None)
+        library.set_search_similarity(None)
+        logger.remove(sink)
+        assert len(warned) == 1  # and not once for each change
         assert library.photo_page(limit=5).total == 25
         cable.mend()
         assert len(library.search(demo_photos.probe)) == hits

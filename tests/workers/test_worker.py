@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
+from cable import Cable
+from loguru import logger
 from shared_library import check_consistent
 
 import facekit as fk
 from facekit.catalog.batches import LostClaimError
 from facekit.index.opening import index_names
+from facekit.library.local import LocalLibrary
 from facekit.storage.backend import new_vectors
+from facekit.storage.servers import read_servers
 from facekit.workers.asking import ingest_in_background
 from facekit.workers.worker import Worker
 
 if TYPE_CHECKING:
-    from facekit.library.local import LocalLibrary
+    from collections.abc import Callable
+
+    from facekit.types.work import Claim
 
 
 def work_off(library: LocalLibrary, *folders: Path, **options: Any) -> dict[str, Any]:
@@ -55,6 +62,60 @@ def test_what_a_worker_did_is_what_an_ingest_does(
     assert (run.report["found"], run.report["failed"]) == (5, {"corrupt": 1})
     assert run.finished_at is not None
     check_consistent(shared_library)
+
+
+def test_what_two_workers_read_at_once_is_counted_once(
+    shared_library: LocalLibrary, few_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(few_photos / "grace.jpg", few_photos / "again.jpg")
+    monkeypatch.setattr("facekit.workers.tasks.BATCH_FILES", 1)
+    # As if each had begun before the other one had stored it.
+    monkeypatch.setattr("facekit.workers.tasks.known_in", lambda _catalog, _again: lambda _photo_id: None)
+    said = work_off(shared_library, few_photos)
+    assert (said["found"], said["ingested"], said["duplicates"], said["faces"]) == (5, 3, 1, 2)
+    assert len(shared_library.faces()) == 2
+
+
+def test_a_server_that_is_down_is_said_once_and_once_more_when_it_is_back(
+    shared_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = read_servers(shared_folder)
+    assert servers is not None
+    cable = Cable(servers.catalog)
+    monkeypatch.setattr("facekit.workers.worker._POLL_SECONDS", 0.05)
+    lines: list[str] = []
+    sink = logger.add(lambda message: lines.append(message.record["message"]), filter="facekit.workers")
+    asked: list[list[str]] = []
+    with LocalLibrary(cable.address) as library:
+        worker = Worker(library, sweep=0.1)
+        claim = worker._batches.claim
+
+        def counted(without: list[str]) -> Claim | None:
+            asked.append(without)
+            return claim(without=without)
+
+        monkeypatch.setattr(worker._batches, "claim", counted)
+        thread = Thread(target=worker.run)
+        thread.start()
+        try:
+            wait_until(lambda: bool(asked))
+            cable.cut()
+            wait_until(lambda: any("tried again" in line for line in lines))
+            asked.clear()
+            wait_until(lambda: len(asked) > 10)
+            cable.mend()
+            wait_until(lambda: "The catalog works again." in lines)
+        finally:
+            worker.stop()
+            thread.join()
+            logger.remove(sink)
+    (said,) = [line for line in lines if "127.0.0.1" in line]
+    assert "It is tried again until it works." in said
+
+
+def wait_until(there: Callable[[], bool]) -> None:
+    while not there():
+        time.sleep(0.05)
 
 
 def test_nothing_is_read_again(shared_library: LocalLibrary, few_photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +202,7 @@ def test_vectors_that_a_killed_change_of_models_left_go_at_the_end_of_an_ingest(
 ) -> None:
     backend = shared_library.storage.backend
     backend.index(left := new_vectors(), 8).close()
-    address, collection = backend._index_address, backend._collection(left)
+    address, collection = backend._address_of(), backend._collection(left)
     assert collection in index_names(address)
     work_off(shared_library, few_photos)
     assert collection not in index_names(address)

@@ -29,7 +29,9 @@ def test_one_machine_asks_another_works_and_a_third_lacks_the_mount(
         libraries[name] = LocalLibrary(folder)
     try:
         ingest_in_background(libraries["asks"], few_photos)
-        Worker(libraries["lacks"]).run(once=True)
+        lacking = Worker(libraries["lacks"])
+        assert lacking.run(once=True) == 0
+        assert lacking.not_here == ["family:/"]
         (waiting,) = shared_library.storage.catalog.work.all()
         assert (waiting.state, shared_library.photo_page().total) == ("listing", 0)  # left to those who have it
         Worker(libraries["works"]).run(once=True)
