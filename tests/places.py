@@ -98,7 +98,7 @@ def check_one_index(library: LocalLibrary) -> None:
         return
     wanted = backend._collection(name)
     mine = wanted[: wanted.index("_vectors")]
-    there = index_names(backend._index_address, **backend._index_options)
+    there = index_names(backend._address_of(), **backend._index_options)
     assert [one for one in there if one.startswith(mine)] == [wanted]
 
 

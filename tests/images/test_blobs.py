@@ -15,7 +15,7 @@ from stores import s3_endpoint, s3_server, s3_store  # noqa: F401 - fixtures
 
 from facekit.errors import LibraryError
 from facekit.images.blobs import Blobs, FolderBlobs, StoreBlobs, open_blobs
-from facekit.storage.shared import _blobs_at
+from facekit.storage.shared_blobs import blobs_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,7 +121,7 @@ def test_the_group_of_a_folder_that_machines_share_gets_the_thumbnails_where_it_
     try:
         (tmp_path / "thumbs").mkdir()
         (tmp_path / "thumbs").chmod(mode)
-        blobs = _blobs_at(str(tmp_path / "thumbs"))
+        blobs = blobs_at(str(tmp_path / "thumbs"))
         blobs.put({ONE: b"one"})
     finally:
         os.umask(before)

@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dying
 import numpy as np
@@ -32,17 +32,19 @@ from facekit.catalog.tables import carried
 from facekit.index import IndexFilter
 from facekit.index.protocol import Fields
 from facekit.ingest.reembed_report import Alone
+from facekit.ingest.store import Store, Stored
 from facekit.library.follow import follow_reembed
 from facekit.library.remote import RemoteLibrary
 from facekit.models import registry
 from facekit.storage.settings import read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from places import Places
 
     from facekit.demo.photos import DemoPhotos
+    from facekit.ingest.pipeline import Item
     from facekit.library.local import LocalLibrary
 
 
@@ -133,15 +135,21 @@ def check_whole(library: LocalLibrary, *, alone: bool = True) -> None:
 
 
 def test_photos_of_models_that_others_replaced_meanwhile_are_not_kept(
-    library: LocalLibrary, photos: Path, astronaut: Path
+    library: LocalLibrary, photos: Path, astronaut: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copy(astronaut, photos / "new.png")
-    before = library.stats()["faces"]
-    with library.storage.catalog.transaction() as connection:
-        set_meta(connection, "bound", json.dumps({"models": library.settings.models, "vectors": "others.db"}))
+    catalog, real = library.storage.catalog, Store.write
+    before, models = catalog.counts()["faces"], library.settings.models
+
+    def late(store: Store, items: Sequence[Item], *more: Any) -> Stored:
+        with catalog.transaction() as connection:
+            set_meta(connection, "bound", json.dumps({"models": models, "vectors": "vectors-01234567.db"}))
+        return real(store, items, *more)
+
+    monkeypatch.setattr(Store, "write", late)
     with pytest.raises(fk.FacekitError, match="models of the library were changed"):
         library.ingest(photos, progress=False)
-    assert library.stats()["faces"] == before
+    assert catalog.counts()["faces"] == before
 
 
 def test_there_and_back_again_loses_no_photo_and_no_face(library: LocalLibrary) -> None:

@@ -202,7 +202,7 @@ def test_vectors_that_a_killed_change_of_models_left_go_at_the_end_of_an_ingest(
 ) -> None:
     backend = shared_library.storage.backend
     backend.index(left := new_vectors(), 8).close()
-    address, collection = backend._index_address, backend._collection(left)
+    address, collection = backend._address_of(), backend._collection(left)
     assert collection in index_names(address)
     work_off(shared_library, few_photos)
     assert collection not in index_names(address)
