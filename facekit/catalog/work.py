@@ -28,6 +28,8 @@ SCAN_WAVE, FINISH_WAVE = 0, 9
 _STATES = tuple(State)
 _LAST = 10  # finished works that are listed, however old they are: ours
 _SAME = ("work_id", "roots", "priority", "queued_at", "finished_at", "report")
+_COUNTS = batches.c.problem.is_distinct_from(CANCELLED)
+"""What was cancelled is neither done nor given up."""
 
 
 class WorkTables:
@@ -80,7 +82,7 @@ class WorkTables:
         return found[0] if found else None
 
     def _works(self, which: sa.ColumnElement[bool], of_them: sa.ColumnElement[bool]) -> list[Work]:
-        counts = sa.select(batches.c.work_id, batches.c.state, sa.func.sum(batches.c.count)).where(of_them)
+        counts = sa.select(batches.c.work_id, batches.c.state, sa.func.sum(batches.c.count)).where(of_them, _COUNTS)
         held_up = sa.select(batches.c.work_id, batches.c.state, batches.c.problem).where(
             of_them,
             sa.or_(batches.c.kind != Kind.FILES, batches.c.state == State.QUEUED),
@@ -120,7 +122,7 @@ class WorkTables:
 
     def numbers(self) -> dict[str, int]:
         """Files that are queued, running, done and dead, and workers that are there."""
-        by_state = sa.select(batches.c.state, sa.func.sum(batches.c.count)).group_by(batches.c.state)
+        by_state = sa.select(batches.c.state, sa.func.sum(batches.c.count)).where(_COUNTS).group_by(batches.c.state)
         with self._engine.connect() as connection:
             found = {state: int(count) for state, count in connection.execute(by_state)}
             numbers = {state.value: found.get(state, 0) for state in _STATES}
@@ -167,9 +169,20 @@ class WorkTables:
     # -- stopping and going on -----------------------------------------------------------------------------------
 
     def pause(self, work_id: str, *, paused: bool) -> None:
-        """Begin no batch of some work, or go on with it; what is running is done. Raises UnknownIdError."""
+        """Begin no batch of some work, or go on with it; what is running is done.
+
+        Raises
+        ------
+        UnknownIdError
+            If there is no such work.
+        RefusedError
+            If it is to be paused, and is done or cancelled: the end of it would never be written down.
+        """
         with self._engine.begin() as connection:
-            self._lock(connection, work_id)
+            row = self._lock(connection, work_id)
+            if paused and (row["cancelled"] or row["finished_at"] is not None):
+                message = f"{work_id} is {CANCELLED if row['cancelled'] else 'done'}: nothing of it waits."
+                raise RefusedError(message, "facekit jobs lists what is going on.")
             connection.execute(sa.update(work).where(work.c.work_id == work_id).values(paused=paused))
 
     def cancel(self, work_id: str) -> int:

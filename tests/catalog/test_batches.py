@@ -169,6 +169,9 @@ def test_cancelled_work_ends_when_what_is_running_is_done(engine: Database, shar
     work_id = listed(engine, shared, one, files(*"abcde"))
     running, failing = one.claim(), one.claim()
     assert shared.cancel(work_id) == 1
+    assert (shared.numbers()["dead"], shared.all()[0].dead) == (0, 0), "what was cancelled was not given up"
+    with pytest.raises(RefusedError, match=f"{work_id} is cancelled"):  # it would never end
+        shared.pause(work_id, paused=True)
     assert one.claim() is None
     finished(engine, one, running)
     one.failed(failing, "some reason")
@@ -179,6 +182,8 @@ def test_cancelled_work_ends_when_what_is_running_is_done(engine: Database, shar
     assert (found.state, found.done, found.queued, found.running) == ("cancelled", 2, 0, 0)
     assert shared.dead() == []
     assert shared.cancel(work_id) == 0
+    with pytest.raises(RefusedError):
+        shared.pause(work_id, paused=True)
     with pytest.raises(UnknownIdError):
         shared.cancel("nobody's")
 
@@ -349,6 +354,11 @@ class Machine(RuleBasedStateMachine):
 
     @rule(work_id=works, paused=st.booleans())
     def pause(self, work_id: str, *, paused: bool) -> None:
+        now = next(one for one in self.shared.all() if one.work_id == work_id)
+        if paused and (now.finished_at is not None or work_id in self.cancelled):
+            with pytest.raises(RefusedError):
+                self.shared.pause(work_id, paused=True)
+            return
         self.shared.pause(work_id, paused=paused)
         (self.paused.add if paused else self.paused.discard)(work_id)
 

@@ -408,7 +408,7 @@ def test_what_workers_do_is_shown_and_what_they_gave_up_can_be_tried_again(
         "PhotoError: no answer",
         "family:/IMG_2.jpg",
         "PhotoError: no answer",
-        "The whole folder",
+        "All of it",
         "family:/ is not there for one",
     ]
     page.get_by_role("button", name="Try again").click()

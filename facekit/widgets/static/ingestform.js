@@ -122,7 +122,7 @@ function render({ model, el: host, signal }) {
     drawn = now;
     const caption = say(model, "ingestform.given_up_table");
     givenUp.replaceChildren(...(rows.length ? [table(caption, rows.map((one) => [
-      one.path || say(model, "ingestform.whole_folder"), [el("span", { lang: "en" }, one.problem)]]))] : []));
+      one.path || say(model, "ingestform.all_of_it"), [el("span", { lang: "en" }, one.problem)]]))] : []));
   };
   const look = () => {
     const seen = !root.ownerDocument.hidden && root.getClientRects().length > 0;
