@@ -183,7 +183,8 @@ class ModelChange:
                 raise LibraryBusyError(error.message, error.remedy) from error
             problem = ""
             if not run.report.switched and not run.report.stopped:
-                problem = f"{len(run.lost)} photos could not be read; the library uses {models.before} as before"
+                lost = f"{len(run.lost)} photo{'' if len(run.lost) == 1 else 's'}"
+                problem = f"{lost} could not be read; the library uses {models.before} as before"
             report = run.report
             if report.switched_before and (kept := self._batches.kept(claim)):  # by a process that died after it
                 report = ReembedReport.from_dict(kept)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
-from facekit.errors import LibraryError
+from facekit.errors import FacekitError, LibraryError
 from facekit.images.files import Limits
 from facekit.ingest.pipeline import Pipeline, known_in
 from facekit.ingest.report import IngestReport
@@ -64,7 +64,7 @@ class Tasks:
         self._change = ModelChange(library.storage, batches, pool, BATCH_FILES)
 
     def unseen(self, claim: Claim) -> str:
-        """What a batch needs that is not there for this machine, such as a folder; empty where all is.
+        """What a batch needs that is not there for this machine, a folder or the models; empty where all is.
 
         One that is empty now, and held files when it was listed, is a place where a disk is not mounted.
         """
@@ -72,7 +72,20 @@ class Tasks:
             return ""
         if not self._storage.blobs.is_there():
             return self._storage.blobs.place
-        return self._change.unseen(claim) if claim.options.models else self._unseen_root(claim)
+        if claim.options.models:
+            return self._change.unseen(claim)
+        return self._unseen_root(claim) or (self._unseen_models() if claim.files else "")
+
+    def _unseen_models(self) -> str:
+        """The library's models, where this machine lacks them, or has other versions; empty where it has them."""
+        with self._storage.models.shared() as models:
+            try:
+                check_versions(models.settings)
+                models.detector, models.embedder  # noqa: B018 - their weights may not be here, nor what reads them
+            except FacekitError as error:
+                logger.warning("{}", error)
+                return models.settings.words
+        return ""
 
     def _unseen_root(self, claim: Claim) -> str:
         """The first of a batch's folders that is not there for this machine."""

@@ -159,15 +159,14 @@ class Worker:
 
     def _do(self, tasks: Tasks, claim: Claim) -> bool:
         """Do a batch; False where it is left to others, or to another time."""
-        if root := tasks.unseen(claim):
-            self._unseen[claim.work_id] = monotonic()
-            if root not in self.not_here:
-                self.not_here.append(root)
-            self._put_back(claim, f"{root} is not there for {self.name}")
-            return False
         try:
-            with self._renewing(claim):
-                tasks.do(claim)
+            with self._renewing(claim):  # to load the models may take longer than a lease, too
+                root = tasks.unseen(claim)
+                if not root:
+                    tasks.do(claim)
+            if root:
+                self._leave(claim, root)
+                return False
         except LostClaimError:
             logger.warning("A batch took too long, and somebody else has it")
         except LibraryBusyError:
@@ -177,6 +176,13 @@ class Worker:
             logger.opt(exception=not isinstance(error, FacekitError)).warning("A batch failed: {}", error)
             return self._failed(claim, error)
         return True
+
+    def _leave(self, claim: Claim, lacking: str) -> None:
+        """Leave a batch, and what belongs to it, to others for a while: this machine lacks something."""
+        self._unseen[claim.work_id] = monotonic()
+        if lacking not in self.not_here:
+            self.not_here.append(lacking)
+        self._put_back(claim, f"{lacking} is not there for {self.name}")
 
     def _put_back(self, claim: Claim, problem: str = "") -> None:
         try:

@@ -201,7 +201,7 @@ def test_a_photo_that_can_not_be_read_holds_the_switch_back_unless_that_is_allow
     work_id = reembed_in_background(library, embedder=new)
     held = work_off(library)
     assert (held.state, held.done, held.dead) == ("failed", PHOTOS - 1, 1)
-    assert "1 photos could not be read" in held.problem
+    assert "1 photo could not be read" in held.problem
     assert [one["path"] for one in held.report["unreadable"]] == [str(gone)]
     work = library.storage.catalog.work
     dead = {one.kind: one for one in work.dead()}

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from facekit.errors import LibraryError
+from facekit.errors import FacekitError, LibraryError
 from facekit.library.local import LocalLibrary
 from facekit.workers.asking import ingest_in_background
+from facekit.workers.tasks import Tasks
 from facekit.workers.worker import Worker
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from facekit.types.work import Claim
 
 
 def test_one_machine_asks_another_works_and_a_third_lacks_the_mount(
@@ -64,6 +67,44 @@ def test_a_machine_without_the_thumbnails_folder_leaves_work_to_others(
     Worker(shared_library).run(once=True)
     (done,) = shared_library.storage.catalog.work.all()
     assert (done.state, done.report["ingested"]) == ("done", 3)
+
+
+def test_a_machine_without_the_models_leaves_the_photos_to_others(
+    shared_library: LocalLibrary, few_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(*_: object, **__: object) -> None:
+        message = "The model file sface.onnx could not be fetched."
+        raise FacekitError(message, "Put it there.")
+
+    ingest_in_background(shared_library, few_photos)
+    with monkeypatch.context() as here:
+        here.setattr("facekit.storage.models_in_use.load_embedder", lacking)
+        Worker(shared_library).run(once=True)
+    (waiting,) = shared_library.storage.catalog.work.all()
+    assert (waiting.queued, waiting.done, waiting.dead) == (4, 0, 0)  # no file was tried
+    assert waiting.problem.startswith(f"{shared_library.settings.words} is not there for")
+    Worker(shared_library).run(once=True)
+    (done,) = shared_library.storage.catalog.work.all()
+    assert (done.state, done.report["ingested"], done.dead) == ("done", 3, 0)
+
+
+def test_a_worker_outlives_a_server_that_goes_away_while_it_looks_for_what_it_needs(
+    shared_library: LocalLibrary, few_photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest_in_background(shared_library, few_photos)
+    unseen, failed = Tasks.unseen, []
+
+    def away_once(tasks: Tasks, claim: Claim) -> str:
+        if not failed:
+            failed.append(claim)
+            message = "The server does not answer."
+            raise LibraryError(message, "")
+        return unseen(tasks, claim)
+
+    monkeypatch.setattr(Tasks, "unseen", away_once)
+    Worker(shared_library).run(once=True)
+    (done,) = shared_library.storage.catalog.work.all()
+    assert (done.state, done.report["ingested"], done.dead) == ("done", 3, 0)
 
 
 def test_the_same_path_on_another_machine_is_another_folder(
