@@ -13,7 +13,6 @@ The vectors have 128 numbers, as sface's: people around whom their faces scatter
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import re
@@ -21,7 +20,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import median
@@ -49,8 +48,8 @@ SCATTER = 0.8
 
 FACES_OF_A_PHOTO = (0, 1, 1, 1, 2, 2, 3, 2)
 PHOTOS_AT_ONCE = 2000
-WORKERS = {1: ("0",), 2: ("0", "1")}
-"""The cores of each worker."""
+BYTES = 4_000_000
+NAMED = 500
 
 
 def say(what: str, value: object) -> None:
@@ -75,17 +74,23 @@ def timed(what: str) -> Iterator[None]:
     say(what, f"{time.perf_counter() - wall:.1f} s, {time.process_time() - own:.1f} s of own CPU")
 
 
-def memory() -> dict[str, float]:
-    """Gigabytes that the programs have for themselves (private and their share of what they share), and files' too."""
+def memory(*workers: int) -> dict[str, float]:
+    """Gigabytes of the servers, this process and workers with all that they started; shared memory by its share."""
     found: dict[str, float] = {}
-    for process in psutil.process_iter(["name", "cmdline"]):
-        line = " ".join(process.info["cmdline"] or ())
-        name = "facekit" if "facekit" in line and "python" in line else process.info["name"]
-        if name in {"postgres", "milvus", "redis-server", "facekit"}:
-            try:
-                found[name] = found.get(name, 0) + process.memory_full_info().pss / 1e9
-            except psutil.Error:
-                continue
+
+    def add(name: str, process: psutil.Process) -> None:
+        with suppress(psutil.Error):
+            found[name] = found.get(name, 0) + process.memory_full_info().pss / 1e9
+
+    for process in psutil.process_iter(["name"]):
+        if process.info["name"] in {"postgres", "milvus", "redis-server"}:
+            add(process.info["name"], process)
+    add("this process", psutil.Process())
+    for number, worker in enumerate(workers, 1):
+        with suppress(psutil.Error):
+            whole = psutil.Process(worker)
+            for process in (whole, *whole.children(recursive=True)):
+                add(f"worker {number}", process)
     return {name: round(size, 2) for name, size in sorted(found.items())}
 
 
@@ -132,68 +137,75 @@ class Crowd:
         return who, vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
+class Shots:
+    """Made-up photos with their faces, one after the other."""
+
+    def __init__(self, crowd: Crowd) -> None:
+        self._crowd, self._chance = crowd, random.Random(1)
+        self.photos = 0
+        self.owners: list[tuple[str, int]] = []
+        """Faces, and the number of the person whose each is."""
+
+    def next(self, count: int) -> tuple[list[PhotoRecord], list[FileRecord]]:
+        """More of them, with their files."""
+        many = [self._chance.choice(FACES_OF_A_PHOTO) for _ in range(count)]
+        who, vectors = self._crowd.faces(sum(many))
+        pairs = iter(zip(who, vectors, strict=True))
+        made = [self._photo([next(pairs) for _ in range(faces)]) for faces in many]
+        return [photo for photo, _ in made], [file for _, file in made]
+
+    def _photo(self, shown: list[tuple[int, np.ndarray]]) -> tuple[PhotoRecord, FileRecord]:
+        number, self.photos = self.photos, self.photos + 1
+        photo, faces = f"{number:032x}", []
+        for place, (person, vector) in enumerate(shown):
+            box = (0.1 + place / 5, 0.1, 0.15, 0.2)
+            quality = Quality(0.9, 50, 100, 1, 2, 3, "small" if self._chance.random() < 0.1 else None)
+            marks = np.full((5, 2), 0.5, np.float32)
+            faces.append(FaceRecord(face_id(photo, "yunet", box), box, marks, quality, 0.7, vector))
+            self.owners.append((faces[-1].face_id, int(person)))
+        year = 2000 + number % 24
+        taken = datetime(year, 1, 1) + timedelta(days=number // 24 % 365) if number % 10 else None
+        facts = PhotoFacts(4000, 3000, "jpeg", taken)
+        status = Status.OK if faces else Status.NO_FACE
+        path = f"/photos/{year}/{number % 997:03d}/IMG_{number:07d}.jpg"
+        file = FoundFile("local", path.encode(), path, BYTES, 10**18 + number)
+        return PhotoRecord(photo, status, None, BYTES, facts, tuple(faces)), FileRecord(file, photo)
+
+
 def fill(folder: Path, count: int) -> None:
     """Make up a library: what an ingest of so many photos would have written, through the same functions."""
-    crowd, chance = Crowd(count), random.Random(1)
-    owners: list[tuple[str, int]] = []
-    written = started = time.perf_counter()
-    parts = {"catalog": 0.0, "index": 0.0}
+    crowd = Crowd(count)
+    shots = Shots(crowd)
+    seconds = {"catalog": 0.0, "index": 0.0}
     with share(folder, "crowd") as library:
-        storage, number = library.storage, 0
-        while len(owners) < count:
-            shots, files, before = [], [], len(owners)
-            many = [chance.choice(FACES_OF_A_PHOTO) for _ in range(PHOTOS_AT_ONCE)]
-            who, vectors = crowd.faces(sum(many))
-            place = 0
-            for faces in many:
-                photo = f"{number:032x}"
-                boxes = [(0.1 + face / 5, 0.1, 0.15, 0.2) for face in range(faces)]
-                inside = []
-                for face, box in enumerate(boxes, place):
-                    reason = "small" if chance.random() < 0.1 else None
-                    quality = Quality(0.9, 50, 100, 1, 2, 3, reason)
-                    key = face_id(photo, "yunet", box)
-                    marks = np.full((5, 2), 0.5, np.float32)
-                    inside.append(FaceRecord(key, box, marks, quality, 0.7, vectors[face]))
-                    owners.append((key, int(who[face])))
-                place += faces
-                year, day = 2000 + number % 24, number // 24 % 365
-                taken = datetime(year, 1, 1) + timedelta(days=day) if number % 10 else None
-                facts = PhotoFacts(4000, 3000, "jpeg", taken)
-                status = Status.OK if faces else Status.NO_FACE
-                shots.append(PhotoRecord(photo, status, None, 4_000_000, facts, tuple(inside)))
-                path = f"/photos/{year}/{number % 997:03d}/IMG_{number:07d}.jpg"
-                files.append(FileRecord(FoundFile("local", path.encode(), path, 4_000_000, 10**18 + number), photo))
-                number += 1
+        storage = library.storage
+        while (before := len(shots.owners)) < count:
+            photos, files = shots.next(PHOTOS_AT_ONCE)
             began = time.perf_counter()
-            change = storage.catalog.save(shots, files, run_id="made-up", detector="yunet", embedder="sface")
-            parts["catalog"] += time.perf_counter() - began
-            began = time.perf_counter()
+            change = storage.catalog.save(photos, files, run_id="made-up", detector="yunet", embedder="sface")
+            saved = time.perf_counter()
             storage.follow(change)
-            parts["index"] += time.perf_counter() - began
-            if len(owners) // 100_000 > before // 100_000:
-                now = time.perf_counter()
-                say(f"{len(owners)} faces of {number} photos", f"{now - written:.0f} s more, of which so far {parts}")
-                written = now
-        say("written", f"{time.perf_counter() - started:.0f} s, {parts}")
-        with timed("people, nine of ten faces theirs"), storage.catalog._engine.begin() as connection:
-            rows = [
-                {
-                    "person_id": f"{one:032x}",
-                    "name": f"Person {one}" if one < 500 else None,
-                    "hidden": False,
-                    "created_at": datetime.now(UTC),
-                }
-                for one in range(crowd.people)
-            ]
-            insert(connection, persons, rows)
-            theirs = [
-                {"face_id": face, "person_id": f"{one:032x}", "origin": "user"}
-                for face, one in owners
-                if chance.random() < 0.9
-            ]
-            insert(connection, members, theirs)
+            seconds["catalog"] += saved - began
+            seconds["index"] += time.perf_counter() - saved
+            if len(shots.owners) // 100_000 > before // 100_000:
+                say(f"{len(shots.owners)} faces of {shots.photos} photos", f"{seconds} seconds")
+        with timed("people, nine of ten faces theirs"):
+            give_to_people(library, crowd.people, shots.owners)
     say("memory, GB", memory())
+
+
+def give_to_people(library: LocalLibrary, people: int, owners: list[tuple[str, int]]) -> None:
+    """As if somebody had named five hundred people, and grouped the faces of all."""
+    chance, made = random.Random(4), {"hidden": False, "created_at": datetime.now(UTC)}
+    known = [
+        made | {"person_id": f"{one:032x}", "name": f"Person {one}" if one < NAMED else None} for one in range(people)
+    ]
+    theirs = [
+        {"face_id": face, "person_id": f"{one:032x}", "origin": "user"} for face, one in owners if chance.random() < 0.9
+    ]
+    with library.storage.catalog._engine.begin() as connection:
+        insert(connection, persons, known)
+        insert(connection, members, theirs)
 
 
 # -- using it ----------------------------------------------------------------------------------------------------------
@@ -295,30 +307,32 @@ def photos(folder: Path, count: int) -> None:
         made = make_photos(folder, some)
         name = f"photos_{workers}_{some}_{int(time.time())}"
         with share(folder, name, broker=os.environ["FACEKIT_TEST_REDIS"]) as library:
-            place = str(library.folder)
-            command = [sys.executable, "-m", "facekit", "--library", place]
-            subprocess.run([*command, "ingest", str(made), "--background"], check=True, stdout=subprocess.DEVNULL)
-            began, most = time.perf_counter(), {}
-            running = [
-                subprocess.Popen(["taskset", "-c", core, *command, "worker", "--once"], stdout=subprocess.DEVNULL)
-                for core in WORKERS[workers]
-            ]
-            marks: list[tuple[float, int]] = []
-            while any(process.poll() is None for process in running):
-                time.sleep(2)
-                done = json.loads(subprocess.run([*command, "jobs", "--json"], check=True, capture_output=True).stdout)
-                marks.append((time.perf_counter() - began, done["done"]))
-                now = memory()
-                most = {one: max(now.get(one, 0), most.get(one, 0)) for one in {*now, *most}}
-            job = library.storage.catalog.work.all()[0]
-            say(f"{workers} workers, {some} photos", f"{marks[-1][0]:.0f} s with start and end; {job.report}")
-            inner = [mark for mark in marks if 0 < mark[1] < some]
-            if len(inner) > 1:
-                rate = (inner[-1][1] - inner[0][1]) / (inner[-1][0] - inner[0][0])
-                say("photos a second between start and end", f"{rate:.1f}")
-            say("memory at most, GB", most)
+            read_by(workers, library, made)
             assert sum(library.stats()["photos"].values()) == some
             assert set(library.storage.index.rows()) == set(library.embeddings(include_poor=True)[0])
+
+
+def read_by(workers: int, library: LocalLibrary, made: Path) -> None:
+    """Have them read a folder, and say how fast they are between the first and the last photo."""
+    command = [sys.executable, "-m", "facekit", "--library", str(library.folder)]
+    subprocess.run([*command, "ingest", str(made), "--background"], check=True, stdout=subprocess.DEVNULL)
+    began, most, marks = time.perf_counter(), dict[str, float](), list[tuple[float, int]]()
+    running = [
+        subprocess.Popen(["taskset", "-c", str(core), *command, "worker", "--once"], stdout=subprocess.DEVNULL)
+        for core in range(workers)
+    ]
+    while any(process.poll() is None for process in running):
+        time.sleep(2)
+        (job,) = library.storage.catalog.work.all()
+        marks.append((time.perf_counter() - began, job.done))
+        now = memory(*(process.pid for process in running))
+        most = {one: max(now.get(one, 0), most.get(one, 0)) for one in {*now, *most}}
+    (job,) = library.storage.catalog.work.all()
+    say(f"{workers} workers with a core each", f"{marks[-1][0]:.0f} s with start and end; {job.report}")
+    inner = [mark for mark in marks if 0 < mark[1] < job.done]
+    rate = (inner[-1][1] - inner[0][1]) / (inner[-1][0] - inner[0][0]) if len(inner) > 1 else 0
+    say("photos a second between start and end", f"{rate:.1f}")
+    say("memory at most, GB", most)
 
 
 def main() -> None:
