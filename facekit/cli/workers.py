@@ -119,6 +119,12 @@ def leave_to_workers(
 
     own = _own(library)
     work_id = ask(own, bell_of(own, broker))
+    if not own.storage.catalog.work.numbers()["workers"]:
+        note.print(
+            f"No worker is there now: start one with facekit --library {own.place} worker",
+            markup=False,
+            soft_wrap=True,
+        )
     if as_json:
         print_json({"id": work_id})
     else:

@@ -78,7 +78,9 @@ def test_a_worker_says_which_folder_it_does_not_see(
 ) -> None:
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     monkeypatch.setenv("FACEKIT_MOUNTS", f"family={few_photos}")
-    said(shared_library, "ingest", "family:", "--background")
+    library = ["--library", str(shared_library.folder)]
+    asked = CliRunner().invoke(app, [*library, "ingest", "family:", "--background"], catch_exceptions=False)
+    assert f"No worker is there now: start one with facekit --library {shared_library.folder} worker" in asked.stderr
     monkeypatch.setenv("FACEKIT_MOUNTS", "")
     options = ["--library", str(shared_library.folder), "worker", "--once"]
     result = CliRunner().invoke(app, options, catch_exceptions=False)
