@@ -239,12 +239,13 @@ class MilvusIndex:
         now = monotonic()
         return "Strong" if now - self._deleted < _FRESH else "Session" if now - self._wrote < _FRESH else "Bounded"
 
-    def count(self) -> int:
+    def count(self, *, exact: bool = True) -> int:
         """See `VectorIndex.count`."""
         if self._lite:
             return int(self._read(lambda: self._client.get_collection_stats(self._name))["row_count"])
         # A server's statistics know nothing of what was written lately, and count what was replaced or deleted.
-        asked = {"filter": "", "output_fields": ["count(*)"], "consistency_level": "Strong"}
+        seen = "Strong" if exact else self._consistency()
+        asked = {"filter": "", "output_fields": ["count(*)"], "consistency_level": seen}
         return int(self._client.query(self._name, **asked)[0]["count(*)"])
 
     def rows(self) -> dict[str, Fields]:

@@ -198,7 +198,7 @@ class PgVectorIndex:
             result = connection.execute(statement)
             return result.all() if rows else []
 
-    def count(self) -> int:
+    def count(self, *, exact: bool = True) -> int:  # noqa: ARG002 - a search sees all that there is
         """See `VectorIndex.count`."""
         return self._ask("count", self._count)
 

@@ -96,8 +96,8 @@ class VectorIndex(Protocol):
     def search(self, vector: FloatArray, limit: int, where: IndexFilter) -> list[tuple[str, float]]:
         """The faces nearest to `vector`, float32 (D,), as (face id, cosine similarity), best first."""
 
-    def count(self) -> int:
-        """Number of faces held."""
+    def count(self, *, exact: bool = True) -> int:
+        """Number of faces held; not ``exact``, as a search sees them, which may be some seconds old."""
 
     def rows(self) -> dict[str, Fields]:
         """What is held, by face id, without the vectors."""

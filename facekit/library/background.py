@@ -21,7 +21,7 @@ def background_of(library: Library) -> Background | None:
     if isinstance(library, RemoteLibrary):
         if "ingest" not in library.identity.scopes:
             return None
-        said = library.session.get("work")
+        said = library.session.get("queue")
         return None if said is None else parse(Background, said)
     if not isinstance(library, LocalLibrary) or library.storage.backend.work is None:
         return None
@@ -41,7 +41,7 @@ def try_again(library: Library, key: str) -> int:
         If nothing of it was given up.
     """
     if isinstance(library, RemoteLibrary):
-        return int(library.session.tell("POST", f"work/{key}/retry")["again"])
+        return int(library.session.tell("POST", f"queue/{key}/retry")["again"])
     work = cast("LocalLibrary", library).storage.backend.work
     if work is None:
         message = "There is no work with this id."

@@ -269,17 +269,17 @@ class LocalLibrary(LocalGallery, Library):
             probes = read_probes(given, models.detector, models.embedder, self._kept_probe)
             threshold = models.search_similarity if min_similarity is None else min_similarity
             limits = (self._storage.catalog, self._storage.mounts, source, folder, after, before)
-            where = index_filter(*limits, usable_only=not include_poor)
             hits = find(
                 template([vector for _, vector in probes]),
                 self._storage.catalog,
                 models.index,
                 top_k=min(top_k, MAX_LIMIT),
                 min_similarity=threshold,
-                where=where,
+                where=index_filter(*limits, usable_only=not include_poor),
                 photo_ids=photo_ids,
             )
-            return Hits(tuple(hits), tuple(one for one, _ in probes), top_k, threshold, models.index.count(), self)
+            searched = models.index.count(exact=False)
+            return Hits(tuple(hits), tuple(one for one, _ in probes), top_k, threshold, searched, self)
 
     def _kept_probe(self, whom: Known) -> tuple[Probe, FloatArray]:
         return known_probe(whom, self._storage.catalog, self._storage.pictures.thumbnail)

@@ -238,9 +238,9 @@ def test_the_queue_is_told_to_those_who_may_ingest_and_to_prometheus_and_given_u
     for name, role in (("ada", "admin"), ("ed", "editor"), ("vi", "viewer")):
         client.app.state.access.accounts.add(name, PASSWORD, role)
     ada, ed, vi = (sign_in(client, name) for name in ("ada", "ed", "vi"))
-    assert client.get("/api/v1/work", headers=vi).status_code == 403
-    assert client.post(f"/api/v1/work/{work_id}/retry", headers=vi).status_code == 403
-    now = client.get("/api/v1/work", headers=ed).json()
+    assert client.get("/api/v1/queue", headers=vi).status_code == 403
+    assert client.post(f"/api/v1/queue/{work_id}/retry", headers=vi).status_code == 403
+    now = client.get("/api/v1/queue", headers=ed).json()
     assert {name: now[name] for name in ("queued", "running", "done", "dead", "workers", "index_due")} == {
         "queued": 2,
         "running": 0,
@@ -259,11 +259,11 @@ def test_the_queue_is_told_to_those_who_may_ingest_and_to_prometheus_and_given_u
     assert float(values["facekit_workers"]) == 1
     assert float(values["facekit_work_oldest_seconds"]) > 0
     assert {name.partition("{")[0] for name in values} >= WORK_METRICS
-    retried = client.post(f"/api/v1/work/{one['batch_id']}/retry", headers=ed)
+    retried = client.post(f"/api/v1/queue/{one['batch_id']}/retry", headers=ed)
     assert retried.json() == {"again": 1}
-    assert client.post(f"/api/v1/work/{work_id}/retry", headers=ed).status_code == 400  # nothing is left
-    assert client.post(f"/api/v1/work/{'0' * 32}/retry", headers=ed).status_code == 404
-    assert client.get("/api/v1/work", headers=ed).json()["dead"] == 0
+    assert client.post(f"/api/v1/queue/{work_id}/retry", headers=ed).status_code == 400  # nothing is left
+    assert client.post(f"/api/v1/queue/{'0' * 32}/retry", headers=ed).status_code == 404
+    assert client.get("/api/v1/queue", headers=ed).json()["dead"] == 0
 
 
 def test_the_page_of_a_service_shows_what_workers_gave_up_and_has_it_tried_again(
@@ -295,8 +295,8 @@ def test_the_page_of_a_service_shows_what_workers_gave_up_and_has_it_tried_again
 def test_a_library_in_a_folder_has_no_workers(tmp_path: Path) -> None:
     with fk.open(tmp_path / "faces", detector="yunet", embedder="sface") as library:
         with TestClient(create_app(Service(library), Access(None, OWNER_KEY)), HERE) as client:
-            assert client.get("/api/v1/work").json() is None
-            assert client.post(f"/api/v1/work/{'0' * 32}/retry").status_code == 404
+            assert client.get("/api/v1/queue").json() is None
+            assert client.post(f"/api/v1/queue/{'0' * 32}/retry").status_code == 404
             assert "facekit_work" not in client.get("/metrics").text
         assert IngestForm(library).work == {}
 

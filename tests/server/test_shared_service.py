@@ -146,7 +146,7 @@ def test_services_count_together_where_the_library_has_a_broker(
 ) -> None:
     backend = shared_library.storage.backend
     assert type(rate_limits(backend)) is RateLimits
-    monkeypatch.setattr(backend, "broker", redis_server.url)
+    monkeypatch.setenv("FACEKIT_BROKER", redis_server.url)
     one, other = rate_limits(backend), rate_limits(backend)
     assert isinstance(one, SharedLimits)
     one.request("ada")

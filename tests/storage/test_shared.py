@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import other_models
 import pytest
@@ -27,7 +27,7 @@ from facekit.storage.repair import repair
 from facekit.storage.servers import Servers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from redis_server import RedisServer
 
@@ -327,6 +327,23 @@ def test_more_may_search_at_once_than_there_are_connections(
 
     with ThreadPoolExecutor(40) as pool:
         assert all(pool.map(search, range(40)))
+
+
+def test_a_search_waits_for_nobody_where_nothing_was_written(
+    here: LocalLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    face_id = next(iter(here.faces()["face_id"]))
+    client, levels = here._storage.index._client, list[str]()
+    for name in ("query", "search"):
+        real = getattr(client, name)
+
+        def ask(*said: Any, real: Callable[..., Any] = real, **named: Any) -> Any:
+            levels.append(named["consistency_level"])
+            return real(*said, **named)
+
+        monkeypatch.setattr(client, name, ask)
+    assert here.search(face_id, include_poor=True).searched == 24
+    assert set(levels) == {"Bounded"}  # Milvus answers Strong ones every 0.2 s only
 
 
 def test_doctor_says_whether_redis_answers(

@@ -105,7 +105,7 @@ class TriedAgain(BaseModel):
     again: int = Field(description="Files, or listings of folders.")
 
 
-@router.get("/work")
+@router.get("/queue")
 def background_work(service: ServiceOf, me: Editor) -> Background | None:
     """What workers do: files by state, workers that are there, and what was given up. Null where there can't be any."""
     now = background_of(service.library)
@@ -115,7 +115,7 @@ def background_work(service: ServiceOf, me: Editor) -> Background | None:
     return replace(now, given_up=given_up)
 
 
-@router.post("/work/{key}/retry", responses=_NO_RETRY)
+@router.post("/queue/{key}/retry", responses=_NO_RETRY)
 def retry_work(service: ServiceOf, me: Editor, key: Annotated[str, InPath(pattern=ID)]) -> TriedAgain:
     """Have workers try again what they gave up: all of a `work_id`, or one `batch_id`."""
     return TriedAgain(again=try_again(service.library, key))
