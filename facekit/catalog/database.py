@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from math import inf
 from threading import Condition, Lock
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -13,6 +14,8 @@ from facekit.catalog.changes import ChangeCounter, count_for_all
 from facekit.catalog.postgresql import is_postgresql, meets_user, open_engine, shown, translated_from_server
 from facekit.errors import DiskFullError, FacekitError, LibraryError, StalledError
 from facekit.system.disk_space import check_room, is_disk_full
+from facekit.system.turns import Turns
+from facekit.system.waiting import give_up_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,6 +66,7 @@ class Database:
         self._used = 0
         self._rewriting = False
         self._copying = Lock()
+        self._turns = Turns(_MOST_LOCKS)
         if path is not None:
             path.with_name(path.name + _NEW).unlink(missing_ok=True)  # of a rewrite that was cut off
 
@@ -79,9 +83,24 @@ class Database:
 
         It comes from a pool of its own: threads that each hold one connection and want a second one of the same pool
         would wait for each other.
+
+        Raises
+        ------
+        StalledError
+            If none is free in the end.
         """
-        with self._use(), self._locks.connect() as connection:
+        with self._use(), self._turn(), self._locks.connect() as connection:
             yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        limit = give_up_after()
+        with ExitStack() as entered:
+            try:
+                entered.enter_context(self._turns.turn(None if limit == inf else limit))
+            except TimeoutError as error:
+                raise self._none_free() from error
+            yield
 
     @contextmanager
     def begin(self) -> Iterator[sa.Connection]:
@@ -118,8 +137,7 @@ class Database:
         except sa.exc.DBAPIError as error:
             self._fail(error)
         except sa.exc.TimeoutError as error:
-            message = f"Gave up waiting for a connection to {self.where}: this process uses all that it may have."
-            raise StalledError(message, "Try again later, or ask less at once.") from error
+            raise self._none_free() from error
         except Exception as error:
             if not type(error).__module__.startswith(("duckdb", "_duckdb")):
                 raise
@@ -128,6 +146,10 @@ class Database:
             with self._state:
                 self._used -= 1
                 self._state.notify_all()
+
+    def _none_free(self) -> StalledError:
+        message = f"Gave up waiting for a connection to {self.where}: this process uses all that it may have."
+        return StalledError(message, "Try again later, or ask less at once.")
 
     def _fail(self, error: Exception) -> NoReturn:
         if self.on_server:
