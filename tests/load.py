@@ -5,7 +5,8 @@
     python tests/load.py servers /var/tmp/load &        # private ones, until it is ended; prints what to export
     export FACEKIT_TEST_POSTGRES=... FACEKIT_TEST_MILVUS=... FACEKIT_TEST_REDIS=...
     python tests/load.py fill /var/tmp/load 1000000     # made-up faces
-    python tests/load.py use /var/tmp/load              # searches by fifty at once, pages, clustering
+    python tests/load.py use /var/tmp/load              # searches by fifty at once, pages
+    python tests/load.py cluster /var/tmp/load 100000   # grouping made-up faces, without a library
     python tests/load.py photos /var/tmp/load 10000     # real photos, made of those in FACEKIT_TEST_DATA, by workers
 
 The vectors have 128 numbers, as sface's: people around whom their faces scatter with a cosine of about 0.6.
@@ -201,7 +202,13 @@ def give_to_people(library: LocalLibrary, people: int, owners: list[tuple[str, i
         made | {"person_id": f"{one:032x}", "name": f"Person {one}" if one < NAMED else None} for one in range(people)
     ]
     theirs = [
-        {"face_id": face, "person_id": f"{one:032x}", "origin": "user"} for face, one in owners if chance.random() < 0.9
+        {
+            "face_id": face,
+            "person_id": f"{one:032x}",
+            "origin": "user" if one < NAMED and chance.random() < 0.1 else "run",
+        }
+        for face, one in owners
+        if chance.random() < 0.9
     ]
     with library.storage.catalog._engine.begin() as connection:
         insert(connection, persons, known)
@@ -270,11 +277,16 @@ def use(folder: Path) -> None:
     with timed("all faces read into memory"):
         library.storage.faces.arrays()
     say("memory, GB", memory())
-    with timed("clustering"):
-        run = library.people.cluster()
-    say("found", run)
-    say("memory, GB", memory())
     library.close()
+
+
+def cluster(count: int) -> None:
+    """Grouping made-up faces, without a library."""
+    _, vectors = Crowd(count).faces(count)
+    with timed(f"clustering of {count}"):
+        labels = fk.cluster(vectors).labels
+    say("people", len(set(labels[labels >= 0].tolist())))
+    say("memory, GB", memory())
 
 
 # -- real photos through workers ---------------------------------------------------------------------------------------
@@ -342,6 +354,8 @@ def main() -> None:
         servers()
     elif what == "use":
         use(folder)
+    elif what == "cluster":
+        cluster(int(sys.argv[3]))
     else:
         {"fill": fill, "photos": photos}[what](folder, int(sys.argv[3]))
 
