@@ -284,7 +284,7 @@ def cluster(count: int) -> None:
     """Grouping made-up faces, without a library."""
     _, vectors = Crowd(count).faces(count)
     with timed(f"clustering of {count}"):
-        labels = fk.cluster(vectors).labels
+        labels = fk.cluster(vectors)
     say("people", len(set(labels[labels >= 0].tolist())))
     say("memory, GB", memory())
 
