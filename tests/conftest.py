@@ -105,7 +105,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         slow = item.path.parent.name in _SLOW_ROOMS or item.path.stem in _SLOW_FILES
         params = getattr(getattr(item, "callspec", None), "params", {}).values()
-        slow |= any(one in ("milvus", "shared") for one in params if isinstance(one, str))
+        slow |= any(one in ("milvus", "pgvector") for one in params if isinstance(one, str))
         if not slow and not _SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("quick")
 

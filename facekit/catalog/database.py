@@ -14,7 +14,7 @@ from facekit.catalog.changes import ChangeCounter, count_for_all
 from facekit.catalog.postgresql import is_postgresql, meets_user, open_engine, shown, translated_from_server
 from facekit.errors import DiskFullError, FacekitError, LibraryError, StalledError
 from facekit.system.disk_space import check_room, is_disk_full
-from facekit.system.turns import Turns
+from facekit.system.semaphores import FairSemaphore
 from facekit.system.waiting import give_up_after
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Database:
         self._used = 0
         self._rewriting = False
         self._copying = Lock()
-        self._turns = Turns(_MOST_LOCKS)
+        self._turns = FairSemaphore(_MOST_LOCKS)
         if path is not None:
             path.with_name(path.name + _NEW).unlink(missing_ok=True)  # of a rewrite that was cut off
 
@@ -97,7 +97,7 @@ class Database:
         limit = give_up_after()
         with ExitStack() as entered:
             try:
-                entered.enter_context(self._turns.turn(None if limit == inf else limit))
+                entered.enter_context(self._turns.acquired(None if limit == inf else limit))
             except TimeoutError as error:
                 raise self._none_free() from error
             yield

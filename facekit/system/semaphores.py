@@ -1,4 +1,4 @@
-"""Turns at what only so many may use at once, in the order in which they came."""
+"""A semaphore that is fair: threads get it in the order in which they came."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Turns:
+class FairSemaphore:
     """Lets so many threads in at once; who comes first is let in first.
 
     Python's semaphores let in whoever asks at the right moment: of many threads that ask again and again some wait for
@@ -29,7 +29,7 @@ class Turns:
         self._lock = Lock()
 
     @contextmanager
-    def turn(self, seconds: float | None) -> Iterator[None]:
+    def acquired(self, seconds: float | None) -> Iterator[None]:
         """Wait for a turn, and have it until the end of the block.
 
         Raises

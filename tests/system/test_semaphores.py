@@ -1,4 +1,4 @@
-"""Turns: so many at once, in the order in which they came."""
+"""A fair semaphore: so many at once, in the order in which they came."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from threading import Event
 
 import pytest
 
-from facekit.system.turns import Turns
+from facekit.system.semaphores import FairSemaphore
 
 
 def test_who_comes_first_is_let_in_first_also_before_those_who_come_again() -> None:
-    turns, order, let_go = Turns(1), list[int](), Event()
+    turns, order, let_go = FairSemaphore(1), list[int](), Event()
 
     def take(number: int) -> None:
-        with turns.turn(60):
+        with turns.acquired(60):
             order.append(number)
             let_go.wait(60)
         if number == 0:
@@ -31,18 +31,18 @@ def test_who_comes_first_is_let_in_first_also_before_those_who_come_again() -> N
 
 
 def test_who_gives_up_takes_nobodys_turn() -> None:
-    turns = Turns(2)
-    with turns.turn(None), turns.turn(None):
+    turns = FairSemaphore(2)
+    with turns.acquired(None), turns.acquired(None):
         for _ in range(3):
-            with pytest.raises(TimeoutError), turns.turn(0.01):
+            with pytest.raises(TimeoutError), turns.acquired(0.01):
                 pytest.fail("there were two already")
-    with turns.turn(0.01), turns.turn(0.01), pytest.raises(TimeoutError), turns.turn(0.01):
+    with turns.acquired(0.01), turns.acquired(0.01), pytest.raises(TimeoutError), turns.acquired(0.01):
         pytest.fail("there were two already")
 
 
 def test_a_turn_ends_with_its_error() -> None:
-    turns = Turns(1)
-    with pytest.raises(KeyError), turns.turn(0.01):
+    turns = FairSemaphore(1)
+    with pytest.raises(KeyError), turns.acquired(0.01):
         raise KeyError
-    with turns.turn(0.01):
+    with turns.acquired(0.01):
         pass
