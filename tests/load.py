@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import subprocess
 import sys
 import time
@@ -30,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import psutil
 import sqlalchemy as sa
+from postgres import without_password
 
 import facekit as fk
 from facekit.catalog import FaceRecord, FileRecord, PhotoRecord
@@ -60,7 +60,7 @@ def say(what: str, value: object) -> None:
 
 def share(folder: Path, name: str, **more: str) -> LocalLibrary:
     """A library on the servers that the environment names."""
-    address = re.sub(r":[^:@/]*@", "@", os.environ["FACEKIT_TEST_POSTGRES"])
+    address = without_password(os.environ["FACEKIT_TEST_POSTGRES"])
     servers = {"catalog": f"{address}?library={name}", "index": os.environ["FACEKIT_TEST_MILVUS"], **more}
     library = fk.open(folder / name, detector="yunet", embedder="sface", **servers)
     assert isinstance(library, LocalLibrary)

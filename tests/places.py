@@ -6,7 +6,6 @@ The tests of the files in `SUITES` take the fixture `places`, or one that is mad
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
+from postgres import without_password
 
 import facekit as fk
 from facekit.index.opening import index_names
@@ -137,7 +137,7 @@ class OnServers:
         from pymilvus import MilvusClient
 
         self._catalog = sa.create_engine(sa.make_url(catalog).set(drivername="postgresql+psycopg"))
-        self._address = re.sub(r":[^:@/]*@", "@", catalog)  # without the password: the server asks nobody for one
+        self._address = without_password(catalog)
         self._index = milvus or INDEX_IN_CATALOG
         self._milvus = MilvusClient(milvus) if milvus else None
         self._folder = folder

@@ -132,6 +132,11 @@ def pgvector_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
+def without_password(url: str) -> str:
+    """A server's address as a library is told it: ours asks nobody for a password."""
+    return sa.make_url(url)._replace(password=None).render_as_string(hide_password=False)
+
+
 @contextmanager
 def shared_server(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[], Any]) -> Iterator[Any]:
     """A server for the session; with pytest-xdist, all processes have the same one, and the last one removes it."""

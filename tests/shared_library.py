@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
+from postgres import without_password
 
 import facekit as fk
 from facekit.catalog.batch_tables import batches, work, workers
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def shared_folder(postgres_url: str, milvus_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a library on servers, which nobody has open."""
     folder = tmp_path_factory.mktemp("shared") / "faces"
-    address = re.sub(r":[^:@/]*@", "@", postgres_url)  # without the password: the server asks nobody for one
+    address = without_password(postgres_url)
     servers = {"catalog": f"{address}?library=w{uuid4().hex[:8]}", "index": milvus_url}
     fk.open(folder, detector="yunet", embedder="sface", **servers).close()
     yield folder

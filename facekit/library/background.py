@@ -31,15 +31,7 @@ def background_of(library: Library) -> Background | None:
 
 
 def try_again(library: Library, key: str) -> int:
-    """Have workers try again what they gave up: of some work, or one batch. Returns how many files or listings.
-
-    Raises
-    ------
-    UnknownIdError
-        If there is neither such work nor such a batch.
-    RefusedError
-        If nothing of it was given up.
-    """
+    """Have workers try again what they gave up; see `facekit.catalog.work.WorkTables.retry`."""
     if isinstance(library, RemoteLibrary):
         return int(library.session.tell("POST", f"queue/{key}/retry")["again"])
     work = cast("LocalLibrary", library).storage.backend.work

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from cable import Cable
+from postgres import without_password
 from typer.testing import CliRunner
 
 import facekit as fk
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def server(postgres_url: str) -> str:
-    """Where catalogs are, without the password: the server asks nobody for one."""
-    return re.sub(r":[^:@/]*@", "@", postgres_url)
+    """Where catalogs are."""
+    return without_password(postgres_url)
 
 
 @pytest.fixture(scope="module")

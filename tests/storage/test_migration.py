@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from postgres import without_password
 from typer.testing import CliRunner
 
 import facekit as fk
@@ -27,7 +27,7 @@ PASSWORD = "a wall of seven bricks"
 @pytest.fixture
 def servers(postgres_url: str, postgres_schema: str, milvus_url: str) -> dict[str, str]:
     name = postgres_schema.removeprefix("facekit_")[:30]
-    address = re.sub(r":[^:@/]*@", "@", postgres_url)
+    address = without_password(postgres_url)
     return {"catalog": f"{address}?library={name}", "index": milvus_url}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import service
 import sqlalchemy as sa
 from cable import Cable
 from loguru import logger
+from postgres import without_password
 from typer.testing import CliRunner
 
 import facekit as fk
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def address(postgres_url: str) -> str:
-    """Where a catalog is, without the password: the server asks nobody for one."""
-    return re.sub(r":[^:@/]*@", "@", postgres_url)
+    """Where a catalog is."""
+    return without_password(postgres_url)
 
 
 @pytest.fixture(scope="module")
