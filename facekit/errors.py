@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from facekit.text.names import one_line, shortened
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from facekit.types.photos import Status
 
 
@@ -317,3 +319,28 @@ class VectorIndexError(LibraryError):
     ... except fk.VectorIndexError:
     ...     print(lib.doctor())  # says what is wrong, and what to do
     """
+
+
+class SourceError(FacekitError):
+    """A place that photos come from can't be read any further for now; what was done is kept.
+
+    ``resume_at`` is when it can be, where that is known. Its words name no path and no address of this machine.
+
+    Examples
+    --------
+    >>> try:
+    ...     lib.sources.sync("vk")
+    ... except fk.SourceError as error:
+    ...     print(error.remedy)
+    'lib.sources.list() shows what is connected; lib.sources.add connects another.'
+    """
+
+    safe_to_show = True
+
+    def __init__(self, message: str, remedy: str = "", *, resume_at: datetime | None = None) -> None:
+        super().__init__(message, remedy)
+        self.resume_at = resume_at
+
+
+class SignInError(SourceError):
+    """A place that photos come from wants somebody to sign in, again or with more rights."""
