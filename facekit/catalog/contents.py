@@ -101,12 +101,13 @@ class Contents:
             files.c.mtime_ns,
             photos.c.status,
             files.c.missing_since,
+            files.c.version,
         ).join(photos, photos.c.photo_id == files.c.photo_id)
         with self._engine.connect() as connection:
             rows = connection.execute(query.where(where)).all()
         return {
-            (source, bytes(path)): FileState(photo_id, size, mtime, Status(status), missing_since is not None)
-            for source, path, photo_id, size, mtime, status, missing_since in rows
+            (source, bytes(path)): FileState(photo_id, size, mtime, Status(status), missing_since is not None, version)
+            for source, path, photo_id, size, mtime, status, missing_since, version in rows
         }
 
     def has_file(self, source: str, path: bytes) -> bool:

@@ -43,6 +43,9 @@ class FileRow(NamedTuple):
     bytes: int
     mtime_ns: int
     missing_since: datetime | None
+    version: str | None = None
+    album: str | None = None
+    link: str | None = None
 
 
 class PhotoRow(NamedTuple):

@@ -13,7 +13,7 @@ from facekit.ingest.pipeline import Pipeline, known_in
 from facekit.ingest.report import Failure
 from facekit.ingest.run import store_batches
 from facekit.ingest.store import FREE_BYTES
-from facekit.types.photos import FoundFile, Status
+from facekit.types.photos import FoundFile, PlaceFacts, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -138,4 +138,5 @@ class NewFaces:
 
 def found(row: FileRow) -> FoundFile:
     """A file as a source lists it, from its row."""
-    return FoundFile(row.source, row.path, row.display, row.bytes, row.mtime_ns)
+    facts = None if row.version is None else PlaceFacts(row.version)
+    return FoundFile(row.source, row.path, row.display, row.bytes, row.mtime_ns, facts)

@@ -155,16 +155,14 @@ def take_over(storage: Storage, source: Source, found: Sequence[FoundFile]) -> N
         return
     for file in found:
         state = before.get(storage.mounts.file(file.source, file.path) or b"")
-        if state is not None and (state.size, state.mtime_ns) == (file.size, file.mtime_ns):
+        if state is not None and state.is_of(file):
             to_mounts(storage, source)
             return
 
 
 def is_same(file: FoundFile, state: FileState | None, again: Collection[Status]) -> bool:
     """Whether a file is as the library knows it, and need not be read again."""
-    return (
-        state is not None and (state.size, state.mtime_ns) == (file.size, file.mtime_ns) and state.status not in again
-    )
+    return state is not None and state.is_of(file) and state.status not in again
 
 
 def _is_in(path: str, folders: Sequence[str]) -> bool:

@@ -221,8 +221,7 @@ class ModelChange:
         return {
             state.photo_id: Failure(file.display, Status(status or Status.IO_ERROR), why)
             for file, status, why in dead
-            if (state := states.get((file.source, file.path)))
-            and (state.size, state.mtime_ns) == (file.size, file.mtime_ns)
+            if (state := states.get((file.source, file.path))) and state.is_of(file)
         }
 
 
