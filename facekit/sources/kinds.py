@@ -11,7 +11,10 @@ from facekit.errors import RefusedError
 if TYPE_CHECKING:
     from facekit.sources.item import SourceKind
 
-_MODULES: tuple[str, ...] = ("vk",)
+_MODULES: tuple[str, ...] = (
+    "vk",
+    "yandex_disk",
+)
 
 
 @cache
