@@ -163,6 +163,10 @@ class SourceTables:
         with self._engine.connect() as connection:
             return connection.scalar(query.limit(1))
 
+    def contents_known(self, contents: Sequence[str]) -> set[str]:
+        """Those of some hashes that items have that were read."""
+        return {one for one in set(contents) if self.photo_with(one) is not None}
+
     def photos_of(self, name: str) -> tuple[int, int]:
         """How many photos of one the library has, and their bytes; those that are missing do not count."""
         there = (files.c.source == name, files.c.missing_since.is_(None))
