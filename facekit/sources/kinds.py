@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _MODULES: tuple[str, ...] = (
     "vk",
     "yandex_disk",
+    "dropbox",
 )
 
 
