@@ -170,7 +170,7 @@ class FakeVk(FakeService):
         form = dict((await request.form()).items()) if request.method == "POST" else dict(request.query_params)
         now = time.monotonic()
         try:
-            if self.limited and sum(now - at < 1 for at in self.accepted) >= 3:  # noqa: PLR2004 - VK's limit
+            if self.limited and sum(now - at < 1 for at in self.accepted) >= 3:
                 raise _VkError(6)
             self.accepted.append(now)
             given = request.headers.get("authorization", "").removeprefix("Bearer ") or form.get("access_token", "")
@@ -283,7 +283,7 @@ class FakeVk(FakeService):
     def _page(self, photos: list[VkPhoto], form: dict[str, Any], *, newest: bool) -> dict[str, Any]:
         photos = list(reversed(photos)) if newest else photos
         offset, count = int(form.get("offset", 0)), min(int(form.get("count", 50)), self.page_most)
-        if int(form.get("count", 50)) > 1000:  # noqa: PLR2004 - VK's limit
+        if int(form.get("count", 50)) > 1000:
             raise _VkError(100)
         items = [self._shown_as(photo) for photo in photos[offset : offset + count] if not photo.hidden]
         return {"count": len(photos) + self.counted, "items": items}
@@ -291,7 +291,7 @@ class FakeVk(FakeService):
     def _by_id(self, form: dict[str, Any], _kind: str) -> list[dict[str, Any]]:
         found = []
         wanted = str(form.get("photos", "")).split(",")
-        if not wanted[0] or len(wanted) > 500:  # noqa: PLR2004 - VK's limit
+        if not wanted[0] or len(wanted) > 500:
             raise _VkError(100)
         for one in wanted:
             owner, number, *access = one.split("_")
@@ -303,7 +303,7 @@ class FakeVk(FakeService):
     def _execute(self, form: dict[str, Any], kind: str) -> dict[str, Any]:
         found = re.fullmatch(r"return \[(API\..*)\];", str(form.get("code", "")))
         calls = re.findall(r"API\.([\w.]+)\((\{.*?\})\)(?:,|$)", found[1]) if found else []
-        if not 1 <= len(calls) <= 25:  # noqa: PLR2004 - VK's limit
+        if not 1 <= len(calls) <= 25:
             raise _VkError(12)
         answers: list[Any] = []
         errors = []
@@ -393,7 +393,7 @@ class FakeVk(FakeService):
             right = (
                 form.get("grant_type") == "authorization_code"
                 and urlsafe_b64encode(digest).rstrip(b"=").decode() == asked.get("code_challenge")
-                and 43 <= len(form["code_verifier"]) <= 128  # noqa: PLR2004 - RFC 7636
+                and 43 <= len(form["code_verifier"]) <= 128
                 and form.get("device_id") == device
                 and form.get("redirect_uri") == asked.get("redirect_uri")
             )

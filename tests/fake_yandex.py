@@ -88,7 +88,7 @@ class FakeYandex(FakeService):
     def variables(self) -> dict[str, str]:
         return {self.variable: self.url, "FACEKIT_YANDEX_OAUTH": self.url}
 
-    def put(self, path: str, data: bytes, **more: Any) -> Self:  # noqa: ANN401
+    def put(self, path: str, data: bytes, **more: Any) -> Self:
         """Add a file at a path."""
         album, _, name = path.strip("/").rpartition("/")
         self.add(YandexFile(path, name, data, album, **more))

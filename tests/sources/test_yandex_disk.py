@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_service import answer, hurry, html, jpeg, redirect, status, tools, truncated
+from fake_service import answer, html, hurry, jpeg, redirect, status, tools, truncated
 from fake_yandex import FILE_LINK, LINK, LONG_KEY, TOKEN, FakeYandex
 from hypothesis import given
 from hypothesis import strategies as st
@@ -177,7 +177,7 @@ def test_every_photo_is_listed_once_with_what_the_service_knows(fake: FakeYandex
     assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True]
     assert pages[-1].whole
     one = next(item for item in items if item.name == "d.jpg")
-    assert (one.album, one.size, one.taken_at) == ("день", len(jpeg(7)), datetime(2020, 1, 14, 12, 45, 46))  # noqa: DTZ001
+    assert (one.album, one.size, one.taken_at) == ("день", len(jpeg(7)), datetime(2020, 1, 14, 12, 45, 46))
     assert (one.latitude, one.longitude) == (55.75, 37.62)
     assert one.modified == datetime(2024, 5, 6, 4, 8, 9, tzinfo=UTC)
     assert one.content.startswith("sha256:")
