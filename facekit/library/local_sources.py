@@ -20,8 +20,8 @@ from facekit.sources.asking import ask_here
 from facekit.sources.connected import Scope
 from facekit.sources.item import Token
 from facekit.sources.kinds import kind_named, kind_of_address, kinds
+from facekit.sources.loopback import sign_in
 from facekit.sources.mounts import checked_name, named_mount
-from facekit.sources.oauth import sign_in
 from facekit.system.waiting import watching
 from facekit.types.sources import ConnectedPlace, ConnectedPlaces, PlaceState, PlaceSync, SyncReport
 

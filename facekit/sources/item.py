@@ -191,7 +191,8 @@ class SignIn:
     environment's variables that hold the application's id and, where the service wants one of desktop applications, its
     secret; ``more`` are parameters of the first address. ``keeps`` are parameters of the redirect that belong to the
     token, such as VK's ``device_id``, and are sent with each request for one. ``address`` is the environment's variable
-    whose value, where there is one, stands in place of the addresses' scheme, host and port.
+    whose value, where there is one, stands in place of the addresses' scheme, host and port. ``redirect`` is an address
+    of one's own machine that the user registers with the service, where that takes no port of facekit's choice.
     """
 
     authorize: str
@@ -203,6 +204,7 @@ class SignIn:
     more: Mapping[str, str] | None = None
     keeps: tuple[str, ...] = ()
     address: str | None = None
+    redirect: str | None = None
 
 
 class Connector(Protocol):
