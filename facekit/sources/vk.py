@@ -101,7 +101,7 @@ class Vk:
         begin = target.tell()
         address, new = self._pictures.address_of(item)
         try:
-            self._api.http.download(address, target, limit, name=item.name)
+            self._download(address, target, limit, item)
         except PhotoError as error:
             if new or error.status is Status.TOO_LARGE:
                 raise
@@ -111,7 +111,11 @@ class Vk:
             return
         # VK's addresses expire, after a day or so; the photo has others then.
         address = self._pictures.new_address_of(item)
-        self._api.http.download(address, target, limit, name=item.name)
+        self._download(address, target, limit, item)
+
+    def _download(self, address: str, target: BinaryIO, limit: int, item: SourceItem) -> None:
+        """What VK's API says by its errors, the servers of its pictures say by their status alone."""
+        self._api.http.download(address, target, limit, name=item.name, judge=lambda _: None)
 
     def check(self) -> Iterator[Check]:
         """See `Connector.check`: the token, the owner, the albums, some photos of one, and one's bytes."""
