@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facekit.errors import PhotoError, RefusedError, SignInError, SourceError
-from facekit.sources import http, vk_calls
+from facekit.sources import vk_calls
 from facekit.sources.item import Prompt, Tools
 from facekit.sources.kinds import kind_of_address
 from facekit.sources.vk import KIND, Vk
@@ -52,7 +52,6 @@ def vk(running: FakeVk, monkeypatch: pytest.MonkeyPatch) -> FakeVk:
         running.add(photo)
     fake.hurry(monkeypatch)
     monkeypatch.setattr(vk_calls, "PER_SECOND", 10_000)
-    monkeypatch.setattr(http, "_DOWNLOADS_A_SECOND", 10_000)
     monkeypatch.setattr(vk_calls, "TOO_MANY_WAIT", 0.01)
     for name, value in running.variables().items():
         monkeypatch.setenv(name, value)
