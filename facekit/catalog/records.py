@@ -45,6 +45,13 @@ class FileState:
     mtime_ns: int
     status: Status
     missing: bool
+    version: str | None = None
+
+    def is_of(self, file: FoundFile) -> bool:
+        """Whether a file is as it was."""
+        if file.facts is not None:
+            return self.version == file.facts.version
+        return (self.size, self.mtime_ns) == (file.size, file.mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)

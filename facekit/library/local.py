@@ -15,10 +15,10 @@ from facekit.index.protocol import MAX_LIMIT
 from facekit.ingest.new_models import NewModels
 from facekit.ingest.progress import Progress, check_progress
 from facekit.ingest.reembed import Reembed
-from facekit.ingest.run import Ingest
 from facekit.library.base import Library
+from facekit.library.ingesting import run_ingest
 from facekit.library.local_gallery import LocalGallery
-from facekit.models.registry import load_detector
+from facekit.library.local_sources import LocalSources
 from facekit.people.local import LocalPeople
 from facekit.search.filters import index_filter
 from facekit.search.find import (
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from facekit.people.who import Who
     from facekit.search.find import ProbeSource
     from facekit.search.known_faces import Known
-    from facekit.sources import LocalSource
+    from facekit.sources import Source
     from facekit.storage.place import Place
     from facekit.storage.removal import Removable
     from facekit.storage.servers import Servers
@@ -108,6 +108,8 @@ class LocalLibrary(LocalGallery, Library):
         self.folder = backend.folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""
+        self.syncing: set[str] = set()
+        """Connected places that are being synced."""
         self._backing_up = Lock()
 
     # -- opening and closing -------------------------------------------------------------------------------------
@@ -162,31 +164,21 @@ class LocalLibrary(LocalGallery, Library):
         self._storage.alive()
         check_progress(progress)
         patterns = self.settings.exclude if exclude is None else checked(exclude)
-        sources = [source for root in checked_roots(roots) for source in self._sources(root, patterns)]
+        sources = [source for root in checked_roots(roots) for source in self._sources(root, patterns, stop)]
         self._storage.may_be_known(sources)
         with self._storage.changing("An ingest"), watching(self.folder, stop) as watch:
             if patterns != self.settings.exclude:
                 self._storage.save_settings(replace(self.settings, exclude=patterns))
-            models = self._storage.models.now
-            check_versions(models.settings)
-            detector, embedder = models.detector, models.embedder
-            if detail != "normal":
-                detector = load_detector(models.settings.detector, **models.where, detail=detail)
-            run = Ingest(self._storage, detector, embedder, limits=limits, stop=stop)
-            run.report.warnings = watch.notes
-            self.current = run.report
-            try:
-                report = run.run(sources, [source.root for source in sources], progress)
-                if self._storage.catalog.people.assign_due and self._storage.catalog.people.person_ids():
-                    report.assigned = self.people.assign().assigned
-            finally:
-                self.current = None
-            self._storage.tidy_up()
-            return report
+            how: dict[str, Any] = {"detail": detail, "limits": limits, "stop": stop}
+            return run_ingest(self, sources, progress, notes=watch.notes, **how)
 
-    def _sources(self, root: str | bytes | os.PathLike[str], patterns: Sequence[str]) -> list[LocalSource]:
+    def _sources(
+        self, root: str | bytes | os.PathLike[str], patterns: Sequence[str], stop: Event | None
+    ) -> list[Source]:
         try:
-            return self._storage.mounts.sources(root, patterns)
+            if connected := self.sources.at(root, stop):
+                return [connected]
+            return [*self._storage.mounts.sources(root, patterns)]
         except FacekitError as error:
             gone = self._storage.mounts.place(root, must_exist=False)
             if gone.gone(gone.path) and AllKnownFiles(self._storage.catalog).at([gone]):
@@ -210,6 +202,12 @@ class LocalLibrary(LocalGallery, Library):
         with self._storage.changing("A change of models"), watching(self.folder, stop):
             models = NewModels(self._storage, detector, embedder, detail)
             return Reembed(self._storage, models, stop=stop, skip=skip_unreadable).run(progress)
+
+    @property
+    @override
+    def sources(self) -> LocalSources:
+        self._storage.alive()
+        return LocalSources(self)
 
     def holds(self, path: str | os.PathLike[str]) -> bool:
         """Whether the library has a photo at a path or below it."""

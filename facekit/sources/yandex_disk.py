@@ -124,7 +124,7 @@ class YandexDisk:
             yield item
 
     def gone(self, keys: Sequence[str]) -> set[str]:
-        """Those that the API says are not there. Of what is in a folder that is not, one is asked for; at most 1000 are."""
+        """Those that the API says are not there. At most 1000 paths are asked for, none in a folder that is gone."""
         gone: set[str] = set()
         there: dict[str, bool] = {self._place.path: True}
         for key in sorted(keys):

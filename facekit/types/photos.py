@@ -41,11 +41,28 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceFacts:
+    """What a connected place, such as a cloud disk, says of a file there.
+
+    ``version`` changes when the bytes do, ``content`` is a hash of them (``sha256:...``), ``link`` the page that shows
+    it. Where the file itself does not say when and where it was taken, this does: ``taken_at`` without a zone, degrees.
+    """
+
+    version: str
+    album: str = ""
+    link: str | None = None
+    content: str | None = None
+    taken_at: datetime | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FoundFile:
     """A file that a source lists; nothing of it has been read yet.
 
-    ``path`` holds the name as the file system has it (bytes, because a name need not be valid UTF-8);
-    ``display`` is the same for people, with undecodable bytes replaced.
+    ``path`` holds the name as the file system has it (bytes, because a name need not be valid UTF-8), or the key of a
+    connected place, which says ``facts``; ``display`` is the same for people, with undecodable bytes replaced.
     """
 
     source: str
@@ -53,6 +70,7 @@ class FoundFile:
     display: str
     size: int
     mtime_ns: int
+    facts: PlaceFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
