@@ -108,6 +108,8 @@ def test_link_has_the_same_photos_however_it_is_written(link: FakeYandex, addres
         link.put(path, jpeg(1))
     kind, settings = kind_of_address(address)
     assert kind.name == "yandex-disk"
+    assert settings == kind_of_address(settings["link"])[1]
+    assert inside != "/" or settings == {"link": LINK}
     found = _listed(_connected(link, settings))
     assert set(found) == {path for path in link.paths() if path.startswith(inside)}
     assert all(item.link.startswith(LINK + "/") for item in found.values())
