@@ -11,7 +11,7 @@ from facekit.errors import RefusedError
 if TYPE_CHECKING:
     from facekit.sources.item import SourceKind
 
-_MODULES: tuple[str, ...] = ("dropbox",)
+_MODULES: tuple[str, ...] = ("dropbox", "google_photos")
 
 
 @cache
