@@ -190,7 +190,8 @@ class SignIn:
     ``authorize`` and ``token`` are addresses, ``revoke`` one where there is one; ``client`` and ``secret`` are the
     environment's variables that hold the application's id and, where the service wants one of desktop applications, its
     secret; ``more`` are parameters of the first address. ``keeps`` are parameters of the redirect that belong to the
-    token, such as VK's ``device_id``, and are sent with each request for one.
+    token, such as VK's ``device_id``, and are sent with each request for one. ``address`` is the environment's variable
+    whose value, where there is one, stands in place of the addresses' scheme, host and port.
     """
 
     authorize: str
@@ -201,6 +202,7 @@ class SignIn:
     revoke: str | None = None
     more: Mapping[str, str] | None = None
     keeps: tuple[str, ...] = ()
+    address: str | None = None
 
 
 class Connector(Protocol):
