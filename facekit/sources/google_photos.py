@@ -343,6 +343,7 @@ KIND = SourceKind(
         secret="FACEKIT_GOOGLE_CLIENT_SECRET",  # noqa: S106 - a variable's name
         revoke=_REVOKE,
         more={"access_type": "offline", "prompt": "consent"},
+        address="FACEKIT_GOOGLE_PHOTOS_API",
     ),
     needs_token=True,
     keep_originals=True,
