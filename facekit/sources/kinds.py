@@ -15,6 +15,7 @@ _MODULES: tuple[str, ...] = (
     "vk",
     "yandex_disk",
     "dropbox",
+    "google_photos",
     "google_takeout",
 )
 
