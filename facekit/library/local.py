@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from facekit.people.who import Who
     from facekit.search.find import ProbeSource
     from facekit.search.known_faces import Known
-    from facekit.sources import Source
+    from facekit.sources import LocalSource, Source
     from facekit.storage.place import Place
     from facekit.storage.removal import Removable
     from facekit.storage.servers import Servers
@@ -159,21 +160,22 @@ class LocalLibrary(LocalGallery, LocalTables, Library):
         self._storage.alive()
         check_progress(progress)
         patterns = self.settings.exclude if exclude is None else checked(exclude)
-        sources = [source for root in checked_roots(roots) for source in self._sources(root, patterns, stop)]
-        self._storage.may_be_known(sources)
-        with self._storage.changing("An ingest"), watching(self.folder, stop) as watch:
+        checked_roots(roots)
+        names = [self.sources.at(root) for root in roots]
+        folders = [root for root, name in zip(roots, names, strict=True) if name is None]
+        local = [source for root in folders for source in self._sources(root, patterns)]
+        self._storage.may_be_known(local)
+        with self._storage.changing("An ingest"), watching(self.folder, stop) as watch, ExitStack() as opened:
+            places = [opened.enter_context(self.sources.opened(name, stop)) for name in names if name is not None]
+            sources: list[Source] = [*local, *places]
             if patterns != self.settings.exclude:
                 self._storage.save_settings(replace(self.settings, exclude=patterns))
             how: dict[str, Any] = {"detail": detail, "limits": limits, "stop": stop}
             return run_ingest(self, sources, progress, notes=watch.notes, **how)
 
-    def _sources(
-        self, root: str | bytes | os.PathLike[str], patterns: Sequence[str], stop: Event | None
-    ) -> list[Source]:
+    def _sources(self, root: str | bytes | os.PathLike[str], patterns: Sequence[str]) -> list[LocalSource]:
         try:
-            if connected := self.sources.at(root, stop):
-                return [connected]
-            return [*self._storage.mounts.sources(root, patterns)]
+            return self._storage.mounts.sources(root, patterns)
         except FacekitError as error:
             gone = self._storage.mounts.place(root, must_exist=False)
             if gone.gone(gone.path) and AllKnownFiles(self._storage.catalog).at([gone]):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -139,11 +140,15 @@ It raises SignInError where that can't be renewed. `facekit.sources.tokens` has 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a connector is given to work with: ``stop`` ends every wait by `KeyboardInterrupt`."""
+    """What a connector is given to work with.
+
+    ``stop`` ends every wait by `KeyboardInterrupt`; what a connector opens, it gives to ``opened`` to be closed.
+    """
 
     access: Access
     ask: Ask
     stop: Event
+    opened: ExitStack = field(default_factory=ExitStack)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ ONE_HOME_ONLY = {
     "LocalLibrary.storage": "what workers and moves take batches and tables from",
     "LocalLibrary.on_this_machine": "the service asks where a mount's photos lie here",
     "LocalSources.at": "an ingest asks whether a root is a place",
+    "LocalSources.opened": "the same",
     "LocalSources.not_paused": "the service asks before it makes a job",
     "LocalPeople.change": "PATCH /people/ID: name, hide and cover in one step",
     "RemoteLibrary.identity": "a library in a folder has no accounts",
