@@ -15,6 +15,7 @@ from facekit.widgets.ingestform import IngestForm
 from facekit.widgets.panel import GAP, Panel, close_all, parts
 from facekit.widgets.people.panel import PeoplePanel
 from facekit.widgets.searchform import SearchForm
+from facekit.widgets.sourcesform import SourcesForm
 from facekit.widgets.tiles import ChainedTiles, FaceTiles, PhotoTiles
 from facekit.widgets.uploader import Uploader
 
@@ -106,6 +107,24 @@ class IngestPanel(Panel):
         super().__init__(library, [self.form])
 
 
+class SourcesPanel(Panel):
+    """Connected places: connect, sync, disconnect.
+
+    Attributes
+    ----------
+    form : SourcesForm
+        The only part.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self.form = SourcesForm(library.sources)
+        super().__init__(library, [self.form])
+
+    def refresh(self) -> None:
+        """Read the places again."""
+        self.form.look()
+
+
 class BrowsePanel(Panel):
     """The library's photos by category.
 
@@ -160,13 +179,13 @@ class LibraryPanel(Panel):
     library : Library
         What to show.
     names : sequence of str
-        The pages, of "gallery", "search", "people" and "ingest". Each is made when it is first shown.
+        The pages, of "gallery", "search", "people", "ingest" and "sources". Each is made when it is first shown.
     bar : Choice, optional
         Where the page is chosen; by default a row of buttons above the page.
 
     Attributes
     ----------
-    gallery, search, people, ingest : BrowsePanel, SearchPanel, PeoplePanel, IngestPanel
+    gallery, search, people, ingest, sources : BrowsePanel, SearchPanel, PeoplePanel, IngestPanel, SourcesPanel
         The pages.
     turned_to : str
         The name of the page that is shown.
@@ -175,7 +194,7 @@ class LibraryPanel(Panel):
     def __init__(
         self,
         library: Library,
-        names: Sequence[str] = ("gallery", "search", "people", "ingest"),
+        names: Sequence[str] = ("gallery", "search", "people", "ingest", "sources"),
         bar: Choice | None = None,
     ) -> None:
         self.bar = bar or Choice()
@@ -209,6 +228,11 @@ class LibraryPanel(Panel):
     def ingest(self) -> IngestPanel:
         """Photos into the library."""
         return cast("IngestPanel", self._page("ingest"))
+
+    @property
+    def sources(self) -> SourcesPanel:
+        """Connected places."""
+        return cast("SourcesPanel", self._page("sources"))
 
     def show(self, name: str) -> None:
         """Turn to a page."""
@@ -256,7 +280,7 @@ class LibraryPanel(Panel):
             page.layout.display = "none"
             self._pages[name] = page
             self.children = (*self.children, page)
-            if isinstance(page, IngestPanel):
+            if isinstance(page, IngestPanel | SourcesPanel):
                 page.form.on_done(self.refresh)
             for part in parts(page):
                 for listener in self._listeners:
@@ -273,4 +297,5 @@ _PAGES: dict[str, Callable[[Library], Panel]] = {
     "search": SearchPanel,
     "people": PeoplePanel,
     "ingest": IngestPanel,
+    "sources": SourcesPanel,
 }

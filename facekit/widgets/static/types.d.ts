@@ -197,6 +197,57 @@ export interface IngestForm extends Shared {
   work: Filled<Background>;
 }
 
+export interface SourceKind {
+  name: string;
+  words: string;
+  settings: Record<string, string>;
+  needs_token: boolean;
+}
+
+export interface SourcePlace {
+  name: string;
+  kind: string;
+  words: string;
+  place: string;
+  state: string;
+  problem: string | null;
+  remedy: string | null;
+  resume_at: number | null;
+  synced_at: number | null;
+  photos: number;
+  bytes: number;
+  keep_originals: boolean;
+}
+
+export interface SourcesForm extends Shared {
+  places: SourcePlace[];
+  kinds: SourceKind[];
+  address: Filled<{ text: string; kind: string }>;
+  connected: number;
+  syncing: Filled<{
+    name: string;
+    done: number;
+    total: number;
+    stopping: boolean;
+    question: { text: string; link: string | null; image: string | null; answer: boolean } | null;
+  }>;
+  done: Filled<{
+    name: string;
+    found: number;
+    ingested: number;
+    duplicates: number;
+    missing: number;
+    faces: number;
+    fetched: number;
+    bytes: number;
+    stopped: boolean;
+    problem: string | null;
+    failed: string[];
+    failures: number;
+  }>;
+  steps: Filled<{ name: string; steps: { step: string; works: boolean; found: string }[] }>;
+}
+
 // -- people
 
 export interface Person {
