@@ -326,6 +326,7 @@ class FakeService:
 
     def __enter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", 0))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does so only for its own
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         config = uvicorn.Config(
             self._serve, interface="asgi3", http="h11", ws="none", lifespan="off", log_config=None, log_level="critical"
