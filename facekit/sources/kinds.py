@@ -16,6 +16,7 @@ _MODULES: tuple[str, ...] = (
     "yandex_disk",
     "dropbox",
     "google_takeout",
+    "storage_urls",  # the last: it knows all addresses that none before it does
 )
 
 
