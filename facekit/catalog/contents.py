@@ -87,6 +87,26 @@ class Contents:
         """Every known file of a source, by path."""
         return {path: state for (_, path), state in self._states(files.c.source == source).items()}
 
+    def file_names(self, source: str) -> list[tuple[bytes, bytes]]:
+        """What every known file of a source is called, without the source's name, and its path.
+
+        They are the same but for a connected place, whose paths are keys.
+        """
+        query = sa.select(files.c.path, files.c.display, files.c.version).where(files.c.source == source)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        skip = len(source) + len(":/")
+        return [
+            (bytes(path) if version is None else display[skip:].encode(), bytes(path))
+            for path, display, version in rows
+        ]
+
+    def shown_names(self, found: Iterable[tuple[str, bytes]]) -> list[str]:
+        """What people call those of some files that lie at connected places, by source and path."""
+        query = sa.select(files.c.display).where(among(files.c.file_id, [file_id(*one) for one in found]))
+        with self._engine.connect() as connection:
+            return list(connection.scalars(query.where(files.c.version.is_not(None))))
+
     def states_of(self, found: Iterable[FoundFile]) -> dict[tuple[str, bytes], FileState]:
         """Those of some files that are known, by source and path."""
         return self._states(among(files.c.file_id, [file_id(file.source, file.path) for file in found]))

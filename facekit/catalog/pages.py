@@ -70,7 +70,7 @@ _faces = (
 _pictures = (
     sa.select(
         *(photos.c[name] for name in ("photo_id", "width", "height", "turn")),
-        *(files.c[name] for name in ("source", "path", "display", "bytes", "mtime_ns")),
+        *(files.c[name] for name in ("source", "path", "display", "bytes", "mtime_ns", "version")),
     )
     .join(files, files.c.photo_id == photos.c.photo_id)
     .order_by(*place_order())

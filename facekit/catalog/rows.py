@@ -126,6 +126,7 @@ class PictureRow(NamedTuple):
     display: str
     bytes: int
     mtime_ns: int
+    version: str | None
 
 
 class FacePictureRow(NamedTuple):
@@ -140,6 +141,7 @@ class FacePictureRow(NamedTuple):
     display: str
     bytes: int
     mtime_ns: int
+    version: str | None
     x: float
     y: float
     w: float

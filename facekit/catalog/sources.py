@@ -169,6 +169,10 @@ class SourceTables:
         with self._engine.connect() as connection:
             return connection.scalar(query.limit(1))
 
+    def contents_known(self, contents: Sequence[str]) -> set[str]:
+        """Those of some hashes that items have that were read."""
+        return {one for one in set(contents) if self.photo_with(one) is not None}
+
     def named_in_files(self) -> list[str]:
         """The sources that files are from, folders and those that were removed included."""
         with self._engine.connect() as connection:

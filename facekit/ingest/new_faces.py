@@ -66,7 +66,7 @@ class NewFaces:
         pool: WorkerPool | None = None,
     ) -> None:
         self._catalog, self._blobs, self._backend = storage.catalog, storage.blobs, storage.backend
-        self._mounts, self._save, self._stop = storage.mounts, save, stop or Event()
+        self._reader, self._save, self._stop = storage.reader, save, stop or Event()
         self.left = {row.photo_id for row in photos}
         self.lost: dict[str, Failure] = {}
         # What the library took once is not too large now.
@@ -101,7 +101,7 @@ class NewFaces:
             self.lost[key] = Failure(name, Status.IO_ERROR, f"{name} could not be read")
 
     def _read(self, rows: Sequence[FileRow], advance: Callable[[int], None]) -> None:
-        sources = {name: self._mounts.reader(name) for name in {row.source for row in rows}}
+        sources = {name: self._reader(name) for name in {row.source for row in rows}}
         files = [found(row) for row in rows]
         expected = {(file.source, file.path): row.photo_id for file, row in zip(files, rows, strict=True)}
 

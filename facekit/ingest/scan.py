@@ -65,8 +65,8 @@ class Scan:
         logger.info("{} files found", len(found))
         self._report.found += len(found)
         self._report.warnings += [f"{path}: {reason}" for path, reason in source.problems]
-        for kind in source.skipped.values():
-            self._report.skipped[kind] = self._report.skipped.get(kind, 0) + 1
+        for kind, number in source.left_out_by_kind.items():
+            self._report.skipped[kind] = self._report.skipped.get(kind, 0) + number
         take_over(self._storage, source, found)
         states = {path: state for path, state in self._catalog.file_states(source.name).items() if source.holds(path)}
         states = self._without_left_out(source, states)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,11 @@ from facekit.index.protocol import MAX_LIMIT
 from facekit.ingest.new_models import NewModels
 from facekit.ingest.progress import Progress, check_progress
 from facekit.ingest.reembed import Reembed
-from facekit.ingest.run import Ingest
 from facekit.library.base import Library
+from facekit.library.ingesting import run_ingest
 from facekit.library.local_gallery import LocalGallery
+from facekit.library.local_sources import LocalSources
 from facekit.library.local_tables import LocalTables
-from facekit.models.registry import load_detector
 from facekit.people.local import LocalPeople
 from facekit.search.filters import index_filter
 from facekit.search.find import (
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from facekit.people.who import Who
     from facekit.search.find import ProbeSource
     from facekit.search.known_faces import Known
-    from facekit.sources import LocalSource
+    from facekit.sources import LocalSource, Source
     from facekit.storage.place import Place
     from facekit.storage.removal import Removable
     from facekit.storage.servers import Servers
@@ -103,6 +104,8 @@ class LocalLibrary(LocalGallery, LocalTables, Library):
         self.folder = backend.folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""
+        self.syncing: set[str] = set()
+        """Connected places that are being synced."""
         self._backing_up = Lock()
 
     # -- opening and closing -------------------------------------------------------------------------------------
@@ -157,27 +160,18 @@ class LocalLibrary(LocalGallery, LocalTables, Library):
         self._storage.alive()
         check_progress(progress)
         patterns = self.settings.exclude if exclude is None else checked(exclude)
-        sources = [source for root in checked_roots(roots) for source in self._sources(root, patterns)]
-        self._storage.may_be_known(sources)
-        with self._storage.changing("An ingest"), watching(self.folder, stop) as watch:
+        checked_roots(roots)
+        names = [self.sources.at(root) for root in roots]
+        folders = [root for root, name in zip(roots, names, strict=True) if name is None]
+        local = [source for root in folders for source in self._sources(root, patterns)]
+        self._storage.may_be_known(local)
+        with self._storage.changing("An ingest"), watching(self.folder, stop) as watch, ExitStack() as opened:
+            places = [opened.enter_context(self.sources.opened(name, stop)) for name in names if name is not None]
+            sources: list[Source] = [*local, *places]
             if patterns != self.settings.exclude:
                 self._storage.save_settings(replace(self.settings, exclude=patterns))
-            models = self._storage.models.now
-            check_versions(models.settings)
-            detector, embedder = models.detector, models.embedder
-            if detail != "normal":
-                detector = load_detector(models.settings.detector, **models.where, detail=detail)
-            run = Ingest(self._storage, detector, embedder, limits=limits, stop=stop)
-            run.report.warnings = watch.notes
-            self.current = run.report
-            try:
-                report = run.run(sources, [source.root for source in sources], progress)
-                if self._storage.catalog.people.assign_due and self._storage.catalog.people.person_ids():
-                    report.assigned = self.people.assign().assigned
-            finally:
-                self.current = None
-            self._storage.tidy_up()
-            return report
+            how: dict[str, Any] = {"detail": detail, "limits": limits, "stop": stop}
+            return run_ingest(self, sources, progress, notes=watch.notes, **how)
 
     def _sources(self, root: str | bytes | os.PathLike[str], patterns: Sequence[str]) -> list[LocalSource]:
         try:
@@ -205,6 +199,12 @@ class LocalLibrary(LocalGallery, LocalTables, Library):
         with self._storage.changing("A change of models"), watching(self.folder, stop):
             models = NewModels(self._storage, detector, embedder, detail)
             return Reembed(self._storage, models, stop=stop, skip=skip_unreadable).run(progress)
+
+    @property
+    @override
+    def sources(self) -> LocalSources:
+        self._storage.alive()
+        return LocalSources(self)
 
     def holds(self, path: str | os.PathLike[str]) -> bool:
         """Whether the library has a photo at a path or below it."""

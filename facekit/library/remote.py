@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from io import BytesIO
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +26,13 @@ from facekit.library.documents import SearchDocument, ServiceInfo, hits_from, pa
 from facekit.library.follow import follow, follow_reembed
 from facekit.library.remote_gallery import RemoteGallery
 from facekit.library.remote_people import RemotePeople
+from facekit.library.remote_sources import RemoteSources
 from facekit.library.session import Session, service_path
+from facekit.library.uploads import form_files, sent_picture
 from facekit.people.who import person_meant
 from facekit.search.find import check_search, given_probes, people_pointed_at
 from facekit.search.known_faces import Known
 from facekit.sources.left_out import checked
-from facekit.sources.mounts import Mounts
 from facekit.storage.relocation import Relocation
 from facekit.storage.removal import named_photos
 from facekit.system.files import named_file, user_path
@@ -41,6 +41,7 @@ from facekit.types.photos import ProbeFace, Status
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import date
+    from pathlib import Path
 
     import pandas as pd
 
@@ -163,6 +164,11 @@ class RemoteLibrary(RemoteGallery, Library):
         jobs = [self._tell("POST", "upload/local", path=path, detail=detail, exclude=patterns) for path in paths]
         return follow(self.session, [job["job_id"] for job in jobs], progress, stop or Event())
 
+    @property
+    @override
+    def sources(self) -> RemoteSources:
+        return RemoteSources(self.session)
+
     @override
     def reembed(
         self,
@@ -194,7 +200,7 @@ class RemoteLibrary(RemoteGallery, Library):
 
     @override
     def remove(self, path: Removable | Iterable[Removable]) -> int:
-        """See `Library.remove`. Paths are the service's machine's."""
+        """See `Library.remove`; paths are the service's machine's."""
         paths, ids = named_photos(path)
         if not paths and not ids:
             return 0
@@ -230,7 +236,7 @@ class RemoteLibrary(RemoteGallery, Library):
         kept = [(one, at) for at, (one, _) in given if isinstance(one, Known)]
         kept.sort(key=lambda pair: bool(pair[0].person_id))  # as the service has them: pictures, faces, people
         with people_pointed_at(probes, lambda: self.people):
-            contents = [_picture(one, f"probe {at}") for one, _, at in pictures]
+            contents = [sent_picture(one, f"probe {at}") for one, _, at in pictures]
         chosen = [which for _, which, _ in pictures if which is not None]
         form = {
             "face_id": [one.face_id for one, _ in kept if one.face_id],
@@ -248,7 +254,7 @@ class RemoteLibrary(RemoteGallery, Library):
         }
         _refuse_empty(_who(person), folder, source, album)
         data = {name: value for name, value in form.items() if value not in (None, [])}
-        files: list[Any] = _files(contents) or [("top_k", (None, str(data.pop("top_k"))))]  # always multipart
+        files: list[Any] = form_files(contents) or [("top_k", (None, str(data.pop("top_k"))))]  # always multipart
         response = self.session.send("POST", "/api/v1/search/upload", data=data, files=files)
         order = [at for _, _, at in pictures] + [at for _, at in kept]
         return hits_from(parse(SearchDocument, response.json()), contents, order, self)
@@ -260,7 +266,9 @@ class RemoteLibrary(RemoteGallery, Library):
 
     @override
     def faces_in(self, picture: ImageSource) -> tuple[ProbeFace, ...]:
-        response = self.session.send("POST", "/api/v1/search/faces", files=_files([_picture(picture, "the picture")]))
+        response = self.session.send(
+            "POST", "/api/v1/search/faces", files=form_files([sent_picture(picture, "the picture")])
+        )
         return parse(tuple[ProbeFace, ...], response.json())
 
     @override
@@ -345,22 +353,3 @@ def _refuse_empty(
 
 def _who(who: Who | None) -> str | None:
     return None if who is None else person_meant(who)
-
-
-def _picture(source: ImageSource, name: str) -> tuple[str, bytes]:
-    """A picture's name and the content of an image file of it."""
-    from facekit.images.crops import as_png
-    from facekit.images.decode import read_image
-    from facekit.images.files import display_name, read_bytes
-    from facekit.images.inputs import given_picture
-
-    given = given_picture(Mounts.here({}).picture(source))
-    if isinstance(given, bytes):
-        return name, given
-    if isinstance(given, Path):
-        return display_name(given), read_bytes(given)
-    return name, as_png(read_image(given))
-
-
-def _files(pictures: Sequence[tuple[str, bytes]]) -> list[tuple[str, tuple[str, bytes, str]]]:
-    return [("file", ("probe", content, "application/octet-stream")) for _, content in pictures]
