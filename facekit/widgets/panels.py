@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import traitlets
@@ -14,6 +15,7 @@ from facekit.widgets.gallery import Gallery
 from facekit.widgets.ingestform import IngestForm
 from facekit.widgets.panel import GAP, Panel, close_all, parts
 from facekit.widgets.people.panel import PeoplePanel
+from facekit.widgets.places import PlaceChoice
 from facekit.widgets.searchform import SearchForm
 from facekit.widgets.sourcesform import SourcesForm
 from facekit.widgets.tiles import ChainedTiles, FaceTiles, PhotoTiles
@@ -126,33 +128,48 @@ class SourcesPanel(Panel):
 
 
 class BrowsePanel(Panel):
-    """The library's photos by category.
+    """The library's photos by category, and by source and album where they are not all in folders.
 
     Attributes
     ----------
-    choice, gallery : Choice, Gallery
+    choice, places, gallery : Choice, PlaceChoice, Gallery
         The parts.
     """
 
     def __init__(self, library: Library) -> None:
-        failed = [PhotoTiles(library, status) for status in _FAILED]
-        self._tiles: dict[str, Tiles] = {
-            "all": PhotoTiles(library),
-            "no_face": PhotoTiles(library, Status.NO_FACE),
-            "failed": ChainedTiles(library, failed),
-            "missing": PhotoTiles(library, Status.MISSING),
-            "faces": FaceTiles(library),
-        }
+        self._where = ("", "")
+        self._tiles = _lists(library, *self._where)
         self.choice = Choice(names=list(self._tiles), chosen="all", label="appbar.categories", counts=self._counts())
+        self.places = PlaceChoice(library)
         self.gallery = Gallery(self._tiles["all"])
         self._shown = "all"
-        super().__init__(library, [self.choice, self.gallery])
+        super().__init__(library, [self.choice, self.places, self.gallery])
+        self._offer_places()
         self.choice.observe(self._show, "chosen")
+        self.places.observe(self._narrow, ["source", "folder"])
 
     def refresh(self) -> None:
         """Read the numbers and the page again."""
+        self.places.refresh()
+        self._offer_places()
         self.choice.counts = self._counts()
         self.gallery.refresh()
+
+    def _offer_places(self) -> None:
+        """Faces are not chosen by where their photos are."""
+        offered = self.places.needed and self._shown != "faces"
+        self.places.layout.display = None if offered else "none"
+
+    def _narrow(self, _change: traitlets.Bunch) -> None:
+        where = (self.places.source, self.places.folder)
+        if where != self._where:  # both may change at once
+            attempt(self.gallery, self._show_where, *where)
+
+    def _show_where(self, source: str, folder: str) -> None:
+        tiles = _lists(self.library, source, folder)
+        self.gallery.show(tiles[self._shown])
+        self._tiles, self._where = tiles, (source, folder)
+        self.choice.counts = self._counts()
 
     def _counts(self) -> dict[str, int]:
         return {name: tiles.total() for name, tiles in self._tiles.items()}
@@ -169,6 +186,19 @@ class BrowsePanel(Panel):
             self.choice.chosen = self._shown  # so that it can be chosen again
             raise
         self._shown = name
+        self._offer_places()
+
+
+def _lists(library: Library, source: str, folder: str) -> dict[str, Tiles]:
+    """The categories, of photos from a source and in a folder where these are named."""
+    chosen = partial(PhotoTiles, library, source=source or None, folder=folder or None)
+    return {
+        "all": chosen(),
+        "no_face": chosen(Status.NO_FACE),
+        "failed": ChainedTiles(library, [chosen(status) for status in _FAILED]),
+        "missing": chosen(Status.MISSING),
+        "faces": FaceTiles(library),
+    }
 
 
 class LibraryPanel(Panel):

@@ -90,6 +90,7 @@ export interface Tile {
   note: string;
   note_key: string;
   copies: number;
+  origin: string;
 }
 
 export interface LargePhoto {
@@ -97,6 +98,7 @@ export interface LargePhoto {
   position: number;
   label: string;
   path: string;
+  places: { path: string; words: string; link: string | null }[];
   copies: number;
   width: number | null;
   height: number | null;
@@ -144,12 +146,19 @@ export interface Uploader extends Shared {
   largest: number;
 }
 
-export interface SearchForm extends Shared {
-  default_similarity: number;
-  folders: { source: string; folder: string; name: string; photos: number }[];
-  similarity: number;
+/** A source, and a folder or an album of it. */
+export interface Places extends Shared {
+  folders: { source: string; words: string; folder: string; name: string; photos: number }[];
   source: string;
   folder: string;
+}
+
+export interface PlaceChoice extends Places {
+}
+
+export interface SearchForm extends Places {
+  default_similarity: number;
+  similarity: number;
   after: string;
   before: string;
   include_poor: boolean;
