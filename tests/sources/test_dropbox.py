@@ -37,7 +37,7 @@ def dropbox(running: FakeDropbox, monkeypatch: pytest.MonkeyPatch) -> FakeDropbo
     hurry(monkeypatch)
     monkeypatch.setenv(running.variable, running.url)
     monkeypatch.setattr("facekit.sources.dropbox_calls.PER_SECOND", 1000.0)
-    monkeypatch.setattr("facekit.sources.http._DOWNLOADS_A_SECOND", 1000.0)
+    monkeypatch.setattr("facekit.sources.http.DOWNLOADS_A_SECOND", 1000.0)
     running.begin()
     return running
 

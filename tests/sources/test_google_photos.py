@@ -43,7 +43,7 @@ def google(running: FakeGooglePhotos, monkeypatch: pytest.MonkeyPatch) -> FakeGo
     monkeypatch.setenv(running.variable, running.url)
     monkeypatch.setattr("facekit.sources.google_photos._PER_SECOND", 1000.0)
     monkeypatch.setattr("facekit.sources.google_photos._POLL", 0.01)
-    monkeypatch.setattr("facekit.sources.http._DOWNLOADS_A_SECOND", 1000.0)
+    monkeypatch.setattr("facekit.sources.http.DOWNLOADS_A_SECOND", 1000.0)
     running.begin([*photos(9), *others])
     return running
 
