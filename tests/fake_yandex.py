@@ -85,6 +85,7 @@ class FakeYandex(FakeService):
         self.revoked: list[str] = []
         self._addresses: dict[str, str] = {}
         self._made = 0
+        self._paths: tuple[list[int], dict[str, FakePhoto]] = [], {}
 
     def settings(self) -> dict[str, str]:
         return {"path": "/"} if self.own else {"link": LINK}
@@ -107,6 +108,9 @@ class FakeYandex(FakeService):
 
     def paths(self) -> dict[str, FakePhoto]:
         """All files. Of two that are called the same, the second is renamed, as Yandex Disk does it."""
+        now = [id(photo) for photo in list(self.photos.values())]
+        if now == self._paths[0]:
+            return self._paths[1]
         found: dict[str, FakePhoto] = {}
         for photo in list(self.photos.values()):
             name, number = PurePosixPath(photo.name), 0
@@ -115,6 +119,7 @@ class FakeYandex(FakeService):
                 number += 1
                 path = f"/{photo.album}/{name.stem} ({number}){name.suffix}".replace("//", "/")
             found[path] = photo
+        self._paths = now, found
         return found
 
     # What it answers
