@@ -38,7 +38,7 @@ HOW = SignIn(
 
 
 class FakeSignIn(FakeService):
-    """Attributes: ``consent``, whether its user agrees; ``good``, its access tokens; ``asked``, what browsers came with."""
+    """Attributes: ``consent``: its user agrees; ``good``: its access tokens; ``asked``: what browsers came with."""
 
     variable = ADDRESS
 

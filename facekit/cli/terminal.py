@@ -40,6 +40,10 @@ EngineName = Annotated[
     str,
     typer.Option("--engine", help="What runs them: auto, onnxruntime, openvino, openvino-bf16 or tensorflow."),
 ]
+Source = Annotated[
+    str | None, typer.Option(help="Only photos from this source, by its name, or from all of a kind (vk).")
+]
+Album = Annotated[str | None, typer.Option(help="Only photos of this album of a connected place, or of those in it.")]
 
 
 def open_given(context: typer.Context, **options: Any) -> Library:  # noqa: ANN401 - passed on

@@ -84,6 +84,7 @@ class Http:
         self._authorization = authorization
         self._transport = Transport(service, Reach(to, hosts, signed_hosts), tools.stop)
         self._retried: Retries[Any] = Retries(tools)
+        tools.opened.callback(self.close)
 
     def ask(
         self,
