@@ -231,8 +231,8 @@ class YandexDisk:
             for _, one in zip(range(_MOST_PAGES), self.pages(None), strict=False):
                 found.extend(one.items)
                 if found:
-                    return f"{len(found)} photos in the first part that has some."
-            return "No photos so far."
+                    return f"The first of them is {found[0].name!r}, in {found[0].album or 'no folder'}."
+            return "There are no photos, as far as was looked."
 
         def address() -> str:
             with self._lock:
