@@ -54,15 +54,15 @@ class FakeDropbox(FakeService):
     kind = "dropbox"
     variable = "FACEKIT_DROPBOX_API"
 
-    def __init__(self, photos: Iterable[FakePhoto] = ()) -> None:
+    def __init__(self, photos: Iterable[FakePhoto] = (), page: int = 4) -> None:
         super().__init__()
-        self.begin(photos)
+        self.begin(photos, page)
 
-    def begin(self, photos: Iterable[FakePhoto] = ()) -> None:
+    def begin(self, photos: Iterable[FakePhoto] = (), page: int = 4) -> None:
         """Be as new, at the same address."""
         self.heal()
         self.photos = {photo.key: photo for photo in photos}
-        self.page = 4
+        self.page = page
         self.tokens = {TOKEN}
         self.expired: set[str] = set()
         self.revoked: list[str] = []
