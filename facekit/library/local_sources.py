@@ -115,6 +115,7 @@ class LocalSources(Sources):
         name = self._free_name(kind.name) if name is None else self._checked(name)
         keep = kind.keep_originals if keep_originals is None else keep_originals
         self._connections.check(kind, wanted)
+        token = token or (kind.secret_of(place) if kind.secret_of else None)
         given = self._token(kind, token, ask) if token or kind.needs_token else None
         with self._storage.changing("Connecting a place"):
             if self._tables.get(name) is not None:

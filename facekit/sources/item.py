@@ -175,6 +175,8 @@ class SourceKind:
         Whether nothing works without a token.
     keep_originals : bool
         Whether the photos can't be fetched again later, so that they have to be kept.
+    secret_of : callable, optional
+        The password that an address holds, which is kept as the token is; `settings_of` leaves it out.
     """
 
     name: str
@@ -186,6 +188,7 @@ class SourceKind:
     sign_in: SignIn | None = None
     needs_token: bool = False
     keep_originals: bool = False
+    secret_of: Callable[[str], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ _MODULES: tuple[str, ...] = (
     "dropbox",
     "google_photos",
     "google_takeout",
+    "storage_urls",  # the last: it knows all addresses that none before it does
 )
 
 
