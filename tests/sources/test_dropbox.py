@@ -37,7 +37,7 @@ def dropbox(running: FakeDropbox, monkeypatch: pytest.MonkeyPatch) -> FakeDropbo
     hurry(monkeypatch)
     monkeypatch.setenv(running.variable, running.url)
     monkeypatch.setattr("facekit.sources.dropbox_calls.PER_SECOND", 1000.0)
-    monkeypatch.setattr("facekit.sources.http._DOWNLOADS_A_SECOND", 1000.0)
+    monkeypatch.setattr("facekit.sources.http.DOWNLOADS_A_SECOND", 1000.0)
     running.begin()
     return running
 
@@ -320,6 +320,7 @@ def test_a_photo_that_is_gone_is_missing(dropbox: FakeDropbox) -> None:
         (("path", "not_file"), Status.MISSING, "no file any more"),
         (("path", "locked"), Status.IO_ERROR, "locked"),
         (("unsupported_file",), Status.IO_ERROR, "of this kind"),
+        (("path", "something_new"), Status.IO_ERROR, "something_new"),
     ],
 )
 def test_one_photo_that_dropbox_does_not_give_is_skipped(
@@ -404,6 +405,27 @@ def test_a_wait_of_an_hour_stops_until_then(dropbox: FakeDropbox) -> None:
     assert caught.value.resume_at is not None
 
 
+@pytest.mark.parametrize(
+    ("status", "said", "words"),
+    [
+        (
+            403,
+            {"error_summary": "invalid_account_type/..", "error": {".tag": "invalid_account_type"}},
+            "invalid_account",
+        ),
+        (403, "no", "HTTP status 403"),
+        (409, {"error_summary": "something_new/..", "error": {".tag": "something_new"}}, "something_new"),
+        (400, "Error in call to API function", "Error in call"),
+    ],
+)
+def test_a_list_that_is_refused_stops(dropbox: FakeDropbox, status: int, said: Any, words: str) -> None:
+    dropbox.fail(answer(status, said), times=10)
+    with pytest.raises(SourceError, match=words) as caught:
+        shelf(dropbox).sync()
+    assert not isinstance(caught.value, SignInError)
+    assert len(dropbox.requests) == 1
+
+
 def test_revoke_has_dropbox_forget_the_token(dropbox: FakeDropbox) -> None:
     connector = connect({}, tools(TOKEN))
     assert connector.revoke()
@@ -480,6 +502,21 @@ def test_a_password_is_asked_for_and_used(dropbox: FakeDropbox) -> None:
     assert [prompt.answer for prompt in asked] == [True, True]
     assert "rlkey" not in asked[0].text
     assert "сезам" not in json.dumps(there.cursor)
+
+
+def test_a_password_that_is_changed_meanwhile_stops_the_walk(dropbox: FakeDropbox) -> None:
+    dropbox.page = 1
+    for photo in photos(2, "a"):
+        dropbox.add(photo)
+    link = dropbox.share("a")
+    connector = connect({"link": link}, tools(TOKEN))
+    pages = connector.pages(None)
+    (item,) = next(pages).items
+    dropbox.links[link] = "/a", "other"
+    dropbox.forget_cursors()
+    for work in (lambda: list(pages), lambda: fetched(connector, item), lambda: connector.gone([item.key])):
+        with pytest.raises(SourceError, match="password"):
+            work()
 
 
 def test_wrong_passwords_come_to_an_end(dropbox: FakeDropbox) -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+import traceback
 from io import BytesIO
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
+import fake_service
 import pytest
 from fake_google_photos import TOKEN, FakeGooglePhotos
-from fake_service import FakePhoto, answer, hurry, jpeg, photos
+from fake_service import FakePhoto, answer, cut_body, hurry, jpeg, photos, status, wrong_length
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,7 +45,7 @@ def google(running: FakeGooglePhotos, monkeypatch: pytest.MonkeyPatch) -> FakeGo
     monkeypatch.setenv(running.variable, running.url)
     monkeypatch.setattr("facekit.sources.google_photos._PER_SECOND", 1000.0)
     monkeypatch.setattr("facekit.sources.google_photos._POLL", 0.01)
-    monkeypatch.setattr("facekit.sources.http._DOWNLOADS_A_SECOND", 1000.0)
+    monkeypatch.setattr("facekit.sources.http.DOWNLOADS_A_SECOND", 1000.0)
     running.begin([*photos(9), *others])
     return running
 
@@ -248,6 +250,57 @@ def test_addresses_that_never_work_stop_the_sync(google: FakeGooglePhotos) -> No
             fetched(connector, items[key])
     with pytest.raises(SourceError, match="none of the photos"):
         fetched(connector, items["2"])
+
+
+def test_failures_that_pass_change_nothing(google: FakeGooglePhotos, monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch, 0.2)
+    faults = [fake_service.hang(), cut_body(), wrong_length(3), fake_service.reset(), status(503)]
+    for path in ("/v1/sessions", "/v1/sessions/.*", "/v1/mediaItems", "/photos/.*"):
+        for fault in [*faults, fake_service.html()]:
+            google.heal()
+            google.fail(fault, path=path)
+            connector = made()
+            items, _ = listed(connector)
+            assert len(items) == 10
+            assert fetched(connector, items["4"]) == jpeg(4)
+            google.end_sessions()
+
+
+def test_failures_that_stay_stop_and_say_nothing_that_opens_anything(
+    google: FakeGooglePhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facekit.sources.retries.TRIES", 2)
+    connector = made()
+    items, _ = listed(connector)
+    said = []
+    for fault in (
+        status(503),
+        fake_service.html(),
+        fake_service.reset(),
+        answer(404, {}),
+        answer(409, {}),
+        answer(401, {}),
+    ):
+        google.heal()
+        google.fail(fault, times=100)
+        with pytest.raises(SourceError) as caught:
+            listed(made())
+        said.append("".join(traceback.format_exception(caught.value)))
+        with pytest.raises((SourceError, PhotoError)) as caught:
+            fetched(connector, items["4"])
+        said.append("".join(traceback.format_exception(caught.value)))
+    assert TOKEN not in "".join(said)
+    assert google.url not in "".join(said)
+
+
+def test_a_photo_that_comes_as_something_else_is_left_out_alone(google: FakeGooglePhotos) -> None:
+    connector = made()
+    items, _ = listed(connector)
+    google.fail(fake_service.html(), path="/photos/4/.*", times=100)
+    with pytest.raises(PhotoError) as caught:
+        fetched(connector, items["4"])
+    assert caught.value.status is Status.IO_ERROR
+    assert fetched(connector, items["5"]) == jpeg(5)
 
 
 def test_a_photo_that_is_too_large_ends_its_transfer(google: FakeGooglePhotos) -> None:
