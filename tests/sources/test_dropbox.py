@@ -4,16 +4,20 @@ import json
 from io import BytesIO
 from threading import Event
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
+import httpx2
 import pytest
 from fake_dropbox import TOKEN, FakeDropbox
 from fake_service import FakePhoto, answer, hurry, jpeg, photos, tools
+from fake_sign_in import CLIENT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facekit.errors import PhotoError, RefusedError, SignInError, SourceError
 from facekit.sources.dropbox import KIND, connect, settings_of
 from facekit.sources.item import Prompt, SourceItem, Tools
+from facekit.sources.oauth import begin, finish, renew
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
@@ -616,6 +620,25 @@ def test_settings_that_are_wrong_are_refused() -> None:
     for said in ({"path": "/a", "link": "https://www.dropbox.com/s/abc/a.jpg"}, {"link": "https://example.org/x?k=1"}):
         with pytest.raises(RefusedError):
             connect(said, tools(TOKEN))
+
+
+def test_signing_in_gives_a_token_that_lists_and_is_renewed(
+    dropbox: FakeDropbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEKIT_DROPBOX_CLIENT_ID", CLIENT)
+    how = KIND.sign_in
+    assert how is not None
+    begun = begin(how, "http://127.0.0.1:1/")
+    there = httpx2.get(begun.address).headers["location"]
+    token = finish(begun, dict(parse_qsl(urlsplit(there).query)))
+    asked = dropbox.sign_in.asked[-1]
+    assert (asked["token_access_type"], asked["scope"]) == (
+        "offline",
+        "files.metadata.read files.content.read sharing.read",
+    )
+    dropbox.add(photos(1)[0])
+    for one in (token, renew(how, token)):
+        assert len(Shelf(connect({}, tools(one.access))).sync().items) == 1
 
 
 def test_what_the_kind_says() -> None:
