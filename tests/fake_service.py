@@ -18,12 +18,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
 
+import pytest
 import uvicorn
 from PIL import Image
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 
-from facekit.sources import retries, transport
+from facekit.sources import http, retries, transport
 from facekit.sources.item import Token, Tools
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Self
 
-    import pytest
     from starlette.routing import BaseRoute
 
 PAGE = b"<!doctype html><html><body>Something went wrong</body></html>"
@@ -239,6 +239,11 @@ def after(seconds: float) -> Fault:
     return fault
 
 
+def faults(**named: Fault) -> pytest.MarkDecorator:
+    """Run a test once for each: its argument ``fault``."""
+    return pytest.mark.parametrize("fault", list(named.values()), ids=list(named))
+
+
 @dataclass
 class _Planned:
     fault: Fault
@@ -419,4 +424,5 @@ def tools(token: str | None = None, answers: Mapping[str, str] | None = None) ->
 def hurry(monkeypatch: pytest.MonkeyPatch, patience: float = 2.0) -> None:
     """Have this process wait less between tries, and for answers that don't come."""
     monkeypatch.setattr(retries, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(http, "DOWNLOADS_A_SECOND", 1000.0)
     monkeypatch.setattr(transport, "READ_TIMEOUT", patience)

@@ -7,25 +7,25 @@ import json
 import re
 import secrets
 import time
-from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from fake_service import PAGE, FakePhoto, FakeService, answer, jpeg
+from fake_vk_id import FakeVkId
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from facekit.sources.item import Token
-from tests.fake_service import PAGE, FakePhoto, FakeService, answer, jpeg
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
 SERVICE, PERSONS, COMMUNITYS = "5erv1ce" * 10, "vk1.a.Pers0n" * 5, "vk1.a.C0mmunity" * 5
-OWNER, CLIENT = 77, "53123456"
+OWNER = 77
 NAMES = {"somebody": ("user", OWNER), "some_club": ("group", 5), "some_game": ("application", 9)}
 SYSTEM = {"profile": -6, "wall": -7, "saved": -15, "tagged": -9000}
 _MESSAGES = {
@@ -83,7 +83,7 @@ def error(code: int, **more: object) -> Any:
 def error_body(code: int, **more: object) -> dict[str, Any]:
     said = _MESSAGES.get(code, "Some error")
     request = [{"key": "oauth", "value": "1"}, {"key": "v", "value": "5.199"}]
-    return {"error": {"error_code": code, "error_msg": said, "request_params": request, **more}}
+    return {"error": {"error_code": code, "error_msg": said, "request_params": request} | more}
 
 
 class _VkError(Exception):
@@ -92,7 +92,7 @@ class _VkError(Exception):
         self.body = error_body(code, **more)
 
 
-class FakeVk(FakeService):
+class FakeVk(FakeVkId, FakeService):
     """VK, with one person's albums and, where photos say so, those of communities and of others.
 
     Attributes
@@ -113,20 +113,23 @@ class FakeVk(FakeService):
     variable = "FACEKIT_VK_API"
 
     def __init__(self, photos: Iterable[FakePhoto] = ()) -> None:
+        super().__init__(photos)
+        self.reset(self.photos)
+
+    def reset(self, photos: Mapping[str, FakePhoto] | None = None) -> None:
+        """As if it had just begun, with these photos."""
+        self.photos = dict(photos or {})
         self.tokens = {SERVICE: "service", PERSONS: "user", COMMUNITYS: "group"}
         self.expired: set[str] = set()
         self.closed: dict[str, int] = {}
         self.page_most = 1000
         self.counted = 0
         self.limited = True
-        self.accepted: list[float] = []
+        self._accepted: list[float] = []
         self._titles: list[str] = []
         self._epoch = 0
         self._captcha: dict[str, str] = {}
         self._shown: dict[str, object] = {}
-        self._codes: dict[str, dict[str, str]] = {}
-        self._refresh: dict[str, str] = {}
-        super().__init__(photos)
 
     def settings(self) -> dict[str, str]:
         return {"owner": str(OWNER)}
@@ -135,15 +138,13 @@ class FakeVk(FakeService):
         return Token(SERVICE)
 
     def variables(self) -> dict[str, str]:
-        return {"FACEKIT_VK_API": self.url, "FACEKIT_VK_ID": self.url, "FACEKIT_VK_CLIENT_ID": CLIENT}
+        return {"FACEKIT_VK_API": self.url, "FACEKIT_VK_ID": self.url, "FACEKIT_VK_CLIENT_ID": self.client}
 
     def routes(self) -> list[BaseRoute]:
         return [
             Route("/method/{method}", self._method, methods=["GET", "POST"]),
             Route("/pictures/{key}/{size}", self._picture),
-            Route("/authorize", self._authorize),
-            Route("/oauth2/auth", self._give_token, methods=["POST"]),
-            Route("/oauth2/revoke", self._revoke, methods=["POST"]),
+            *self.id_routes(),
         ]
 
     # What tests say
@@ -168,25 +169,26 @@ class FakeVk(FakeService):
 
     async def _method(self, request: Request) -> Response:
         form = dict((await request.form()).items()) if request.method == "POST" else dict(request.query_params)
-        now = time.monotonic()
+        given = request.headers.get("authorization", "").removeprefix("Bearer ") or form.get("access_token", "")
         try:
-            if self.limited and sum(now - at < 1 for at in self.accepted) >= 3:
-                raise _VkError(6)
-            self.accepted.append(now)
-            given = request.headers.get("authorization", "").removeprefix("Bearer ") or form.get("access_token", "")
-            kind = self._kind(given)
-            if "v" not in form:
-                raise _VkError(8)
-            self._look_at_captcha(form)
+            kind = self._let_in(form, given)
             return JSONResponse(self._call(request.path_params["method"], form, kind))
         except _VkError as refused:
             return JSONResponse(refused.body)
 
-    def _kind(self, token: str) -> str:
+    def _let_in(self, form: dict[str, Any], token: str) -> str:
+        """What kind of token it is."""
+        now = time.monotonic()
+        if self.limited and sum(now - at < 1 for at in self._accepted) >= 3:
+            raise _VkError(6)
+        self._accepted.append(now)
         if token in self.expired:
             raise _VkError(1117)
         if token not in self.tokens:
             raise _VkError(5)
+        if "v" not in form:
+            raise _VkError(8)
+        self._look_at_captcha(form)
         return self.tokens[token]
 
     def _look_at_captcha(self, form: dict[str, Any]) -> None:
@@ -359,66 +361,3 @@ class FakeVk(FakeService):
             return Response(PAGE, 404, media_type="text/html")
         best = "base" if photo.original else photo.best
         return Response(photo.data if size == best else jpeg(0, 8, 6), media_type="image/jpeg")
-
-    # VK ID
-
-    async def _authorize(self, request: Request) -> Response:
-        asked = dict(request.query_params)
-        right = (
-            asked.get("response_type") == "code"
-            and asked.get("client_id") == CLIENT
-            and asked.get("code_challenge_method") == "S256"
-            and re.fullmatch(r"[\w-]{43}", asked.get("code_challenge", ""))
-            and asked.get("state")
-            and asked.get("redirect_uri", "").startswith("http")
-        )
-        if not right:
-            return JSONResponse({"error": "invalid_request"}, 400)
-        code, device = secrets.token_urlsafe(16), secrets.token_urlsafe(16)
-        self._codes[code] = {**asked, "device_id": device}
-        back = {"code": code, "state": asked["state"], "device_id": device, "type": "code_v2", "expires_in": "600"}
-        return RedirectResponse(f"{asked['redirect_uri']}?{urlencode(back)}", 302)
-
-    async def _give_token(self, request: Request) -> Response:
-        if "urlencoded" not in request.headers.get("content-type", ""):
-            return JSONResponse({"error": "invalid_request", "error_description": "content type"})
-        form = {name: str(value) for name, value in (await request.form()).items()}
-        if form.get("grant_type") == "refresh_token":
-            device = self._refresh.pop(form.get("refresh_token", ""), None)
-            right = device is not None and form.get("device_id") == device
-        else:
-            asked = self._codes.pop(form.get("code", ""), {})
-            device = asked.get("device_id")
-            digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
-            right = (
-                form.get("grant_type") == "authorization_code"
-                and urlsafe_b64encode(digest).rstrip(b"=").decode() == asked.get("code_challenge")
-                and 43 <= len(form["code_verifier"]) <= 128
-                and form.get("device_id") == device
-                and form.get("redirect_uri") == asked.get("redirect_uri")
-            )
-        if not right or form.get("client_id") != CLIENT or not form.get("state"):
-            return JSONResponse({"error": "invalid_grant", "error_description": "something is wrong"})
-        access, refresh = f"vk2.a.{secrets.token_urlsafe(40)}", f"vk2.a.{secrets.token_urlsafe(40)}"
-        self.tokens[access] = "user"
-        self._refresh[refresh] = str(device)
-        return JSONResponse(
-            {
-                "access_token": access,
-                "refresh_token": refresh,
-                "id_token": "e30.e30.e30",
-                "token_type": "Bearer",
-                "expires_in": 3600,
-                "user_id": OWNER,
-                "state": form["state"],
-                "scope": "vkid.personal_info photos",
-            }
-        )
-
-    async def _revoke(self, request: Request) -> Response:
-        form = {name: str(value) for name, value in (await request.form()).items()}
-        token = form.get("access_token", "")
-        if form.get("client_id") != CLIENT or not token.startswith("vk2.a.") or token not in self.tokens:
-            return JSONResponse({"error": "invalid_token", "error_description": "the token is not this application's"})
-        del self.tokens[token]
-        return JSONResponse({"response": 1})

@@ -66,6 +66,13 @@ class FakeYandex(FakeService):
 
     def __init__(self, photos: Iterable[FakePhoto] = (), *, own: bool = False) -> None:
         super().__init__(photos)
+        self.begin(own=own)
+
+    def begin(self, *, own: bool = False) -> None:
+        """All as it was at the start, and no files."""
+        self.heal()
+        if hasattr(self, "own"):
+            self.photos.clear()
         self.own = own
         self.only = ""
         self.errors: dict[tuple[str, str], tuple[int, str]] = {}
@@ -217,8 +224,8 @@ class FakeYandex(FakeService):
 
     async def _revoke(self, request: Request) -> Response:
         form = dict(part.split("=", 1) for part in (await request.body()).decode().split("&"))
-        if not form.get("client_secret"):
-            return JSONResponse({"error": "invalid_client", "error_description": "Wrong client secret"}, 400)
+        if not form.get("client_secret") or form["access_token"] not in self.tokens:
+            return JSONResponse({"error": "invalid_grant", "error_description": "Token is not known"}, 400)
         self.revoked.append(form["access_token"])
         self.tokens.discard(form["access_token"])
         return JSONResponse({"status": "ok"})

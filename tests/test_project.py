@@ -44,12 +44,9 @@ ROOMS_OF_EXTRAS = {"server", "webapp", "widgets", "demo", "measure", "models", "
 
 # Modules elsewhere that do so.
 MODULES_OF_EXTRAS = {
-    "catalog/postgresql.py",
-    "cli/users.py",
-    "images/blobs.py",
-    "sources/storage_address.py",
-    "sources/storage_files.py",
-    "storage/broker.py",
+    *("catalog/postgresql.py", "cli/users.py", "images/blobs.py", "storage/broker.py"),
+    *("sources/oauth.py", "sources/token_key.py", "sources/vault.py"),
+    *("sources/storage_address.py", "sources/storage_files.py"),
 }
 
 # Packages that are imported under another name than they are installed.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import sqlalchemy as sa
 
-from facekit.catalog.places import below, place_key
-from facekit.catalog.records import FileState, IndexRow, file_id
+from facekit.catalog.places import below, lies, place_key
+from facekit.catalog.records import EVERYWHERE, FileState, IndexRow, file_id
 from facekit.catalog.rows import FaceRow, FileRow, PhotoRow, among, chunks, fetch, fields_of, select
 from facekit.catalog.tables import faces, files, photos
 from facekit.types.photos import Status
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from facekit.catalog.database import Database
+    from facekit.catalog.records import Within
     from facekit.types.arrays import FloatArray
     from facekit.types.photos import FoundFile
 
@@ -50,15 +51,13 @@ class Contents:
         with self._engine.connect() as connection:
             return fetch(connection, query, kind)
 
-    def places(
-        self, photo_ids: Iterable[str] | None = None, *, folder: str | None = None, source: str | None = None
-    ) -> dict[str, list[FileRow]]:
+    def places(self, photo_ids: Iterable[str] | None = None, within: Within = EVERYWHERE) -> dict[str, list[FileRow]]:
         """The files of each photo, the one to show first: see `facekit.catalog.places.place_order`."""
         found: dict[str, list[FileRow]] = {}
         for row in self.rows(FileRow, photo_ids):
             found.setdefault(row.photo_id, []).append(row)
         for places in found.values():
-            places.sort(key=place_key(folder, source))
+            places.sort(key=place_key(within))
         return found
 
     def taken_at(self, photo_ids: Iterable[str] | None = None) -> dict[str, datetime | None]:
@@ -149,7 +148,13 @@ class Contents:
 
     def has_photos(self, folder: str) -> bool:
         """Whether any file is, or was, in a folder, which ends with a slash, or below it."""
-        query = sa.select(files.c.file_id).where(*_place_conditions(None, folder)).limit(1)
+        query = sa.select(files.c.file_id).where(below(files.c.folder, folder)).limit(1)
+        with self._engine.connect() as connection:
+            return connection.scalar(query) is not None
+
+    def has_files_of(self, source: str) -> bool:
+        """Whether any file is from a source."""
+        query = sa.select(files.c.file_id).where(files.c.source == source).limit(1)
         with self._engine.connect() as connection:
             return connection.scalar(query) is not None
 
@@ -217,22 +222,13 @@ class Contents:
             return [], np.zeros((0, 0), np.float32)
         return [row[0] for row in rows], np.stack([np.frombuffer(row[1], np.float32) for row in rows])
 
-    def faces_at_second_places(self, source: str | None, folder: str | None) -> list[str]:
-        """Faces of photos that lie in several places, of which any is in the source and folder.
+    def faces_at_second_places(self, within: Within) -> list[str]:
+        """Faces of photos that lie in several places, of which any is one of those that are asked for.
 
         The vector index holds one place a face; these are the faces for which that is not enough.
         """
         several = sa.select(photos.c.photo_id).where(photos.c.files > 1)
-        here = sa.select(files.c.photo_id).where(*_place_conditions(source, folder))
+        here = sa.select(files.c.photo_id).where(lies(files, within))
         query = sa.select(faces.c.face_id).where(faces.c.photo_id.in_(several), faces.c.photo_id.in_(here))
         with self._engine.connect() as connection:
             return list(connection.scalars(query.order_by(faces.c.face_id)))
-
-
-def _place_conditions(source: str | None, folder: str | None) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = []
-    if source is not None:
-        conditions.append(files.c.source == source)
-    if folder is not None:
-        conditions.append(below(files.c.folder, folder))
-    return conditions

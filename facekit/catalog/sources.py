@@ -13,13 +13,14 @@ from facekit.catalog.rows import among, chunks, delete, fetch, insert, select
 from facekit.catalog.source_tables import source_items, sources
 from facekit.catalog.tables import files, photos
 from facekit.catalog.times import now
-from facekit.types.photos import Status
+from facekit.types.photos import Place, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from facekit.catalog.database import Database
+    from facekit.catalog.rows import FileRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,11 @@ class SourceTables:
         """All, by name."""
         with self._engine.connect() as connection:
             return fetch(connection, select(SourceRow, sources).order_by(sources.c.name), SourceRow)
+
+    def kinds(self) -> dict[str, str]:
+        """The kind of each, by name."""
+        with self._engine.connect() as connection:
+            return kinds_of_sources(connection)
 
     def get(self, name: str) -> SourceRow | None:
         """The one of a name."""
@@ -167,6 +173,18 @@ class SourceTables:
         """Those of some hashes that items have that were read."""
         return {one for one in set(contents) if self.photo_with(one) is not None}
 
+    def named_in_files(self) -> list[str]:
+        """The sources that files are from, folders and those that were removed included."""
+        with self._engine.connect() as connection:
+            return list(connection.scalars(sa.select(files.c.source).distinct().order_by(files.c.source)))
+
+    def albums(self) -> list[tuple[str, str]]:
+        """The albums that files are in: source and album, by album."""
+        query = sa.select(files.c.source, files.c.album).where(files.c.album.is_not(None), files.c.album != "")
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.distinct()).all()
+        return sorted(((source, album) for source, album in rows), key=lambda row: (row[1], row[0]))
+
     def photos_of(self, name: str) -> tuple[int, int]:
         """How many photos of one the library has, and their bytes; those that are missing do not count."""
         there = (files.c.source == name, files.c.missing_since.is_(None))
@@ -174,3 +192,13 @@ class SourceTables:
         with self._engine.connect() as connection:
             number, size = connection.execute(query.where(*there)).one()
         return int(number), int(size)
+
+
+def kinds_of_sources(connection: sa.Connection) -> dict[str, str]:
+    """The kind of each connected place, by name."""
+    return {name: kind for name, kind in connection.execute(sa.select(sources.c.name, sources.c.kind))}  # noqa: C416
+
+
+def place_of(file: FileRow, kinds: Mapping[str, str]) -> Place:
+    """Where a photo lies, from a row of ``files`` and the kinds of places by name."""
+    return Place(file.display, file.source, kinds.get(file.source), file.album or None, file.link or None)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from facekit.errors import LibraryError
+from facekit.errors import LibraryError, RefusedError
 from facekit.text.names import lines, one_line
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ EngineName = Annotated[
     str,
     typer.Option("--engine", help="What runs them: auto, onnxruntime, openvino, openvino-bf16 or tensorflow."),
 ]
+Source = Annotated[
+    str | None, typer.Option(help="Only photos from this source, by its name, or from all of a kind (vk).")
+]
+Album = Annotated[str | None, typer.Option(help="Only photos of this album of a connected place, or of those in it.")]
 
 
 def open_given(context: typer.Context, **options: Any) -> Library:  # noqa: ANN401 - passed on
@@ -128,3 +132,17 @@ def plain(value: object) -> str:
     from rich.markup import escape
 
     return escape(one_line(value))
+
+
+_UNITS = {"min": 60, "h": 3600, "d": 86400}
+_LEAST_SECONDS = 60
+
+
+def interval_of(text: str) -> timedelta:
+    """An interval such as ``6h``, ``30min`` or ``1d``. Raises RefusedError."""
+    found = re.fullmatch(r"(\d{1,6})\s*(min|h|d)", text.strip())
+    seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+    if seconds < _LEAST_SECONDS:
+        message = f"{text!r} is no interval."
+        raise RefusedError(message, "Write 30min, 6h or 1d; at least a minute.")
+    return timedelta(seconds=seconds)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from facekit.catalog.times import now
+from facekit.errors import SignInError, SourceError
 from facekit.ingest.run import Ingest
 from facekit.models.registry import load_detector
+from facekit.sources.connected import ConnectedSource
 from facekit.storage.settings import check_versions
 
 if TYPE_CHECKING:
@@ -75,11 +78,32 @@ def run_ingest(
     run.report.warnings = [] if notes is None else notes
     library.current = run.report
     begun(run.report)
+    ended: SourceError | None = None
     try:
-        report = run.run(sources, [source.root for source in sources], progress)
-    finally:
+        try:
+            run.run(sources, [source.root for source in sources], progress)
+        except SourceError as error:
+            ended = error
         if storage.catalog.people.assign_due and storage.catalog.people.person_ids():
             run.report.assigned = library.people.assign().assigned
+    finally:
         library.current = None
     storage.tidy_up()
-    return report
+    connected = [source.name for source in sources if isinstance(source, ConnectedSource)]
+    if ended is not None:
+        for name in connected if len(connected) == 1 else ():
+            note_end(storage, name, ended)
+        raise ended
+    for name in connected if not run.report.stopped else ():
+        note_end(storage, name, None)
+    return run.report
+
+
+def note_end(storage: Storage, name: str, error: SourceError | None) -> None:
+    """Write down what ended a sync of a connected place before its end; None where it came to its end."""
+    if error is None:
+        how: dict[str, Any] = {"problem": None, "remedy": None, "resume_at": None, "sign_in": False, "synced_at": now()}
+    else:
+        words = {"problem": error.message, "remedy": error.remedy, "resume_at": error.resume_at}
+        how = words | {"sign_in": isinstance(error, SignInError)}
+    storage.catalog.sources.change(name, **how)

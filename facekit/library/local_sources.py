@@ -14,19 +14,20 @@ from facekit.errors import FacekitError, RefusedError, SignInError, SourceError
 from facekit.ingest.progress import check_progress
 from facekit.ingest.run import statuses_to_try_again
 from facekit.ingest.scan import is_same
-from facekit.library.ingesting import run_ingest
+from facekit.library.ingesting import note_end, run_ingest
 from facekit.library.sources import Sources
 from facekit.sources.asking import ask_here
 from facekit.sources.connected import Scope
 from facekit.sources.item import Token
 from facekit.sources.kinds import kind_named, kind_of_address, kinds
+from facekit.sources.loopback import sign_in
 from facekit.sources.mounts import checked_name, named_mount
-from facekit.sources.oauth import sign_in
 from facekit.system.waiting import watching
 from facekit.types.sources import ConnectedPlace, ConnectedPlaces, PlaceState, PlaceSync, SyncReport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from threading import Event
 
     from facekit.catalog.sources import SourceRow
@@ -78,7 +79,8 @@ class LocalSources(Sources):
 
     def _whose(self, row: SourceRow) -> str:
         try:
-            return self._connections.connector(row).whose
+            with self._connections.connector(row) as connector:
+                return connector.whose
         except FacekitError:  # made by a newer facekit, or without its package
             return row.kind
 
@@ -193,17 +195,19 @@ class LocalSources(Sources):
         if self._storage.tokens.get(row.name) is None:
             return
         try:
-            self._connections.connector(row).revoke()
+            with self._connections.connector(row) as connector:
+                connector.revoke()
         except FacekitError:  # what the service can't be told now is forgotten here all the same
             return
 
     @override
     def check(self, name: str) -> Sequence[Check]:
         self._storage.alive()
-        return tuple(self._connections.connector(self._connections.row(name), ask=ask_here).check())
+        with self._connections.connector(self._connections.row(name), ask=ask_here) as connector:
+            return tuple(connector.check())
 
-    def at(self, root: object, stop: Event | None = None) -> ConnectedSource | None:
-        """The place that an address, or ``vk:/``, means; an address that is new is connected. None for any other text.
+    def at(self, root: object) -> str | None:
+        """The name of what an address, or ``vk:/``, means; a new address is connected. None for any other text.
 
         Raises
         ------
@@ -214,13 +218,16 @@ class LocalSources(Sources):
             return None
         named = named_mount(root)
         if named is not None and named[1] == b"" and self._connections.is_connected(named[0]):
-            return self._connections.source(named[0], ask=ask_here, stop=stop)
+            return named[0]
         found = kind_of_address(root) if "://" in root else None
         if found is None:
             return None
         kind, settings = found
         same = (row.name for row in self._tables.all() if (row.kind, row.settings) == (kind.name, settings))
-        name = next(same, None) or self.add(root).name
+        return next(same, None) or self.add(root).name
+
+    def opened(self, name: str, stop: Event | None) -> AbstractContextManager[ConnectedSource]:
+        """A place as a source, for as long as it is being brought in."""
         return self._connections.source(name, ask=ask_here, stop=stop)
 
     # -- syncing -------------------------------------------------------------------------------------------------
@@ -267,25 +274,18 @@ class LocalSources(Sources):
             done = PlaceSync(row.name)
             reports: list[IngestReport] = []
             source: ConnectedSource | None = None
+            self._connections.originals.tidy_up()
             try:
-                self._storage.connections.originals.tidy_up()
-                source = self._connections.source(row.name, scope=scope, ask=ask, stop=stop)
-                if dry_run:
-                    return self._would_come(source)
-                run_ingest(self._library, [source], progress, stop=stop, notes=watch.notes, begun=reports.append)
+                with self._connections.source(row.name, scope=scope, ask=ask, stop=stop) as source:
+                    if dry_run:
+                        return self._would_come(source)
+                    run_ingest(self._library, [source], progress, stop=stop, notes=watch.notes, begun=reports.append)
             except SourceError as error:
+                note_end(self._storage, row.name, error)
                 done = _ended(done, error)
             finally:
                 self._library.syncing.discard(row.name)
-            done = _counted(done, source, reports)
-            self._note(done)
-        return replace(done, seconds=perf_counter() - start)
-
-    def _note(self, done: PlaceSync) -> None:
-        """Write down how a sync has ended."""
-        ended = {"problem": done.problem, "remedy": done.remedy, "resume_at": done.resume_at}
-        well = {} if done.problem or done.stopped else {"synced_at": now()}
-        self._tables.change(done.name, **ended, **well, sign_in=done.sign_in)
+        return replace(_counted(done, source, reports), seconds=perf_counter() - start)
 
     def _would_come(self, source: ConnectedSource) -> PlaceSync:
         """List a place; say what would be read."""

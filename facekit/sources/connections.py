@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from threading import Event
+from contextlib import ExitStack, contextmanager
+from threading import Event, Lock
 from typing import TYPE_CHECKING
 
 from facekit.errors import PhotoError, RefusedError, SourceError
@@ -13,7 +14,7 @@ from facekit.sources.kinds import kind_named
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from facekit.catalog.sources import SourceRow, SourceTables
@@ -37,6 +38,7 @@ class Connections:
     def __init__(self, tables: SourceTables, originals: Originals, access: Callable[[SourceRow], Access]) -> None:
         self.tables, self.originals, self._access = tables, originals, access
         self._readers: dict[str, ConnectedSource] = {}
+        self._opened, self._lock = ExitStack(), Lock()
 
     def row(self, name: str) -> SourceRow:
         """What the catalog has of a place. Raises RefusedError where none is called so."""
@@ -51,15 +53,21 @@ class Connections:
         """Whether a place is called so."""
         return self.tables.get(name) is not None
 
-    def connector(self, row: SourceRow, *, ask: Ask | None = None, stop: Event | None = None) -> Connector:
-        """What talks to a place. Raises SourceError."""
-        return kind_named(row.kind).connect(row.settings, Tools(self._access(row), ask or _nobody, stop or Event()))
+    @contextmanager
+    def connector(self, row: SourceRow, *, ask: Ask | None = None, stop: Event | None = None) -> Iterator[Connector]:
+        """What talks to a place, until the end of the block. Raises SourceError."""
+        tools = Tools(self._access(row), ask or _nobody, stop or Event())
+        with tools.opened:
+            yield kind_named(row.kind).connect(row.settings, tools)
 
     @staticmethod
     def check(kind: SourceKind, settings: Mapping[str, str]) -> None:
         """Refuse settings that can't be right. Raises RefusedError. Nothing is asked of the place."""
-        kind.connect(settings, Tools(lambda _refused: None, _nobody, Event()))
+        tools = Tools(lambda _refused: None, _nobody, Event())
+        with tools.opened:
+            kind.connect(settings, tools)
 
+    @contextmanager
     def source(
         self,
         name: str,
@@ -68,18 +76,19 @@ class Connections:
         ask: Ask | None = None,
         stop: Event | None = None,
         progress: Callable[[int, int], None] = lambda _listed, _bytes: None,
-    ) -> ConnectedSource:
-        """A place, to be listed and read. Raises RefusedError and SourceError."""
+    ) -> Iterator[ConnectedSource]:
+        """A place, to be listed and read until the end of the block. Raises RefusedError and SourceError."""
         row = self.row(name)
-        connector = self.connector(row, ask=ask, stop=stop)
-        return ConnectedSource(row, self.tables, connector, self.originals, scope, progress)
+        with self.connector(row, ask=ask, stop=stop) as connector:
+            yield ConnectedSource(row, self.tables, connector, self.originals, scope, progress)
 
     def reader(self, name: str) -> ConnectedSource:
         """A place whose photos are read one by one; the same for as long as it is connected."""
         row = self.row(name)
-        found = self._readers.get(name)
-        if found is None or found.row != row:
-            found = self._readers[name] = self.source(name)
+        with self._lock:
+            found = self._readers.get(name)
+            if found is None or found.row.settings != row.settings:
+                found = self._readers[name] = self._opened.enter_context(self.source(name))
         return found
 
     def file(self, name: str, key: bytes, version: str | None, *, fetch: bool) -> Path | None:
@@ -102,6 +111,12 @@ class Connections:
             return self.reader(name).path(key, Limits().max_bytes)
         except (SourceError, RefusedError) as error:
             raise PhotoError(Status.MISSING, f"The photo can't be fetched from {name}: {error}") from error
+
+    def close(self) -> None:
+        """Close what `reader` opened."""
+        with self._lock:
+            self._readers.clear()
+            self._opened.close()
 
     def forget(self, name: str, *, kept: bool) -> None:
         """Forget a place that is connected no more, with what was fetched from it; ``kept`` originals stay."""

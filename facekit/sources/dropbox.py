@@ -171,6 +171,7 @@ KIND = SourceKind(
         scopes=("files.metadata.read", "files.content.read", "sharing.read"),
         client="FACEKIT_DROPBOX_CLIENT_ID",
         more={"token_access_type": "offline"},
+        address="FACEKIT_DROPBOX_API",
     ),
     needs_token=True,
 )

@@ -35,7 +35,7 @@ __all__ = ["Answer", "Ending", "Endpoint", "Http", "Judge", "Trouble", "endpoint
 # All ours.
 _LARGEST_ANSWER = 32 * 2**20  # bytes of JSON
 _LARGEST_REFUSAL = 2**20  # bytes of what comes in place of a photo
-_DOWNLOADS_A_SECOND = 10.0
+DOWNLOADS_A_SECOND = 10.0
 
 
 class _TooLargeError(Exception):
@@ -79,11 +79,12 @@ class Http:
         self.service = service
         self._base = to.base
         self._asks = rate_of(to.base, "asks", per_second)
-        self._downloads = rate_of(to.base, "downloads", _DOWNLOADS_A_SECOND)
+        self._downloads = rate_of(to.base, "downloads", DOWNLOADS_A_SECOND)
         self._judge = judge
         self._authorization = authorization
         self._transport = Transport(service, Reach(to, hosts, signed_hosts), tools.stop)
         self._retried: Retries[Any] = Retries(tools)
+        tools.opened.callback(self.close)
 
     def ask(
         self,

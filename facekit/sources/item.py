@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -139,11 +140,15 @@ It raises SignInError where that can't be renewed. `facekit.sources.tokens` has 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a connector is given to work with: ``stop`` ends every wait by `KeyboardInterrupt`."""
+    """What a connector is given to work with.
+
+    ``stop`` ends every wait by `KeyboardInterrupt`; what a connector opens, it gives to ``opened`` to be closed.
+    """
 
     access: Access
     ask: Ask
     stop: Event
+    opened: ExitStack = field(default_factory=ExitStack)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +199,8 @@ class SignIn:
     environment's variables that hold the application's id and, where the service wants one of desktop applications, its
     secret; ``more`` are parameters of the first address. ``keeps`` are parameters of the redirect that belong to the
     token, such as VK's ``device_id``, and are sent with each request for one. ``address`` is the environment's variable
-    whose value, where there is one, stands in place of the addresses' scheme, host and port.
+    whose value, where there is one, stands in place of the addresses' scheme, host and port. ``redirect`` is an address
+    of one's own machine that the user registers with the service, where that takes no port of facekit's choice.
     """
 
     authorize: str
@@ -206,6 +212,7 @@ class SignIn:
     more: Mapping[str, str] | None = None
     keeps: tuple[str, ...] = ()
     address: str | None = None
+    redirect: str | None = None
 
 
 class Connector(Protocol):

@@ -15,6 +15,7 @@ _MODULES: tuple[str, ...] = (
     "vk",
     "yandex_disk",
     "dropbox",
+    "google_photos",
     "google_takeout",
     "storage_urls",  # the last: it knows all addresses that none before it does
 )

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0  # seconds: until there is a connection, and from one piece to the next
 WHOLE_ANSWER = 120.0  # seconds that an answer may take; longer where it brings so many bytes a second:
 _SLOWEST = 4096
-_PIECE = 64 * 2**10  # bytes
 _MOST_REDIRECTS = 5
 
 
@@ -124,11 +123,11 @@ class Transport:
         return None
 
     def pieces(self, response: Response) -> Iterator[bytes]:
-        """A body, in pieces of at most 64 KiB. Raises FailedError, and KeyboardInterrupt if the work is to stop."""
+        """A body, as it comes. Raises FailedError, and KeyboardInterrupt if the work is to stop."""
         import httpx2
 
         begun, got, failed = monotonic(), 0, ""
-        pieces = response.iter_bytes(_PIECE)
+        pieces = response.iter_bytes()  # as they come: httpcore reads 64 KiB at most
         while not failed:
             try:
                 piece = next(pieces, None)

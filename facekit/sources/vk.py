@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from contextlib import suppress
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, cast
 
-from facekit.errors import PhotoError, RefusedError, SignInError, SourceError
+from facekit.errors import PhotoError, RefusedError, SourceError
 from facekit.sources.http import Http, endpoint
 from facekit.sources.item import Check, ItemPage, SignIn, SourceKind
 from facekit.sources.vk_addresses import page_of, place, settings_of
@@ -101,7 +100,7 @@ class Vk:
         begin = target.tell()
         address, new = self._pictures.address_of(item)
         try:
-            self._api.http.download(address, target, limit, name=item.name)
+            self._download(address, target, limit, item)
         except PhotoError as error:
             if new or error.status is Status.TOO_LARGE:
                 raise
@@ -111,7 +110,11 @@ class Vk:
             return
         # VK's addresses expire, after a day or so; the photo has others then.
         address = self._pictures.new_address_of(item)
-        self._api.http.download(address, target, limit, name=item.name)
+        self._download(address, target, limit, item)
+
+    def _download(self, address: str, target: BinaryIO, limit: int, item: SourceItem) -> None:
+        """What VK's API says by its errors, the servers of its pictures say by their status alone."""
+        self._api.http.download(address, target, limit, name=item.name, judge=lambda _: None)
 
     def check(self) -> Iterator[Check]:
         """See `Connector.check`: the token, the owner, the albums, some photos of one, and one's bytes."""
@@ -168,11 +171,14 @@ class Vk:
             return False
         at = endpoint(_ID, "https://id.vk.com")
         http = Http("VK", at, hosts=("id.vk.com",), per_second=PER_SECOND, judge=lambda _: None, tools=self._tools)
-        with suppress(PhotoError, SignInError):  # it is no token of this application, or none any more
-            form = {"client_id": client, "access_token": token}
+        form = {"client_id": client, "access_token": token}
+        try:
             answer = http.ask("POST", "oauth2/revoke", form=form, signed=False)
-            return isinstance(answer, dict) and answer.get("response") == 1
-        return False
+        except (SourceError, PhotoError):  # it is no token of this application, or none any more
+            return False
+        finally:
+            http.close()
+        return isinstance(answer, dict) and answer.get("response") == 1
 
 
 KIND = SourceKind(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 API = "FACEKIT_VK_API"
 HOSTS = ("api.vk.ru", "api.vk.com", "*.userapi.com", "*.vkuserphoto.ru")
 PER_SECOND = 3.0  # https://dev.vk.com/api/api-requests, "Limits": of users' tokens; others may more often
+TOO_MANY_WAIT = 1.0  # seconds: VK counts by the second
 _VERSION = "5.199"  # of the API, https://github.com/VKCOM/vk-api-schema
 _LARGEST_ERROR = 2**16  # bytes: ours. What is larger holds photos, not an error
 _ASKED = 3  # ours: how often the user is asked one thing before it is given up
@@ -56,7 +57,8 @@ _OTHERS = {
     2: ("the token's application is switched off", "Switch it on in its settings at VK, and sync again."),
     11: ("the token's application is in test mode", "Switch that off in its settings at VK, and sync again."),
     15: ("access is denied", _PERSONS),
-    17: ("the account has to be confirmed", "Open VK in a browser, sign in, and sync again."),
+    CAPTCHA: ("it wants a captcha, and shows none", _TRY_LATER),
+    VALIDATION: ("the account has to be confirmed", "Open VK in a browser, sign in, and sync again."),
     18: ("the page is deleted or blocked", "Its photos can't be had any more."),
     19: ("the content is blocked", "Its photos can't be had any more."),
     23: ("the method is switched off", "Look for a newer version of facekit."),
@@ -116,7 +118,7 @@ def _of_status(answer: Answer) -> Trouble | None:
 def _of_error(code: int) -> Trouble | None:
     if words := _RETRIED.get(code):
         return Trouble(
-            Ending.RETRY, f"VK answers with {words} (error {code}).", wait=1.0 if code == _TOO_MANY else None
+            Ending.RETRY, f"VK answers with {words} (error {code}).", wait=TOO_MANY_WAIT if code == _TOO_MANY else None
         )
     if words := _TOKEN_REFUSED.get(code):
         return Trouble(Ending.RECONNECT, f"VK {words} (error {code}).", _SERVICE)
@@ -160,38 +162,40 @@ class VkApi:
         A captcha is shown to the user, and the answer sent along; a page that the user has to open is.
         """
         form = {**parameters, "v": _VERSION}
-        for _ in range(_ASKED):
+        for asked in range(_ASKED + 1):
             body = self.http.ask("POST", f"method/{method}", form=form)
             refusal = refusal_in(body)
             if refusal is None:
                 return body["response"]
-            if refusal.code == CAPTCHA:
-                form |= self._captcha(body["error"])
-            elif refusal.code == VALIDATION and isinstance(link := body["error"].get("redirect_uri"), str):
-                text = "VK wants to be sure that it is you. Open the page, and do what it asks for."
-                self._tools.ask(Prompt(text, link=link))
-            else:
+            if refusal.code not in (CAPTCHA, VALIDATION):
                 return self._clean(refusal)
-        message = f"VK did not take what was answered, {_ASKED} times (error {refusal.code if refusal else 0})."
-        raise SourceError(message, "Try again later: VK asks for proof from whoever calls it often.")
+            if asked < _ASKED:
+                form |= self._proof(refusal, body["error"])
+        message = f"VK did not take what it was answered, {_ASKED} times."
+        raise SourceError(message, "Try again later: VK wants a proof from whoever calls it often.")
 
     def _clean(self, refusal: Refusal) -> Refusal:
         return Refusal(refusal.code, without_secrets(refusal.said, self._tools.access(None)))
 
-    def _captcha(self, error: Mapping[str, Any]) -> dict[str, str]:
-        """What the user makes of a captcha, as parameters; https://dev.vk.com/api/captcha-error."""
+    def _proof(self, refusal: Refusal, error: Mapping[str, Any]) -> dict[str, str]:
+        """That the user is no robot, or the account's owner, as parameters; https://dev.vk.com/api/captcha-error."""
+        link, image = error.get("redirect_uri"), error.get("captcha_img")
         told = {name: str(error[name]) for name in ("captcha_sid", "remixstlid") if error.get(name) is not None}
-        if isinstance(link := error.get("redirect_uri"), str):
+        if isinstance(link, str) and refusal.code == VALIDATION:
+            text = "VK wants to be sure that it is you. Open the page, and do what it asks for."
+            self._tools.ask(Prompt(text, link=link))
+            return {}
+        if isinstance(link, str):
             text = (
                 "VK wants to see that you are no robot. Open the page, and do what it asks for. If it then shows a "
                 "success_token, in its address perhaps, type that here; otherwise go on without."
             )
             token = self._tools.ask(Prompt(text, link=link, answer=True)).strip()
             return told | ({"success_token": token} if token else {})
-        if not isinstance(image := error.get("captcha_img"), str) or "captcha_sid" not in told:
-            raise Refusal(CAPTCHA, "it wants a captcha, and shows none").error()
-        text = "VK wants to see that you are no robot. Type the letters that the picture shows."
-        return told | {"captcha_key": self._tools.ask(Prompt(text, image=image, answer=True)).strip()}
+        if isinstance(image, str):
+            text = "VK wants to see that you are no robot. Type the letters that the picture shows."
+            return told | {"captcha_key": self._tools.ask(Prompt(text, image=image, answer=True)).strip()}
+        raise self._clean(refusal).error()
 
     def together(self, method: str, calls: Sequence[Mapping[str, object]]) -> list[Any] | None:
         """Several calls of a method in one, by VK's ``execute``, which takes 25 at most and answers with 5 MB at most.

@@ -196,7 +196,7 @@ class Listing:
         were not shown. Each page therefore begins with photos of the last one: where they are not, it begins too late.
         """
         known = set(where.tail)
-        step, steps_back, barren = _OVERLAP, 0, 0
+        step, steps_back, barren, largest = _OVERLAP, 0, 0, 1
         while where.offset >= 0:
             reply, first = (self._page(album, where.offset) if first is None else first), None
             if isinstance(reply, Refusal):
@@ -211,20 +211,20 @@ class Listing:
             fresh = [photo for photo in photos if key_of(photo) not in known]
             known.update(keys)
             barren = 0 if fresh else barren + 1
-            where = self._after(where, reply, keys, barren)
+            largest = max(largest, len(keys))
+            where = self._after(where, reply, keys, barren, largest)
             yield self._own(album, fresh), where
 
-    def _after(self, where: _Where, reply: Mapping[str, Any], keys: Sequence[str], barren: int) -> _Where:
+    def _after(self, where: _Where, reply: Mapping[str, Any], keys: Sequence[str], barren: int, largest: int) -> _Where:
         """Where an album goes on after a page; hidden photos count and are not shown, so that any page may be short."""
         total = reply.get("count")
         total = total if isinstance(total, int) else 0
-        end, window = where.offset + len(keys), where.offset + _PAGE
-        if (len(keys) < _PAGE and not barren and 0 < total <= end) or (
-            barren and (window >= total or barren >= _BARREN)
-        ):
+        end = where.offset + len(keys)
+        if barren:  # whatever is here is hidden, for as many as a page has been seen to have
+            over = barren >= _BARREN or where.offset + largest >= total
+            return replace(where, offset=-1 if over else where.offset + largest, tail=())
+        if len(keys) < _PAGE and 0 < total <= end:
             return replace(where, offset=-1, tail=())
-        if barren:  # whatever is between here and there is hidden
-            return replace(where, offset=window, tail=())
         overlap = min(_OVERLAP, len(keys) // 2)
         return replace(where, offset=end - overlap, tail=tuple(keys[len(keys) - overlap :]))
 

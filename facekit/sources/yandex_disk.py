@@ -39,7 +39,7 @@ _SIGNED_HOSTS = ("downloader.disk.yandex.ru", "*.downloader.disk.yandex.ru")
 _PER_SECOND = 5.0
 """Requests. Yandex names no limit; rclone, which many use with it, asks about as often."""
 
-_MOST_ADDRESSES, _MOST_ASKED, _MOST_LIMITED, _MOST_PAGES = 2000, 1000, 5, 20
+_MOST_ADDRESSES, _MOST_ASKED, _MOST_LIMITED, _MOST_PAGES = 5000, 1000, 5, 20
 _MOST_CHECKED = 200 * 2**20
 
 
@@ -288,7 +288,7 @@ class YandexDisk:
             with self._lock:
                 self._addresses[key] = address
                 if len(self._addresses) > _MOST_ADDRESSES:
-                    self._addresses.popitem(last=False)
+                    self._addresses.popitem()  # the first that were listed are fetched first
 
     def _judge_download(self, answer: Answer) -> Trouble | None:
         """What asking for an address comes to: a photo that too many wanted is left for tomorrow, five end the sync."""

@@ -133,7 +133,7 @@ class Listing:
         above, name = self.folder.rstrip("/") + "/", path.rpartition("/")[2]
         if above + name != path or name in {"", ".", ".."} or path.count("/") > _DEEPEST:
             return False
-        if visited.setdefault(str(entry.get("resource_id", path)), path) != path or self.folders >= _MOST_FOLDERS:
+        if visited.setdefault(str(entry.get("resource_id") or path), path) != path or self.folders >= _MOST_FOLDERS:
             return False
         self.folders += 1
         self.inside.append(name)

@@ -67,7 +67,10 @@ def path_of(answered: object) -> str | None:
 
 
 def settings_of(text: str) -> dict[str, str] | None:
-    """The settings that an address of Yandex Disk, or ``disk:/Photos``, means; None for any other text."""
+    """The settings that an address of Yandex Disk, or ``disk:/Photos``, means; None for any other text.
+
+    They are the same however a link is written.
+    """
     text = text.strip()
     if own := _OWN_PATH.fullmatch(text):
         return {"path": _tidy(own[1])}
@@ -76,9 +79,12 @@ def settings_of(text: str) -> dict[str, str] | None:
         return None
     if own := _OWN_PAGE.fullmatch(parts.path):
         return {"path": _tidy(unquote(own[1] or ""))}
-    if _SHARED.fullmatch(parts.path) or parts.path.rstrip("/") in {"/public", "/disk/public"}:
+    if not _SHARED.fullmatch(parts.path) and parts.path.rstrip("/") not in {"/public", "/disk/public"}:
+        return None
+    try:
+        return {"link": place_of({"link": text}).words}
+    except RefusedError:  # when it is connected, it is said what is wrong with it
         return {"link": text}
-    return None
 
 
 def place_of(settings: Mapping[str, str]) -> Place:

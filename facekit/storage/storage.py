@@ -112,6 +112,7 @@ class Storage:
             self.tokens = Tokens(self.folder)
             originals = Originals(self.folder / ORIGINALS)
             self.connections = Connections(self.catalog.sources, originals, self.tokens.access)
+            opened.callback(self.connections.close)
             self.pictures = Pictures(self.catalog, self.blobs, self.mounts, self.connections)
             opened.callback(self.pictures.close)
             self.catalog.staging.clear_used()

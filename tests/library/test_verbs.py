@@ -60,11 +60,13 @@ ONE_HOME_ONLY = {
     "LocalLibrary.export_all": "GET /export with all_columns, from which the client makes its tables",
     "LocalLibrary.roots": "the service's metrics and the doctor",
     "LocalLibrary.index_lag": "the same",
+    "LocalLibrary.connected": "the service shows what lies there, which is no folder of its machine",
     "LocalLibrary.face": "the service asks whether there is one",
     "LocalLibrary.file": "GET /photos/ID/file",
     "LocalLibrary.storage": "what workers and moves take batches and tables from",
     "LocalLibrary.on_this_machine": "the service asks where a mount's photos lie here",
     "LocalSources.at": "an ingest asks whether a root is a place",
+    "LocalSources.opened": "the same",
     "LocalSources.not_paused": "the service asks before it makes a job",
     "LocalPeople.change": "PATCH /people/ID: name, hide and cover in one step",
     "RemoteLibrary.identity": "a library in a folder has no accounts",
@@ -195,7 +197,13 @@ ANSWERS = {
     "/api/v1/people/resolve": PERSON,
 }
 SAMPLES: dict[str, Any] = {
-    "Library.export": {"table": "faces", "path": Path(tempfile.gettempdir(), "facekit-test.csv"), "include_poor": True},
+    "Library.export": {
+        "table": "photos",
+        "path": Path(tempfile.gettempdir(), "facekit-test.csv"),
+        "include_poor": True,
+        "source": "local",
+        "album": "Summer",
+    },
     "accept": False,
     "after": "2019-01-01",
     "album": "Summer",

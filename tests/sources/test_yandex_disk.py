@@ -27,39 +27,55 @@ if TYPE_CHECKING:
 MOST = 2**20
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[FakeYandex]:
+    """One for all tests here."""
+    with FakeYandex() as fake:
+        yield fake
+
+
 @pytest.fixture(autouse=True)
-def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+def _surroundings(server: FakeYandex, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     hurry(monkeypatch)
     monkeypatch.setattr(yandex_disk, "_PER_SECOND", 1000.0)
     monkeypatch.setattr(http, "_DOWNLOADS_A_SECOND", 1000.0)
-
-
-@pytest.fixture(params=["link", "own disk"])
-def fake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeYandex]:
-    """With three photos in two folders."""
-    with FakeYandex(own=request.param == "own disk") as made:
-        _announce(made, monkeypatch)
-        for number, path in enumerate(["/a.jpg", "/Лето 🌞/100% 'b'.jpg", "/Лето 🌞/день/c.jpg"]):
-            made.put(path, jpeg(number))
-        yield made
+    for name, value in server.variables().items():
+        monkeypatch.setenv(name, value)
+    yield
+    while _open:
+        _open.pop()._http.close()
 
 
 @pytest.fixture
-def link(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeYandex]:
+def link(server: FakeYandex) -> FakeYandex:
     """A link to nothing yet."""
-    with FakeYandex() as made:
-        _announce(made, monkeypatch)
-        yield made
+    server.begin()
+    return server
 
 
-def _announce(fake: FakeYandex, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in fake.variables().items():
-        monkeypatch.setenv(name, value)
+@pytest.fixture
+def own(server: FakeYandex) -> FakeYandex:
+    """Somebody's own disk, with nothing on it."""
+    server.begin(own=True)
+    return server
+
+
+@pytest.fixture(params=["link", "own"])
+def fake(request: pytest.FixtureRequest) -> FakeYandex:
+    """Either of them, with three photos in two folders."""
+    made = request.getfixturevalue(request.param)
+    for number, path in enumerate(["/a.jpg", "/Лето 🌞/100% 'b'.jpg", "/Лето 🌞/день/c.jpg"]):
+        made.put(path, jpeg(number))
+    return made
+
+
+_open: list[Any] = []
 
 
 def _connected(fake: FakeYandex, settings: dict[str, str] | None = None) -> YandexDisk:
     token = fake.token()
     made: Any = kind_named("yandex-disk").connect(settings or fake.settings(), tools(token.access if token else None))
+    _open.append(made)
     return made
 
 
@@ -92,6 +108,8 @@ def test_link_has_the_same_photos_however_it_is_written(link: FakeYandex, addres
         link.put(path, jpeg(1))
     kind, settings = kind_of_address(address)
     assert kind.name == "yandex-disk"
+    assert settings == kind_of_address(settings["link"])[1]
+    assert inside != "/" or settings == {"link": LINK}
     found = _listed(_connected(link, settings))
     assert set(found) == {path for path in link.paths() if path.startswith(inside)}
     assert all(item.link.startswith(LINK + "/") for item in found.values())
@@ -121,14 +139,12 @@ def test_path_to_a_file_in_a_link_is_one_photo(link: FakeYandex) -> None:
 
 
 @pytest.mark.parametrize("address", ["disk:/Фото", "https://disk.yandex.ru/client/disk/%D0%A4%D0%BE%D1%82%D0%BE?x=1"])
-def test_path_of_the_own_disk_is_that_folder_only(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    with FakeYandex(own=True) as fake:
-        _announce(fake, monkeypatch)
-        fake.put("/Фото/1.jpg", jpeg(1)).put("/Фото/x/2.jpg", jpeg(2)).put("/other/3.jpg", jpeg(3))
-        found = _listed(_connected(fake, kind_of_address(address)[1]))
-        assert set(found) == {"/Фото/1.jpg", "/Фото/x/2.jpg"}
-        assert found["/Фото/x/2.jpg"].album == "Фото/x"
-        assert "idDialog=%2Fdisk%2F%D0%A4%D0%BE%D1%82%D0%BE%2Fx%2F2.jpg" in found["/Фото/x/2.jpg"].link
+def test_path_of_the_own_disk_is_that_folder_only(own: FakeYandex, address: str) -> None:
+    own.put("/Фото/1.jpg", jpeg(1)).put("/Фото/x/2.jpg", jpeg(2)).put("/other/3.jpg", jpeg(3))
+    found = _listed(_connected(own, kind_of_address(address)[1]))
+    assert set(found) == {"/Фото/1.jpg", "/Фото/x/2.jpg"}
+    assert found["/Фото/x/2.jpg"].album == "Фото/x"
+    assert "idDialog=%2Fdisk%2F%D0%A4%D0%BE%D1%82%D0%BE%2Fx%2F2.jpg" in found["/Фото/x/2.jpg"].link
 
 
 @pytest.mark.parametrize(
@@ -258,11 +274,13 @@ def test_folder_that_changes_while_it_is_listed_is_listed_anew(link: FakeYandex,
 @pytest.mark.usefixtures("_small_pages")
 def test_folder_that_never_stands_still_is_not_listed_for_ever(link: FakeYandex) -> None:
     _full(link, 30)
-    for number, page in enumerate(_connected(link).pages(None)):
-        link.put(f"/0000 {number}.jpg", jpeg(2))
-        assert number < 100
-    assert page.last
-    assert not page.whole  # something may not have been seen
+    pages = []
+    for page in _connected(link).pages(None):
+        link.put(f"/0000 {len(pages)}.jpg", jpeg(2))
+        pages.append(page)
+        assert len(pages) < 100
+    assert pages[-1].last
+    assert not pages[-1].whole  # something may not have been seen
 
 
 @pytest.mark.usefixtures("_small_pages")
@@ -284,10 +302,9 @@ def test_loop_of_folders_with_ids_of_their_own_ends(link: FakeYandex, monkeypatc
     monkeypatch.setattr(yandex_listing, "_DEEPEST", 8)
     link.put("/a/c.jpg", jpeg(1))
     link.aliases["/a/again"] = "/a"
-    monkeypatch.setattr(link, "_real_id", lambda path: path, raising=False)
     link.told["/a"] = {"resource_id": None}
     pages = list(_connected(link).pages(None))
-    assert len(pages) < 12
+    assert 8 <= len(pages) < 12
     assert sum((Counter(page.left_out) for page in pages), Counter()) == {"folder": 1}
 
 
@@ -299,13 +316,14 @@ def test_folder_that_claims_to_lie_elsewhere_is_not_gone_into(link: FakeYandex) 
 
 @pytest.mark.usefixtures("_small_pages")
 def test_listing_goes_on_from_every_cursor(fake: FakeYandex) -> None:
-    for number in range(12):
-        fake.put(f"/Лето 🌞/{number}.jpg", jpeg(number)).put(f"/x{number % 3}/y/{number}.jpg", jpeg(number))
+    for number in range(8):
+        fake.put(f"/Лето 🌞/{number}.jpg", jpeg(number)).put(f"/x{number % 2}/y/{number}.jpg", jpeg(number))
     pages = list(_connected(fake).pages(None))
+    other = _connected(fake)
     for number, page in enumerate(pages[:-1]):
         before = {item.key for page in pages[: number + 1] for item in page.items}
         kept = dict(page.cursor)
-        later = list(_connected(fake).pages(page.cursor))
+        later = list(other.pages(page.cursor))
         assert not any(one.begins for one in later)
         assert before | {item.key for one in later for item in one.items} == set(fake.paths())
         assert not before & {item.key for one in later for item in one.items}
@@ -477,20 +495,18 @@ def test_error_of_the_source_itself_stops_it_in_plain_words(
         assert error.value.resume_at > datetime.now(UTC) + timedelta(hours=12)
 
 
-def test_token_that_is_refused_wants_somebody_to_sign_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    with FakeYandex(own=True) as fake:
-        _announce(fake, monkeypatch)
-        fake.put("/a.jpg", jpeg(1))
-        disk = _connected(fake)
-        [item] = _listed(disk).values()
-        fake.tokens.clear()
-        fake.expire()
-        with pytest.raises(SignInError):
-            list(disk.pages(None))
-        with pytest.raises(SignInError):
-            _fetched(disk, item)
-        with pytest.raises(SignInError, match="Nobody has signed in"):
-            list(kind_named("yandex-disk").connect({"path": "/"}, tools()).pages(None))
+def test_token_that_is_refused_wants_somebody_to_sign_in(own: FakeYandex) -> None:
+    own.put("/a.jpg", jpeg(1))
+    disk = _connected(own)
+    [item] = _listed(disk).values()
+    own.tokens.clear()
+    own.expire()
+    with pytest.raises(SignInError):
+        list(disk.pages(None))
+    with pytest.raises(SignInError):
+        _fetched(disk, item)
+    with pytest.raises(SignInError, match="Nobody has signed in"):
+        list(kind_named("yandex-disk").connect({"path": "/"}, tools()).pages(None))
 
 
 def test_link_never_shows_the_token(link: FakeYandex) -> None:
@@ -595,13 +611,12 @@ def test_empty_link_is_checked_too(link: FakeYandex) -> None:
     assert [one.works for one in _connected(link).check()] == [True, True]
 
 
-def test_token_is_forgotten_where_the_application_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    with FakeYandex(own=True) as fake:
-        _announce(fake, monkeypatch)
-        assert not _connected(fake).revoke()
-        monkeypatch.setenv("FACEKIT_YANDEX_CLIENT_ID", "an application")
-        assert not _connected(fake).revoke()  # Yandex wants its secret, too
-        monkeypatch.setenv("FACEKIT_YANDEX_CLIENT_SECRET", "its secret")
-        assert _connected(fake).revoke()
-        assert fake.revoked == [TOKEN]
-        assert not any("authorization" in one.headers for one in fake.requests)
+def test_token_is_forgotten_where_the_application_is_known(own: FakeYandex, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not _connected(own).revoke()
+    monkeypatch.setenv("FACEKIT_YANDEX_CLIENT_ID", "an application")
+    assert not own.requests
+    monkeypatch.setenv("FACEKIT_YANDEX_CLIENT_SECRET", "its secret")
+    assert _connected(own).revoke()
+    assert own.revoked == [TOKEN]
+    assert not any("authorization" in one.headers for one in own.requests)
+    assert not _connected(own).revoke()  # a token that Yandex does not know
