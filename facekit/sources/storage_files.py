@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from facekit.errors import SourceError
+from facekit.images.formats import PICTURE_EXTENSIONS
 from facekit.sources.answers import Ending, Trouble
 from facekit.sources.takeout_archives import BROKEN
 from facekit.sources.transport import CONNECT_TIMEOUT, READ_TIMEOUT, FailedError
@@ -53,6 +54,12 @@ class Entry:
         when = f"{self.modified.timestamp():.6f}" if self.modified and not self.mark else ""
         size = "" if self.size is None else str(self.size)
         return "-".join(filter(None, (self.mark, when, size))) or "unknown"
+
+
+def is_picture(name: str) -> bool:
+    """Whether a name ends as a picture's does."""
+    _, dot, ending = name.rpartition(".")
+    return bool(dot) and f".{ending.lower()}" in PICTURE_EXTENSIONS
 
 
 class Files(Protocol):

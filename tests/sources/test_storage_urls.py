@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from fake_service import FakePhoto, cut_body, hang, hurry, jpeg, redirect, reset, status, tools, truncated
+from fake_service import FakePhoto, cut_body, hang, html, hurry, jpeg, redirect, reset, status, tools, truncated
 from fake_storage import PASSWORD, USER, FakeStorage, Sftp, sftp_server, webdav_server
 from hypothesis import given
 from hypothesis import strategies as st
@@ -384,8 +384,8 @@ def test_address_that_can_not_be_read_is_refused_with_a_remedy(url: str) -> None
 
 @pytest.mark.parametrize(
     "fault",
-    [reset(), status(503), status(429, {"retry-after": "0"}), cut_body(), truncated()],
-    ids=["reset", "503", "429", "cut", "truncated"],
+    [reset(), status(503), status(429, {"retry-after": "0"}), cut_body(), truncated(), html()],
+    ids=["reset", "503", "429", "cut", "truncated", "page"],
 )
 def test_passing_fault_costs_another_try(fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     hurry(monkeypatch)
@@ -437,6 +437,16 @@ def test_folder_that_may_not_be_read_is_said_and_nothing_called_gone(monkeypatch
         assert not rest[-1].whole
         fake.heal()
         assert list(connected(fake.settings()["url"]).pages(None))[-1].whole
+
+
+def test_page_that_lists_nothing_is_no_empty_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch)
+    with FakeStorage([FakePhoto("", "a.jpg", jpeg(1), "x")]) as fake:
+        fake.fail(html(), path="/photos/x/", times=2)
+        assert list(items_of(list(connected(fake.settings()["url"]).pages(None)))) == ["x/a.jpg"]
+        fake.fail(html(), times=99)
+        with pytest.raises(SourceError, match="lists nothing"):
+            connected(fake.settings()["url"]).gone(["x/a.jpg"])
 
 
 def test_storage_that_looks_empty_has_lost_nothing(tmp_path: Path, servers: dict[str, Any]) -> None:
