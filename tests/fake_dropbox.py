@@ -54,8 +54,15 @@ class FakeDropbox(FakeService):
     kind = "dropbox"
     variable = "FACEKIT_DROPBOX_API"
 
-    def __init__(self, photos: Iterable[FakePhoto] = (), page: int = 4) -> None:
-        self.page = page
+    def __init__(self, photos: Iterable[FakePhoto] = ()) -> None:
+        super().__init__()
+        self.begin(photos)
+
+    def begin(self, photos: Iterable[FakePhoto] = ()) -> None:
+        """Be as new, at the same address."""
+        self.heal()
+        self.photos = {photo.key: photo for photo in photos}
+        self.page = 4
         self.tokens = {TOKEN}
         self.expired: set[str] = set()
         self.revoked: list[str] = []
@@ -66,7 +73,6 @@ class FakeDropbox(FakeService):
         self._cursors: dict[str, tuple[dict[str, Any], tuple[dict[str, Any], ...], int]] = {}
         self._told: list[dict[str, Any]] = []  # what has changed, in order
         self._valid_from = 0
-        super().__init__(photos)
 
     def routes(self) -> list[Route]:
         calls = {

@@ -53,14 +53,20 @@ class FakeGooglePhotos(FakeService):
     kind = "google-photos"
     variable = "FACEKIT_GOOGLE_PHOTOS_API"
 
-    def __init__(self, photos: Iterable[FakePhoto] = (), page: int = 4) -> None:
-        self.page, self.polls, self.timeout = page, 2, "600s"
+    def __init__(self, photos: Iterable[FakePhoto] = ()) -> None:
+        super().__init__()
+        self.begin(photos)
+
+    def begin(self, photos: Iterable[FakePhoto] = ()) -> None:
+        """Be as new, at the same address."""
+        self.heal()
+        self.photos = {photo.key: photo for photo in photos}
+        self.page, self.polls, self.timeout = 4, 2, "600s"
         self.tokens = {TOKEN}
         self.sessions: dict[str, int] = {}
         self.deleted: list[str] = []
         self.revoked: list[str] = []
         self.age = 0
-        super().__init__(photos)
 
     def routes(self) -> list[Route]:
         return [

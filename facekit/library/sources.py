@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facekit.text.keywords import KeywordsChecked
+from facekit.views import view
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -146,6 +147,10 @@ class Sources(KeywordsChecked, ABC):
     @abstractmethod
     def check(self, name: str) -> Sequence[Check]:
         """Walk through every step of a sync, with one photo, changing nothing, and say of each whether it works."""
+
+    def show(self) -> Any:  # noqa: ANN401 - a widget; ipywidgets has no types
+        """The places as a widget for a notebook: connect, sync, disconnect."""
+        return view("SourcesForm", self)
 
     def __repr__(self) -> str:
         return repr(self.list())

@@ -36,7 +36,7 @@ HOSTS = ("cloud-api.yandex.net", "*.disk.yandex.ru", "*.disk.yandex.net", "*.sto
 _SIGNED_HOSTS = ("downloader.disk.yandex.ru", "*.downloader.disk.yandex.ru")
 """They want "the same OAuth token as in the original request" (Yandex Disk API, "Downloading a file")."""
 
-_PER_SECOND = 5.0
+PER_SECOND = 5.0
 """Requests. Yandex names no limit; rclone, which many use with it, asks about as often."""
 
 _MOST_ADDRESSES, _MOST_ASKED, _MOST_LIMITED, _MOST_PAGES = 5000, 1000, 5, 20
@@ -63,7 +63,7 @@ class YandexDisk:
             "Yandex Disk",
             to,
             hosts=HOSTS,
-            per_second=_PER_SECOND,
+            per_second=PER_SECOND,
             judge=judge,
             tools=tools,
             authorization="OAuth",

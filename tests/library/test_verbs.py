@@ -47,6 +47,7 @@ NO_ROUTE = {
     "Library.sources": "leads to the verbs of `Sources`",
     "Library.show": "makes a widget, which runs where it is shown",
     "People.show": "the same",
+    "Sources.show": "the same",
     "People.links": "are made where the photos are: through a service it says so",
 }
 

@@ -25,14 +25,21 @@ MOST = 10**6
 ODD = ["a 😀 1.jpg", "Лето 2019.JPG", '50% "off".png', "it's.jpeg", "a\x7fb.jpg", "#1?&=+.webp", "Ünïcode ßs.heic"]
 
 
-@pytest.fixture
-def dropbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDropbox]:
-    hurry(monkeypatch)
+@pytest.fixture(scope="module")
+def running() -> Iterator[FakeDropbox]:
     with FakeDropbox() as fake:
-        monkeypatch.setenv(fake.variable, fake.url)
-        monkeypatch.setattr("facekit.sources.dropbox_calls.PER_SECOND", 1000.0)
-        monkeypatch.setattr("facekit.sources.http._DOWNLOADS_A_SECOND", 1000.0)
         yield fake
+
+
+@pytest.fixture
+def dropbox(running: FakeDropbox, monkeypatch: pytest.MonkeyPatch) -> FakeDropbox:
+    """With nothing in it yet."""
+    hurry(monkeypatch)
+    monkeypatch.setenv(running.variable, running.url)
+    monkeypatch.setattr("facekit.sources.dropbox_calls.PER_SECOND", 1000.0)
+    monkeypatch.setattr("facekit.sources.http._DOWNLOADS_A_SECOND", 1000.0)
+    running.begin()
+    return running
 
 
 class Shelf:
@@ -180,7 +187,8 @@ def test_what_is_deleted_and_put_there_again_is_there(dropbox: FakeDropbox) -> N
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("arcmf"), st.integers(0, 5), st.sampled_from(["", "a", "a/b", "c"]))))
 def test_after_any_changes_all_is_there_that_is_there(changes: list[tuple[str, int, str]]) -> None:
-    fake = FakeDropbox(photos(3, "a"), page=2)
+    fake = FakeDropbox(photos(3, "a"))
+    fake.page = 2
     with pytest.MonkeyPatch.context() as patch:
         connector = connect({}, tools(TOKEN))
         patch.setattr(connector, "_said", lambda call, **said: _answered(fake, call, said))

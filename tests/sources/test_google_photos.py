@@ -25,8 +25,14 @@ if TYPE_CHECKING:
 MOST = 10**6
 
 
+@pytest.fixture(scope="module")
+def running() -> Iterator[FakeGooglePhotos]:
+    with FakeGooglePhotos() as fake:
+        yield fake
+
+
 @pytest.fixture
-def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGooglePhotos]:
+def google(running: FakeGooglePhotos, monkeypatch: pytest.MonkeyPatch) -> FakeGooglePhotos:
     """With nine photos, a film, a raw file and a HEIC file."""
     hurry(monkeypatch)
     others = [
@@ -34,12 +40,12 @@ def google(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeGooglePhotos]:
         FakePhoto("r", "raw.DNG", b"."),
         FakePhoto("h", "лето 😀.HEIC", jpeg(70)),
     ]
-    with FakeGooglePhotos([*photos(9), *others]) as fake:
-        monkeypatch.setenv(fake.variable, fake.url)
-        monkeypatch.setattr("facekit.sources.google_photos._PER_SECOND", 1000.0)
-        monkeypatch.setattr("facekit.sources.google_photos._POLL", 0.01)
-        monkeypatch.setattr("facekit.sources.http._DOWNLOADS_A_SECOND", 1000.0)
-        yield fake
+    monkeypatch.setenv(running.variable, running.url)
+    monkeypatch.setattr("facekit.sources.google_photos._PER_SECOND", 1000.0)
+    monkeypatch.setattr("facekit.sources.google_photos._POLL", 0.01)
+    monkeypatch.setattr("facekit.sources.http._DOWNLOADS_A_SECOND", 1000.0)
+    running.begin([*photos(9), *others])
+    return running
 
 
 class User:

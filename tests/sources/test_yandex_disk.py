@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facekit.errors import PhotoError, RefusedError, SignInError, SourceError
-from facekit.sources import http, yandex_disk, yandex_listing
+from facekit.sources import yandex_disk, yandex_listing
 from facekit.sources.kinds import kind_named, kind_of_address
 from facekit.types.photos import Status
 
@@ -37,8 +37,7 @@ def server() -> Iterator[FakeYandex]:
 @pytest.fixture(autouse=True)
 def _surroundings(server: FakeYandex, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     hurry(monkeypatch)
-    monkeypatch.setattr(yandex_disk, "_PER_SECOND", 1000.0)
-    monkeypatch.setattr(http, "_DOWNLOADS_A_SECOND", 1000.0)
+    monkeypatch.setattr(yandex_disk, "PER_SECOND", 1000.0)
     for name, value in server.variables().items():
         monkeypatch.setenv(name, value)
     yield
