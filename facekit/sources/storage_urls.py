@@ -61,7 +61,7 @@ class Storage:
         self._tools = tools
         self._rate = rate_of(f"{address.scheme}://{address.host}:{address.port}", "files", _PER_SECOND)
         self._web = WebFiles(address, tools, self._rate) if address.scheme in WEB else None
-        self._files: Files = self._web or FsspecFiles(address)
+        self._files: Files = self._web or FsspecFiles(address, tools.opened)
         self._retried: Retries[Any] = Retries(tools)
 
     @property

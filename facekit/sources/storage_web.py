@@ -70,6 +70,7 @@ class WebFiles:
         self._shown = address.shown
         self._rate = rate
         self._transport = Transport(self._shown, _OwnOrigin(self._base), tools.stop)
+        tools.opened.callback(self._transport.close)
 
     def address_of(self, path: str) -> str:
         """The address of a file, without anything that lets one in."""

@@ -115,8 +115,20 @@ def _s3() -> Any:
     return S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
 
 
+_opened = ExitStack()
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """What a test connects is closed after it."""
+    with _opened:
+        yield
+
+
 def connected(url: str, secret: str | None = None) -> Storage:
-    return KIND.connect(KIND.settings_of(url) or {}, tools(secret))
+    given = tools(secret)
+    _opened.push(given.opened)
+    return KIND.connect(KIND.settings_of(url) or {}, given)
 
 
 def items_of(pages: list[ItemPage]) -> dict[str, SourceItem]:
