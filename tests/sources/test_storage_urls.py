@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from stores import s3_endpoint, s3_store  # noqa: F401 - fixtures
 
 from facekit.errors import PhotoError, RefusedError, SignInError, SourceError
-from facekit.sources import retries, storage_files, storage_urls
+from facekit.sources import rate, retries, storage_files, storage_urls
 from facekit.sources.storage_address import Address, read
 from facekit.sources.storage_urls import KIND
 from facekit.types.photos import Status
@@ -159,12 +159,20 @@ def knows_host(server: Sftp, home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
 
 
-@pytest.fixture(params=["webdav", "sftp", "s3", "http", "zip"])
+KINDS = ["webdav", "sftp", "s3", "http", "zip"]
+everywhere = pytest.mark.parametrize("place", KINDS, indirect=True)
+most = pytest.mark.parametrize("place", [kind for kind in KINDS if kind != "s3"], indirect=True)
+"""Without S3, each test of which takes seconds to begin."""
+
+
+@pytest.fixture
 def place(
     request: pytest.FixtureRequest, tmp_path: Path, servers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Place]:
     """Each kind of storage that a server can be had of here, with the same files."""
     hurry(monkeypatch)
+    monkeypatch.setattr(rate, "_MARGIN", 0.0001)
+    monkeypatch.setattr(rate, "_rates", {})
     with ExitStack() as stack:
         made: Place
         if request.param == "webdav":
@@ -188,6 +196,7 @@ def place(
 # The same of every kind
 
 
+@everywhere
 def test_photos_of_a_storage_are_listed_in_order_and_read(place: Place) -> None:
     storage = place.connected()
     (page,) = storage.pages(None)
@@ -202,6 +211,7 @@ def test_photos_of_a_storage_are_listed_in_order_and_read(place: Place) -> None:
     assert items_of(list(storage.pages({}))) == items
 
 
+@everywhere
 def test_changed_photo_has_another_version_and_one_that_is_removed_is_gone(place: Place) -> None:
     storage = place.connected()
     before = items_of(list(storage.pages(None)))
@@ -217,6 +227,7 @@ def test_changed_photo_has_another_version_and_one_that_is_removed_is_gone(place
     assert raised.value.status is Status.MISSING
 
 
+@most
 def test_listing_goes_on_after_every_page(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage_urls, "_PAGE", 1)
     storage = place.connected()
@@ -230,6 +241,7 @@ def test_listing_goes_on_after_every_page(place: Place, monkeypatch: pytest.Monk
         assert rest[-1].whole
 
 
+@most
 def test_photo_that_is_too_large_is_not_read_to_its_end(place: Place) -> None:
     storage = place.connected()
     item = items_of(list(storage.pages(None)))["b.JPG"]
@@ -240,6 +252,7 @@ def test_photo_that_is_too_large_is_not_read_to_its_end(place: Place) -> None:
         assert raised.value.status is Status.TOO_LARGE
 
 
+@everywhere
 def test_folder_that_is_not_there_stops_and_deletes_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "TRIES", 2)
     storage = place.connected(place.url.replace(".zip", "-nowhere.zip") if ".zip" in place.url else place.url + "-no")
@@ -250,6 +263,7 @@ def test_folder_that_is_not_there_stops_and_deletes_nothing(place: Place, monkey
         storage.gone(PHOTOS)
 
 
+@most
 def test_check_walks_through_every_step(place: Place) -> None:
     steps = list(place.connected().check())
     assert [step.works for step in steps] == [True, True, True]
@@ -257,6 +271,7 @@ def test_check_walks_through_every_step(place: Place) -> None:
     assert PASSWORD not in str(steps)
 
 
+@most
 def test_address_of_one_photo_is_that_photo(place: Place) -> None:
     if isinstance(place, Zip):
         url = f"zip://Лето 2019::file://{place.path}"
@@ -481,14 +496,17 @@ def test_names_that_lead_elsewhere_are_left_out(tmp_path: Path, s3_store: str) -
         assert not [key for key in keys if {"", ".", ".."} & set(key.split("/")) or "\\" in key]
 
 
-def test_zip_file_in_a_storage_is_read_there(tmp_path: Path, s3_store: str) -> None:  # noqa: F811 - the fixture
+def test_zip_file_in_a_storage_is_read_there_and_one_object_is_one_photo(tmp_path: Path, s3_store: str) -> None:  # noqa: F811 - the fixture
     made = Zip(tmp_path / "a.zip")
     made.put("x/a.jpg", jpeg(1))
-    _s3().pipe_file(f"{s3_store}/a.zip", made.path.read_bytes())
+    fs = _s3()
+    fs.pipe_file(f"{s3_store}/a.zip", made.path.read_bytes())
     storage = connected(f"{s3_store}/a.zip")
     (page,) = storage.pages(None)
     assert list(items_of([page])) == ["x/a.jpg"]
     assert fetched(storage, page.items[0]) == jpeg(1)
+    fs.pipe_file(f"{s3_store}/one.jpg", jpeg(2))  # and an object by itself
+    assert list(items_of(list(connected(f"{s3_store}/one.jpg").pages(None)))) == ["one.jpg"]
 
 
 def test_cut_and_locked_zip_files_are_said_to_be(tmp_path: Path) -> None:
