@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
 from connected import BOTH, HOPPER, ONLY_THERE, PORTRAIT, ROCKET, SELFIE, SUMMER, connect
+from fake_vk import FakeVk, VkPhoto
+from PIL import Image
 from service import remote, served, sign_in
 from typer.testing import CliRunner
 
@@ -169,6 +172,36 @@ def test_hits_link_to_their_pages_and_nowhere_else(folder: Path, demo_photos: De
         (rocket,) = library.photo_page(folder="dropbox:/", status="no_face").photos
         assert rocket.path == ROCKET.path
         assert safe_link(rocket.link) is None
+
+
+def test_what_a_sync_brings_is_chosen_by_album_and_links_to_its_page(
+    tmp_path: Path, astronaut: Path, grace_hopper: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eileen, grace = (BytesIO() for _ in range(2))
+    for picture, file in ((astronaut, eileen), (grace_hopper, grace)):
+        Image.open(picture).convert("RGB").save(file, "JPEG")
+    albums = [("77_1", eileen, "Лето 2019"), ("77_2", grace, "Работа/офис")]
+    at_vk = [VkPhoto(key, f"{key}.jpg", file.getvalue(), album) for key, file, album in albums]
+    own = tmp_path / "photos" / "eileen.jpg"
+    own.parent.mkdir()
+    own.write_bytes(eileen.getvalue())
+    with FakeVk(at_vk) as fake, fk.open(tmp_path / "faces") as library:
+        for name, value in fake.variables().items():
+            monkeypatch.setenv(name, value)
+        library.ingest(own.parent, progress=False)
+        token = fake.token()
+        library.sources.add("vk", name="vk-anna", settings=fake.settings(), token=token and token.access)
+        library.sources.sync("vk-anna", progress=False)
+        (hit,) = library.search(astronaut, album="Лето 2019")
+        assert (hit.source, hit.source_kind, hit.link, hit.copies) == (
+            *("vk-anna", "vk", "https://vk.com/photo77_1", 2),
+        )
+        assert {place.path for place in library.photo(hit.photo_id).places} == {str(own), hit.photo}
+        assert f'href="{hit.link}"' in library.search(astronaut, source="vk")._repr_html_()
+        assert "VK · Лето 2019" in library.search(astronaut, source="vk")._repr_html_()
+        assert [one.photo for one in library.search(astronaut, source="local")] == [str(own)]
+        (office,) = library.photo_page(source="vk", album=library.photos(source="vk-anna")["album"].max()).photos
+        assert office.link == "https://vk.com/photo77_2"  # an album whose name has a slash is one album
 
 
 @pytest.mark.parametrize(
