@@ -110,7 +110,7 @@ def calls(service: FakeVk) -> list[str]:
         ("ftp://vk.com/somebody", None),
         ("vk.com/somebody", None),
         ("https://[::1", None),
-        ("/home/me/vk.com", None),
+        ("photos/vk.com", None),
     ],
 )
 def test_an_address_says_whose_photos_and_which_album(address: str, settings: dict[str, str] | None) -> None:
