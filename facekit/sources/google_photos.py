@@ -7,7 +7,6 @@ Google's, and they can be listed and fetched for as long as the session lives. A
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
 from io import BytesIO
 from threading import Lock
 from time import monotonic
@@ -217,9 +216,7 @@ class GooglePhotos:
     def _opened(self, most: int | None = None) -> str:
         """A new session, in which somebody may pick."""
         asked = {"pickingConfig": {"maxItemCount": str(most)}} if most else {}
-        session = None
-        with suppress(NoSessionError):  # a 404 here is of the address, not of a session
-            session = self._said("POST", "/v1/sessions", json=asked, judge=judged_opening).get("id")
+        session = self._said("POST", "/v1/sessions", json=asked, judge=judged_opening).get("id")
         if not session:
             message = "Google Photos opens no session."
             raise SourceError(message, "Try again later.")
