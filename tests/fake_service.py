@@ -416,7 +416,7 @@ def tools(token: str | None = None, answers: Mapping[str, str] | None = None) ->
         return token
 
     def ask(prompt: Any) -> str:
-        return next(said for word, said in (answers or {}).items() if word in prompt.text)
+        return next((said for word, said in (answers or {}).items() if word in prompt.text), "")
 
     return Tools(access, ask, threading.Event())
 

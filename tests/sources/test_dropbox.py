@@ -608,7 +608,8 @@ def test_check_goes_through_every_step_and_changes_nothing(dropbox: FakeDropbox)
         ("https://www.dropbox.com.example.org/s/abc/a.jpg", None),
         ("https://example.org/?https://www.dropbox.com/s/abc", None),
         ("C:\\Dropbox", None),
-        ("/home/me/Dropbox", None),
+        ("~/Dropbox", None),
+        ("https://www.dropbox.com", None),
         ("https://[", None),
     ],
 )
