@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -98,6 +99,7 @@ class ConnectedSource:
         self.skipped: dict[bytes, str] = {}
         self.left_out_by_kind: Mapping[str, int] = {}
         self.fetched = self.bytes = 0
+        self._counting = Lock()
 
     @property
     def root(self) -> str:
@@ -156,7 +158,8 @@ class ConnectedSource:
         def write(target: BinaryIO) -> None:
             self._check_budget(size)
             self._connector.fetch(_item(row), target, most_bytes)
-            self.fetched, self.bytes = self.fetched + 1, self.bytes + target.tell()
+            with self._counting:  # several threads fetch
+                self.fetched, self.bytes = self.fetched + 1, self.bytes + target.tell()
             self._progress(self._listed, self.bytes)
 
         try:

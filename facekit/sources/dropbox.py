@@ -172,6 +172,7 @@ KIND = SourceKind(
         client="FACEKIT_DROPBOX_CLIENT_ID",
         more={"token_access_type": "offline"},
         address="FACEKIT_DROPBOX_API",
+        redirect="http://127.0.0.1:53683/",  # one to register: Dropbox compares ports; this one nobody has at IANA
     ),
     needs_token=True,
 )

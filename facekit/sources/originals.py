@@ -11,7 +11,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from facekit.system.disk_space import check_room
+from facekit.errors import DiskFullError
+from facekit.system.disk_space import check_room, is_disk_full
 from facekit.system.permissions import make_private_folder
 
 if TYPE_CHECKING:
@@ -86,9 +87,12 @@ class Originals:
                 os.fsync(file.fileno())
             self.forget(source, [key])
             os.replace(part, path)  # noqa: PTH105 - atomic
-        except BaseException:
+        except BaseException as error:
             with suppress(OSError):
                 Path(part).unlink()
+            if is_disk_full(error) and isinstance(error, OSError):
+                message = f"The disk of {path.parent} is full; the photo that was being fetched was not kept."
+                raise DiskFullError(message, "Make room and run it again: what is done is kept.") from error
             raise
         if not keep:
             self._make_room(path.stat().st_size)

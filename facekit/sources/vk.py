@@ -7,14 +7,13 @@ from collections import Counter
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, cast
 
-from facekit.errors import PhotoError, RefusedError, SourceError
-from facekit.sources.http import Http, endpoint
-from facekit.sources.item import Check, ItemPage, SignIn, SourceKind
+from facekit.errors import PhotoError, RefusedError, SignInError, SourceError
+from facekit.sources.item import Check, ItemPage, SignIn, SourceKind, Token
 from facekit.sources.vk_addresses import page_of, place, settings_of
-from facekit.sources.vk_calls import HOSTS, PER_SECOND, Refusal, VkApi
+from facekit.sources.vk_calls import HOSTS, Refusal, VkApi
 from facekit.sources.vk_listing import Listing
 from facekit.sources.vk_photos import item_of
-from facekit.sources.vk_pictures import Pictures
+from facekit.sources.vk_pictures import Ends, Pictures
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
@@ -23,9 +22,9 @@ if TYPE_CHECKING:
 
     from facekit.sources.item import Cursor, SourceItem, Tools
 
-_ID = "FACEKIT_VK_ID"
 _CLIENT = "FACEKIT_VK_CLIENT_ID"
 _CHECKED_PHOTOS = 10  # ours: enough for one that has a picture
+_CUT_TRIES = 3  # ours
 _CHECKED_BYTES = 64 * 2**20  # ours: VK keeps pictures of some megabytes
 
 _SETTINGS = {
@@ -35,6 +34,16 @@ _SETTINGS = {
     ),
     "album": "One album: its id or address, wall, profile, saved, or tagged; without it, or with all, every album.",
 }
+_SIGN_IN = SignIn(
+    authorize="https://id.vk.com/authorize",
+    token="https://id.vk.com/oauth2/auth",  # noqa: S106 - an address
+    scopes=("vkid.personal_info", "photos"),
+    client=_CLIENT,
+    revoke="https://id.vk.com/oauth2/revoke",
+    keeps=("device_id",),
+    address="FACEKIT_VK_ID",
+    redirect="http://localhost",  # VK ID takes no other address of one's own machine
+)
 
 
 class Vk:
@@ -97,24 +106,42 @@ class Vk:
 
     def fetch(self, item: SourceItem, target: BinaryIO, limit: int) -> None:
         """See `Connector.fetch`. An address that does not work any more is asked for anew, once."""
-        begin = target.tell()
         address, new = self._pictures.address_of(item)
+        if not new:
+            begin = target.tell()
+            try:
+                self._download(address, target, limit, item)
+            except PhotoError as error:
+                if error.status is Status.TOO_LARGE:
+                    raise
+                target.seek(begin)
+                target.truncate()
+            else:
+                return
+            address = self._pictures.new_address_of(item)
         try:
             self._download(address, target, limit, item)
         except PhotoError as error:
-            if new or error.status is Status.TOO_LARGE:
+            if error.status is not Status.MISSING:
                 raise
-            target.seek(begin)
-            target.truncate()
-        else:
-            return
-        # VK's addresses expire, after a day or so; the photo has others then.
-        address = self._pictures.new_address_of(item)
-        self._download(address, target, limit, item)
+            # VK has just said that it has the photo.
+            raise PhotoError(Status.IO_ERROR, error.reason) from None
 
     def _download(self, address: str, target: BinaryIO, limit: int, item: SourceItem) -> None:
-        """What VK's API says by its errors, the servers of its pictures say by their status alone."""
-        self._api.http.download(address, target, limit, name=item.name, judge=lambda _: None)
+        """Fetch a picture, again where it has no end: VK says neither its size nor a hash, so that nothing else tells.
+
+        What VK's API says by its errors, the servers of its pictures say by their status alone.
+        """
+        begin = target.tell()
+        for _ in range(_CUT_TRIES):
+            target.seek(begin)
+            target.truncate()
+            watched = Ends(target)
+            file = cast("BinaryIO", watched)
+            self._api.http.download(address, file, limit, name=item.name, judge=lambda _: None)
+            if not watched.cut_jpeg:
+                return
+        # Perhaps it is so at VK: decoding it says what is wrong.
 
     def check(self) -> Iterator[Check]:
         """See `Connector.check`: the token, the owner, the albums, some photos of one, and one's bytes."""
@@ -166,19 +193,13 @@ class Vk:
 
     def revoke(self) -> bool:
         """Have VK ID forget the token; one that was pasted stays, until it is changed in the application's settings."""
-        client, token = os.environ.get(_CLIENT), self._tools.access(None)
-        if not client or not token:
-            return False
-        at = endpoint(_ID, "https://id.vk.com")
-        http = Http("VK", at, hosts=("id.vk.com",), per_second=PER_SECOND, judge=lambda _: None, tools=self._tools)
-        form = {"client_id": client, "access_token": token}
+        from facekit.sources.oauth import revoke
+
         try:
-            answer = http.ask("POST", "oauth2/revoke", form=form, signed=False)
-        except (SourceError, PhotoError):  # it is no token of this application, or none any more
+            token = self._tools.access(None)
+        except SignInError:
             return False
-        finally:
-            http.close()
-        return isinstance(answer, dict) and answer.get("response") == 1
+        return bool(token and os.environ.get(_CLIENT)) and revoke(_SIGN_IN, Token(token or ""))
 
 
 KIND = SourceKind(
@@ -188,14 +209,6 @@ KIND = SourceKind(
     connect=Vk,
     settings_of=settings_of,
     settings=_SETTINGS,
-    sign_in=SignIn(
-        authorize="https://id.vk.com/authorize",
-        token="https://id.vk.com/oauth2/auth",  # noqa: S106 - an address
-        scopes=("vkid.personal_info", "photos"),
-        client=_CLIENT,
-        revoke="https://id.vk.com/oauth2/revoke",
-        keeps=("device_id",),
-        address=_ID,
-    ),
+    sign_in=_SIGN_IN,
     needs_token=True,
 )

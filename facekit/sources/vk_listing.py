@@ -106,7 +106,7 @@ class Listing:
             person = self.person()
             if person is None:
                 message = "The token is an application's: it does not say whose photos are wanted."
-                raise SourceError(message, "Set the source's owner: an id, a screen name, or the page's address.")
+                raise SourceError(message, "Connect it anew with an owner: an id, a name, or the page's address.")
             return person
         if self._named.lstrip("-").isdecimal():
             return int(self._named)
@@ -114,7 +114,7 @@ class Listing:
         kind, number = (found.get("type"), found.get("object_id")) if isinstance(found, dict) else (None, None)
         if kind not in ("user", "group", "page", "event") or not isinstance(number, int):
             message = f"Neither a person nor a community at VK is called {self._named}."
-            raise SourceError(message, "Set the source's owner to an id, a screen name, or the page's address.")
+            raise SourceError(message, "Connect it anew with another owner: an id, or the page's address.")
         return number if kind == "user" else -number
 
     def albums(self) -> list[Album]:

@@ -15,6 +15,7 @@ from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import BinaryIO
 
     from facekit.sources.item import SourceItem
     from facekit.sources.vk_calls import VkApi
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _KEPT = 20_000  # ours: addresses, of some 300 bytes each
 _BATCH = 500  # photos.getById takes no more ids
 _NEIGHBOURS = 100  # ours: where one address has expired, those of the photos listed after it have as well
+_TRAILER = 1024  # bytes after the end of a JPEG that some programs leave: ours
 _HALVINGS = 40  # ours: calls for finding out which of many photos can be asked about
 
 
@@ -147,3 +149,35 @@ class Pictures:
                 middle = len(batch) // 2
                 batches += [batch[:middle], batch[middle:]]
         return gone
+
+
+class Ends:
+    """A file for writing that knows how what is written in one go begins and ends."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._first = self._last = b""
+
+    def write(self, data: bytes) -> int:
+        """Write on."""
+        self._first = (self._first + data[:2])[:2]
+        self._last = (self._last + data[-_TRAILER:])[-_TRAILER:]
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        """Where it stands."""
+        return self._file.tell()
+
+    def seek(self, position: int) -> int:
+        """Go somewhere."""
+        return self._file.seek(position)
+
+    def truncate(self) -> int:
+        """Begin anew from where it stands."""
+        self._first = self._last = b""
+        return self._file.truncate()
+
+    @property
+    def cut_jpeg(self) -> bool:
+        """Whether it is a JPEG without its end (ITU-T T.81: SOI is FF D8, EOI is FF D9)."""
+        return self._first == b"\xff\xd8" and b"\xff\xd9" not in self._last

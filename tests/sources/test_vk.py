@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import secrets
 import threading
-from base64 import urlsafe_b64encode
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
@@ -20,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facekit.errors import PhotoError, RefusedError, SignInError, SourceError
-from facekit.sources import vk_calls
+from facekit.sources import oauth, vk_calls
 from facekit.sources.item import Prompt, Tools
 from facekit.sources.kinds import kind_of_address
 from facekit.sources.vk import KIND, Vk
@@ -111,13 +110,13 @@ def calls(service: FakeVk) -> list[str]:
         ("ftp://vk.com/somebody", None),
         ("vk.com/somebody", None),
         ("https://[::1", None),
-        ("/home/me/vk.com", None),
+        ("photos/vk.com", None),
     ],
 )
 def test_an_address_says_whose_photos_and_which_album(address: str, settings: dict[str, str] | None) -> None:
     assert settings_of(address) == settings
-    found = kind_of_address(address)
-    assert (found[1] if found and found[0].name == "vk" else None) == settings
+    if settings:
+        assert kind_of_address(address) == (KIND, settings)
 
 
 @given(st.integers(-(10**12), 10**12).filter(bool), st.sampled_from(["", "wall", "profile", "saved", "17"]))
@@ -580,6 +579,28 @@ def test_a_photo_of_which_no_address_works_is_skipped(vk: FakeVk) -> None:
     assert fetched(source, found[f"{OWNER}_3"]) == vk.photos[f"{OWNER}_3"].data
 
 
+def test_a_photo_that_vk_knows_is_not_missing_because_a_server_lacks_it(vk: FakeVk) -> None:
+    source = connected()
+    item = listed(source)[0][f"{OWNER}_3"]
+    vk.fail(fake.status(404), path="/pictures/.*", times=3)
+    for connector in (source, connected()):
+        with pytest.raises(PhotoError) as raised:
+            fetched(connector, item)
+        assert raised.value.status is Status.IO_ERROR
+
+
+def test_a_picture_that_is_cut_is_fetched_again(vk: FakeVk) -> None:
+    source = connected()
+    item = listed(source)[0][f"{OWNER}_3"]
+    vk.fail(fake.truncated(0.9), path="/pictures/.*", times=2)
+    assert fetched(source, item) == vk.photos[item.key].data
+    whole = vk.photos[item.key].data
+    vk.change(item.key, whole[:-2])
+    assert fetched(source, item) == whole[:-2]  # so it is at VK: three times the same
+    vk.change(item.key, b"GIF89a and more")
+    assert fetched(source, item) == b"GIF89a and more"
+
+
 def test_a_photo_that_is_too_large_is_asked_for_once(vk: FakeVk) -> None:
     source = connected()
     found, _ = listed(source)
@@ -629,59 +650,40 @@ def test_a_check_ends_at_the_first_step_that_fails(vk: FakeVk) -> None:
     assert [(step.step, step.works) for step in steps] == [("token", False)]
 
 
-def signed_in(vk: FakeVk, **changes: str) -> dict[str, Any]:
-    """What VK ID answers to whoever signs in as facekit does, or wrongly in one point."""
-    verifier, back = secrets.token_urlsafe(48), "http://127.0.0.1:9/callback"
-    digest = hashlib.sha256(verifier.encode()).digest()
-    asked = {
-        "response_type": "code",
-        "client_id": vk.client,
-        "redirect_uri": back,
-        "state": "st4te",
-        "code_challenge": urlsafe_b64encode(digest).rstrip(b"=").decode(),
-        "code_challenge_method": "S256",
-    }
-    shown = httpx2.get(f"{vk.url}/authorize", params=asked)
-    got = dict(parse_qsl(urlsplit(shown.headers["location"]).query))
-    form = {
-        "grant_type": "authorization_code",
-        "code": got["code"],
-        "code_verifier": verifier,
-        "client_id": vk.client,
-        "device_id": got["device_id"],
-        "redirect_uri": back,
-        "state": got["state"],
-    }
-    given: dict[str, Any] = httpx2.post(f"{vk.url}/oauth2/auth", data=form | changes).json()
-    again = httpx2.post(f"{vk.url}/oauth2/auth", data=form).json()
-    assert again["error"] == "invalid_grant"  # a code works once
-    return given | {"device_id": got["device_id"]}
+def agreed(vk: FakeVk) -> tuple[oauth.Begun, dict[str, str]]:
+    """A sign-in by facekit's own flow, and what VK ID sends back with the browser."""
+    assert KIND.sign_in is not None
+    begun = oauth.begin(KIND.sign_in, "http://localhost")
+    assert begun.address.startswith(f"{vk.url}/authorize?")
+    shown = httpx2.get(begun.address)
+    return begun, dict(parse_qsl(urlsplit(shown.headers["location"]).query))
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"code_verifier": "x" * 64}, {"device_id": "another"}, {"redirect_uri": "http://127.0.0.1:9/x"}, {"state": ""}],
-)
-def test_vk_id_gives_no_token_to_whoever_errs(vk: FakeVk, changes: dict[str, str]) -> None:
-    assert signed_in(vk, **changes)["error"] == "invalid_grant"
+@pytest.mark.parametrize("changed", ["device_id", "code", "verifier", "redirect", "state"])
+def test_vk_id_gives_no_token_to_whoever_errs(vk: FakeVk, changed: str) -> None:
+    begun, said = agreed(vk)
+    if changed in said:
+        said |= {changed: "another"}
+    else:
+        begun = replace(begun, **{changed: "another" * 9})
+    with pytest.raises(SignInError):
+        oauth.finish(begun, said)
 
 
 def test_a_token_of_vk_id_works_is_renewed_and_revoked(vk: FakeVk) -> None:
-    given = signed_in(vk)
-    form = {
-        "grant_type": "refresh_token",
-        "refresh_token": given["refresh_token"],
-        "client_id": vk.client,
-        "device_id": given["device_id"],
-        "state": "st4te",
-    }
-    renewed = httpx2.post(f"{vk.url}/oauth2/auth", data=form).json()
-    assert httpx2.post(f"{vk.url}/oauth2/auth", data=form).json()["error"] == "invalid_grant"
-    source = connected({}, renewed["access_token"])
+    begun, said = agreed(vk)
+    token = oauth.finish(begun, said)
+    with pytest.raises(SignInError):
+        oauth.finish(begun, said)  # a code works once
+    renewed = oauth.renew(begun.how, token)
+    with pytest.raises(SignInError):
+        oauth.renew(begun.how, token)  # so does what renews
+    assert (token.more or {})["device_id"] == (renewed.more or {})["device_id"]
+    source = connected({}, renewed.access)
     assert set(listed(source)[0]) == set(vk.photos)
     assert source.revoke()
     with pytest.raises(SignInError):
-        next(connected({}, renewed["access_token"]).pages(None))
+        next(connected({}, renewed.access).pages(None))
     assert not source.revoke()
 
 
