@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 USER, PASSWORD = "дядя", "p@ss:w/ord"
+ME = f"{quote(USER)}:{quote(PASSWORD, safe='')}"
 """Whom the servers let in."""
 
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 from fake_service import FakePhoto, cut_body, hang, html, hurry, jpeg, redirect, reset, status, tools, truncated
-from fake_storage import PASSWORD, USER, FakeStorage, Sftp, sftp_server, webdav_server
+from fake_storage import ME, PASSWORD, USER, FakeStorage, Sftp, sftp_server, webdav_server
 from hypothesis import given
 from hypothesis import strategies as st
 from stores import s3_endpoint, s3_store  # noqa: F401 - fixtures
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from facekit.sources.item import ItemPage, SourceItem
     from facekit.sources.storage_urls import Storage
 
-ME = f"{quote(USER)}:{quote(PASSWORD, safe='')}"
 FILES = {
     "b.JPG": jpeg(2),
     "note.txt": b"no photo",
