@@ -276,7 +276,9 @@ def _skipped(address: Address, error: Exception) -> Trouble | None:
 
 
 def _failed(address: Address, causes: list[BaseException]) -> Trouble:
-    said = next((os.strerror(one.errno) for one in causes if isinstance(one, OSError) and one.errno), None)
+    said = next(
+        (os.strerror(one.errno or 0) for one in causes if isinstance(one, OSError) and (one.errno or 0) > 0), None
+    )
     timeout = any(isinstance(one, TimeoutError) or "Timeout" in type(one).__name__ for one in causes)
     kind = type(causes[0]).__name__
     why = f"no answer for {READ_TIMEOUT:g} s" if timeout else said or ("no connection" if "Connect" in kind else kind)
