@@ -17,7 +17,9 @@ from facekit.sources.kinds import kinds
 if TYPE_CHECKING:
     from facekit.sources.answers import Judge
 
-PAGE = (Path(__file__).parents[2] / "docs" / "sources.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 WORDS = {
     Ending.RETRY: r"^(tries|waits)|, and tries again",
     Ending.SKIP: r"skips|missing",
@@ -71,6 +73,13 @@ def test_every_status_leads_where_the_page_says() -> None:
 def test_every_host_is_on_the_page() -> None:
     table = {name: set(re.findall(r"`([^`]+)`", hosts)) for name, hosts in rows("source")}
     assert table == {kind.words: set(kind.hosts) for kind in kinds().values() if kind.hosts}
+
+
+def test_every_host_is_in_the_readme() -> None:
+    privacy = README[README.index("\n## Privacy") : README.index("\n## Licence")]
+    for kind in kinds().values():
+        for host in kind.hosts:
+            assert f"`{host.removeprefix('*.')}`" in privacy
 
 
 def vk_ending(code: int) -> object:
