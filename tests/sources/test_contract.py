@@ -225,7 +225,9 @@ def place(running: tuple[Case, Any], monkeypatch: pytest.MonkeyPatch) -> Iterato
             service.heal()
         if isinstance(service, FakeVk):
             patch.setattr(service, "limited", False)
-        yield Place(case, service, fake.tools(token and token.access), patch)
+        tools = fake.tools(token and token.access)
+        with tools.opened:
+            yield Place(case, service, tools, patch)
     for key in set(service.photos) - set(before):
         service.remove(key)
     for key, photo in before.items():
@@ -364,11 +366,12 @@ def test_listing_ends_when_the_work_is_to_stop(place: Place) -> None:
     place.case.small_pages(place.patch, place.service)
     token = place.service.token()
     tools = fake.tools(token and token.access)
-    pages = place.connect(tools).pages(None)
-    next(pages)
-    tools.stop.set()
-    with pytest.raises(KeyboardInterrupt):
-        list(pages)
+    with tools.opened:
+        pages = place.connect(tools).pages(None)
+        next(pages)
+        tools.stop.set()
+        with pytest.raises(KeyboardInterrupt):
+            list(pages)
 
 
 # Faults
