@@ -69,11 +69,13 @@ _SLOW_FILES = {
     "test_packages",
     "test_plots",
     "test_people_cli",
+    "test_people_library",
     "test_people_state",
     "test_private",
     "test_reembed",
     "test_servers",
     "test_texts",
+    "test_turns",
     "test_waiting",
     "test_ways",
 }
