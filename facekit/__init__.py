@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from facekit.ingest.report import IngestReport
     from facekit.library.base import Library
     from facekit.library.opening import open_library as open  # noqa: A004 - fk.open is what one would type
+    from facekit.library.sources import Sources
     from facekit.measure.calibration import Calibration, calibrate
     from facekit.models import align, detect, embed, similarity
     from facekit.people.base import People
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from facekit.types.arrays import Detections, Quality
     from facekit.types.people import Person
     from facekit.types.photos import Face, Hit, Photo, Probe, Status
+    from facekit.types.sources import ConnectedPlace, SyncReport
 
 # Where each public name lives. They are imported at first use, so that `import facekit` costs next to nothing.
 _HOMES = {
@@ -76,6 +78,8 @@ _HOMES = {
         "NoFaceError",
         "PhotoError",
         "ServiceError",
+        "SignInError",
+        "SourceError",
         "StalledError",
         "UnknownIdError",
         "VectorIndexError",
@@ -90,6 +94,8 @@ _HOMES = {
     "facekit.library.opening": ["open"],
     "facekit.clustering": ["Constraints", "cluster", "evaluate_clusters", "suggest_eps"],
     "facekit.people.base": ["People"],
+    "facekit.library.sources": ["Sources"],
+    "facekit.types.sources": ["ConnectedPlace", "SyncReport"],
     "facekit.clustering.projection": ["project"],
     "facekit.types.people": ["Person"],
     "facekit.server.publish": ["publish"],
@@ -100,6 +106,7 @@ _home = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Calibration",
+    "ConnectedPlace",
     "Constraints",
     "Detections",
     "DeviceError",
@@ -127,8 +134,12 @@ __all__ = [
     "Quality",
     "ReembedReport",
     "ServiceError",
+    "SignInError",
+    "SourceError",
+    "Sources",
     "StalledError",
     "Status",
+    "SyncReport",
     "UnknownIdError",
     "VectorIndexError",
     "WeightsError",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -148,6 +149,15 @@ def checked_part(text: str) -> str:
         message = f"A text of {len(text)} characters is in no name."
         raise RefusedError(message, f"Take at most {LONGEST_TEXT}.")
     return text
+
+
+def checked_place_name(name: str, what: str) -> str:
+    """The name of a source or an album, with composed letters as they are kept. Raises RefusedError."""
+    fits = isinstance(name, str) and name.strip("/ ") and len(name) <= LONGEST_PATH
+    if not fits or any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in name):
+        message = f"There is no {what} {str(name)[:LONGEST_TEXT]!r}."
+        raise RefusedError(message, "lib.folders() lists sources and albums.")
+    return unicodedata.normalize("NFC", name)
 
 
 def checked_position(offset: int) -> int:

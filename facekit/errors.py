@@ -328,11 +328,13 @@ class SourceError(FacekitError):
 
     Examples
     --------
+    >>> report = lib.sources.sync(progress=False)  # of one that ends before its end, the report says why
+    >>> [one.problem for one in report.places if one.problem]
+    []
     >>> try:
-    ...     lib.sources.sync("vk")
-    ... except fk.SourceError as error:
-    ...     print(error.remedy)
-    'lib.sources.list() shows what is connected; lib.sources.add connects another.'
+    ...     report = lib.ingest(demo.folder, progress=False)
+    ... except fk.SourceError as error:  # an address was ingested, whose disk is not to be had for now
+    ...     print(error.message, error.resume_at)
     """
 
     safe_to_show = True
@@ -343,4 +345,11 @@ class SourceError(FacekitError):
 
 
 class SignInError(SourceError):
-    """A place that photos come from wants somebody to sign in, again or with more rights."""
+    """A place that photos come from wants somebody to sign in, again or with more rights.
+
+    Examples
+    --------
+    >>> wants_sign_in = [one.name for one in lib.sources.sync(progress=False).places if one.sign_in]
+    >>> for name in wants_sign_in:
+    ...     lib.sources.reconnect(name)
+    """

@@ -74,6 +74,7 @@ _SLOW_FILES = {
     "test_private",
     "test_reembed",
     "test_servers",
+    "test_sync_kills",
     "test_texts",
     "test_turns",
     "test_waiting",

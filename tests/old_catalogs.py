@@ -86,6 +86,21 @@ UPDATE meta SET value = '4' WHERE key = 'schema';
 DELETE FROM meta WHERE key = 'places';
 """
 
+_PLACES = """
+UPDATE meta SET value = '5' WHERE key = 'schema';
+DELETE FROM meta WHERE key = 'index';
+CREATE TABLE index_due(change_id VARCHAR NOT NULL, face_id VARCHAR NOT NULL);
+ALTER TABLE photos ADD COLUMN "source" VARCHAR;
+ALTER TABLE photos ADD COLUMN display VARCHAR;
+ALTER TABLE photos ADD COLUMN folder VARCHAR;
+ALTER TABLE photos ADD COLUMN missing BOOLEAN;
+ALTER TABLE photos ADD COLUMN files INTEGER;
+UPDATE photos SET "source" = 'local', display = '/фото/Й/Снимок.jpg', folder = '/фото/Й/', missing = false, files = 2
+    WHERE photo_id = 'd0';
+UPDATE photos SET "source" = 'local', display = '/photos/caf�.jpg', folder = '/photos/', missing = true, files = 1
+    WHERE photo_id = 'd1';
+"""
+
 _MOMENTS = {"missing_since", "started_at", "finished_at", "created_at", "at"}
 
 
@@ -200,6 +215,12 @@ def make_schema_4(path: Path) -> None:
     _make(path, _SCHEMA_1 + _STAGING + _SCHEMA_2, rows, _LATE + _UTC)
 
 
+def make_schema_5(path: Path) -> None:
+    """As the last facekit left it that knew no connected places."""
+    rows = {table: [_in_utc(row) for row in some] for table, some in (PHOTOS | PEOPLE).items()}
+    _make(path, _SCHEMA_1 + _STAGING + _SCHEMA_2, rows, _LATE + _UTC + _PLACES)
+
+
 def _in_utc(row: dict[str, Any]) -> dict[str, Any]:
     moments = {name: utc(row[name]) for name in _MOMENTS & row.keys()}
     made = row | {name: at and at.astimezone(UTC).replace(tzinfo=None) for name, at in moments.items()}
@@ -232,6 +253,9 @@ def utc(local: datetime | None) -> datetime | None:
 
 def take_back_to_schema_4(connection: sa.Connection) -> None:
     """Make of a catalog on a server what it would have been, with an index that is behind."""
+    connection.execute(sa.text("DROP TABLE sources, source_items"))
+    for name in ("version", "album", "link"):
+        connection.execute(sa.text(f"ALTER TABLE files DROP COLUMN {name}"))
     for name in ("source", "display", "folder", "missing", "files"):
         connection.execute(sa.text(f"ALTER TABLE photos DROP COLUMN {name}"))
     connection.execute(sa.text("DROP INDEX ix_members_person_id, ix_files_folder"))

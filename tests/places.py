@@ -44,6 +44,7 @@ SUITES = {
     "test_people_state": PGVECTOR,
     "test_reembed": PGVECTOR,
     "test_service": PGVECTOR,
+    "test_source_filters": PGVECTOR,
 }
 """The files whose tests run on both, and on which servers: pgvector where the index is not what they are about."""
 
@@ -82,6 +83,15 @@ IN_FOLDER = {
         "test_a_database_of_jobs_from_before_there_were_kinds_opens": "was in a folder: servers came later",
         "test_a_notebook_follows_the_service_that_does_it": "on servers a notebook opens the library itself",
         "test_a_killed_service_goes_on_where_it_was": "on servers another one takes its job: test_shared_jobs.py",
+    },
+    "test_source_filters": {
+        "test_only_pages_over_https_or_of_a_named_service_are_linked": "is about links alone",
+        "test_the_command_line_chooses_by_source_and_album": "is about the command line",
+        "test_hits_link_to_their_pages_and_nowhere_else": "is about pages",
+        "test_tables_name_album_and_link": "is about files",
+        "test_what_a_sync_brings_is_chosen_by_album_and_links_to_its_page": "is about what a sync writes",
+        "test_a_viewer_of_a_service_sees_albums_and_chooses_by_them": "is about what a service shows",
+        "test_a_service_and_its_client_choose_alike": "is about what travels",
     },
     "test_service": {
         "test_a_picture_of_a_large_photo_takes_no_memory_here": "is about drawing alone, and takes seconds to do so",

@@ -49,7 +49,7 @@ def served(folder: Path, roots: Sequence[Path] = (), *, accounts: bool = False) 
 @contextmanager
 def remote(folder: Path, roots: Sequence[Path] = ()) -> Iterator[RemoteLibrary]:
     """A library behind a service that listens in this process, which has the models already."""
-    with fk.open(folder) as library, socket.socket() as listener:
+    with fk.open(folder) as library, socket.socket(proto=socket.IPPROTO_TCP) as listener:
         service = Service(library, roots)
         app = create_app(service, Access(Accounts(service.store), OWNER_KEY))
         listener.bind(("127.0.0.1", 0))

@@ -43,7 +43,11 @@ HEAVY = {
 ROOMS_OF_EXTRAS = {"server", "webapp", "widgets", "demo", "measure", "models", "clustering", "workers"}
 
 # Modules elsewhere that do so.
-MODULES_OF_EXTRAS = {"catalog/postgresql.py", "cli/users.py", "images/blobs.py", "storage/broker.py"}
+MODULES_OF_EXTRAS = {
+    *("catalog/postgresql.py", "cli/users.py", "images/blobs.py", "storage/broker.py"),
+    *("sources/oauth.py", "sources/token_key.py", "sources/vault.py"),
+    *("sources/storage_address.py", "sources/storage_files.py"),
+}
 
 # Packages that are imported under another name than they are installed.
 DISTRIBUTIONS = {

@@ -10,7 +10,7 @@ import numpy as np
 
 from facekit.catalog import Catalog, FaceRecord, FileRecord, PhotoRecord
 from facekit.catalog.people_tables import members, persons
-from facekit.catalog.records import face_id
+from facekit.catalog.records import EVERYWHERE, face_id
 from facekit.types.arrays import Quality
 from facekit.types.photos import FoundFile, PhotoFacts, Status
 
@@ -48,7 +48,7 @@ def write(catalog: Catalog, name: str, rounds: int) -> None:
         catalog.mark_missing("local", [f"/{name}/{both}".encode()], missing=True)
         # The last one to go takes the photo along, unless the other process has just brought a file of it.
         catalog.remove_files("local", [f"/{name}/{both}".encode(), f"/{name}/again/{both}".encode()])
-        catalog.pages.photos(None, None, 0, 60)
+        catalog.pages.photos(None, EVERYWHERE, 0, 60)
     catalog.finish_run(catalog.start_run([f"/{name}"], "yunet", "sface", "cpu"), {"new": rounds})
 
 

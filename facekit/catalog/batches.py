@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from facekit.catalog.batch_tables import batches, work, workers
 from facekit.catalog.locks import has_locks
 from facekit.errors import LibraryError
-from facekit.types.photos import FoundFile
+from facekit.types.photos import FoundFile, PlaceFacts
 from facekit.types.work import Claim, Kind, Options, State
 
 if TYPE_CHECKING:
@@ -383,8 +383,9 @@ def _plain(file: FoundFile) -> list[Any]:
 
 
 def _file(said: Sequence[Any]) -> FoundFile:
-    source, path, *more = said
-    return FoundFile(source, bytes.fromhex(path), *more)
+    source, path, display, size, mtime_ns, *facts = said  # those without facts are of an older facekit
+    known = PlaceFacts(**facts[0]) if facts and facts[0] else None
+    return FoundFile(source, bytes.fromhex(path), display, size, mtime_ns, known)
 
 
 def display_of(said: Sequence[Any]) -> str:

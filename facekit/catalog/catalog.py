@@ -27,6 +27,8 @@ from facekit.catalog.records import Change, file_id, folder_of
 from facekit.catalog.rows import FileRow, PhotoRow, among, column, delete, face_values, insert, set_meta
 from facekit.catalog.runs import Runs, forget_in_runs, move_roots
 from facekit.catalog.server import CatalogServer
+from facekit.catalog.source_tables import source_items
+from facekit.catalog.sources import SourceTables
 from facekit.catalog.staging import Staging, refuse_other_models
 from facekit.catalog.tables import faces, files, meta, photos, staged_faces, staged_photos
 from facekit.catalog.times import now
@@ -113,6 +115,7 @@ class Catalog(Contents, Runs, Copies):
         self.bindings = Bindings(self._engine)
         self.server = CatalogServer(self._engine)
         self.outbox = Outbox(self._engine)
+        self.sources = SourceTables(self._engine)
         where = f"the catalog {shown}" if shown else self._engine.where
         try:
             found = self._prepare(where, path, upgrade=upgrade)
@@ -290,6 +293,7 @@ class Catalog(Contents, Runs, Copies):
             before = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             hold(connection, Kind.PHOTOS, before)
             delete(connection, files.c.file_id, file_ids)
+            delete(connection, source_items.c.item_id, file_ids)
             change = self._follow_files(connection, before, leaving=before)
             forget_in_runs(connection)
             set_meta(connection, "erase", "due")
@@ -358,7 +362,7 @@ def _photo_values(photo: PhotoRecord, run_id: str) -> Values:
 
 
 def _file_values(record: FileRecord, key: str) -> Values:
-    file = record.file
+    file, said = record.file, record.file.facts
     return FileRow(
         file_id=key,
         source=file.source,
@@ -369,4 +373,5 @@ def _file_values(record: FileRecord, key: str) -> Values:
         bytes=file.size,
         mtime_ns=file.mtime_ns,
         missing_since=None,
+        **({} if said is None else {"version": said.version, "album": said.album, "link": said.link}),
     )._asdict()

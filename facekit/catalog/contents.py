@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import sqlalchemy as sa
 
-from facekit.catalog.places import below, place_key
-from facekit.catalog.records import FileState, IndexRow, file_id
+from facekit.catalog.places import below, lies, place_key
+from facekit.catalog.records import EVERYWHERE, FileState, IndexRow, file_id
 from facekit.catalog.rows import FaceRow, FileRow, PhotoRow, among, chunks, fetch, fields_of, select
 from facekit.catalog.tables import faces, files, photos
 from facekit.types.photos import Status
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from facekit.catalog.database import Database
+    from facekit.catalog.records import Within
     from facekit.types.arrays import FloatArray
     from facekit.types.photos import FoundFile
 
@@ -50,15 +51,13 @@ class Contents:
         with self._engine.connect() as connection:
             return fetch(connection, query, kind)
 
-    def places(
-        self, photo_ids: Iterable[str] | None = None, *, folder: str | None = None, source: str | None = None
-    ) -> dict[str, list[FileRow]]:
+    def places(self, photo_ids: Iterable[str] | None = None, within: Within = EVERYWHERE) -> dict[str, list[FileRow]]:
         """The files of each photo, the one to show first: see `facekit.catalog.places.place_order`."""
         found: dict[str, list[FileRow]] = {}
         for row in self.rows(FileRow, photo_ids):
             found.setdefault(row.photo_id, []).append(row)
         for places in found.values():
-            places.sort(key=place_key(folder, source))
+            places.sort(key=place_key(within))
         return found
 
     def taken_at(self, photo_ids: Iterable[str] | None = None) -> dict[str, datetime | None]:
@@ -88,6 +87,26 @@ class Contents:
         """Every known file of a source, by path."""
         return {path: state for (_, path), state in self._states(files.c.source == source).items()}
 
+    def file_names(self, source: str) -> list[tuple[bytes, bytes]]:
+        """What every known file of a source is called, without the source's name, and its path.
+
+        They are the same but for a connected place, whose paths are keys.
+        """
+        query = sa.select(files.c.path, files.c.display, files.c.version).where(files.c.source == source)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+        skip = len(source) + len(":/")
+        return [
+            (bytes(path) if version is None else display[skip:].encode(), bytes(path))
+            for path, display, version in rows
+        ]
+
+    def shown_names(self, found: Iterable[tuple[str, bytes]]) -> list[str]:
+        """What people call those of some files that lie at connected places, by source and path."""
+        query = sa.select(files.c.display).where(among(files.c.file_id, [file_id(*one) for one in found]))
+        with self._engine.connect() as connection:
+            return list(connection.scalars(query.where(files.c.version.is_not(None))))
+
     def states_of(self, found: Iterable[FoundFile]) -> dict[tuple[str, bytes], FileState]:
         """Those of some files that are known, by source and path."""
         return self._states(among(files.c.file_id, [file_id(file.source, file.path) for file in found]))
@@ -101,12 +120,13 @@ class Contents:
             files.c.mtime_ns,
             photos.c.status,
             files.c.missing_since,
+            files.c.version,
         ).join(photos, photos.c.photo_id == files.c.photo_id)
         with self._engine.connect() as connection:
             rows = connection.execute(query.where(where)).all()
         return {
-            (source, bytes(path)): FileState(photo_id, size, mtime, Status(status), missing_since is not None)
-            for source, path, photo_id, size, mtime, status, missing_since in rows
+            (source, bytes(path)): FileState(photo_id, size, mtime, Status(status), missing_since is not None, version)
+            for source, path, photo_id, size, mtime, status, missing_since, version in rows
         }
 
     def has_file(self, source: str, path: bytes) -> bool:
@@ -128,7 +148,13 @@ class Contents:
 
     def has_photos(self, folder: str) -> bool:
         """Whether any file is, or was, in a folder, which ends with a slash, or below it."""
-        query = sa.select(files.c.file_id).where(*_place_conditions(None, folder)).limit(1)
+        query = sa.select(files.c.file_id).where(below(files.c.folder, folder)).limit(1)
+        with self._engine.connect() as connection:
+            return connection.scalar(query) is not None
+
+    def has_files_of(self, source: str) -> bool:
+        """Whether any file is from a source."""
+        query = sa.select(files.c.file_id).where(files.c.source == source).limit(1)
         with self._engine.connect() as connection:
             return connection.scalar(query) is not None
 
@@ -196,22 +222,13 @@ class Contents:
             return [], np.zeros((0, 0), np.float32)
         return [row[0] for row in rows], np.stack([np.frombuffer(row[1], np.float32) for row in rows])
 
-    def faces_at_second_places(self, source: str | None, folder: str | None) -> list[str]:
-        """Faces of photos that lie in several places, of which any is in the source and folder.
+    def faces_at_second_places(self, within: Within) -> list[str]:
+        """Faces of photos that lie in several places, of which any is one of those that are asked for.
 
         The vector index holds one place a face; these are the faces for which that is not enough.
         """
         several = sa.select(photos.c.photo_id).where(photos.c.files > 1)
-        here = sa.select(files.c.photo_id).where(*_place_conditions(source, folder))
+        here = sa.select(files.c.photo_id).where(lies(files, within))
         query = sa.select(faces.c.face_id).where(faces.c.photo_id.in_(several), faces.c.photo_id.in_(here))
         with self._engine.connect() as connection:
             return list(connection.scalars(query.order_by(faces.c.face_id)))
-
-
-def _place_conditions(source: str | None, folder: str | None) -> list[sa.ColumnElement[bool]]:
-    conditions: list[sa.ColumnElement[bool]] = []
-    if source is not None:
-        conditions.append(files.c.source == source)
-    if folder is not None:
-        conditions.append(below(files.c.folder, folder))
-    return conditions

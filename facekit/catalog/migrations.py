@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from facekit.catalog import batch_tables  # noqa: F401 - its tables belong to `shared_metadata`
+from facekit.catalog import batch_tables, source_tables  # noqa: F401 - their tables belong to the metadata
 from facekit.catalog.people_tables import persons
 from facekit.catalog.schema import Schema, add_column, replace_values
 from facekit.catalog.shared_tables import shared_metadata
@@ -100,8 +100,15 @@ def _people(connection: sa.Connection) -> None:
     tables.create_all(connection)
 
 
+def _place_columns(connection: sa.Connection) -> None:
+    """What schema 6 says of files: first of all, for DuckDB alters no table of which a transaction has changed rows."""
+    for name in ("version", "album", "link"):
+        add_column(connection, "files", sa.Column(name, sa.String))
+
+
 def _turned_and_removed(connection: sa.Connection) -> None:
     """Photos shown upright, folders found however they are written, and removed photos named nowhere."""
+    _place_columns(connection)
     # All of it came while the version was 2, so that any of it may be there.
     for table in ("photos", "staged_photos"):
         add_column(connection, table, sa.Column("turn", sa.Integer, server_default="0"))
@@ -121,6 +128,7 @@ def _turned_and_removed(connection: sa.Connection) -> None:
 
 def _times_with_a_zone(connection: sa.Connection) -> None:
     """Times with a zone."""
+    _place_columns(connection)
     # They were this machine's local time, without a zone; from here on they are UTC.
     columns = {
         "files": ["missing_since"],
@@ -189,7 +197,55 @@ def _outbox_and_first_places(connection: sa.Connection) -> None:
         connection.exec_driver_sql("CREATE INDEX ix_members_person_id ON members (person_id)")
 
 
-_STEPS = {2: _people, 3: _turned_and_removed, 4: _times_with_a_zone, 5: _outbox_and_first_places}
+def _connected_places(connection: sa.Connection) -> None:
+    """Photos from connected places, such as a cloud disk."""
+    _place_columns(connection)
+    tables = sa.MetaData()
+    text, flag, number, moment = sa.String, sa.Boolean, sa.Integer, sa.DateTime
+
+    def full(name: str, kind: Any) -> sa.Column[Any]:  # noqa: ANN401 - a type of SQLAlchemy's
+        return sa.Column(name, kind, nullable=False)
+
+    sa.Table(
+        "sources",
+        tables,
+        sa.Column("name", text, primary_key=True),
+        full("kind", text),
+        full("settings", sa.JSON),
+        *(full(name, flag) for name in ("keep_originals", "paused")),
+        full("added_at", moment),
+        sa.Column("synced_at", moment),
+        *(sa.Column(name, text) for name in ("problem", "remedy")),
+        full("sign_in", flag),
+        sa.Column("resume_at", moment),
+        sa.Column("cursor", sa.JSON),
+        full("listing", number),
+        full("listing_open", flag),
+    )
+    items = sa.Table(
+        "source_items",
+        tables,
+        sa.Column("item_id", sa.String(32), primary_key=True),
+        *(full(name, text) for name in ("source", "key", "version", "name", "album")),
+        sa.Column("bytes", sa.BigInteger),
+        *(sa.Column(name, text) for name in ("content", "link")),
+        sa.Column("modified", moment),
+        sa.Column("taken_at", moment),
+        *(sa.Column(name, sa.Double) for name in ("latitude", "longitude")),
+        full("listing", number),
+        full("gone", flag),
+    )
+    sa.Index("ix_source_items_content", items.c.content).ddl_if(dialect="postgresql")
+    tables.create_all(connection)
+
+
+_STEPS = {
+    2: _people,
+    3: _turned_and_removed,
+    4: _times_with_a_zone,
+    5: _outbox_and_first_places,
+    6: _connected_places,
+}
 
 SCHEMA = Schema(persons.metadata, meta, _STEPS, shared_metadata)
 """The catalog's."""

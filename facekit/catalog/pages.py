@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from facekit.arguments import checked_page, checked_position, checked_status, is_id, no_such
 from facekit.catalog.people_tables import members, persons
-from facekit.catalog.places import below, place_order
+from facekit.catalog.places import lies, place_order
+from facekit.catalog.records import EVERYWHERE
 from facekit.catalog.rows import (
     FacePictureRow,
     FileRow,
@@ -20,32 +21,34 @@ from facekit.catalog.rows import (
     quality_of,
     select,
 )
+from facekit.catalog.sources import kinds_of_sources, place_of
 from facekit.catalog.tables import INDEXED, faces, files, photos
 from facekit.types.photos import Face, FacePage, Folder, Photo, PhotoPage, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from facekit.catalog.database import Database
+    from facekit.catalog.records import Within
 
 T = TypeVar("T")
 
 
-def _shown(folder: str | None = None) -> sa.Subquery:
+def _shown(within: Within = EVERYWHERE) -> sa.Subquery:
     """The photos that a gallery shows: each with the path by which it is called there, and whether that is missing."""
     here = sa.select(photos.c.photo_id, photos.c.status, photos.c.display, photos.c.missing).where(photos.c.files > 0)
-    if folder is None:
+    if not within:
         return here.subquery()
     # The first place of all is the first one in a folder, too, if it lies there. Where it does not, another one may.
-    within = below(photos.c.folder, folder)
-    elsewhere = sa.select(photos.c.photo_id).where(photos.c.files > 1, ~within)
-    inside = sa.select(files.c.photo_id).where(below(files.c.folder, folder))
-    rank = sa.func.row_number().over(partition_by=files.c.photo_id, order_by=place_order(folder)).label("rank")
+    first_lies = lies(photos, within)
+    elsewhere = sa.select(photos.c.photo_id).where(photos.c.files > 1, ~first_lies)
+    inside = sa.select(files.c.photo_id).where(lies(files, within))
+    rank = sa.func.row_number().over(partition_by=files.c.photo_id, order_by=place_order(within)).label("rank")
     ranked = sa.select(files.c.photo_id, files.c.display, files.c.missing_since.is_not(None).label("missing"), rank)
     first = ranked.where(files.c.photo_id.in_(elsewhere), files.c.photo_id.in_(inside)).subquery()
     others = sa.select(first.c.photo_id, photos.c.status, first.c.display, first.c.missing)
     others = others.join(photos, photos.c.photo_id == first.c.photo_id).where(first.c.rank == 1)
-    return sa.union_all(here.where(within), others).subquery()
+    return sa.union_all(here.where(first_lies), others).subquery()
 
 
 def _by_path(shown: sa.Subquery) -> tuple[sa.ColumnElement[str], ...]:
@@ -67,7 +70,7 @@ _faces = (
 _pictures = (
     sa.select(
         *(photos.c[name] for name in ("photo_id", "width", "height", "turn")),
-        *(files.c[name] for name in ("source", "path", "display", "bytes", "mtime_ns")),
+        *(files.c[name] for name in ("source", "path", "display", "bytes", "mtime_ns", "version")),
     )
     .join(files, files.c.photo_id == photos.c.photo_id)
     .order_by(*place_order())
@@ -81,10 +84,10 @@ class Pages:
         self._engine = engine
 
     def photos(
-        self, status: Status | str | None, folder: str | None, offset: int, limit: int, person_id: str | None = None
+        self, status: Status | str | None, within: Within, offset: int, limit: int, person_id: str | None = None
     ) -> PhotoPage:
-        """Some photos, ordered by path. ``folder`` ends with a slash and stands for all below it."""
-        shown = _shown(folder)
+        """Some photos, ordered by path."""
+        shown = _shown(within)
         found = sa.select(shown.c.photo_id)
         if status is not None:
             found = found.where(*_status(status, shown))
@@ -95,7 +98,7 @@ class Pages:
         with self._engine.connect() as connection:
             total = connection.scalar(sa.select(sa.func.count()).select_from(found.subquery())) or 0
             keys = connection.scalars(ordered.offset(checked_position(offset)).limit(checked_page(limit))).all()
-            known = _photos(connection, keys, folder)
+            known = _photos(connection, keys, within)
         return PhotoPage(total, offset, tuple(known[key] for key in keys))
 
     def faces(self, offset: int, limit: int, *, include_poor: bool) -> FacePage:
@@ -153,6 +156,7 @@ class Pages:
         query = sa.select(files.c.source, files.c.folder, count).group_by(files.c.source, files.c.folder)
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
+            kinds = kinds_of_sources(connection)
         sums: dict[tuple[str, str], int] = {}
         tops = {
             source: _common([other for of, other, _ in rows if of == source]) for source in {row[0] for row in rows}
@@ -163,7 +167,9 @@ class Pages:
             for depth in range(len(parts) + 1):
                 key = (source, top + "".join(part + "/" for part in parts[:depth]))
                 sums[key] = sums.get(key, 0) + number
-        return tuple(Folder(source, folder, number) for (source, folder), number in sorted(sums.items()))
+        return tuple(
+            Folder(source, folder, number, kinds.get(source)) for (source, folder), number in sorted(sums.items())
+        )
 
 
 def _common(folders: list[str]) -> str:
@@ -191,11 +197,11 @@ def known_id(value: object) -> str:
     return str(value) if is_id(value) else ""
 
 
-def _photos(connection: sa.Connection, photo_ids: Iterable[str], folder: str | None = None) -> dict[str, Photo]:
+def _photos(connection: sa.Connection, photo_ids: Iterable[str], within: Within = EVERYWHERE) -> dict[str, Photo]:
     """Photos with their files and faces, in the order of the ids; unknown ids are left out."""
     wanted = list(photo_ids)
     places: dict[str, list[FileRow]] = {}
-    query = select(FileRow, files).where(files.c.photo_id.in_(wanted)).order_by(*place_order(folder))
+    query = select(FileRow, files).where(files.c.photo_id.in_(wanted)).order_by(*place_order(within))
     for place in fetch(connection, query, FileRow):
         places.setdefault(place.photo_id, []).append(place)
     inside: dict[str, list[Face]] = {}
@@ -204,15 +210,17 @@ def _photos(connection: sa.Connection, photo_ids: Iterable[str], folder: str | N
         inside.setdefault(face.photo_id, []).append(_face(face))
     rows = fetch(connection, select(PhotoRow, photos).where(photos.c.photo_id.in_(wanted)), PhotoRow)
     found = {row.photo_id: row for row in rows if row.photo_id in places}
-    return {key: _photo(found[key], places[key], inside.get(key, [])) for key in wanted if key in found}
+    kinds = kinds_of_sources(connection)
+    return {key: _photo(found[key], places[key], inside.get(key, []), kinds) for key in wanted if key in found}
 
 
-def _photo(row: PhotoRow, places: list[FileRow], inside: list[Face]) -> Photo:
-    first = places[0]
+def _photo(row: PhotoRow, files_of_it: list[FileRow], inside: list[Face], kinds: Mapping[str, str]) -> Photo:
+    first = files_of_it[0]
+    places = tuple(place_of(file, kinds) for file in files_of_it)
     return Photo(
         photo_id=row.photo_id,
         path=first.display,
-        paths=tuple(place.display for place in places),
+        paths=tuple(place.path for place in places),
         source=first.source,
         status=Status(row.status) if first.missing_since is None else Status.MISSING,
         reason=row.reason,
@@ -225,8 +233,11 @@ def _photo(row: PhotoRow, places: list[FileRow], inside: list[Face]) -> Photo:
         latitude=row.latitude,
         longitude=row.longitude,
         faces=tuple(inside),
-        copies=sum(place.missing_since is None for place in places) or 1,
+        copies=sum(file.missing_since is None for file in files_of_it) or 1,
         turn=row.turn or 0,
+        album=places[0].album,
+        link=places[0].link,
+        places=places,
     )
 
 

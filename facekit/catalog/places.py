@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from facekit.catalog.locks import Kind, hold
-from facekit.catalog.records import FileMove, file_id, folder_of
+from facekit.catalog.records import EVERYWHERE, FileMove, file_id, folder_of
 from facekit.catalog.rows import FileRow, among, chunks, delete, fetch, insert, select
 from facekit.catalog.tables import INDEXED, files, photos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from facekit.catalog.records import Within
 
 
 def below(column: sa.ColumnElement[str], folder: str) -> sa.ColumnElement[bool]:
@@ -21,26 +23,32 @@ def below(column: sa.ColumnElement[str], folder: str) -> sa.ColumnElement[bool]:
     return within if len(folder) <= INDEXED else sa.and_(within, column.startswith(folder, autoescape=True))
 
 
-def place_order(folder: str | None = None, source: str | None = None) -> tuple[sa.ColumnElement[Any], ...]:
+def lies(table: sa.Table, within: Within) -> sa.ColumnElement[bool]:
+    """Whether a row of ``files``, or the first place of a photo, lies there."""
+    asked: list[sa.ColumnElement[bool]] = []
+    if within.sources:
+        asked.append(table.c.source.in_(within.sources))
+    if within.folders:
+        asked.append(sa.or_(*(below(table.c.folder, folder) for folder in within.folders)))
+    return sa.and_(sa.true(), *asked)
+
+
+def place_order(within: Within = EVERYWHERE) -> tuple[sa.ColumnElement[Any], ...]:
     """How a photo's files are ordered: the first is the one to show.
 
-    Files that are there come before those that have vanished; then those in the folder and source that were asked for;
+    Files that are there come before those that have vanished; then those in the places that were asked for;
     then shorter paths, older files, and the rest by name. `place_key` says the same of rows.
     """
-    asked = [
-        *([files.c.folder.startswith(folder, autoescape=True)] if folder is not None else []),
-        *([files.c.source == source] if source is not None else []),
-    ]
     there = sa.case((files.c.missing_since.is_(None), 0), else_=1)
-    inside = [sa.case((sa.and_(*asked), 0), else_=1)] if asked else []
+    inside = [sa.case((lies(files, within), 0), else_=1)] if within else []
     return (there, *inside, sa.func.length(files.c.display), files.c.mtime_ns, files.c.display, files.c.file_id)
 
 
-def place_key(folder: str | None = None, source: str | None = None) -> Callable[[FileRow], tuple[Any, ...]]:
+def place_key(within: Within = EVERYWHERE) -> Callable[[FileRow], tuple[Any, ...]]:
     """The order of `place_order`, as a key to sort rows of ``files`` by."""
 
     def key(row: FileRow) -> tuple[Any, ...]:
-        inside = (folder is None or row.folder.startswith(folder)) and (source is None or row.source == source)
+        inside = within.has(row.source, row.folder)
         return (row.missing_since is not None, not inside, len(row.display), row.mtime_ns, row.display, row.file_id)
 
     return key

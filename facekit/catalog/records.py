@@ -37,6 +37,29 @@ def folder_of(display: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Within:
+    """Where files are to lie: in one of some sources, and in one of some folders or below it; empty: wherever.
+
+    ``folders`` end with a slash, as `folder_of` gives them.
+    """
+
+    sources: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.sources or self.folders)
+
+    def has(self, source: str, folder: str) -> bool:
+        """Whether a file lies so that is of a source and in a folder."""
+        inside = not self.folders or folder.startswith(self.folders)
+        return inside and (not self.sources or source in self.sources)
+
+
+EVERYWHERE = Within()
+"""All places."""
+
+
+@dataclass(frozen=True, slots=True)
 class FileState:
     """What the catalog remembers of a file: enough to tell whether it changed."""
 
@@ -45,6 +68,13 @@ class FileState:
     mtime_ns: int
     status: Status
     missing: bool
+    version: str | None = None
+
+    def is_of(self, file: FoundFile) -> bool:
+        """Whether a file is as it was."""
+        if file.facts is not None:
+            return self.version == file.facts.version
+        return (self.size, self.mtime_ns) == (file.size, file.mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)

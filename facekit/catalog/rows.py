@@ -43,6 +43,9 @@ class FileRow(NamedTuple):
     bytes: int
     mtime_ns: int
     missing_since: datetime | None
+    version: str | None = None
+    album: str | None = None
+    link: str | None = None
 
 
 class PhotoRow(NamedTuple):
@@ -123,6 +126,7 @@ class PictureRow(NamedTuple):
     display: str
     bytes: int
     mtime_ns: int
+    version: str | None
 
 
 class FacePictureRow(NamedTuple):
@@ -137,6 +141,7 @@ class FacePictureRow(NamedTuple):
     display: str
     bytes: int
     mtime_ns: int
+    version: str | None
     x: float
     y: float
     w: float

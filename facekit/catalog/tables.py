@@ -39,6 +39,10 @@ files = sa.Table(
     sa.Column("bytes", sa.BigInteger, nullable=False),
     sa.Column("mtime_ns", sa.BigInteger, nullable=False),
     sa.Column("missing_since", UtcTime),
+    # Of a file at a connected place: what changes when its bytes do, its album, and the page that shows it.
+    sa.Column("version", sa.String),
+    sa.Column("album", sa.String),
+    sa.Column("link", sa.String),
 )
 
 # One row for each content, named by its hash; a file that can't be read gets one of its own.

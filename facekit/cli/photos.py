@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from facekit.cli.terminal import (
+    Album,
     AsJson,
     Device,
     EngineName,
+    Source,
     note,
     open_existing,
     open_given,
@@ -43,7 +45,10 @@ Look = Annotated[
 
 def ingest(
     context: typer.Context,
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders (or files) with photos.")],
+    folders: Annotated[
+        list[str],
+        typer.Argument(metavar="DIR|ADDRESS...", help="Folders (or files) with photos, or addresses of cloud disks."),
+    ],
     detector: DetectorName = None,
     embedder: EmbedderName = None,
     device: Device = "auto",
@@ -154,16 +159,20 @@ def reembed(
 def photos(
     context: typer.Context,
     status: Annotated[str | None, typer.Option(help="Only photos with this status: ok, no_face, corrupt, ...")] = None,
+    source: Source = None,
+    album: Album = None,
     as_json: AsJson = False,
 ) -> None:
     """List photos with their status."""
     with open_existing(context) as library:
-        frame = library.photos(status)[["path", "status", "reason", "faces"]]
+        frame = library.photos(status, source=source, album=album)
+        frame = frame[["path", "status", "reason", "faces", "source", "album", "link"]]
     rows = json.loads(frame.to_json(orient="records"))
     if as_json:
         print_json(rows)
         return
-    print_table(["photo", "status", "reason", "faces"], [[row[name] for name in row] for row in rows])
+    shown = {"path": "photo", "status": "status", "reason": "reason", "faces": "faces", "source": "source"}
+    print_table(list(shown.values()), [[row[name] for name in shown] for row in rows])
     out.print(f"{len(rows)} photos")
 
 
@@ -172,10 +181,12 @@ def export(
     table: Annotated[TableName, typer.Argument(help="What to write.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file; its extension says the format.")],
     include_poor: Annotated[bool, typer.Option(help="Embeddings of poor faces too.")] = False,
+    source: Source = None,
+    album: Album = None,
 ) -> None:
     """Write faces, photos or people as .csv, .json or .parquet, or embeddings as .npz."""
     with open_existing(context) as library:
-        library.export(table, output, include_poor=include_poor)
+        library.export(table, output, include_poor=include_poor, source=source, album=album)
     note.print(f"Wrote {output}", markup=False, soft_wrap=True)
 
 

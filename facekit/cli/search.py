@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facekit.cli.terminal import (
+    Album,
     AsJson,
     Device,
     EngineName,
+    Source,
     in_shell_words,
     open_existing,
     out,
@@ -37,8 +39,9 @@ def search(
         int | None,
         typer.Option(min=0, help="Which face of the probe, from 0 in order of size; by default the largest."),
     ] = None,
-    source: Annotated[str | None, typer.Option(help="Only photos from this source.")] = None,
+    source: Source = None,
     folder: Annotated[Path | None, typer.Option(help="Only photos in this folder or below it.")] = None,
+    album: Album = None,
     after: Annotated[str | None, typer.Option(help="Only photos taken on this date (2019-12-31) or later.")] = None,
     before: Annotated[str | None, typer.Option(help="Only photos taken before this date.")] = None,
     include_poor: Annotated[bool, typer.Option(help="Also faces too small, blurred or turned away.")] = False,
@@ -57,6 +60,7 @@ def search(
             face=face,
             source=source,
             folder=folder,
+            album=album,
             after=after,
             before=before,
             include_poor=include_poor,

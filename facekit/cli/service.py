@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facekit.cli.terminal import Device, EngineName, out
+from facekit.cli.terminal import Device, EngineName, interval_of, out
 from facekit.errors import FacekitError
 
 
@@ -30,6 +30,9 @@ def serve(
             "default nobody's."
         ),
     ] = "",
+    sync_every: Annotated[
+        str | None, typer.Option(help="How often to sync connected places, such as 6h or 30min; by default never.")
+    ] = None,
     device: Device = "auto",
     engine: EngineName = "auto",
     log_json: Annotated[bool, typer.Option(help="Log to stderr, one JSON document a line.")] = False,
@@ -53,6 +56,7 @@ def serve(
         roots=root or (),
         app_port=app_port if with_app else None,
         forwarded_allow_ips=forwarded_allow_ips,
+        sync_every=None if sync_every is None else interval_of(sync_every),
         device=device,
         engine=engine,
         stop_at_eof=stop_at_eof,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from facekit.errors import LibraryError
+from facekit.errors import LibraryError, RefusedError
 from facekit.text.names import lines, one_line
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ EngineName = Annotated[
     str,
     typer.Option("--engine", help="What runs them: auto, onnxruntime, openvino, openvino-bf16 or tensorflow."),
 ]
+Source = Annotated[
+    str | None, typer.Option(help="Only photos from this source, by its name, or from all of a kind (vk).")
+]
+Album = Annotated[str | None, typer.Option(help="Only photos of this album of a connected place, or of those in it.")]
 
 
 def open_given(context: typer.Context, **options: Any) -> Library:  # noqa: ANN401 - passed on
@@ -101,6 +105,10 @@ _SHELL_WORDS = {
     "GET /api/v1/folders lists the folders": "`facekit photos` lists the photos",
     "lib.folders() lists the folders": "`facekit photos` lists the photos",
     "lib.ingest(folder)": "`facekit ingest DIR`",
+    "lib.ingest.": "facekit ingest DIR.",
+    "lib.sources.list() shows": "`facekit sources list` shows",
+    "lib.sources.add connects": "facekit sources add ADDRESS connects",
+    "Give it as token=, or": "Give it in --token-file, or",
     "lib.reembed()": "facekit reembed",
     "fk.calibrate": "facekit calibrate",
     "(see face=)": "(see --face)",
@@ -111,12 +119,14 @@ _SHELL_WORDS = {
 
 
 _BOTH = re.compile(r"lib\.\w+\([^()]*\) or:? (?=facekit )")
+_PAUSED = re.compile(r'lib\.sources\.pause\("(.*?)", False\) lets it go on\.')
 _PERSON = re.compile(r'search for lib\.people\[".*?"\]')
 
 
 def in_shell_words(text: str) -> str:
     """An error or a note as it is said to somebody in a shell: the verbs and options of the command line."""
     text = _BOTH.sub("", text)
+    text = _PAUSED.sub(r"facekit sources resume \1 lets it go on.", text)
     text = _PERSON.sub("give the id of a face of theirs, which `facekit export people -o FILE` lists", text)
     for python, shell in _SHELL_WORDS.items():
         text = text.replace(python, shell)
@@ -128,3 +138,17 @@ def plain(value: object) -> str:
     from rich.markup import escape
 
     return escape(one_line(value))
+
+
+_UNITS = {"min": 60, "h": 3600, "d": 86400}
+_LEAST_SECONDS = 60
+
+
+def interval_of(text: str) -> timedelta:
+    """An interval such as ``6h``, ``30min`` or ``1d``. Raises RefusedError."""
+    found = re.fullmatch(r"(\d{1,6})\s*(min|h|d)", text.strip())
+    seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+    if seconds < _LEAST_SECONDS:
+        message = f"{text!r} is no interval."
+        raise RefusedError(message, "Write 30min, 6h or 1d; at least a minute.")
+    return timedelta(seconds=seconds)

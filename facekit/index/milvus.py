@@ -319,11 +319,12 @@ def _login(uri: str, token: str) -> tuple[str, str]:
 
 def _expression(where: IndexFilter) -> str:
     place = []
-    if where.source is not None:
-        place.append(f"source == {_quote(where.source)}")
-    if where.folder is not None:
+    if where.within.sources:
+        place.append(f"source in [{', '.join(map(_quote, where.within.sources))}]")
+    if where.within.folders:
         # A range instead of LIKE, in which % and _ can't be escaped; "0" comes right after "/".
-        place.append(f"folder >= {_quote(where.folder)} and folder < {_quote(where.folder[:-1] + '0')}")
+        ranges = [(_quote(folder), _quote(folder[:-1] + "0")) for folder in where.within.folders]
+        place.append(f"({' or '.join(f'(folder >= {first} and folder < {end})' for first, end in ranges)})")
     parts = []
     if place:
         also = f" or face_id in {json.dumps(list(where.also))}" if where.also else ""

@@ -324,10 +324,11 @@ def _among(column: sa.ColumnElement[str], names: Sequence[str]) -> sa.ColumnElem
 
 def _conditions(columns: Any, where: IndexFilter) -> list[sa.ColumnElement[bool]]:  # noqa: ANN401 - SQLAlchemy's own
     place = []
-    if where.source is not None:
-        place.append(columns.source == where.source)
-    if where.folder is not None:  # a prefix; "0" comes right after "/"
-        place.append((columns.folder >= where.folder) & (columns.folder < where.folder[:-1] + "0"))
+    if where.within.sources:
+        place.append(columns.source.in_(where.within.sources))
+    if where.within.folders:  # prefixes; "0" comes right after "/"
+        ranges = [(columns.folder >= one) & (columns.folder < one[:-1] + "0") for one in where.within.folders]
+        place.append(sa.or_(*ranges))
     conditions = []
     if place:
         also = [_among(columns.face_id, where.also)] if where.also else []

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
+from facekit.catalog.records import EVERYWHERE, Within
 from facekit.errors import VectorIndexError
 
 if TYPE_CHECKING:
@@ -66,13 +67,12 @@ class Fields(NamedTuple):
 class IndexFilter:
     """Which faces a search may return.
 
-    ``folder`` is a prefix that ends with a slash; ``after`` is inclusive, ``before`` exclusive; ``also`` names faces
-    whose source and folder are known to fit although the index holds another place of their photo.
+    ``within`` says where their photo lies; ``after`` is inclusive, ``before`` exclusive; ``also`` names faces
+    whose photo is known to lie there although the index holds another place of it.
     """
 
     usable_only: bool = True
-    source: str | None = None
-    folder: str | None = None
+    within: Within = EVERYWHERE
     after: datetime | None = None
     before: datetime | None = None
     also: Sequence[str] = ()

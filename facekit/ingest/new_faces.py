@@ -13,7 +13,7 @@ from facekit.ingest.pipeline import Pipeline, known_in
 from facekit.ingest.report import Failure
 from facekit.ingest.run import store_batches
 from facekit.ingest.store import FREE_BYTES
-from facekit.types.photos import FoundFile, Status
+from facekit.types.photos import FoundFile, PlaceFacts, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -66,7 +66,7 @@ class NewFaces:
         pool: WorkerPool | None = None,
     ) -> None:
         self._catalog, self._blobs, self._backend = storage.catalog, storage.blobs, storage.backend
-        self._mounts, self._save, self._stop = storage.mounts, save, stop or Event()
+        self._reader, self._save, self._stop = storage.reader, save, stop or Event()
         self.left = {row.photo_id for row in photos}
         self.lost: dict[str, Failure] = {}
         # What the library took once is not too large now.
@@ -101,7 +101,7 @@ class NewFaces:
             self.lost[key] = Failure(name, Status.IO_ERROR, f"{name} could not be read")
 
     def _read(self, rows: Sequence[FileRow], advance: Callable[[int], None]) -> None:
-        sources = {name: self._mounts.reader(name) for name in {row.source for row in rows}}
+        sources = {name: self._reader(name) for name in {row.source for row in rows}}
         files = [found(row) for row in rows]
         expected = {(file.source, file.path): row.photo_id for file, row in zip(files, rows, strict=True)}
 
@@ -138,4 +138,5 @@ class NewFaces:
 
 def found(row: FileRow) -> FoundFile:
     """A file as a source lists it, from its row."""
-    return FoundFile(row.source, row.path, row.display, row.bytes, row.mtime_ns)
+    facts = None if row.version is None else PlaceFacts(row.version)
+    return FoundFile(row.source, row.path, row.display, row.bytes, row.mtime_ns, facts)

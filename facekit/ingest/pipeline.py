@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from facekit.models.protocols import Detector, Embedder
     from facekit.sources import Source
     from facekit.types.arrays import Detections, FloatArray, Quality
-    from facekit.types.photos import DecodedPhoto, FoundFile
+    from facekit.types.photos import DecodedPhoto, FoundFile, PhotoFacts, PlaceFacts
 
 STAGES = ("read", "decode", "detect", "embed", "store")
 
@@ -108,6 +109,8 @@ class Pipeline:
         Status and reason of a content that needs no work, by its id; None for one that does.
     pool : WorkerPool, optional
         The processes that decode; by default some for each run.
+    photo_with : callable, optional
+        The photo that bytes with a hash are, see `PlaceFacts`: they are not fetched once more.
     """
 
     def __init__(
@@ -117,12 +120,16 @@ class Pipeline:
         limits: Limits,
         known: Callable[[str], Outcome | None],
         pool: WorkerPool | None = None,
+        photo_with: Callable[[str], str | None] = lambda _content: None,
     ) -> None:
         self._detector = detector
         self._embedder = embedder
         self._limits = limits
         self._known = known
         self._pool = pool
+        self._photo_with = photo_with
+        self._contents_lock, self._content_locks = Lock(), dict[str, Lock]()
+        self._contents: dict[str, str] = {}  # photos by the hashes that places said of them, in this run
         self._met: dict[str, Outcome] = {}
         self.seconds = dict.fromkeys(STAGES, 0.0)
 
@@ -160,13 +167,28 @@ class Pipeline:
 
     def _read(self, source: Source, file: FoundFile) -> tuple[Item, float]:
         start = perf_counter()
+        content = file.facts.content if file.facts else None
+        if content is None:
+            return self._fetched(source, file), perf_counter() - start
+        with self._contents_lock:
+            alone = self._content_locks.setdefault(content, Lock())
+        with alone:  # of equal files, the second one waits, and need not be fetched
+            known = self._contents.get(content) or self._photo_with(content)
+            if known and (content in self._contents or self._is_known(known)):
+                return Item(source, file, known), perf_counter() - start
+            item = self._fetched(source, file)
+            if item.error is None:
+                self._contents[content] = item.photo_id
+        return item, perf_counter() - start
+
+    def _fetched(self, source: Source, file: FoundFile) -> Item:
         try:
             data = source.read(file, self._limits)
         except PhotoError as error:
-            item = Item(source, file, unread_photo_id(file.source, file.path), error=error)
-        else:
-            item = Item(source, file, content_id(data), data)
-        return item, perf_counter() - start
+            return Item(source, file, unread_photo_id(file.source, file.path), error=error)
+        if file.facts:  # a place may not say how large its files are
+            file = replace(file, size=len(data))
+        return Item(source, file, content_id(data), data)
 
     def _decoded(self, files: Iterable[tuple[Source, FoundFile]], pool: WorkerPool) -> Iterator[Item]:
         waiting: deque[Item] = deque()  # all files in their order; those with `data` are with the workers
@@ -174,6 +196,8 @@ class Pipeline:
         def tasks() -> Iterator[tuple[bytes, str, int | None, Limits]]:
             for item, seconds in self._read_ahead(files):
                 self.seconds["read"] += seconds
+                if item.data is None and item.error is None and not self._is_known(item.photo_id):
+                    item = self._fetched(item.source, item.file)  # noqa: PLW2901 - its equal comes later, or was lost
                 if item.data is not None and self._is_known(item.photo_id):
                     item.data = None
                 waiting.append(item)
@@ -266,10 +290,19 @@ class Pipeline:
                 vectors[index] if good[index] else None,
             )
         status = Status.OK if records else Status.NO_FACE
-        facts = _prepared(item).photo.facts
+        facts = completed(_prepared(item).photo.facts, item.file.facts)
         # Good faces decide; without any, poor ones.
         turn = common_turn((face.quality_score + face.quality.usable, face.quality.roll) for face in records.values())
         return PhotoRecord(item.photo_id, status, None, item.file.size, facts, tuple(records.values()), turn)
+
+
+def completed(facts: PhotoFacts, said: PlaceFacts | None) -> PhotoFacts:
+    """What a photo's header says, and where it is silent, what the place says that it comes from."""
+    if said is None:
+        return facts
+    here = facts if facts.latitude is not None else said
+    taken_at = facts.taken_at or said.taken_at
+    return replace(facts, taken_at=taken_at, latitude=here.latitude, longitude=here.longitude)
 
 
 def _decoding(task: Task) -> str:

@@ -61,7 +61,8 @@ class Ingest:
         self._storage = storage
         self._models, self._vectors = (detector, embedder), storage.models.now.name
         again = statuses_to_try_again(limits)
-        self._pipeline = Pipeline(detector, embedder, limits or Limits(), known_in(storage.catalog, again))
+        known, photo_with = known_in(storage.catalog, again), storage.catalog.sources.photo_with
+        self._pipeline = Pipeline(detector, embedder, limits or Limits(), known, photo_with=photo_with)
         self.report = IngestReport(
             models=what_ran_where(detector, embedder),
             stages=self._pipeline.seconds,

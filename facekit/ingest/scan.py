@@ -65,8 +65,8 @@ class Scan:
         logger.info("{} files found", len(found))
         self._report.found += len(found)
         self._report.warnings += [f"{path}: {reason}" for path, reason in source.problems]
-        for kind in source.skipped.values():
-            self._report.skipped[kind] = self._report.skipped.get(kind, 0) + 1
+        for kind, number in source.left_out_by_kind.items():
+            self._report.skipped[kind] = self._report.skipped.get(kind, 0) + number
         take_over(self._storage, source, found)
         states = {path: state for path, state in self._catalog.file_states(source.name).items() if source.holds(path)}
         states = self._without_left_out(source, states)
@@ -155,16 +155,14 @@ def take_over(storage: Storage, source: Source, found: Sequence[FoundFile]) -> N
         return
     for file in found:
         state = before.get(storage.mounts.file(file.source, file.path) or b"")
-        if state is not None and (state.size, state.mtime_ns) == (file.size, file.mtime_ns):
+        if state is not None and state.is_of(file):
             to_mounts(storage, source)
             return
 
 
 def is_same(file: FoundFile, state: FileState | None, again: Collection[Status]) -> bool:
     """Whether a file is as the library knows it, and need not be read again."""
-    return (
-        state is not None and (state.size, state.mtime_ns) == (file.size, file.mtime_ns) and state.status not in again
-    )
+    return state is not None and state.is_of(file) and state.status not in again
 
 
 def _is_in(path: str, folders: Sequence[str]) -> bool:

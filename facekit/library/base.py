@@ -65,6 +65,7 @@ class Library(Intake, GallerySource, Closing):
         face: int | Sequence[int] | None = None,
         source: str | None = None,
         folder: str | os.PathLike[str] | None = None,
+        album: str | None = None,
         after: date | str | None = None,
         before: date | str | None = None,
         include_poor: bool = False,
@@ -85,9 +86,13 @@ class Library(Intake, GallerySource, Closing):
         face : int or sequence of int, optional
             Which face of the probe, counted from 0 in order of size; by default the largest. Several: one a probe.
         source : str, optional
-            Only photos from this source ("local").
+            Only photos from this source: "local", a mount's name, a connected place's ("vk-anna"), or a kind of such
+            places ("vk"), which means all that are connected.
         folder : path, optional
             Only photos in this folder or below it.
+        album : str, optional
+            Only photos of this album of a connected place, or of those in it ("2019/Summer"); where several places
+            have it, of all of these.
         after, before : date, datetime or ISO string, optional
             Only photos taken from ``after`` on, and before ``before``. Photos without a date are left out then.
         include_poor : bool
@@ -104,6 +109,8 @@ class Library(Intake, GallerySource, Closing):
         ------
         UnknownIdError
             If there is no such person.
+        RefusedError
+            If there is no such source or album.
         NoFaceError
             If a probe shows no face.
         PhotoError
@@ -136,12 +143,13 @@ class Library(Intake, GallerySource, Closing):
         together_with: Who | Sequence[Who] | None = None,
         year: int | None = None,
         source: str | None = None,
+        album: str | None = None,
     ) -> pd.DataFrame:
         """One row a photo, ordered by path.
 
         Columns: photo_id, path, status, reason, faces (how many), width and height (pixels of the upright photo),
         bytes, format, taken_at (the camera's clock), camera, latitude and longitude (degrees), source, paths (all that
-        hold the photo).
+        hold the photo), album and link (of the first of these, where it is from a connected place).
 
         Parameters
         ----------
@@ -153,13 +161,15 @@ class Library(Intake, GallerySource, Closing):
             Only photos that show these people, too.
         year : int, optional
             Only photos taken in this year.
-        source : str, optional
-            Only photos from this source ("local").
+        source, album : str, optional
+            Only photos from this source, or of this album, as for `search`.
 
         Raises
         ------
         UnknownIdError
             If there is no such person.
+        RefusedError
+            If there is no such source or album.
         """
 
     @abstractmethod
@@ -176,7 +186,15 @@ class Library(Intake, GallerySource, Closing):
         """Face ids and their embeddings, float32 (N, D), L2-normalised; poor faces only on request."""
 
     @abstractmethod
-    def export(self, table: TableName, path: str | os.PathLike[str], *, include_poor: bool = False) -> Path:
+    def export(
+        self,
+        table: TableName,
+        path: str | os.PathLike[str],
+        *,
+        include_poor: bool = False,
+        source: str | None = None,
+        album: str | None = None,
+    ) -> Path:
         """Write "faces", "photos", "people" or "constraints" as .csv, .json or .parquet, or "embeddings" as .npz.
 
         "people" has a row a face that is somebody's: face_id, photo, person_id, person, run, similarity_to_centre.
@@ -190,6 +208,8 @@ class Library(Intake, GallerySource, Closing):
             Where; its ending says how. A file that is there is replaced.
         include_poor : bool
             Also the embeddings of poor faces.
+        source, album : str, optional
+            Of the photos only those from this source, or of this album, as for `search`.
 
         Returns
         -------
@@ -199,8 +219,8 @@ class Library(Intake, GallerySource, Closing):
         Raises
         ------
         FacekitError
-            If there is no such table, the ending is none of these, the path lies in the library's own folder, or the
-            file can't be written.
+            If there is no such table, source or album, the ending is none of these, the path lies in the library's
+            own folder, or the file can't be written.
         """
 
     @abstractmethod

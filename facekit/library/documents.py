@@ -121,7 +121,9 @@ def _with(shape: type[T], one: object, **other: Any) -> T:  # noqa: ANN401 - the
 def photo_for(photo: Photo, shown: Callable[[str], str]) -> Photo:
     """A photo with what a person may see of its paths."""
     reason = photo.reason if shown(photo.path) == photo.path else None  # it names the file
-    return replace(photo, path=shown(photo.path), paths=tuple(shown(path) for path in photo.paths), reason=reason)
+    paths = tuple(shown(path) for path in photo.paths)
+    places = tuple(replace(place, path=shown(place.path)) for place in photo.places)
+    return replace(photo, path=shown(photo.path), paths=paths, places=places, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ class GallerySource(KeywordsChecked, ABC):
         status: Status | str | None = None,
         *,
         folder: str | os.PathLike[str] | None = None,
+        source: str | None = None,
+        album: str | None = None,
         person: Who | None = None,
         offset: int = 0,
         limit: int = 60,
@@ -40,6 +42,8 @@ class GallerySource(KeywordsChecked, ABC):
             Only photos of this category.
         folder : path, optional
             Only photos in this folder or below it.
+        source, album : str, optional
+            Only photos from this source, or of this album, as for `Library.search`.
         person : Person or str, optional
             Only photos that show this person: a name, or an id.
         offset, limit : int
@@ -50,7 +54,7 @@ class GallerySource(KeywordsChecked, ABC):
         UnknownIdError
             If there is no such person.
         FacekitError
-            If there is no such category, no photo in the folder, or a number is out of its range.
+            If there is no such category, source or album, no photo in the folder, or a number is out of its range.
         """
 
     @abstractmethod
@@ -82,7 +86,10 @@ class GallerySource(KeywordsChecked, ABC):
 
     @abstractmethod
     def folders(self) -> tuple[Folder, ...]:
-        """The folders that hold photos, and those above them up to the one that holds all; ordered by name."""
+        """The folders that hold photos, and those above them up to the one that holds all; ordered by name.
+
+        Albums of connected places are among them, as ``vk-anna:/Summer/``.
+        """
 
     @abstractmethod
     def thumbnail(self, photo_id: str) -> bytes | None:

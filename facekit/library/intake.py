@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from facekit.ingest.progress import Progress
     from facekit.ingest.reembed_report import ReembedReport
     from facekit.ingest.report import IngestReport
+    from facekit.library.sources import Sources
     from facekit.storage.relocation import Relocation
     from facekit.storage.removal import Removable
     from facekit.types.photos import Detail
@@ -45,7 +46,8 @@ class Intake(KeywordsChecked, ABC):
         Parameters
         ----------
         *roots : path
-            Folders, searched with everything below them, or files.
+            Folders, searched with everything below them, or files; or the address of a place that `sources` knows
+            (``https://disk.yandex.ru/d/...``), which is connected then, or the name of one that is (``vk:/``).
         progress : bool or callable
             A progress bar (default), none, or a function called with (files done, files to do).
         detail : {"normal", "fine"} or int
@@ -78,6 +80,11 @@ class Intake(KeywordsChecked, ABC):
             environment's ``FACEKIT_GIVE_UP_AFTER`` says (0: never). What is done is kept, and the stacks of all threads
             are in the library's log; where no thread could run, in its ``logs/stalled.txt``.
         """
+
+    @property
+    @abstractmethod
+    def sources(self) -> Sources:
+        """Connected places that photos come from besides folders, such as a cloud disk."""
 
     @abstractmethod
     def remove(self, path: Removable | Iterable[Removable]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,11 @@ from facekit.index.protocol import MAX_LIMIT
 from facekit.ingest.new_models import NewModels
 from facekit.ingest.progress import Progress, check_progress
 from facekit.ingest.reembed import Reembed
-from facekit.ingest.run import Ingest
 from facekit.library.base import Library
+from facekit.library.ingesting import run_ingest
 from facekit.library.local_gallery import LocalGallery
-from facekit.models.registry import load_detector
+from facekit.library.local_sources import LocalSources
+from facekit.library.local_tables import LocalTables
 from facekit.people.local import LocalPeople
 from facekit.search.filters import index_filter
 from facekit.search.find import (
@@ -34,7 +36,6 @@ from facekit.search.find import (
 from facekit.search.hits import Hits
 from facekit.search.known_faces import known_probe
 from facekit.sources.left_out import checked
-from facekit.storage import frames as tables
 from facekit.storage.doctor import Doctor, examine
 from facekit.storage.place import backend_at
 from facekit.storage.relocation import Relocation, relocate
@@ -48,10 +49,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
     from datetime import date
-    from pathlib import Path
     from threading import Event
-
-    import pandas as pd
 
     from facekit.images.files import Limits
     from facekit.images.inputs import ImageSource
@@ -62,7 +60,7 @@ if TYPE_CHECKING:
     from facekit.people.who import Who
     from facekit.search.find import ProbeSource
     from facekit.search.known_faces import Known
-    from facekit.sources import LocalSource
+    from facekit.sources import LocalSource, Source
     from facekit.storage.place import Place
     from facekit.storage.removal import Removable
     from facekit.storage.servers import Servers
@@ -72,12 +70,10 @@ if TYPE_CHECKING:
         Detail,
         Probe,
         ProbeFace,
-        Status,
-        TableName,
     )
 
 
-class LocalLibrary(LocalGallery, Library):
+class LocalLibrary(LocalGallery, LocalTables, Library):
     """A library that this process has open itself: in a folder, which it owns then, or on servers.
 
     Parameters
@@ -108,6 +104,8 @@ class LocalLibrary(LocalGallery, Library):
         self.folder = backend.folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""
+        self.syncing: set[str] = set()
+        """Connected places that are being synced."""
         self._backing_up = Lock()
 
     # -- opening and closing -------------------------------------------------------------------------------------
@@ -162,27 +160,18 @@ class LocalLibrary(LocalGallery, Library):
         self._storage.alive()
         check_progress(progress)
         patterns = self.settings.exclude if exclude is None else checked(exclude)
-        sources = [source for root in checked_roots(roots) for source in self._sources(root, patterns)]
-        self._storage.may_be_known(sources)
-        with self._storage.changing("An ingest"), watching(self.folder, stop) as watch:
+        checked_roots(roots)
+        names = [self.sources.at(root) for root in roots]
+        folders = [root for root, name in zip(roots, names, strict=True) if name is None]
+        local = [source for root in folders for source in self._sources(root, patterns)]
+        self._storage.may_be_known(local)
+        with self._storage.changing("An ingest"), watching(self.folder, stop) as watch, ExitStack() as opened:
+            places = [opened.enter_context(self.sources.opened(name, stop)) for name in names if name is not None]
+            sources: list[Source] = [*local, *places]
             if patterns != self.settings.exclude:
                 self._storage.save_settings(replace(self.settings, exclude=patterns))
-            models = self._storage.models.now
-            check_versions(models.settings)
-            detector, embedder = models.detector, models.embedder
-            if detail != "normal":
-                detector = load_detector(models.settings.detector, **models.where, detail=detail)
-            run = Ingest(self._storage, detector, embedder, limits=limits, stop=stop)
-            run.report.warnings = watch.notes
-            self.current = run.report
-            try:
-                report = run.run(sources, [source.root for source in sources], progress)
-                if self._storage.catalog.people.assign_due and self._storage.catalog.people.person_ids():
-                    report.assigned = self.people.assign().assigned
-            finally:
-                self.current = None
-            self._storage.tidy_up()
-            return report
+            how: dict[str, Any] = {"detail": detail, "limits": limits, "stop": stop}
+            return run_ingest(self, sources, progress, notes=watch.notes, **how)
 
     def _sources(self, root: str | bytes | os.PathLike[str], patterns: Sequence[str]) -> list[LocalSource]:
         try:
@@ -210,6 +199,12 @@ class LocalLibrary(LocalGallery, Library):
         with self._storage.changing("A change of models"), watching(self.folder, stop):
             models = NewModels(self._storage, detector, embedder, detail)
             return Reembed(self._storage, models, stop=stop, skip=skip_unreadable).run(progress)
+
+    @property
+    @override
+    def sources(self) -> LocalSources:
+        self._storage.alive()
+        return LocalSources(self)
 
     def holds(self, path: str | os.PathLike[str]) -> bool:
         """Whether the library has a photo at a path or below it."""
@@ -255,6 +250,7 @@ class LocalLibrary(LocalGallery, Library):
         face: int | Sequence[int] | None = None,
         source: str | None = None,
         folder: str | os.PathLike[str] | None = None,
+        album: str | None = None,
         after: date | str | None = None,
         before: date | str | None = None,
         include_poor: bool = False,
@@ -263,19 +259,19 @@ class LocalLibrary(LocalGallery, Library):
         self._storage.alive()
         top_k = check_search(top_k, min_similarity, after, before)
         photo_ids = None if person is None else self._photo_ids(person)
+        within = self._within(source=source, folder=folder, album=album)
         given = [(self._storage.mounts.picture(one), which) for one, which in given_probes(probe, face)]
         with people_pointed_at(given, lambda: self.people), self._storage.models.shared() as models:
             check_versions(models.settings)
             probes = read_probes(given, models.detector, models.embedder, self._kept_probe)
             threshold = models.search_similarity if min_similarity is None else min_similarity
-            limits = (self._storage.catalog, self._storage.mounts, source, folder, after, before)
             hits = find(
                 template([vector for _, vector in probes]),
                 self._storage.catalog,
                 models.index,
                 top_k=min(top_k, MAX_LIMIT),
                 min_similarity=threshold,
-                where=index_filter(*limits, usable_only=not include_poor),
+                where=index_filter(self._storage.catalog, within, after, before, usable_only=not include_poor),
                 photo_ids=photo_ids,
             )
             searched = models.index.count(exact=False)
@@ -305,46 +301,6 @@ class LocalLibrary(LocalGallery, Library):
     # -- looking -------------------------------------------------------------------------------------------------
 
     @override
-    def photos(
-        self,
-        status: Status | str | None = None,
-        *,
-        person: Who | None = None,
-        together_with: Who | Sequence[Who] | None = None,
-        year: int | None = None,
-        source: str | None = None,
-    ) -> pd.DataFrame:
-        self._storage.alive()
-        others: list[Any] = list(together_with) if isinstance(together_with, list | tuple) else [together_with]
-        people = [self._photo_ids(one) for one in (person, *others) if one is not None]
-        shown = set.intersection(*people) if people else None
-        return tables.photos_frame(self._storage.catalog, status, photo_ids=shown, year=year, source=source)
-
-    def _photo_ids(self, who: Who) -> set[str]:
-        return set(self._storage.catalog.people.photo_ids(self.people.get(who).person_id))
-
-    @override
-    def faces(self) -> pd.DataFrame:
-        self._storage.alive()
-        return tables.faces_frame(self._storage.catalog)
-
-    @override
-    def embeddings(self, *, include_poor: bool = False) -> tuple[list[str], FloatArray]:
-        self._storage.alive()
-        return self._storage.catalog.embeddings(include_poor=include_poor)
-
-    @override
-    def export(self, table: TableName, path: str | os.PathLike[str], *, include_poor: bool = False) -> Path:
-        self._storage.alive()
-        self._storage.outside(path)
-        return tables.export(self._storage.catalog, table, path, include_poor=include_poor)
-
-    def export_all(self, table: TableName, path: Path) -> Path:
-        """Write a table with every column that there is."""
-        self._storage.alive()
-        return tables.export(self._storage.catalog, table, path, include_poor=True, all_columns=True)
-
-    @override
     def stats(self) -> dict[str, Any]:
         self._storage.alive()
         with self._storage.models.shared() as now:
@@ -361,6 +317,11 @@ class LocalLibrary(LocalGallery, Library):
         """The folders and files that were ever ingested."""
         self._storage.alive()
         return self._storage.catalog.roots()
+
+    def connected(self) -> list[str]:
+        """The connected places that photos come from, by name."""
+        self._storage.alive()
+        return list(self._storage.catalog.sources.kinds())
 
     def index_lag(self) -> int:
         """Faces that the catalog has changed and the vector index does not know yet."""

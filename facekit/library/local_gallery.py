@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from facekit.library.gallery_source import PICTURE_SIDE, GallerySource
 from facekit.people.who import person_meant
-from facekit.search.filters import folder_prefix
+from facekit.search.filters import places_meant
 
 if TYPE_CHECKING:
     import os
@@ -30,14 +30,17 @@ class LocalGallery(GallerySource):
         status: Status | str | None = None,
         *,
         folder: str | os.PathLike[str] | None = None,
+        source: str | None = None,
+        album: str | None = None,
         person: Who | None = None,
         offset: int = 0,
         limit: int = 60,
     ) -> PhotoPage:
         self._storage.alive()
-        prefix = folder_prefix(self._storage.catalog, self._storage.mounts, folder)
-        person_id = None if person is None else self._storage.catalog.people.find(person_meant(person)).person_id
-        return self._storage.catalog.pages.photos(status, prefix, offset, limit, person_id)
+        catalog = self._storage.catalog
+        within = places_meant(catalog, self._storage.mounts, source=source, folder=folder, album=album)
+        person_id = None if person is None else catalog.people.find(person_meant(person)).person_id
+        return catalog.pages.photos(status, within, offset, limit, person_id)
 
     @override
     def face_page(self, *, include_poor: bool = False, offset: int = 0, limit: int = 60) -> FacePage:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from io import BytesIO
-from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
@@ -12,38 +11,37 @@ import httpx2
 from typing_extensions import override
 
 from facekit.arguments import (
-    checked_id,
-    checked_page,
-    checked_position,
+    checked_place_name,
     checked_roots,
     checked_similarity,
     checked_status,
     checked_table,
     checked_year,
-    is_id,
-    no_picture,
     no_such_person,
 )
-from facekit.errors import RefusedError, UnknownIdError
+from facekit.errors import RefusedError
 from facekit.ingest.progress import check_progress
 from facekit.library.base import Library
 from facekit.library.documents import SearchDocument, ServiceInfo, hits_from, parse
 from facekit.library.follow import follow, follow_reembed
+from facekit.library.remote_gallery import RemoteGallery
 from facekit.library.remote_people import RemotePeople
+from facekit.library.remote_sources import RemoteSources
 from facekit.library.session import Session, service_path
+from facekit.library.uploads import form_files, sent_picture
 from facekit.people.who import person_meant
 from facekit.search.find import check_search, given_probes, people_pointed_at
 from facekit.search.known_faces import Known
 from facekit.sources.left_out import checked
-from facekit.sources.mounts import Mounts
 from facekit.storage.relocation import Relocation
 from facekit.storage.removal import named_photos
 from facekit.system.files import named_file, user_path
-from facekit.types.photos import FacePage, Folder, Photo, PhotoPage, ProbeFace, Status
+from facekit.types.photos import ProbeFace, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import date
+    from pathlib import Path
 
     import pandas as pd
 
@@ -64,7 +62,7 @@ if TYPE_CHECKING:
 _BACKUP_TIMEOUT = httpx2.Timeout(3600.0, connect=5.0)  # a first one copies all thumbnails
 
 
-class RemoteLibrary(Library):
+class RemoteLibrary(RemoteGallery, Library):
     """A library behind a service. Made by `facekit.open`.
 
     Parameters
@@ -166,6 +164,11 @@ class RemoteLibrary(Library):
         jobs = [self._tell("POST", "upload/local", path=path, detail=detail, exclude=patterns) for path in paths]
         return follow(self.session, [job["job_id"] for job in jobs], progress, stop or Event())
 
+    @property
+    @override
+    def sources(self) -> RemoteSources:
+        return RemoteSources(self.session)
+
     @override
     def reembed(
         self,
@@ -197,7 +200,7 @@ class RemoteLibrary(Library):
 
     @override
     def remove(self, path: Removable | Iterable[Removable]) -> int:
-        """See `Library.remove`. Paths are the service's machine's."""
+        """See `Library.remove`; paths are the service's machine's."""
         paths, ids = named_photos(path)
         if not paths and not ids:
             return 0
@@ -220,6 +223,7 @@ class RemoteLibrary(Library):
         face: int | Sequence[int] | None = None,
         source: str | None = None,
         folder: str | os.PathLike[str] | None = None,
+        album: str | None = None,
         after: date | str | None = None,
         before: date | str | None = None,
         include_poor: bool = False,
@@ -232,7 +236,7 @@ class RemoteLibrary(Library):
         kept = [(one, at) for at, (one, _) in given if isinstance(one, Known)]
         kept.sort(key=lambda pair: bool(pair[0].person_id))  # as the service has them: pictures, faces, people
         with people_pointed_at(probes, lambda: self.people):
-            contents = [_picture(one, f"probe {at}") for one, _, at in pictures]
+            contents = [sent_picture(one, f"probe {at}") for one, _, at in pictures]
         chosen = [which for _, which, _ in pictures if which is not None]
         form = {
             "face_id": [one.face_id for one, _ in kept if one.face_id],
@@ -242,14 +246,15 @@ class RemoteLibrary(Library):
             "face": chosen,
             "source": source,
             "folder": None if folder is None else os.fspath(folder),
+            "album": album,
             "after": None if after is None else str(after).replace(" ", "T"),
             "before": None if before is None else str(before).replace(" ", "T"),
             "include_poor": include_poor,
             "person": _who(person),
         }
-        _refuse_empty(_who(person), folder)
+        _refuse_empty(_who(person), folder, source, album)
         data = {name: value for name, value in form.items() if value not in (None, [])}
-        files: list[Any] = _files(contents) or [("top_k", (None, str(data.pop("top_k"))))]  # always multipart
+        files: list[Any] = form_files(contents) or [("top_k", (None, str(data.pop("top_k"))))]  # always multipart
         response = self.session.send("POST", "/api/v1/search/upload", data=data, files=files)
         order = [at for _, _, at in pictures] + [at for _, at in kept]
         return hits_from(parse(SearchDocument, response.json()), contents, order, self)
@@ -261,7 +266,9 @@ class RemoteLibrary(Library):
 
     @override
     def faces_in(self, picture: ImageSource) -> tuple[ProbeFace, ...]:
-        response = self.session.send("POST", "/api/v1/search/faces", files=_files([_picture(picture, "the picture")]))
+        response = self.session.send(
+            "POST", "/api/v1/search/faces", files=form_files([sent_picture(picture, "the picture")])
+        )
         return parse(tuple[ProbeFace, ...], response.json())
 
     @override
@@ -273,11 +280,13 @@ class RemoteLibrary(Library):
         together_with: Who | Sequence[Who] | None = None,
         year: int | None = None,
         source: str | None = None,
+        album: str | None = None,
     ) -> pd.DataFrame:
         checked_status(status)
         others: list[Who | None] = list(together_with) if isinstance(together_with, list | tuple) else [together_with]  # type: ignore[list-item]
         chosen = {"person": _who(person), "together_with": [_who(other) for other in others if other is not None]}
-        return self.session.table("photos", **chosen, status=status, year=checked_year(year), source=source)
+        chosen |= {"source": source, "album": album}
+        return self.session.table("photos", **chosen, status=status, year=checked_year(year))
 
     @override
     def faces(self) -> pd.DataFrame:
@@ -293,13 +302,22 @@ class RemoteLibrary(Library):
             return [str(key) for key in arrays["face_id"]], arrays["embedding"]
 
     @override
-    def export(self, table: TableName, path: str | os.PathLike[str], *, include_poor: bool = False) -> Path:
+    def export(
+        self,
+        table: TableName,
+        path: str | os.PathLike[str],
+        *,
+        include_poor: bool = False,
+        source: str | None = None,
+        album: str | None = None,
+    ) -> Path:
         """See `Library.export`. The file is written on this machine."""
         checked_table(table)
         place = user_path(path)
         options = {"format": place.suffix.lower().lstrip("."), "include_poor": include_poor}
+        chosen = {name: value for name, value in (("source", source), ("album", album)) if value is not None}
         with named_file(path) as file:
-            file.write(self.session.send("GET", f"/api/v1/export/{table}", params=options).content)
+            file.write(self.session.send("GET", f"/api/v1/export/{table}", params=options | chosen).content)
         return place
 
     @override
@@ -319,80 +337,19 @@ class RemoteLibrary(Library):
         said = self._get("doctor")
         return Doctor(tuple(Check(one["name"], one["detail"], one["ok"]) for one in said["checks"]))
 
-    @override
-    def photo_page(
-        self,
-        status: Status | str | None = None,
-        *,
-        folder: str | os.PathLike[str] | None = None,
-        person: Who | None = None,
-        offset: int = 0,
-        limit: int = 60,
-    ) -> PhotoPage:
-        where = None if folder is None else os.fspath(folder)
-        asked = {"status": checked_status(status), "folder": where, "person": _who(person), **_page(offset, limit)}
-        return parse(PhotoPage, self._get("photos", **asked))
 
-    @override
-    def face_page(self, *, include_poor: bool = False, offset: int = 0, limit: int = 60) -> FacePage:
-        return parse(FacePage, self._get("faces", include_poor=include_poor, **_page(offset, limit)))
-
-    @override
-    def photo(self, photo_id: str) -> Photo:
-        return parse(Photo, self._get(f"photos/{checked_id(photo_id, 'photo')}"))
-
-    @override
-    def folders(self) -> tuple[Folder, ...]:
-        return parse(tuple[Folder, ...], self._get("folders"))
-
-    @override
-    def thumbnail(self, photo_id: str) -> bytes | None:
-        return self.session.content(f"photos/{photo_id}/thumbnail") if is_id(photo_id) else None
-
-    @override
-    def face_thumbnail(self, face_id: str) -> bytes | None:
-        try:
-            return self.session.send("GET", f"/api/v1/faces/{checked_id(face_id, 'face')}/thumbnail").content
-        except UnknownIdError as error:
-            if error.message != no_picture().message:
-                raise
-            return None
-
-    @override
-    def picture(self, photo_id: str) -> bytes:
-        return self.session.send("GET", f"/api/v1/photos/{checked_id(photo_id, 'photo')}/picture").content
-
-
-def _refuse_empty(person: str | None, folder: str | os.PathLike[str] | None) -> None:
+def _refuse_empty(
+    person: str | None, folder: str | os.PathLike[str] | None, source: str | None, album: str | None
+) -> None:
     """Refuse what a form can't tell from what is not given."""
     if person is not None and not person.strip():
         raise no_such_person(person)
     if folder is not None:
         user_path(folder)
-
-
-def _page(offset: int, limit: int) -> dict[str, int]:
-    return {"offset": checked_position(offset), "limit": checked_page(limit)}
+    for name, what in ((source, "source"), (album, "album")):
+        if name is not None:
+            checked_place_name(name, what)
 
 
 def _who(who: Who | None) -> str | None:
     return None if who is None else person_meant(who)
-
-
-def _picture(source: ImageSource, name: str) -> tuple[str, bytes]:
-    """A picture's name and the content of an image file of it."""
-    from facekit.images.crops import as_png
-    from facekit.images.decode import read_image
-    from facekit.images.files import display_name, read_bytes
-    from facekit.images.inputs import given_picture
-
-    given = given_picture(Mounts.here({}).picture(source))
-    if isinstance(given, bytes):
-        return name, given
-    if isinstance(given, Path):
-        return display_name(given), read_bytes(given)
-    return name, as_png(read_image(given))
-
-
-def _files(pictures: Sequence[tuple[str, bytes]]) -> list[tuple[str, tuple[str, bytes, str]]]:
-    return [("file", ("probe", content, "application/octet-stream")) for _, content in pictures]

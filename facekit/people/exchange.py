@@ -238,6 +238,8 @@ def _files(
         for row in places:
             if asked and not any(place.name == row.source and place.holds(row.path) for place in asked):
                 continue
+            if row.version is not None:  # of a connected place: no file of it is anybody's to write
+                continue
             path = mounts.file(row.source, row.path)
             if path is None:
                 away[row.source] += 1

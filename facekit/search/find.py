@@ -16,6 +16,7 @@ from loguru import logger
 
 from facekit.arguments import TOP_K, checked_similarity
 from facekit.catalog.rows import FaceRow, box_of, quality_of
+from facekit.catalog.sources import place_of
 from facekit.errors import NoFaceError, PhotoError, RefusedError
 from facekit.images.decode import read_image, thumbnail
 from facekit.images.files import display_name
@@ -237,25 +238,30 @@ def find(
             break
         limit = min(4 * limit, MAX_LIMIT)
     chosen = list(best.items())[:top_k]
-    places = catalog.places((photo_id for photo_id, _ in chosen), folder=where.folder, source=where.source)
+    places = catalog.places((photo_id for photo_id, _ in chosen), where.within)
+    kinds = catalog.sources.kinds()
+    firsts = {photo_id: place_of(files[0], kinds) for photo_id, files in places.items()}
     taken = catalog.taken_at(photo_id for photo_id, _ in chosen)
     turns = catalog.turns(photo_id for photo_id, _ in chosen)
     whose = catalog.people.whose(row.face_id for _, (_, row) in chosen)
     return [
         Hit(
             rank=rank,
-            photo=places[photo_id][0].display,
+            photo=firsts[photo_id].path,
             photo_id=photo_id,
             face_id=row.face_id,
             similarity=similarity,
             box=box_of(row),
             quality=quality_of(row),
-            source=places[photo_id][0].source,
+            source=firsts[photo_id].source,
             taken_at=taken[photo_id],
             person=whose.get(row.face_id, (None, None))[1],
             person_id=whose.get(row.face_id, (None, None))[0],
             copies=sum(place.missing_since is None for place in places[photo_id]) or 1,
             turn=turns.get(photo_id, 0),
+            source_kind=firsts[photo_id].kind,
+            album=firsts[photo_id].album,
+            link=firsts[photo_id].link,
         )
         for rank, (photo_id, (similarity, row)) in enumerate(chosen, 1)
     ]

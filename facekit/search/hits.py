@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from facekit.errors import FacekitError
 from facekit.images.orientation import turned_box
+from facekit.sources.links import safe_link, source_words
 from facekit.system.files import named_file, user_path
 from facekit.text.names import one_line
 from facekit.views import view
@@ -86,12 +87,12 @@ class Hits:
         import pandas as pd
 
         columns = ["rank", "photo", "similarity", "x", "y", "w", "h", "detection_score", "size", "reason"]
-        columns += ["source", "taken_at", "person", "photo_id", "face_id"]
+        columns += ["source", "taken_at", "person", "photo_id", "face_id", "album", "link"]
         rows = [
             (
                 *(hit.rank, hit.photo, hit.similarity, *hit.box),
                 *(hit.quality.detection_score, hit.quality.size, hit.quality.reason),
-                *(hit.source, hit.taken_at, hit.person, hit.photo_id, hit.face_id),
+                *(hit.source, hit.taken_at, hit.person, hit.photo_id, hit.face_id, hit.album, hit.link),
             )
             for hit in self.hits
         ]
@@ -110,6 +111,8 @@ class Hits:
                     "box": [round(value, 6) for value in hit.box],
                     "detection_score": round(hit.quality.detection_score, 6),
                     "source": hit.source,
+                    "album": hit.album,
+                    "link": hit.link,
                 }
                 for hit in self.hits
             ],
@@ -163,7 +166,10 @@ def _templates() -> jinja2.Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("facekit.search", "templates")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.filters["link"] = safe_link
+    made.globals["source_words"] = source_words
+    return made
 
 
 def _small(picture: bytes | None, side: int) -> str | None:

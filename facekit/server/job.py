@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from facekit.arguments import DISTANCE, NUMBER
+from facekit.arguments import DISTANCE, LONGEST_PATH, LONGEST_TEXT, NUMBER
 from facekit.clustering.methods import Method  # noqa: TC001 - pydantic reads the annotation
 from facekit.types.photos import SMALLEST_LOOK, Detail
 
-JobKind: TypeAlias = Literal["ingest", "reembed", "cluster"]
+JobKind: TypeAlias = Literal["ingest", "reembed", "cluster", "sync"]
 
 
 Look: TypeAlias = Literal["normal", "fine"] | Annotated[int, Field(ge=SMALLEST_LOOK, le=2**15)]
@@ -68,10 +68,33 @@ class Clustering:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """An ingest of one folder, a change of models, or a clustering.
+class Sync:
+    """Which connected place is to be brought in; see `facekit.library.sources.Sources.sync`."""
 
-    ``path``, ``detail`` and ``exclude`` are an ingest's, ``models`` is a change's, ``clustering`` a clustering's;
+    source: Annotated[str, Field(max_length=LONGEST_TEXT)]
+    since: str | None = None
+    album: Annotated[str, Field(max_length=LONGEST_PATH)] | None = None
+    dry_run: bool = False
+    most_bytes: Annotated[int, Field(ge=1, le=2**53)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What only the user can do before a job goes on; see `facekit.sources.item.Prompt`."""
+
+    text: str
+    link: str | None = None
+    image: str | None = None
+    answer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An ingest of one folder, a change of models, a clustering, or a sync of a connected place.
+
+    ``path``, ``detail`` and ``exclude`` are an ingest's, ``models`` is a change's, ``clustering`` a clustering's,
+    ``sync`` a sync's; ``question`` is what the user has to do for it to go on, and is known to the service that runs it
+    alone;
     ``anywhere`` says that the service's own user asked for it, who is not bound to the roots; ``cancelled`` that it is
     to stop. ``total`` is None until the files are listed, and for a clustering; times are UTC.
     """
@@ -94,6 +117,8 @@ class Job:
     models: ModelChange | None = None
     clustering: Clustering | None = None
     exclude: list[str] | None = None
+    sync: Sync | None = None
+    question: Question | None = None
 
     @property
     def ended(self) -> bool:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from facekit.errors import FacekitError, LibraryBusyError, RefusedError, UnknownIdError
 from facekit.ingest.reembed_report import ReembedReport
 from facekit.ingest.report import IngestReport
-from facekit.server.job import Clustering, FolderIngest, Job, JobKind, ModelChange
+from facekit.server.job import Clustering, FolderIngest, Job, JobKind, ModelChange, Sync
+from facekit.types.sources import SyncReport
 from facekit.workers.handover import ingest_by_workers
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from facekit.library.local import LocalLibrary
+    from facekit.sources.item import Ask
 
 
 class Arguments(Protocol):
@@ -33,8 +35,8 @@ class Work:
     """What a job works with.
 
     ``progress`` takes how many are done and how many there are; ``stop`` says that the job is to end, and ``cancelled``
-    that it is not to be taken up again then; ``allows`` whether photos may come from a folder now; ``observe`` takes
-    the report of an ingest for the metrics.
+    that it is not to be taken up again then; ``allows`` whether photos may come from a folder now; ``ask`` shows the
+    user what only they can do; ``observe`` takes the report of an ingest for the metrics.
     """
 
     library: LocalLibrary
@@ -44,6 +46,7 @@ class Work:
     stop: Event
     cancelled: Callable[[], bool]
     allows: Callable[[str], bool]
+    ask: Ask
     observe: Callable[[IngestReport | None], None]
 
 
@@ -154,10 +157,22 @@ def _cluster(asked: Clustering, work: Work) -> Outcome:
     return Outcome(run.to_dict())
 
 
+def _sync(asked: Sync, work: Work) -> Outcome:
+    def progress(done: int, total: int) -> None:
+        work.progress(done, total)
+        work.observe(work.library.current)
+
+    how = {name: value for name, value in asdict(asked).items() if name != "source"}
+    report = work.library.sources.sync(asked.source, **how, progress=progress, stop=work.stop, ask=work.ask)
+    stopped = any(one.stopped for one in report.places)
+    return Outcome(report.to_dict(), stopped)
+
+
 _ALL: tuple[Kind[Any], ...] = (
     Kind("ingest", FolderIngest, _ingest, unbegun=_no_ingest, withdraw=_withdraw_ingest),
     Kind("reembed", ModelChange, _reembed, "models", _no_reembed),
     Kind("cluster", Clustering, _cluster, "clustering"),
+    Kind("sync", Sync, _sync, "sync", lambda _library: SyncReport().to_dict()),
 )
 KINDS: dict[str, Kind[Any]] = {kind.name: kind for kind in _ALL}
 """The kinds of jobs, by name."""

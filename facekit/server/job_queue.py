@@ -30,7 +30,7 @@ _KEEP = 200  # ended jobs that are remembered
 
 _ARGUMENTS = {kind.field: kind for kind in KINDS.values() if kind.field}  # columns that hold arguments
 _NO_FOLDER = {"path": "", "detail": "normal", "anywhere": False}  # what these columns hold of other kinds
-_FIELDS = [one.name for one in fields(Job)]
+_FIELDS = [one.name for one in fields(Job) if one.name != "question"]
 _NOBODY: dict[str, Any] = {"worker": None, "lease_until": None, "removed": None}
 
 

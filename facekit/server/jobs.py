@@ -5,14 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
+from queue import Empty, Full, Queue
 from threading import Event, Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from loguru import logger
 
-from facekit.errors import FacekitError, LibraryBusyError
-from facekit.server.job import Job, JobState
+from facekit.errors import FacekitError, LibraryBusyError, RefusedError, SourceError
+from facekit.server.job import Job, JobState, Question
 from facekit.server.job_kinds import KINDS, Outcome, Work
 from facekit.server.job_queue import LEASE_SECONDS, Claim, JobLostError, JobQueue
 
@@ -23,9 +25,11 @@ if TYPE_CHECKING:
     from facekit.library.local import LocalLibrary
     from facekit.server.database import ServiceStore
     from facekit.server.job_kinds import Arguments
+    from facekit.sources.item import Prompt
 
 _KEEP_SECONDS = 1.0  # how often it is written down that a job goes on, and looked whether somebody cancelled it
 _AGAIN_SECONDS = 1.0  # before something that did not work is tried again
+_ANSWER_SECONDS = 600.0  # for somebody who has to be found, and to read a picture
 _STOP_SECONDS = 120  # for a batch of photos that has begun; one that is stuck does not keep the service
 
 
@@ -37,6 +41,7 @@ class _Running:
     job: Job
     stop: Event = field(default_factory=Event)
     done: Event = field(default_factory=Event)
+    answer: Queue[str] = field(default_factory=lambda: Queue(1))
 
 
 class Jobs:
@@ -129,6 +134,46 @@ class Jobs:
                     running.job = replace(running.job, cancelled=True)
                     running.stop.set()
         return job if job.ended else self._here().get(job_id, job)
+
+    def answer(self, job_id: str, answer: str) -> Job:
+        """Answer the question that a job which runs here waits with.
+
+        Raises
+        ------
+        RefusedError
+            If it asks nothing, or runs in another service.
+        """
+        with self._lock:
+            running = self._running
+        question = running.job.question if running and running.job.job_id == job_id else None
+        if running is None or question is None or not question.answer:
+            message = "This job asks nothing now."
+            raise RefusedError(message, "Look at it again: somebody may have answered.")
+        with suppress(Full):
+            running.answer.put_nowait(answer)
+        return self.get(job_id)
+
+    def _ask(self, running: _Running, prompt: Prompt) -> str:
+        """Show the user of a job what only they can do, and wait for their answer, if one is wanted."""
+
+        def show(question: Question | None) -> None:
+            with self._lock:
+                running.job = replace(running.job, question=question)
+
+        show(Question(prompt.text, prompt.link, prompt.image, prompt.answer))
+        if not prompt.answer:  # whoever asks sees when it is done
+            return ""
+        end = monotonic() + _ANSWER_SECONDS
+        try:
+            while monotonic() < end:
+                if running.stop.is_set():
+                    raise KeyboardInterrupt
+                with suppress(Empty):
+                    return running.answer.get(timeout=_KEEP_SECONDS)
+        finally:
+            show(None)
+        message = f"Nobody answered: {prompt.text}"
+        raise SourceError(message, "Sync it again, and answer on the page Sources or in a terminal.")
 
     @property
     def waiting(self) -> int:
@@ -235,6 +280,7 @@ class Jobs:
             stop=running.stop,
             cancelled=lambda: running.job.cancelled,
             allows=self._allows,
+            ask=partial(self._ask, running),
             observe=self._observe,
         )
         try:

@@ -51,7 +51,12 @@ def _jobs_of_several_services(connection: sa.Connection) -> None:
         add_column(connection, "jobs", column)
 
 
-_STEPS = {2: _jobs_of_every_kind, 3: _jobs_of_several_services}
+def _jobs_that_sync(connection: sa.Connection) -> None:
+    """Jobs that bring photos in from connected places."""
+    add_column(connection, "jobs", sa.Column("sync", sa.JSON))
+
+
+_STEPS = {2: _jobs_of_every_kind, 3: _jobs_of_several_services, 4: _jobs_that_sync}
 
 SCHEMA = Schema(metadata, meta, _STEPS)
 """The service's."""

@@ -23,4 +23,8 @@ Name = Annotated[str, Field(max_length=LONGEST_TEXT)]
 PersonOf = Annotated[
     str | None, Query(max_length=LONGEST_TEXT, description="Only photos that show this person: a name, or an id.")
 ]
+SOURCE_WORDS = 'Only photos from this source, by its name ("local", "vk-anna"), or from all of a kind ("vk").'
+ALBUM_WORDS = "Only photos of this album of a connected place, or of those in it."
+SourceOf = Annotated[str | None, Query(max_length=LONGEST_TEXT, description=SOURCE_WORDS)]
+AlbumOf = Annotated[str | None, Query(max_length=LONGEST_PATH, description=ALBUM_WORDS)]
 GivenPath = Annotated[str, Field(min_length=1, max_length=LONGEST_PATH)]

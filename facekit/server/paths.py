@@ -134,6 +134,7 @@ class Paths:
         read, tops = self._roots_seen
         if time.monotonic() - read > _FOLDERS_SECONDS:
             found = [root.replace(os.sep, "/").rstrip("/") + "/" for root in self._library.roots()]
+            found += [f"{name}:/" for name in self._library.connected()]  # which is no folder of the machine
             roots = {unicodedata.normalize("NFC", root) for root in found}
             tops = sorted(roots, key=len)
             self._roots_seen = (time.monotonic(), tops)

@@ -31,6 +31,7 @@ from facekit.storage.place import whole_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import timedelta
 
     from fastapi import FastAPI
 
@@ -48,6 +49,7 @@ def serve(  # noqa: PLR0913 - all but the folder are named
     roots: Sequence[Path] = (),
     app_port: int | None = None,
     forwarded_allow_ips: str = "",
+    sync_every: timedelta | None = None,
     device: str = "auto",
     engine: str = "auto",
     stop_at_eof: bool = False,
@@ -68,6 +70,8 @@ def serve(  # noqa: PLR0913 - all but the folder are named
     forwarded_allow_ips : str
         Addresses or networks of the proxies in front, separated by commas: what they say in ``X-Forwarded-For`` and
         ``X-Forwarded-Proto`` is believed, and nobody else's word.
+    sync_every : timedelta, optional
+        How often connected places are synced; None: when somebody asks for it.
     device, engine : str
         What the models run on and in, see `facekit.open`.
     stop_at_eof : bool
@@ -103,7 +107,7 @@ def serve(  # noqa: PLR0913 - all but the folder are named
             message = f"A service at {error.service.url} owns the library {place} already."
             raise LibraryError(message, "Use that one, or stop it first.") from error
         opened.callback(library.close)
-        service = Service(library, roots)
+        service = Service(library, roots, sync_every)
         opened.callback(service.store.close)
         access = Access(Accounts(service.store), secrets.token_urlsafe(32), rate_limits(library.storage.backend))
         accounts = access.has_accounts()
@@ -230,7 +234,7 @@ def _free_port(host: str) -> int:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named: asyncio sends without delay
         if os.name == "posix":  # elsewhere it would let two programs listen at once
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)

@@ -15,12 +15,14 @@ from facekit.images.preparation import decode_probe
 from facekit.server.jobs import Jobs
 from facekit.server.paths import Paths
 from facekit.server.prometheus import Metrics
+from facekit.server.schedule import SyncSchedule
 from facekit.server.stores import open_store
 from facekit.system.workers import Done, WorkerPool
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import timedelta
     from pathlib import Path
 
     from facekit.library.local import LocalLibrary
@@ -43,9 +45,11 @@ class Service:
         The library, which this process owns.
     roots : sequence of Path
         Folders below which those who are not the service's own user may have photos ingested and files written.
+    sync_every : timedelta, optional
+        How often connected places are synced.
     """
 
-    def __init__(self, library: LocalLibrary, roots: Sequence[Path] = ()) -> None:
+    def __init__(self, library: LocalLibrary, roots: Sequence[Path] = (), sync_every: timedelta | None = None) -> None:
         self.library = library
         self.paths = Paths(library, roots)
         self.store = open_store(library.storage.backend)
@@ -53,6 +57,7 @@ class Service:
         if library.storage.backend.work is not None:
             self.metrics.observe_work(library.storage.catalog)
         self.jobs = Jobs(self.store, library, self.metrics.observe_ingest, self.paths.below_roots)
+        self._schedule = None if sync_every is None else SyncSchedule(library, self.jobs, sync_every)
         self._decoders = WorkerPool(SEARCHES_AT_ONCE, timeout=_DECODE_SECONDS)
         self._searches = ThreadPoolExecutor(SEARCHES_AT_ONCE, thread_name_prefix="facekit-search")
         self._drawings = ThreadPoolExecutor(SEARCHES_AT_ONCE, thread_name_prefix="facekit-drawing")
@@ -63,9 +68,13 @@ class Service:
         for _result in self._decoders.imap(decode_probe, [(b"", "nothing", None)] * SEARCHES_AT_ONCE, window=2):
             pass
         self.jobs.start()
+        if self._schedule is not None:
+            self._schedule.start()
 
     def close(self) -> None:
         """Stop the jobs, to be taken up at the next start."""
+        if self._schedule is not None:
+            self._schedule.close()
         self.jobs.close()
         self._searches.shutdown(cancel_futures=True)
         self._drawings.shutdown(cancel_futures=True)

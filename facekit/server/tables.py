@@ -77,6 +77,7 @@ jobs = sa.Table(
     sa.Column("models", sa.JSON),
     sa.Column("clustering", sa.JSON),
     sa.Column("exclude", sa.JSON),
+    sa.Column("sync", sa.JSON),
     # Which service does it, the how manieth that began it is, and until when nobody else may.
     sa.Column("worker", sa.String(32)),
     sa.Column("tries", sa.Integer, nullable=False, server_default="0"),

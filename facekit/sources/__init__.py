@@ -32,8 +32,8 @@ class Source(Protocol):
         """What the last `scan` could not look into: path for people, reason."""
 
     @property
-    def skipped(self) -> Mapping[bytes, str]:
-        """What the last `scan` left out for a reason of its own: path, what it is."""
+    def left_out_by_kind(self) -> Mapping[str, int]:
+        """How much the last `scan` left out for a reason of its own, by what it is."""
 
     def scan(self) -> Iterator[FoundFile]:
         """List the photos, in an order that is the same every time, without reading them."""

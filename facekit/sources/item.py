@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -139,11 +140,15 @@ It raises SignInError where that can't be renewed. `facekit.sources.tokens` has 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What a connector is given to work with: ``stop`` ends every wait by `KeyboardInterrupt`."""
+    """What a connector is given to work with.
+
+    ``stop`` ends every wait by `KeyboardInterrupt`; what a connector opens, it gives to ``opened`` to be closed.
+    """
 
     access: Access
     ask: Ask
     stop: Event
+    opened: ExitStack = field(default_factory=ExitStack)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +175,8 @@ class SourceKind:
         Whether nothing works without a token.
     keep_originals : bool
         Whether the photos can't be fetched again later, so that they have to be kept.
+    secret_of : callable, optional
+        The password that an address holds, which is kept as the token is; `settings_of` leaves it out.
     """
 
     name: str
@@ -181,6 +188,7 @@ class SourceKind:
     sign_in: SignIn | None = None
     needs_token: bool = False
     keep_originals: bool = False
+    secret_of: Callable[[str], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +198,9 @@ class SignIn:
     ``authorize`` and ``token`` are addresses, ``revoke`` one where there is one; ``client`` and ``secret`` are the
     environment's variables that hold the application's id and, where the service wants one of desktop applications, its
     secret; ``more`` are parameters of the first address. ``keeps`` are parameters of the redirect that belong to the
-    token, such as VK's ``device_id``, and are sent with each request for one.
+    token, such as VK's ``device_id``, and are sent with each request for one. ``address`` is the environment's variable
+    whose value, where there is one, stands in place of the addresses' scheme, host and port. ``redirect`` is an address
+    of one's own machine that the user registers with the service, where that takes no port of facekit's choice.
     """
 
     authorize: str
@@ -201,6 +211,8 @@ class SignIn:
     revoke: str | None = None
     more: Mapping[str, str] | None = None
     keeps: tuple[str, ...] = ()
+    address: str | None = None
+    redirect: str | None = None
 
 
 class Connector(Protocol):

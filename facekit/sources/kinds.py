@@ -11,7 +11,14 @@ from facekit.errors import RefusedError
 if TYPE_CHECKING:
     from facekit.sources.item import SourceKind
 
-_MODULES: tuple[str, ...] = ()
+_MODULES: tuple[str, ...] = (
+    "vk",
+    "yandex_disk",
+    "dropbox",
+    "google_photos",
+    "google_takeout",
+    "storage_urls",  # the last: it knows all addresses that none before it does
+)
 
 
 @cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import unicodedata
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger
@@ -20,7 +21,7 @@ from facekit.system.files import user_path
 from facekit.types.photos import FoundFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from facekit.images.files import Limits
 
@@ -87,6 +88,11 @@ class LocalSource:
         self.skipped: dict[bytes, str] = {}
         if must_exist:
             self._check_root()
+
+    @property
+    def left_out_by_kind(self) -> Mapping[str, int]:
+        """How many folders and files the last scan left out, by what they are."""
+        return Counter(self.skipped.values())
 
     @property
     def root(self) -> str:

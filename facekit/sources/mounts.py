@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from typing_extensions import override
 
-from facekit.errors import FacekitError, PhotoError
+from facekit.errors import FacekitError, PhotoError, RefusedError
 from facekit.images.files import display_name, read_bytes
 from facekit.sources.local import LocalSource, as_stored, below, composed_path, joined
 from facekit.system.files import user_path
@@ -55,7 +55,7 @@ class Mounts:
     def __init__(self, roots: Mapping[str, AnyPath] | None = None) -> None:
         self._roots: dict[str, bytes] = {}
         for name, root in (roots or {}).items():
-            self._roots[_checked(name)] = _folder(name, root)
+            self._roots[checked_name(name)] = _folder(name, root)
         folders = list(self._roots.values())
         if twice := next((root for root in folders if folders.count(root) > 1), None):
             message = f"Two mounts are the same folder: {display_name(twice)}."
@@ -315,7 +315,7 @@ def mounts_named(text: str) -> dict[str, AnyPath]:
         if not equals:
             message = f"{part.strip()!r} names no folder."
             raise FacekitError(message, "Write a name, = and a folder, with ; between two.")
-        found[_checked(name.strip())] = root.strip()
+        found[checked_name(name.strip())] = root.strip()
     return found
 
 
@@ -326,11 +326,12 @@ def lacking(name: str) -> FacekitError:
     return FacekitError(message, remedy)
 
 
-def _checked(name: str) -> str:
+def checked_name(name: str, what: str = "a mount's name") -> str:
+    """A name as files are known by it, ``family`` of ``family:/2019``. Raises RefusedError for what can be none."""
     composed = unicodedata.normalize("NFC", name)
     if not _NAME.fullmatch(composed) or composed == LocalSource.name:
-        message = f"{name!r} can't be a mount's name."
-        raise FacekitError(message, "Take two letters or more, with digits, - and _ if you like, such as family.")
+        message = f"{name!r} can't be {what}."
+        raise RefusedError(message, "Take two letters or more, with digits, - and _ if you like, such as family.")
     return composed
 
 

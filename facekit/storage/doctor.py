@@ -127,6 +127,7 @@ def examine(storage: Storage) -> Doctor:
         "thumbnails": lambda: _thumbnails(storage.blobs, catalog),
         "files": lambda: _files(catalog, storage.mounts),
         "mounts": lambda: _mounts(catalog, storage.mounts),
+        "sources": lambda: _sources(catalog),
         **{name: partial(_of_backend, name, look) for name, look in storage.backend.looks().items()},
     }
     for name, look in looks.items():
@@ -196,7 +197,8 @@ def _files(catalog: Catalog, mounts: Mounts) -> Check:
 
 def _mounts(catalog: Catalog, mounts: Mounts) -> Check:
     """Photos whose mount is not here are shown from their thumbnails; a folder that is named and empty is a fault."""
-    held = Counter(row.source for row in catalog.rows(FileRow) if row.source != LocalSource.name)
+    here = (row for row in catalog.rows(FileRow) if row.version is None and row.source != LocalSource.name)
+    held = Counter(row.source for row in here)
     roots = mounts.roots
     said = []
     for name in sorted({*held, *roots}):
@@ -210,6 +212,16 @@ def _mounts(catalog: Catalog, mounts: Mounts) -> Check:
     if by_path:
         said.append(f"{by_path} files in them are known by their path on this machine; ingest the folders again")
     return Check("mounts", "; ".join(said) or "none", ok=all(mounts.has(name) for name in roots))
+
+
+def _sources(catalog: Catalog) -> Check:
+    """Connected places: what the last sync of each has come to."""
+    rows = catalog.sources.all()
+    said = [
+        f"{row.name}: {row.problem or ('paused' if row.paused else 'synced' if row.synced_at else 'new')}"
+        for row in rows
+    ]
+    return Check("sources", "; ".join(said) or "none", ok=not any(row.problem for row in rows))
 
 
 def _of_backend(name: str, look: Callable[[], Look]) -> Check:

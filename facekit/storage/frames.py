@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from facekit.arguments import checked_status, checked_table, checked_year
+from facekit.catalog.records import EVERYWHERE
 from facekit.catalog.rows import FaceRow, PhotoRow
 from facekit.errors import RefusedError
 from facekit.system.files import named_file, user_path
@@ -16,15 +18,16 @@ from facekit.types.photos import Status, TableName
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     import pandas as pd
 
     from facekit.catalog import Catalog
+    from facekit.catalog.records import Within
 
 _PHOTO_COLUMNS = ["photo_id", "path", "status", "reason", "faces", "width", "height", "bytes", "format", "taken_at"]
-_PHOTO_COLUMNS += ["camera", "latitude", "longitude", "source", "paths"]
+_PHOTO_COLUMNS += ["camera", "latitude", "longitude", "source", "paths", "album", "link"]
 _FACE_COLUMNS = ["face_id", "photo", "x", "y", "w", "h", "detection_score", "quality", "reason"]
 _FACE_COLUMNS += ["detector", "embedder", "source"]
 _PEOPLE_COLUMNS = ["face_id", "photo", "person_id", "person", "run", "similarity_to_centre"]
@@ -37,7 +40,7 @@ def photos_frame(
     *,
     photo_ids: Collection[str] | None = None,
     year: int | None = None,
-    source: str | None = None,
+    within: Within = EVERYWHERE,
 ) -> pd.DataFrame:
     """One row a photo. ``path`` is the first of ``paths``; a photo whose files have all vanished is ``missing``.
 
@@ -55,13 +58,13 @@ def photos_frame(
         if year is not None and (row.taken_at is None or row.taken_at.year != year):
             continue
         files = places.get(row.photo_id, [])
-        if source is not None:
-            files = [file for file in files if file.source == source]
+        files = [file for file in files if within.has(file.source, file.folder)]
         if files:
             first = files[0]
             gone = first.missing_since is not None
             shown = {"path": first.display, "source": first.source, "paths": [file.display for file in files]}
-            rows.append(row._asdict() | shown | {"status": Status.MISSING.value if gone else row.status})
+            said = {"album": first.album or None, "link": first.link or None}
+            rows.append(row._asdict() | shown | said | {"status": Status.MISSING.value if gone else row.status})
     frame = pd.DataFrame(rows, columns=_PHOTO_COLUMNS)
     if status is not None:
         frame = frame[frame["status"] == str(status)]
@@ -141,6 +144,7 @@ def export(
     *,
     include_poor: bool,
     all_columns: bool = False,
+    within: Within = EVERYWHERE,
 ) -> Path:
     """Write faces, photos or people as CSV, JSON or Parquet, or embeddings as NPZ, by the file's extension.
 
@@ -151,6 +155,9 @@ def export(
     """
     path = user_path(path)
     checked_table(table)
+    if within and table != "photos":
+        message = f"{table} can't be chosen by source or album."
+        raise RefusedError(message, "Only photos can; leave it out.")
     kind = path.suffix.lower()
     allowed = {".npz"} if table == "embeddings" else {".csv", ".json", ".parquet"}
     if kind not in allowed:
@@ -163,13 +170,13 @@ def export(
             face_ids, vectors = catalog.embeddings(include_poor=include_poor)
             np.savez_compressed(file, face_id=np.array(face_ids, dtype=str), embedding=vectors)
         else:
-            write_frame(_table(catalog, table, all_columns=all_columns), file, kind)
+            write_frame(_table(catalog, table, within, all_columns=all_columns), file, kind)
     return path
 
 
-def _table(catalog: Catalog, table: TableName, *, all_columns: bool) -> pd.DataFrame:
-    makers = {
-        "photos": photos_frame,
+def _table(catalog: Catalog, table: TableName, within: Within, *, all_columns: bool) -> pd.DataFrame:
+    makers: dict[str, Callable[[Catalog], pd.DataFrame]] = {
+        "photos": partial(photos_frame, within=within),
         "faces": faces_frame,
         "people": people_frame,
         "constraints": constraints_frame,

@@ -20,16 +20,18 @@ if TYPE_CHECKING:
     from facekit.catalog import Catalog
     from facekit.catalog.rows import FacePictureRow, PictureRow
     from facekit.images.blobs import Blobs
+    from facekit.sources.connections import Connections
     from facekit.sources.mounts import Mounts
 
 
 class Pictures:
     """Reads pictures of what a catalog knows; see the methods of `facekit.library.base.Library` with the same names."""
 
-    def __init__(self, catalog: Catalog, blobs: Blobs, mounts: Mounts) -> None:
+    def __init__(self, catalog: Catalog, blobs: Blobs, mounts: Mounts, connections: Connections) -> None:
         self._catalog = catalog
         self._blobs = blobs
         self._mounts = mounts
+        self._connections = connections
         self._drawing = Drawing()
 
     def close(self) -> None:
@@ -49,7 +51,7 @@ class Pictures:
             size = size[::-1]
         # Poor landmarks say nothing of how the face lies.
         more = turn_upright(face.roll) - turn if face.reason is None else 0
-        path = self._there(rows)
+        path = self._there(rows, fetch=False)
         box = turned_box(box_of(face), turn)
         return self._drawing.face(box, self.thumbnail(face.photo_id), size, path, (turn, more))
 
@@ -73,16 +75,35 @@ class Pictures:
 
     def _file(self, rows: Sequence[PictureRow]) -> Path:
         """The first file that holds a photo. Raises PhotoError where none does."""
-        path = self._there(rows)
+        path = self._there(rows, fetch=True)
         if path is not None:
             return path
-        away = [row.source for row in rows if self._mounts.file(row.source, row.path) is None]
+        away = [row.source for row in rows if row.version is None and self._mounts.file(row.source, row.path) is None]
         if len(away) == len(rows):
             raise PhotoError(Status.MISSING, f"{rows[0].display} can't be read: {lacking(away[0])}")
         raise PhotoError(Status.MISSING, f"{rows[0].display} is gone, or was changed since it was ingested")
 
-    def _there(self, rows: Sequence[PictureRow | FacePictureRow]) -> Path | None:
-        """The first file that is as it was when it was ingested."""
+    def _there(self, rows: Sequence[PictureRow | FacePictureRow], *, fetch: bool) -> Path | None:
+        """The first file that is as it was when it was ingested; where none is here, one that can be fetched."""
+        local = [row for row in rows if row.version is None]
+        connected = [row for row in rows if row.version is not None]
+        return self._here(local) or self._connected(connected, fetch=False) or self._connected(connected, fetch=fetch)
+
+    def _connected(self, rows: Sequence[PictureRow | FacePictureRow], *, fetch: bool) -> Path | None:
+        problem: PhotoError | None = None
+        for row in rows:
+            try:
+                path = self._connections.file(row.source, row.path, row.version, fetch=fetch)
+            except PhotoError as error:
+                problem = error
+            else:
+                if path is not None:
+                    return path
+        if problem is not None:
+            raise problem
+        return None
+
+    def _here(self, rows: Sequence[PictureRow | FacePictureRow]) -> Path | None:
         for row in rows:
             here = self._mounts.file(row.source, row.path)
             if here is None:

@@ -20,10 +20,9 @@ from facekit.system.files import user_path
 from facekit.types.photos import Hit, Photo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from facekit.catalog import Catalog
-    from facekit.catalog.records import FileState
     from facekit.sources import LocalSource
     from facekit.storage.storage import Storage
 
@@ -59,13 +58,12 @@ class KnownFiles:
 
     Parameters
     ----------
-    states : mapping
-        What the catalog remembers of them, by path.
+    names : iterable of (bytes, bytes)
+        What each is called, from the source's own beginning on, and its path: `Catalog.file_names`.
     """
 
-    def __init__(self, states: Mapping[bytes, FileState]) -> None:
-        self._states = states
-        self._sorted = sorted((path, path) for path in states)
+    def __init__(self, names: Iterable[tuple[bytes, bytes]]) -> None:
+        self._sorted = sorted(names)
         self._composed: list[tuple[bytes, bytes]] | None = None
 
     def at(self, source: LocalSource) -> list[bytes]:
@@ -75,7 +73,7 @@ class KnownFiles:
             return exactly
         # Composed and decomposed letters mean the same: what was ingested from a Mac is typed differently here.
         if self._composed is None:
-            self._composed = sorted((os.fsencode(composed_path(path)), path) for path in self._states)
+            self._composed = sorted((os.fsencode(composed_path(name)), path) for name, path in self._sorted)
         return _at(self._composed, os.fsencode(composed_path(source.path)))
 
 
@@ -97,7 +95,7 @@ class AllKnownFiles:
         found: set[tuple[str, bytes]] = set()
         for place in places:
             if place.name not in self._sources:
-                self._sources[place.name] = KnownFiles(self._catalog.file_states(place.name))
+                self._sources[place.name] = KnownFiles(self._catalog.file_names(place.name))
             found.update((place.name, path) for path in self._sources[place.name].at(place))
         return found
 
@@ -143,9 +141,12 @@ def remove(storage: Storage, paths: Sequence[Path], ids: Sequence[str]) -> int:
     """See `facekit.library.base.Library.remove`; `named_photos` makes paths and ids of what is given."""
     catalog, mounts = storage.catalog, storage.mounts
     found, names = AllKnownFiles(catalog).to_remove([mounts.all_at(path) for path in paths], ids)
+    names += catalog.shown_names(found)
     for source in sorted({source for source, _ in found}):
-        change = catalog.remove_files(source, sorted(path for of, path in found if of == source))
+        of_source = sorted(path for of, path in found if of == source)
+        change = catalog.remove_files(source, of_source)
         storage.follow(change)
+        storage.connections.originals.forget(source, (path.decode(errors="replace") for path in of_source))
     # What is in a folder that stays is named in full; a folder's own name stands where its photos stood.
     for source, path in sorted(found):
         here = mounts.file(source, path)

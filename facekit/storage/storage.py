@@ -15,7 +15,11 @@ from facekit.images.blobs import THUMBNAILS
 from facekit.index.sync import apply_due, catch_up
 from facekit.models.engines import check_where
 from facekit.sources import LocalSource
+from facekit.sources.connections import Connections
 from facekit.sources.mounts import Mounts
+from facekit.sources.originals import FOLDER as ORIGINALS
+from facekit.sources.originals import Originals
+from facekit.sources.tokens import Tokens
 from facekit.storage.face_arrays import FacesInMemory
 from facekit.storage.logs import forget_in_logs, quiet_console
 from facekit.storage.models_in_use import InUse, ModelSet
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
     from facekit.catalog import Change
     from facekit.index import VectorIndex
+    from facekit.sources import Source
     from facekit.storage.backend import Backend
     from facekit.storage.settings import Settings
 
@@ -66,6 +71,10 @@ class Storage:
         The thumbnails.
     mounts : Mounts
         Where this machine has the photos.
+    tokens : Tokens
+        What lets facekit into connected places.
+    connections : Connections
+        The connected places that photos come from.
     pictures : Pictures
 
     Raises
@@ -100,7 +109,11 @@ class Storage:
                 raise LibraryError(message, f"Go on: facekit --library {origin} migrate --to {backend.place}")
             self.faces = FacesInMemory(self.catalog.people)
             self.blobs, self.mounts = backend.blobs, Mounts.here(read_mounts(self.folder))
-            self.pictures = Pictures(self.catalog, self.blobs, self.mounts)
+            self.tokens = Tokens(self.folder)
+            originals = Originals(self.folder / ORIGINALS)
+            self.connections = Connections(self.catalog.sources, originals, self.tokens.access)
+            opened.callback(self.connections.close)
+            self.pictures = Pictures(self.catalog, self.blobs, self.mounts, self.connections)
             opened.callback(self.pictures.close)
             self.catalog.staging.clear_used()
             check_models(settings, backend.place, detector, embedder)
@@ -146,10 +159,14 @@ class Storage:
             message = f"The library {self.backend.place} is closed."
             raise LibraryError(message, "Open it again with facekit.open.")
 
-    def may_be_known(self, places: Iterable[LocalSource]) -> None:
+    def may_be_known(self, places: Iterable[Source]) -> None:
         """Refuse places of this machine where photos are known by those of another one. Raises LibraryError."""
         if any(place.name == LocalSource.name for place in places):
             self.backend.own_paths()
+
+    def reader(self, source: str) -> Source:
+        """What reads the photos of a source: of this machine, of a mount, or of a connected place."""
+        return self.connections.reader(source) if self.connections.is_connected(source) else self.mounts.reader(source)
 
     @property
     def settings(self) -> Settings:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from facekit.errors import FacekitError
+from facekit.system.permissions import private_opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +34,9 @@ _REMEDIES = {
 def atomic_file(path: Path, *, mode: int | None = None) -> Iterator[IO[bytes]]:
     """Open a new file that appears under ``path``, whole and safely on disk, when the block ends without an error.
 
-    A missing folder is made. What was there keeps its permissions; a new file has ``mode``, or what the user's umask
-    leaves of 0666. A link stays, and what it leads to is replaced; a device or a pipe is written into.
+    A missing folder is made. What was there keeps its permissions; a new file has ``mode`` (and is nobody else's before
+    it is whole), or what the user's umask leaves of 0666. A link stays, and what it leads to is replaced; a device or a
+    pipe is written into.
 
     Raises
     ------
@@ -50,7 +52,8 @@ def atomic_file(path: Path, *, mode: int | None = None) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.parent / f".{secrets.token_hex(8)}.part"
     try:
-        with part.open("xb") as file:  # "x" takes the place of nothing and follows no link
+        opener = private_opener if mode is not None else None
+        with open(part, "xb", opener=opener) as file:  # "x" takes the place of nothing and follows no link
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -41,11 +41,28 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PlaceFacts:
+    """What a connected place, such as a cloud disk, says of a file there.
+
+    ``version`` changes when the bytes do, ``content`` is a hash of them (``sha256:...``), ``link`` the page that shows
+    it. Where the file itself does not say when and where it was taken, this does: ``taken_at`` without a zone, degrees.
+    """
+
+    version: str
+    album: str = ""
+    link: str | None = None
+    content: str | None = None
+    taken_at: datetime | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FoundFile:
     """A file that a source lists; nothing of it has been read yet.
 
-    ``path`` holds the name as the file system has it (bytes, because a name need not be valid UTF-8);
-    ``display`` is the same for people, with undecodable bytes replaced.
+    ``path`` holds the name as the file system has it (bytes, because a name need not be valid UTF-8), or the key of a
+    connected place, which says ``facts``; ``display`` is the same for people, with undecodable bytes replaced.
     """
 
     source: str
@@ -53,6 +70,7 @@ class FoundFile:
     display: str
     size: int
     mtime_ns: int
+    facts: PlaceFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +123,34 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a photo lies: a file in a folder, or at a connected place such as a cloud disk.
+
+    ``source`` is the place's name ("local", a mount's, "vk-anna"), ``kind`` what kind of connected place it is ("vk");
+    ``album`` is the album or folder there, ``link`` the page that shows the photo. None for files in folders.
+    """
+
+    path: str
+    source: str
+    kind: str | None = None
+    album: str | None = None
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Photo:
     """A photo of a library with its faces, the largest first.
 
     ``photo_id`` names the content: 32 hexadecimal digits. ``path`` is the first of ``paths``, where the photo lies:
     files that are there come first, then those in the folder that was asked for, then shorter and older ones;
-    ``source`` is the kind of place ("local"), ``copies`` counts the ``paths`` that are there, ``bytes`` is the size of
-    the file. ``width`` and ``height`` are pixels of the upright photo, None where it could not be decoded; then
-    ``status`` and ``reason`` say why. ``taken_at`` (as the camera's clock had it, without a zone), ``camera``,
-    ``latitude`` and ``longitude`` (degrees, WGS 84; north and east are positive) are EXIF's, None where it has none.
-    ``turn`` is by how many degrees clockwise (0, 90, 180, 270) the photo must be turned, after its EXIF orientation is
-    applied, for the people in it to stand upright: thumbnails and pictures are turned so, boxes and sizes are not, see
-    `facekit.images.orientation.turned_box`.
+    ``source`` is the name of the place ("local", "vk-anna"), ``copies`` counts the ``paths`` that are there, ``bytes``
+    is the size of the file. ``album`` and ``link`` are those of the first place, None in folders; ``places`` says the
+    same of each of the ``paths``. ``width`` and ``height`` are pixels of the upright photo, None where it could not be
+    decoded; then ``status`` and ``reason`` say why. ``taken_at`` (as the camera's clock had it, without a zone),
+    ``camera``, ``latitude`` and ``longitude`` (degrees, WGS 84; north and east are positive) are EXIF's, None where it
+    has none. ``turn`` is by how many degrees clockwise (0, 90, 180, 270) the photo must be turned, after its EXIF
+    orientation is applied, for the people in it to stand upright: thumbnails and pictures are turned so, boxes and
+    sizes are not, see `facekit.images.orientation.turned_box`.
 
     Examples
     --------
@@ -142,6 +176,9 @@ class Photo:
     faces: tuple[Face, ...]
     copies: int = 1
     turn: int = 0
+    album: str | None = None
+    link: str | None = None
+    places: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +242,15 @@ class Probe(ChosenFace):
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder that holds photos, with a slash at its end, and how many lie in it or below."""
+    """A folder that holds photos, with a slash at its end, and how many lie in it or below.
+
+    ``kind`` is that of the connected place whose album it is ("vk"); None for folders.
+    """
 
     source: str
     folder: str
     photos: int
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +258,9 @@ class Hit:
     """One photo that a search found, with the face in it that is most like the probe.
 
     ``rank`` counts from 1; ``photo`` is the photo's path and ``photo_id`` its id, ``face_id`` the face's; ``source`` is
-    the kind of place that the photo lies in ("local"), ``taken_at`` when it was taken, as the camera's clock had it.
+    the name of the place that the photo lies in ("local", "vk-anna"), ``source_kind`` what kind of connected place that
+    is ("vk"), ``album`` the album there and ``link`` the page that shows the photo: None for files in folders.
+    ``taken_at`` is when it was taken, as the camera's clock had it.
     ``box`` is ``x, y, width, height`` in 0..1 of the upright photo; ``similarity`` is the cosine, higher is better;
     ``person_id`` is whose face it is, ``person`` that person's name; None where nobody's, or where there is no name.
     ``copies`` counts the files that hold the photo, of which ``photo`` names one.
@@ -244,6 +287,9 @@ class Hit:
     person_id: str | None = None
     copies: int = 1
     turn: int = 0
+    source_kind: str | None = None
+    album: str | None = None
+    link: str | None = None
 
 
 class PictureSource(Protocol):

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from facekit.widgets.gallery import Gallery
     from facekit.widgets.panels import IngestPanel, LibraryPanel, SearchPanel
     from facekit.widgets.people.panel import PeoplePanel
+    from facekit.widgets.sourcesform import SourcesForm
     from facekit.widgets.uploader import Uploader
 
 # Where each public name lives. They are imported at first use, as the names of facekit are.
@@ -20,10 +21,20 @@ _HOMES = {
     "PeoplePanel": "people.panel",
     "SearchApp": "app",
     "SearchPanel": "panels",
+    "SourcesForm": "sourcesform",
     "Uploader": "uploader",
 }
 
-__all__ = ["Gallery", "IngestPanel", "LibraryPanel", "PeoplePanel", "SearchApp", "SearchPanel", "Uploader"]
+__all__ = [
+    "Gallery",
+    "IngestPanel",
+    "LibraryPanel",
+    "PeoplePanel",
+    "SearchApp",
+    "SearchPanel",
+    "SourcesForm",
+    "Uploader",
+]
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for

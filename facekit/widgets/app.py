@@ -29,7 +29,7 @@ LOG = "FACEKIT_APP_LOG"
 """The environment variable that says where an app's kernel logs."""
 
 _READERS = ("search", "gallery", "people")
-_WRITERS = (*_READERS, "ingest")
+_WRITERS = (*_READERS, "ingest", "sources")
 _PAGES = {"viewer": _READERS, "editor": _WRITERS, "admin": _WRITERS}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 
 from facekit.images.orientation import SIDEWAYS, turned_box
+from facekit.sources.links import safe_link, source_words
 from facekit.widgets.base import Widget, handler, script, style
 from facekit.widgets.static_html import still_gallery
 from facekit.widgets.thumbs import read_thumbnails
@@ -168,9 +169,18 @@ def _facts(photo: Photo, tile: Tile) -> dict[str, Any]:
         for face in photo.faces
     ]
     ids = [face.face_id for face in photo.faces]
+    places = sorted(photo.places, key=lambda place: place.path != tile.title)  # the one that the gallery shows first
     return {
         "label": tile.label,
         "path": tile.title,  # of several files the one that the gallery shows
+        "places": [
+            {
+                "path": place.path,
+                "words": source_words(place.source, place.kind, place.album),
+                "link": safe_link(place.link),
+            }
+            for place in places
+        ],
         "copies": photo.copies,
         "width": photo.height if photo.turn in SIDEWAYS else photo.width,
         "height": photo.width if photo.turn in SIDEWAYS else photo.height,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import traitlets
@@ -14,7 +15,9 @@ from facekit.widgets.gallery import Gallery
 from facekit.widgets.ingestform import IngestForm
 from facekit.widgets.panel import GAP, Panel, close_all, parts
 from facekit.widgets.people.panel import PeoplePanel
+from facekit.widgets.places import PlaceChoice
 from facekit.widgets.searchform import SearchForm
+from facekit.widgets.sourcesform import SourcesForm
 from facekit.widgets.tiles import ChainedTiles, FaceTiles, PhotoTiles
 from facekit.widgets.uploader import Uploader
 
@@ -106,34 +109,67 @@ class IngestPanel(Panel):
         super().__init__(library, [self.form])
 
 
-class BrowsePanel(Panel):
-    """The library's photos by category.
+class SourcesPanel(Panel):
+    """Connected places: connect, sync, disconnect.
 
     Attributes
     ----------
-    choice, gallery : Choice, Gallery
+    form : SourcesForm
+        The only part.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self.form = SourcesForm(library.sources)
+        super().__init__(library, [self.form])
+
+    def refresh(self) -> None:
+        """Read the places again."""
+        self.form.look()
+
+
+class BrowsePanel(Panel):
+    """The library's photos by category, and by source and album where they are not all in folders.
+
+    Attributes
+    ----------
+    choice, places, gallery : Choice, PlaceChoice, Gallery
         The parts.
     """
 
     def __init__(self, library: Library) -> None:
-        failed = [PhotoTiles(library, status) for status in _FAILED]
-        self._tiles: dict[str, Tiles] = {
-            "all": PhotoTiles(library),
-            "no_face": PhotoTiles(library, Status.NO_FACE),
-            "failed": ChainedTiles(library, failed),
-            "missing": PhotoTiles(library, Status.MISSING),
-            "faces": FaceTiles(library),
-        }
+        self._where = ("", "")
+        self._tiles = _lists(library, *self._where)
         self.choice = Choice(names=list(self._tiles), chosen="all", label="appbar.categories", counts=self._counts())
+        self.places = PlaceChoice(library)
         self.gallery = Gallery(self._tiles["all"])
         self._shown = "all"
-        super().__init__(library, [self.choice, self.gallery])
+        super().__init__(library, [self.choice, self.places, self.gallery])
+        self._offer_places()
         self.choice.observe(self._show, "chosen")
+        self.places.observe(self._narrow, ["source", "folder"])
 
     def refresh(self) -> None:
         """Read the numbers and the page again."""
+        self.places.refresh()
+        self._offer_places()
         self.choice.counts = self._counts()
         self.gallery.refresh()
+
+    def _offer_places(self) -> None:
+        """Faces are not chosen by where their photos are."""
+        offered = self.places.needed and self._shown != "faces"
+        self.places.layout.display = None if offered else "none"
+
+    def _narrow(self, _change: traitlets.Bunch) -> None:
+        where = (self.places.source, self.places.folder)
+        if where != self._where:  # both may change at once
+            attempt(self.gallery, self._show_where, *where)
+
+    def _show_where(self, source: str, folder: str) -> None:
+        tiles = _lists(self.library, source, folder)
+        self.gallery.show(tiles[self._shown])
+        self._tiles, self._where = tiles, (source, folder)
+        self.choice.counts = self._counts()
 
     def _counts(self) -> dict[str, int]:
         return {name: tiles.total() for name, tiles in self._tiles.items()}
@@ -150,6 +186,19 @@ class BrowsePanel(Panel):
             self.choice.chosen = self._shown  # so that it can be chosen again
             raise
         self._shown = name
+        self._offer_places()
+
+
+def _lists(library: Library, source: str, folder: str) -> dict[str, Tiles]:
+    """The categories, of photos from a source and in a folder where these are named."""
+    chosen = partial(PhotoTiles, library, source=source or None, folder=folder or None)
+    return {
+        "all": chosen(),
+        "no_face": chosen(Status.NO_FACE),
+        "failed": ChainedTiles(library, [chosen(status) for status in _FAILED]),
+        "missing": chosen(Status.MISSING),
+        "faces": FaceTiles(library),
+    }
 
 
 class LibraryPanel(Panel):
@@ -160,13 +209,13 @@ class LibraryPanel(Panel):
     library : Library
         What to show.
     names : sequence of str
-        The pages, of "gallery", "search", "people" and "ingest". Each is made when it is first shown.
+        The pages, of "gallery", "search", "people", "ingest" and "sources". Each is made when it is first shown.
     bar : Choice, optional
         Where the page is chosen; by default a row of buttons above the page.
 
     Attributes
     ----------
-    gallery, search, people, ingest : BrowsePanel, SearchPanel, PeoplePanel, IngestPanel
+    gallery, search, people, ingest, sources : BrowsePanel, SearchPanel, PeoplePanel, IngestPanel, SourcesPanel
         The pages.
     turned_to : str
         The name of the page that is shown.
@@ -175,7 +224,7 @@ class LibraryPanel(Panel):
     def __init__(
         self,
         library: Library,
-        names: Sequence[str] = ("gallery", "search", "people", "ingest"),
+        names: Sequence[str] = ("gallery", "search", "people", "ingest", "sources"),
         bar: Choice | None = None,
     ) -> None:
         self.bar = bar or Choice()
@@ -209,6 +258,11 @@ class LibraryPanel(Panel):
     def ingest(self) -> IngestPanel:
         """Photos into the library."""
         return cast("IngestPanel", self._page("ingest"))
+
+    @property
+    def sources(self) -> SourcesPanel:
+        """Connected places."""
+        return cast("SourcesPanel", self._page("sources"))
 
     def show(self, name: str) -> None:
         """Turn to a page."""
@@ -256,7 +310,7 @@ class LibraryPanel(Panel):
             page.layout.display = "none"
             self._pages[name] = page
             self.children = (*self.children, page)
-            if isinstance(page, IngestPanel):
+            if isinstance(page, IngestPanel | SourcesPanel):
                 page.form.on_done(self.refresh)
             for part in parts(page):
                 for listener in self._listeners:
@@ -273,4 +327,5 @@ _PAGES: dict[str, Callable[[Library], Panel]] = {
     "search": SearchPanel,
     "people": PeoplePanel,
     "ingest": IngestPanel,
+    "sources": SourcesPanel,
 }

@@ -11,18 +11,18 @@ import traitlets
 from facekit.errors import FacekitError
 from facekit.text.spreadsheets import csv_bytes
 from facekit.widgets.base import Widget, handler, script, style
+from facekit.widgets.places import Places
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from facekit.library.base import Library
     from facekit.search.hits import Hits
-    from facekit.types.photos import Folder
 
 _CHOSEN = ("similarity", "source", "folder", "after", "before", "include_poor", "top_k")
 
 
-class SearchForm(Widget):
+class SearchForm(Places):
     """Threshold, filters, the search button, and export buttons for the hits.
 
     The form does not search: it calls what `on_search` was given, and is told the result by `show`.
@@ -52,10 +52,7 @@ class SearchForm(Widget):
     _css = style("searchform")
 
     default_similarity = traitlets.Float().tag(sync=True)
-    folders = traitlets.List(traitlets.Dict()).tag(sync=True)
     similarity = traitlets.Float().tag(sync=True)
-    source = traitlets.Unicode("").tag(sync=True)
-    folder = traitlets.Unicode("").tag(sync=True)
     after = traitlets.Unicode("").tag(sync=True)
     before = traitlets.Unicode("").tag(sync=True)
     include_poor = traitlets.Bool(default_value=False).tag(sync=True)
@@ -81,7 +78,7 @@ class SearchForm(Widget):
             if self.similarity == self.default_similarity:
                 self.similarity = default
             self.default_similarity = default
-            self.folders = _choices(self._library.folders())
+            self.read_folders(self._library)
 
     def on_search(self, callback: Callable[[], None]) -> None:
         """Call this when somebody wants to search."""
@@ -135,17 +132,6 @@ class SearchForm(Widget):
             content, kind = json.dumps(self._hits.to_dict(), ensure_ascii=False, indent=1).encode(), "application/json"
         name = f"facekit-hits.{'csv' if form == 'csv' else 'json'}"
         self.send({"kind": "file", "name": name, "type": kind}, buffers=[content])
-
-
-def _choices(folders: Sequence[Folder]) -> list[dict[str, Any]]:
-    """Folders named relative to the one that holds all of their source; that one stands first, with an empty name."""
-    tops: dict[str, str] = {}
-    for one in folders:  # ordered by name, so that the folder above all others comes first
-        tops.setdefault(one.source, one.folder)
-    return [
-        {"source": one.source, "folder": one.folder, "name": one.folder[len(tops[one.source]) :], "photos": one.photos}
-        for one in folders
-    ]
 
 
 def _notes(hits: Hits) -> list[dict[str, Any]]:

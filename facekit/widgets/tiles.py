@@ -9,6 +9,7 @@ from facekit.images.orientation import turned_box
 from facekit.library.base import Library
 from facekit.models.quality import NO_FACE
 from facekit.search.hits import Hits
+from facekit.sources.links import source_words
 
 if TYPE_CHECKING:
     import os
@@ -29,6 +30,7 @@ class Tile:
     ``names`` says whose they are, "" where that is not known, ``poor`` what is wrong with them, "" where nothing is;
     ``chosen`` is the one that matters, -1 where none does; ``face_id`` is the face that the large view emphasises;
     ``copies`` counts the files that hold the photo.
+    ``origin`` says which connected place the photo is from, "" for one in a folder;
     ``note`` says why a photo could not be used, or why a face is poor; ``note_key`` is the short text for that, or "".
     """
 
@@ -46,6 +48,7 @@ class Tile:
     note: str = ""
     note_key: str = ""
     copies: int = 1
+    origin: str = ""
 
 
 class Tiles(Protocol):
@@ -107,6 +110,7 @@ class HitTiles:
                 similarity=hit.similarity,
                 person=hit.person,
                 copies=hit.copies,
+                origin=source_words(hit.source, hit.source_kind, hit.album),
             )
             for hit in self._hits[offset : offset + limit]
         ]
@@ -117,7 +121,7 @@ class HitTiles:
 
 
 class PhotoTiles:
-    """The photos of a library: all, those with a status, in a folder, or of a person (an id); with all their faces."""
+    """The photos of a library: all, those with a status, from a source, in a folder, of a person (an id)."""
 
     kind: Kind = "photos"
 
@@ -127,11 +131,13 @@ class PhotoTiles:
         status: Status | str | None = None,
         folder: str | os.PathLike[str] | None = None,
         person: str | None = None,
+        source: str | None = None,
     ) -> None:
         self.library = library
         self._status = status
         self._folder = folder
         self._person = person
+        self._source = source
 
     def total(self) -> int:
         """How many photos there are."""
@@ -147,7 +153,12 @@ class PhotoTiles:
 
     def _read(self, offset: int, limit: int) -> PhotoPage:
         return self.library.photo_page(
-            self._status, folder=self._folder, person=self._person, offset=offset, limit=limit
+            self._status,
+            folder=self._folder,
+            source=self._source,
+            person=self._person,
+            offset=offset,
+            limit=limit,
         )
 
 
@@ -250,6 +261,7 @@ def _photo_tile(photo: Photo, person: str | None = None) -> Tile:
         note=photo.reason or "",
         note_key=f"gallery.status.{photo.status.value}" if photo.reason else "",
         copies=photo.copies,
+        origin=next((source_words(one.source, one.kind, one.album) for one in photo.places), ""),
     )
 
 

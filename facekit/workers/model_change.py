@@ -84,6 +84,8 @@ class ModelChange:
     def _unseen_folder(self, file: FoundFile) -> str:
         """The folder of a file that is not there for this machine; empty where it is, though the file may be gone."""
         mounts = self._storage.mounts
+        if file.facts is not None:  # of a connected place, which every machine reaches
+            return ""
         if file.source != LocalSource.name:
             return "" if mounts.has(file.source) else display_of(file.source, b"")
         if os.path.lexists(file.path):
@@ -221,8 +223,7 @@ class ModelChange:
         return {
             state.photo_id: Failure(file.display, Status(status or Status.IO_ERROR), why)
             for file, status, why in dead
-            if (state := states.get((file.source, file.path)))
-            and (state.size, state.mtime_ns) == (file.size, file.mtime_ns)
+            if (state := states.get((file.source, file.path))) and state.is_of(file)
         }
 
 

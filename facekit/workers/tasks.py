@@ -171,7 +171,7 @@ class Tasks:
                     report.seconds = perf_counter() - start
                     self._batches.done(connection, claim, report.document())
 
-            readers = {name: self._storage.mounts.reader(name) for name in {file.source for file in files}}
+            readers = {name: self._storage.reader(name) for name in {file.source for file in files}}
             while files:
                 todo = [(readers[file.source], file) for file in files]
                 items = [item for batch in pipeline.run(todo) for item in batch]

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from facekit.catalog import FaceRecord, FileRecord, PhotoRecord
-from facekit.catalog.records import FileMove, face_id
+from facekit.catalog.records import FileMove, Within, face_id
 from facekit.catalog.rows import FaceRow, PhotoRow
 from facekit.catalog.staging import Bound
 from facekit.catalog.times import now
@@ -108,8 +108,10 @@ def test_missing_files_come_after_those_that_are_there_and_can_come_back(catalog
 def test_a_folder_is_a_prefix_without_wildcards(catalog: Catalog) -> None:
     catalog.save([photo("p", 1)], [file("/a_b%/1", "p"), file("/z/1", "p")], **RUN)
     catalog.save([photo("q", 1)], [file("/aXbY/1", "q"), file("/z/2", "q")], **RUN)
-    assert set(catalog.faces_at_second_places(None, "/a_b%/")) == {row.face_id for row in catalog.index_rows(["p"])}
-    assert catalog.faces_at_second_places("elsewhere", None) == []
+    assert set(catalog.faces_at_second_places(Within(folders=("/a_b%/",)))) == {
+        row.face_id for row in catalog.index_rows(["p"])
+    }
+    assert catalog.faces_at_second_places(Within(("elsewhere",))) == []
 
 
 def test_poor_faces_are_kept_apart(catalog: Catalog) -> None:

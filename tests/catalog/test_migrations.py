@@ -45,8 +45,13 @@ BEFORE: dict[int, Make] = {
     3: old.make_first_schema_2,
     4: old.make_last_schema_2,
     5: old.make_schema_4,
+    6: old.make_schema_5,
 }
-LATE = {old.make_last_schema_2, old.make_schema_4}  # they knew of turned photos, and by which order places come
+LATE = {
+    old.make_last_schema_2,
+    old.make_schema_4,
+    old.make_schema_5,
+}  # they knew of turned photos, and by which order places come
 
 # Where photos are shown: their files that are there come first.
 FIRST = {
@@ -101,7 +106,8 @@ def expected(make: Make) -> dict[str, list[dict[str, Any]]]:
     """The rows that a library of today would hold of the same photos and people."""
     given = old.PHOTOS | ({} if make is old.make_schema_1 else old.PEOPLE)
     moments = {column.name for table in metadata.sorted_tables for column in table.c if "UtcTime" in repr(column.type)}
-    assert moments == {"missing_since", "started_at", "finished_at", "created_at", "at"}
+    since_5 = {"missing_since", "started_at", "finished_at", "created_at", "at"}
+    assert moments == since_5 | {"added_at", "synced_at", "resume_at", "modified"}
     found = {}
     for table in metadata.sorted_tables:
         if table.name == "meta":
@@ -277,8 +283,8 @@ def interrupted(connection: sa.Connection) -> None:
 @pytest.mark.parametrize(
     ("step", "kind", "words"),
     [
-        (failing, LibraryError, "to schema 6 (The weather) failed: CatalogException: "),
-        (full, DiskFullError, "to schema 6 (The weather) failed: OSError: [Errno 28] No space left on device"),
+        (failing, LibraryError, "to schema 7 (The weather) failed: CatalogException: "),
+        (full, DiskFullError, "to schema 7 (The weather) failed: OSError: [Errno 28] No space left on device"),
         (interrupted, KeyboardInterrupt, ""),
     ],
 )

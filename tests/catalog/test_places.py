@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from test_catalog import RUN, file, photo
 
-from facekit.catalog.records import FileMove
+from facekit.catalog.records import EVERYWHERE, FileMove, Within
 from facekit.catalog.rows import FileRow, PhotoRow
 from facekit.catalog.times import now
 
@@ -20,7 +20,8 @@ LONG = "/" + "long/" * 60  # longer than what an index has of a path
 FOLDERS = ["/a/", "/a_/", "/a/b/", "/aXb/", LONG, LONG + "deep/", "/й/", "/z%/"]
 NAMES = ["1.jpg", "two.jpg"]
 PATHS = [folder + name for folder in FOLDERS for name in NAMES]
-ASKED = [None, "/", "/a/", "/a/b/", "/a_/", LONG, LONG + "deep/", "/z%/", "/nowhere/"]
+ASKED = [Within(folders=(one,)) for one in ("/", "/a/", "/a/b/", "/a_/", LONG, LONG + "deep/", "/z%/", "/nowhere/")]
+ASKED += [EVERYWHERE, Within(("local",), ("/a/b/", "/z%/")), Within(("local", "vk")), Within(("vk",))]
 PHOTOS = [f"{number:032x}" for number in range(9)]
 
 
@@ -63,12 +64,12 @@ def check(catalog: Catalog) -> None:
     for one in catalog.index_rows():
         first = places[photo_of[one.face_id]][0]
         assert (one.source, one.folder) == (first.source, first.folder)
-    for folder in ASKED:
+    for within in ASKED:
         for status in (None, "ok", "missing"):
-            wanted = shown(catalog, rows, folder, status)
-            page = catalog.pages.photos(status, folder, 0, 60)
+            wanted = shown(catalog, rows, within, status)
+            page = catalog.pages.photos(status, within, 0, 60)
             assert (page.total, [(one.path, one.photo_id) for one in page.photos]) == (len(wanted), wanted)
-            part = catalog.pages.photos(status, folder, 2, 3)
+            part = catalog.pages.photos(status, within, 2, 3)
             assert [(one.path, one.photo_id) for one in part.photos] == wanted[2:5]
     faces = [one.face_id for one in catalog.pages.faces(0, 60, include_poor=True).faces]
     assert faces == [
@@ -79,16 +80,16 @@ def check(catalog: Catalog) -> None:
 
 
 def everything(catalog: Catalog) -> tuple[Photo, ...]:
-    return catalog.pages.photos(None, None, 0, 60).photos
+    return catalog.pages.photos(None, EVERYWHERE, 0, 60).photos
 
 
-def shown(catalog: Catalog, rows: dict[str, PhotoRow], folder: str | None, status: str | None) -> list[tuple[str, str]]:
+def shown(catalog: Catalog, rows: dict[str, PhotoRow], within: Within, status: str | None) -> list[tuple[str, str]]:
     """What a page is to show, from all files: paths and photos."""
     found = []
-    for key, files in catalog.places(folder=folder).items():
+    for key, files in catalog.places(within=within).items():
         first = files[0]
         state = "missing" if first.missing_since else rows[key].status
-        inside = folder is None or any(one.folder.startswith(folder) for one in files)
+        inside = any(within.has(one.source, one.folder) for one in files)
         if inside and status in {None, state}:
             found.append((first.display, key))
     return sorted(found)
@@ -114,5 +115,8 @@ def test_a_path_of_any_length_can_be_shown(catalog: Catalog) -> None:
     assert len(path.encode()) > 4000
     catalog.save([photo("p", 1)], [file(path, "p")], **RUN)
     catalog.mark_missing("local", [path.encode()], missing=True)
-    for page in (catalog.pages.photos(None, None, 0, 60), catalog.pages.photos("missing", "/", 0, 60)):
+    for page in (
+        catalog.pages.photos(None, EVERYWHERE, 0, 60),
+        catalog.pages.photos("missing", Within(folders=("/",)), 0, 60),
+    ):
         assert [one.path for one in page.photos] == [path]

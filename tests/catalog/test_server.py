@@ -17,6 +17,7 @@ from test_catalog import RUN, file, photo
 from facekit.catalog import Catalog, PhotoRecord
 from facekit.catalog.migrations import SCHEMA
 from facekit.catalog.people_tables import members, persons
+from facekit.catalog.records import EVERYWHERE, Within
 from facekit.catalog.rows import PhotoRow
 from facekit.catalog.staging import Bound
 from facekit.catalog.tables import staged_faces, staged_photos
@@ -182,7 +183,7 @@ def test_nothing_is_made_by_upgrading_what_is_not_there(postgres_url: str, postg
 def test_no_text_is_too_much(catalog: Catalog, text: str) -> None:
     people, pages = catalog.people, catalog.pages
     people.page(hidden=False, named=None, text=text, offset=0, limit=5)
-    pages.photos(None, text + "/", 0, 5)
+    pages.photos(None, Within((text,), (text + "/",)), 0, 5)
     assert catalog.has_photos(text + "/") is False
     assert catalog.people.named(text) is None
     assert people.whose([text]) == catalog.faces_by_id([text]) == catalog.places([text]) == {}
@@ -207,7 +208,7 @@ def test_files_come_in_one_order_and_small_letters_are_known(catalog: Catalog) -
     names = ["/b/Z", "/b/a", "/B/z", "/b/я", "/b/é", "/b/-a"]
     for number, name in enumerate(names):
         catalog.save([photo(f"{number}", 0)], [file(name, f"{number}")], **RUN)
-    assert [one.path for one in catalog.pages.photos(None, None, 0, 60).photos] == sorted(names)
+    assert [one.path for one in catalog.pages.photos(None, EVERYWHERE, 0, 60).photos] == sorted(names)
     add_person(catalog, "Яна")
     assert catalog.people.find("яНА").name == "Яна"
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from index_rows import DIMENSION, FOLDERS, row, unit
 
 from facekit.catalog import IndexRow
+from facekit.catalog.records import Within
 from facekit.index import IndexFilter, VectorIndex, drop_index, open_index
 from facekit.index.protocol import Fields
 
@@ -51,9 +52,8 @@ def opener(place: str, tmp_path: Path) -> Iterator[Callable[[], VectorIndex]]:
 
 
 def fits(one: IndexRow, where: IndexFilter) -> bool:
-    place = (where.source is None or one.source == where.source) and (
-        where.folder is None or one.folder.startswith(where.folder)
-    )
+    sources, folders = where.within.sources, where.within.folders
+    place = (not sources or one.source in sources) and (not folders or one.folder.startswith(folders))
     return (
         (place or one.face_id in where.also)
         and (one.usable or not where.usable_only)
@@ -66,8 +66,11 @@ dates = st.none() | st.datetimes(datetime(1999, 1, 1), datetime(2021, 1, 1))
 filters = st.builds(
     IndexFilter,
     usable_only=st.booleans(),
-    source=st.none() | st.sampled_from(["local", "vk", "elsewhere"]),
-    folder=st.none() | st.sampled_from(FOLDERS),
+    within=st.builds(
+        Within,
+        sources=st.lists(st.sampled_from(["local", "vk", "elsewhere"]), max_size=2, unique=True).map(tuple),
+        folders=st.lists(st.sampled_from(FOLDERS), max_size=2, unique=True).map(tuple),
+    ),
     after=dates,
     before=dates,
     also=st.lists(st.integers(0, 60).map("face{:03}".format), max_size=3),
@@ -118,7 +121,7 @@ def test_an_upsert_replaces_vector_and_fields(opener: Callable[[], VectorIndex])
     index.upsert([IndexRow("face001", unit(9), usable=False, source="vk", folder="/new/", taken_at=None)])
     assert index.count() == 1
     assert index.search(unit(9), 5, IndexFilter()) == []
-    found = index.search(unit(9), 5, IndexFilter(usable_only=False, folder="/new/"))
+    found = index.search(unit(9), 5, IndexFilter(usable_only=False, within=Within(folders=("/new/",))))
     assert found == [("face001", pytest.approx(1.0))]
     index.close()
 

@@ -19,6 +19,7 @@ from milvus_server import Milvus, Programs
 from postgres import free_port
 
 from facekit.catalog import IndexRow
+from facekit.catalog.records import Within
 from facekit.errors import FacekitError, VectorIndexError
 from facekit.index import IndexFilter, MilvusIndex, VectorIndex, client, drop_index, milvus, open_index, pgvector
 from facekit.index.opening import index_names
@@ -293,11 +294,11 @@ def test_a_graph_finds_nearly_all_and_a_narrow_filter_misses_nothing(
     matrix = np.stack([one.vector for one in rows])
 
     def exact(probe: np.ndarray, where: IndexFilter, limit: int) -> set[str]:
-        fits = [n for n, one in enumerate(rows) if where.folder in (None, one.folder)]
+        fits = [n for n, one in enumerate(rows) if where.within.has(one.source, one.folder)]
         best = sorted(fits, key=lambda n: -float(matrix[n] @ probe))[:limit]
         return {rows[n].face_id for n in best}
 
-    rare = IndexFilter(folder="/rare/")
+    rare = IndexFilter(within=Within(folders=("/rare/",)))
     assert {key for key, _ in index.search(unit(9000), 20, rare)} == exact(unit(9000), rare, 20)
     assert walks() is None
     index.close()

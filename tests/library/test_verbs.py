@@ -20,9 +20,12 @@ import pytest
 
 from facekit.library.base import Library
 from facekit.library.local import LocalLibrary
+from facekit.library.local_sources import LocalSources
 from facekit.library.remote import RemoteLibrary
 from facekit.library.remote_people import RemotePeople
+from facekit.library.remote_sources import RemoteSources
 from facekit.library.session import Session
+from facekit.library.sources import Sources
 from facekit.people.base import People
 from facekit.people.local import LocalPeople
 from facekit.server.app import create_app
@@ -31,6 +34,7 @@ from facekit.types.people import Person
 HOMES: dict[type, tuple[type, type]] = {
     Library: (LocalLibrary, RemoteLibrary),
     People: (LocalPeople, RemotePeople),
+    Sources: (LocalSources, RemoteSources),
 }
 
 # -- what differs, and why -----------------------------------------------------------------------------------------
@@ -40,8 +44,10 @@ NO_ROUTE = {
     "Library.closed": "is about this process",
     "Library.place": "is where it was opened",
     "Library.people": "leads to the verbs of `People`",
+    "Library.sources": "leads to the verbs of `Sources`",
     "Library.show": "makes a widget, which runs where it is shown",
     "People.show": "the same",
+    "Sources.show": "the same",
     "People.links": "are made where the photos are: through a service it says so",
 }
 
@@ -55,10 +61,14 @@ ONE_HOME_ONLY = {
     "LocalLibrary.export_all": "GET /export with all_columns, from which the client makes its tables",
     "LocalLibrary.roots": "the service's metrics and the doctor",
     "LocalLibrary.index_lag": "the same",
+    "LocalLibrary.connected": "the service shows what lies there, which is no folder of its machine",
     "LocalLibrary.face": "the service asks whether there is one",
     "LocalLibrary.file": "GET /photos/ID/file",
     "LocalLibrary.storage": "what workers and moves take batches and tables from",
     "LocalLibrary.on_this_machine": "the service asks where a mount's photos lie here",
+    "LocalSources.at": "an ingest asks whether a root is a place",
+    "LocalSources.opened": "the same",
+    "LocalSources.not_paused": "the service asks before it makes a job",
     "LocalPeople.change": "PATCH /people/ID: name, hide and cover in one step",
     "RemoteLibrary.identity": "a library in a folder has no accounts",
     "RemoteLibrary.sign_in": "the same",
@@ -70,6 +80,8 @@ ONE_HOME_ONLY = {
 OTHER_SIGNATURE = {
     "LocalPeople.write_xmp": ("writable", "the service says where whoever asks may write"),
     "RemoteLibrary.people": ("return", "the class itself"),
+    "LocalLibrary.sources": ("return", "the same"),
+    "RemoteLibrary.sources": ("return", "the same"),
     "RemotePeople.links": ("return", "it never returns"),
 }
 
@@ -78,6 +90,9 @@ STAYS_HERE = {
     "Library.reembed": {"progress": "is shown here", "stop": "cancels the job"},
     "Library.export": {"path": "is written here"},
     "People.cluster": {"stop": "cancels the job"},
+    "Sources.add": {"ask": "is shown here"},
+    "Sources.sync": {"progress": "is shown here", "stop": "cancels the job", "ask": "is shown here"},
+    "Sources.reconnect": {"ask": "is shown here"},
 }
 
 SENT_AS = {
@@ -85,6 +100,7 @@ SENT_AS = {
     "Library.remove": {"path": {"path", "photo_ids"}},
     "Library.search": {"probe": {"file", "face_id", "person_id"}},
     "Library.faces_in": {"picture": {"file"}},
+    "Sources.sync": {"names": {"name"}},  # a job each
     "People.faces": {"who": {"person_id"}},
     "People.name": {"who": {"person_id"}},
     "People.merge": {"who": {"person_id"}},
@@ -182,15 +198,24 @@ ANSWERS = {
     "/api/v1/people/resolve": PERSON,
 }
 SAMPLES: dict[str, Any] = {
-    "Library.export": {"table": "faces", "path": Path(tempfile.gettempdir(), "facekit-test.csv"), "include_poor": True},
+    "Library.export": {
+        "table": "photos",
+        "path": Path(tempfile.gettempdir(), "facekit-test.csv"),
+        "include_poor": True,
+        "source": "local",
+        "album": "Summer",
+    },
     "accept": False,
     "after": "2019-01-01",
+    "album": "Summer",
     "allowed": False,
+    "ask": None,
     "before": "2020-01-01",
     "copy": True,
     "detail": "fine",
     "detector": "yunet",
     "embedder": "sface",
+    "dry_run": True,
     "eps": 0.5,
     "exclude": ["*.png"],
     "face": [0, 0, 0],
@@ -200,12 +225,15 @@ SAMPLES: dict[str, Any] = {
     "folder": "/photos",
     "hidden": True,
     "include_poor": True,
+    "keep_originals": True,
     "limit": 5,
     "limits": None,
     "method": "average",
     "min_faces": 3,
     "min_similarity": 0.25,
+    "most_bytes": 9,
     "name": "Anna",
+    "names": ["vk"],
     "named": True,
     "new": "/new",
     "number": 7,
@@ -214,21 +242,27 @@ SAMPLES: dict[str, Any] = {
     "other": "Bo",
     "others": ["Bo"],
     "path": ["/photos/one.jpg", ID],
+    "paused": False,
     "people": 4,
     "person": "Anna",
     "photo_id": ID,
+    "photos": "forget",
     "picture": b"a picture",
+    "place": "vk",
     "probe": [b"a picture", "cd" * 16, Person(**PERSON)],
     "progress": False,
     "roots": ["/photos"],
     "run": ID,
     "second": ID,
+    "settings": {"album": "1"},
+    "since": "2019-01-01",
     "skip_unreadable": True,
     "source": "local",
     "status": "ok",
     "stop": None,
     "text": "Ann",
     "together_with": ["Bo"],
+    "token": "t",
     "top_k": 9,
     "value": 0.5,
     "who": "Anna",
@@ -318,7 +352,7 @@ def asked(base: type, name: str) -> Request | None:
         patch.setattr("facekit.library.remote.Session", Listener)
         library = RemoteLibrary("http://nobody")
     library.session.heard = None
-    owner: Any = library if base is Library else library.people
+    owner: Any = {Library: library, People: library.people, Sources: library.sources}[base]
     if isinstance(public(base)[name], property):
         getattr(owner, name)
         return library.session.heard

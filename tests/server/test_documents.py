@@ -39,7 +39,8 @@ def test_the_document_of_a_search(folder: Path, demo_photos: DemoPhotos, monkeyp
         face_id = found[0].face_id
         known = library.search([demo_photos.probe, face_id], top_k=2).probes
     facts = {"taken_at": datetime(2019, 12, 31, 18, 30), "person": "Анна", "person_id": "ab" * 16}
-    hits = replace(found, hits=(replace(found[0], **facts, copies=3, turn=90), found[1]), probes=known)
+    place = {"source_kind": "vk", "album": "Лето", "link": "https://vk.com/photo1_2"}
+    hits = replace(found, hits=(replace(found[0], **facts, copies=3, turn=90, **place), found[1]), probes=known)
     monkeypatch.setattr(LocalLibrary, "search", lambda *_, **__: hits)
     with remote(folder) as library:
         asked = {"face_id": face_id, "top_k": 2}
@@ -73,6 +74,9 @@ def test_the_document_of_a_search(folder: Path, demo_photos: DemoPhotos, monkeyp
                 "person_id": hit.person_id,
                 "copies": hit.copies,
                 "turn": hit.turn,
+                "source_kind": hit.source_kind,
+                "album": hit.album,
+                "link": hit.link,
             }
             for hit in hits
         ],

@@ -58,12 +58,14 @@ INSERT INTO jobs (job_id, path, detail, user, anywhere, state, cancelled, done, 
 FIRST = "kind VARCHAR(16) DEFAULT 'ingest' NOT NULL, models JSON, clustering JSON,"
 
 ALONE = f"{FIRST} exclude JSON,"
+SHARED = f"{ALONE} worker VARCHAR(32), tries INTEGER DEFAULT '0' NOT NULL, lease_until DOUBLE, removed JSON,"
 VERSION = "INSERT OR REPLACE INTO meta VALUES ('schema', CAST('{}' AS BLOB));"
 
 # By the step that a database needs first: what older facekits left.
 BEFORE = {
     2: [ACCOUNTS, *(ACCOUNTS + JOBS.format(more=more) for more in ("", FIRST, ALONE))],
     3: [ACCOUNTS + JOBS.format(more=ALONE) + VERSION.format(2)],
+    4: [ACCOUNTS + JOBS.format(more=SHARED) + VERSION.format(3)],
 }
 OLD = [script for scripts in BEFORE.values() for script in scripts]
 

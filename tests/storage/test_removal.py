@@ -164,5 +164,5 @@ def test_files_are_found_by_folder_as_one_by_one(known: list[bytes], asked: list
     source = LocalSource("/no-such-folder/" + "/".join(asked), must_exist=False)
     states = {path: FileState("0" * 32, 1, 1, Status.OK, missing=False) for path in known}
     exactly = sorted(path for path in states if source.holds(path))
-    found = KnownFiles(states).at(source)
+    found = KnownFiles((path, path) for path in states).at(source)
     assert sorted(found) == exactly or (not exactly and not source.path.isascii())

@@ -18,6 +18,7 @@ from facekit.widgets.people.cards import PeopleCards
 from facekit.widgets.people.journal import PeopleJournal
 from facekit.widgets.people.person import PersonHead
 from facekit.widgets.people.review import ReviewQueue
+from facekit.widgets.places import PlaceChoice
 from facekit.widgets.searchform import SearchForm
 from facekit.widgets.signin import SignIn
 from facekit.widgets.tiles import Tile
@@ -31,6 +32,7 @@ WIDGETS = [
     PeopleCards,
     PeopleJournal,
     PersonHead,
+    PlaceChoice,
     ReviewQueue,
     SearchForm,
     SignIn,

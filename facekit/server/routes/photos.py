@@ -5,6 +5,7 @@ from __future__ import annotations
 import mimetypes
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,12 +15,12 @@ from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from facekit.arguments import ID, LONGEST_PATH, LONGEST_TEXT, YEAR, no_picture
+from facekit.arguments import ID, LONGEST_PATH, YEAR, no_picture
 from facekit.images.files import display_name
 from facekit.library.documents import photo_for
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
-from facekit.server.parameters import GivenPath, IdInPath, Limit, Offset, PersonOf
+from facekit.server.parameters import AlbumOf, GivenPath, IdInPath, Limit, Offset, PersonOf, SourceOf
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import Service, ServiceOf
 from facekit.server.strict import StrictRoute
@@ -56,13 +57,17 @@ def list_photos(
     me: Reader,
     status: Annotated[Status | None, Query(description="Only photos with this status.")] = None,
     folder: Annotated[str | None, Query(max_length=LONGEST_PATH, description="Only photos in it or below.")] = None,
+    source: SourceOf = None,
+    album: AlbumOf = None,
     person: PersonOf = None,
     offset: Offset = 0,
     limit: Limit = 60,
 ) -> PhotoPage:
     """Some of the photos, ordered by path."""
     where = service.paths.decide(folder, me, "narrow")
-    page = service.library.photo_page(status, folder=where, person=person, offset=offset, limit=limit)
+    page = service.library.photo_page(
+        status, folder=where, source=source, album=album, person=person, offset=offset, limit=limit
+    )
     shown = service.paths.shown(me)
     return PhotoPage(page.total, page.offset, tuple(photo_for(photo, shown) for photo in page.photos))
 
@@ -146,7 +151,7 @@ def relocate(service: ServiceOf, me: Editor, body: Relocating) -> Relocation:
 def list_folders(service: ServiceOf, me: Reader) -> list[Folder]:
     """The folders that hold photos, with how many lie in each or below."""
     shown = service.paths.shown(me)
-    folders = [Folder(one.source, shown(one.folder), one.photos) for one in service.library.folders()]
+    folders = [replace(one, folder=shown(one.folder)) for one in service.library.folders()]
     return [folder for folder in folders if folder.folder]
 
 
@@ -189,16 +194,18 @@ def export(
     year: Annotated[
         int | None, Query(ge=YEAR.least, le=YEAR.most, description="Photos: only those taken in this year.")
     ] = None,
-    source: Annotated[
-        str | None, Query(max_length=LONGEST_TEXT, description="Photos: only those from this source.")
-    ] = None,
+    source: SourceOf = None,
+    album: AlbumOf = None,
 ) -> FileResponse:
     """All faces, photos or people's faces as a table, or the embeddings (face_id, embedding); photos may be chosen."""
     if (table == "embeddings") != (format == "npz"):
         raise ServiceRefusal(422, f"{table} can't be written as {format}.", "npz is for embeddings, and they for it.")
     chosen: dict[str, Any] = {"person": person, "together_with": together_with, "year": year, "source": source}
+    chosen["album"] = album
     if table != "photos" and (status or any(value is not None for value in chosen.values())):
-        raise ServiceRefusal(422, "Only photos can be chosen by status, person, year or source.", "Leave it out.")
+        raise ServiceRefusal(
+            422, "Only photos can be chosen by status, person, year, source or album.", "Leave it out."
+        )
     photos = service.library.photos(status, **chosen) if table == "photos" else None
     with tempfile.NamedTemporaryFile(suffix=f".{format}", delete=False) as file:
         path = Path(file.name)

@@ -15,6 +15,7 @@ from facekit.library.documents import SearchDocument, search_document
 from facekit.search.known_faces import Known
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
+from facekit.server.parameters import ALBUM_WORDS, SOURCE_WORDS
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.server.strict import StrictRoute
@@ -63,10 +64,11 @@ async def search(
             description="Cosine similarity from which a face counts; by default the library's.",
         ),
     ] = None,
-    source: Annotated[str | None, Form(max_length=LONGEST_TEXT, description="Only photos from this source.")] = None,
+    source: Annotated[str | None, Form(max_length=LONGEST_TEXT, description=SOURCE_WORDS)] = None,
     folder: Annotated[
         str | None, Form(max_length=LONGEST_PATH, description="Only photos in this folder or below it.")
     ] = None,
+    album: Annotated[str | None, Form(max_length=LONGEST_PATH, description=ALBUM_WORDS)] = None,
     after: Annotated[date | datetime | None, Form(description="Only photos taken on this date or later.")] = None,
     before: Annotated[date | datetime | None, Form(description="Only photos taken before this date.")] = None,
     include_poor: Annotated[bool, Form(description="Also faces too small, blurred or turned away.")] = False,
@@ -92,6 +94,7 @@ async def search(
             min_similarity=min_similarity,
             source=source,
             folder=where,
+            album=album,
             after=after,
             before=before,
             include_poor=include_poor,

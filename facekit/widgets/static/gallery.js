@@ -67,6 +67,7 @@ function tileOf(model, tile, view, urls) {
     text.append(el("span", {}, el("span", { class: "fk-muted" }, `${say(model, "gallery.similarity")} `), value));
   }
   if (tile.person) text.append(el("span", { class: "fk-person" }, tile.person));
+  if (tile.origin) text.append(el("span", { class: "fk-origin fk-muted" }, tile.origin));
   if (tile.copies > 1) text.append(el("span", { class: "fk-muted" }, say(model, "gallery.copies", { count: tile.copies })));
   if (tile.note) {
     const words = tile.note_key ? say(model, tile.note_key) : tile.note;

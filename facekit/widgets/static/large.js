@@ -113,6 +113,15 @@ function fileSize(model, bytes) {
 }
 
 /**
+ * Where a photo is from, as a link to the page that shows it there where that is known.
+ * @param {LargePhoto["places"][number]} place
+ */
+function origin({ words, path, link }) {
+  const text = words || path;
+  return link ? el("a", { href: link, target: "_blank", rel: "noopener noreferrer", title: path }, text) : el("span", {}, text);
+}
+
+/**
  * What is known of a photo, as pairs of a text's key and words, or an element with them.
  * @param {Model} model
  * @param {LargePhoto} large
@@ -128,6 +137,8 @@ function facts(model, large) {
   /** @type {[key: string, words: string | Node | null][]} */
   const pairs = [
     ["file", large.copies > 1 ? `${large.path} (${say(model, "gallery.copies", { count: large.copies })})` : large.path],
+    ["from", large.places.some((one) => one.words || one.link)
+      ? el("span", { class: "fk-places" }, ...large.places.map(origin)) : ""],
     ["people", people.join(", ")],
     ["similarity", chosen && chosen.similarity !== null ? decimals(model, chosen.similarity) : ""],
     ["faces", large.status === "ok" ? large.faces.length.toLocaleString(languageOf(model)) : ""],
@@ -152,6 +163,7 @@ export function largeView(model, signal, closed) {
   const urls = pictures(signal);
   const title = el("h2", { class: "fk-title" });
   const place = el("span", { class: "fk-muted" });
+  const from = el("span", { class: "fk-from" });
   const problem = problemLine(model, signal);
   const list = el("dl", { class: "fk-facts" });
   const image = el("img", { draggable: "false", decoding: "async" });
@@ -178,7 +190,7 @@ export function largeView(model, signal, closed) {
   check.addEventListener("change", () => overlay.toggleAttribute("hidden", !check.checked));
   const tools = el("div", { class: "fk-tools" }, previous, next, zoomOut, whole, zoomIn, shown);
   const dialog = el("dialog", { class: "fk-large" },
-    el("header", {}, el("div", { class: "fk-names", role: "status" }, title, place), tools, close),
+    el("header", {}, el("div", { class: "fk-names", role: "status" }, title, place, from), tools, close),
     problem, el("div", { class: "fk-body" }, stage, list));
   const result = { shown: "", dialog };
 
@@ -247,6 +259,8 @@ export function largeView(model, signal, closed) {
     title.textContent = large.label;
     title.title = large.path;
     place.textContent = say(model, "gallery.position", { position, total: model.get("total") });
+    const [first] = large.places;
+    from.replaceChildren(...(first?.link ? [" · ", origin(first)] : []));
     previous.setAttribute("aria-disabled", String(position <= 1));
     next.setAttribute("aria-disabled", String(position >= model.get("total")));
     const pairs = facts(model, large).flatMap(([key, words]) =>

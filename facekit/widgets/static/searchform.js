@@ -1,4 +1,5 @@
 // The form of a search: how alike, where, when, how many; and the hits as a file.
+import { placeFields } from "./places.js";
 import { el, frame, languageOf, problemLine, say, translator, watch } from "./shared.js";
 
 /** @import { Child, Said, SearchForm, View } from "./types" */
@@ -70,8 +71,6 @@ function render({ model, el: host, signal }) {
   /** @param {(value: string) => void} chosen */
   const select = (chosen) =>
     el("select", { ...KEYS, onchange: (/** @type {Changed} */ { target }) => chosen(target.value) });
-  const source = select((value) => choose("source", value));
-  const folder = select((value) => choose("folder", value));
   const most = select((value) => choose("top_k", Number(value)));
   /** @param {"after" | "before"} name */
   const day = (name) =>
@@ -79,22 +78,12 @@ function render({ model, el: host, signal }) {
   const after = day("after");
   const before = day("before");
   const poor = el("input", { type: "checkbox", ...KEYS, onchange: () => choose("include_poor", poor.checked) });
-  const sourceField = field("source", source);
-  const folderField = field("folder", folder);
-  const drawFolders = () => {
-    const all = model.get("folders");
-    const sources = [...new Set(all.map((one) => one.source))];
-    const asked = model.get("source");
-    source.replaceChildren(el("option", { value: "" }, say(model, "searchform.all_sources")),
-      ...sources.map((name) => el("option", { value: name }, name)));
-    source.value = asked;
-    sourceField.hidden = sources.length < 2;
-    const named = all.filter((one) => one.name && (!asked || one.source === asked));
-    folder.replaceChildren(el("option", { value: "" }, say(model, "searchform.all_folders")), ...named.map((one) =>
-      el("option", { value: one.folder }, `${one.name.replace(/\/$/, "")} (${one.photos.toLocaleString(languageOf(model))})`)));
-    folder.value = model.get("folder");
-    folderField.hidden = !named.length;
-  };
+  const where = placeFields(model, signal, (chosen) => {
+    if (chosen.folder !== undefined) model.set("folder", chosen.folder);
+    if (chosen.source !== undefined) model.set("source", chosen.source);
+    model.save_changes();
+    searchAgain();
+  });
   const drawFilters = () => {
     most.replaceChildren(...[...new Set([...MOST, model.get("top_k")])].sort((a, b) => a - b).map((count) =>
       el("option", { value: count }, say(model, "searchform.most", { count }))));
@@ -139,7 +128,7 @@ function render({ model, el: host, signal }) {
     search();
   } },
     threshold,
-    el("div", { class: "fk-filters" }, sourceField, folderField, field("after", after), field("before", before), field("top_k", most)),
+    el("div", { class: "fk-filters" }, ...where, field("after", after), field("before", before), field("top_k", most)),
     el("label", { class: "fk-check" }, poor, tell(el("span"), "searchform.include_poor")),
     el("div", { class: "fk-row" }, go, why));
   tell(form, "searchform.title", {}, "aria-label");
@@ -151,7 +140,6 @@ function render({ model, el: host, signal }) {
     requestAnimationFrame(() => result.scrollIntoView({ block: "nearest" }));
   };
   watch(model, ["similarity", "default_similarity", "language"], drawThreshold, signal);
-  watch(model, ["folders", "source", "folder", "language"], drawFolders, signal);
   watch(model, ["top_k", "after", "before", "include_poor", "language"], drawFilters, signal);
   watch(model, ["ready", "busy", "after", "before"], drawState, signal);
   watch(model, ["found", "notes", "folders", "language"], drawFound, signal);

@@ -90,6 +90,7 @@ export interface Tile {
   note: string;
   note_key: string;
   copies: number;
+  origin: string;
 }
 
 export interface LargePhoto {
@@ -97,6 +98,7 @@ export interface LargePhoto {
   position: number;
   label: string;
   path: string;
+  places: { path: string; words: string; link: string | null }[];
   copies: number;
   width: number | null;
   height: number | null;
@@ -144,12 +146,19 @@ export interface Uploader extends Shared {
   largest: number;
 }
 
-export interface SearchForm extends Shared {
-  default_similarity: number;
-  folders: { source: string; folder: string; name: string; photos: number }[];
-  similarity: number;
+/** A source, and a folder or an album of it. */
+export interface Places extends Shared {
+  folders: { source: string; words: string; folder: string; name: string; photos: number }[];
   source: string;
   folder: string;
+}
+
+export interface PlaceChoice extends Places {
+}
+
+export interface SearchForm extends Places {
+  default_similarity: number;
+  similarity: number;
   after: string;
   before: string;
   include_poor: boolean;
@@ -195,6 +204,57 @@ export interface IngestForm extends Shared {
   progress: Filled<{ done: number; total: number; rate: number; left: number | null }>;
   report: Filled<Report>;
   work: Filled<Background>;
+}
+
+export interface SourceKind {
+  name: string;
+  words: string;
+  settings: Record<string, string>;
+  needs_token: boolean;
+}
+
+export interface SourcePlace {
+  name: string;
+  kind: string;
+  words: string;
+  place: string;
+  state: string;
+  problem: string | null;
+  remedy: string | null;
+  resume_at: number | null;
+  synced_at: number | null;
+  photos: number;
+  bytes: number;
+  keep_originals: boolean;
+}
+
+export interface SourcesForm extends Shared {
+  places: SourcePlace[];
+  kinds: SourceKind[];
+  address: Filled<{ text: string; kind: string }>;
+  connected: number;
+  syncing: Filled<{
+    name: string;
+    done: number;
+    total: number;
+    stopping: boolean;
+    question: { text: string; link: string | null; image: string | null; answer: boolean } | null;
+  }>;
+  done: Filled<{
+    name: string;
+    found: number;
+    ingested: number;
+    duplicates: number;
+    missing: number;
+    faces: number;
+    fetched: number;
+    bytes: number;
+    stopped: boolean;
+    problem: string | null;
+    failed: string[];
+    failures: number;
+  }>;
+  steps: Filled<{ name: string; steps: { step: string; works: boolean; found: string }[] }>;
 }
 
 // -- people

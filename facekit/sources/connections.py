@@ -1,0 +1,129 @@
+"""The connected places of a library, as sources and as files."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from threading import Event, Lock
+from typing import TYPE_CHECKING
+
+from facekit.errors import PhotoError, RefusedError, SourceError
+from facekit.images.files import Limits
+from facekit.sources.connected import ConnectedSource, Scope
+from facekit.sources.item import Tools
+from facekit.sources.kinds import kind_named
+from facekit.types.photos import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from facekit.catalog.sources import SourceRow, SourceTables
+    from facekit.sources.item import Access, Ask, Connector, Prompt, SourceKind
+    from facekit.sources.originals import Originals
+
+
+class Connections:
+    """Makes sources of the connected places that a catalog knows.
+
+    Parameters
+    ----------
+    tables : SourceTables
+        The catalog's.
+    originals : Originals
+        Where fetched photos are kept.
+    access : callable
+        Makes, for a place, what gives its connector tokens.
+    """
+
+    def __init__(self, tables: SourceTables, originals: Originals, access: Callable[[SourceRow], Access]) -> None:
+        self.tables, self.originals, self._access = tables, originals, access
+        self._readers: dict[str, ConnectedSource] = {}
+        self._opened, self._lock = ExitStack(), Lock()
+
+    def row(self, name: str) -> SourceRow:
+        """What the catalog has of a place. Raises RefusedError where none is called so."""
+        row = self.tables.get(name)
+        if row is None:
+            there = ", ".join(one.name for one in self.tables.all())
+            message = f"No source is called {name!r}."
+            raise RefusedError(message, f"There are: {there}." if there else "lib.sources.add connects one.")
+        return row
+
+    def is_connected(self, name: str) -> bool:
+        """Whether a place is called so."""
+        return self.tables.get(name) is not None
+
+    @contextmanager
+    def connector(self, row: SourceRow, *, ask: Ask | None = None, stop: Event | None = None) -> Iterator[Connector]:
+        """What talks to a place, until the end of the block. Raises SourceError."""
+        tools = Tools(self._access(row), ask or _nobody, stop or Event())
+        with tools.opened:
+            yield kind_named(row.kind).connect(row.settings, tools)
+
+    @staticmethod
+    def check(kind: SourceKind, settings: Mapping[str, str]) -> None:
+        """Refuse settings that can't be right. Raises RefusedError. Nothing is asked of the place."""
+        tools = Tools(lambda _refused: None, _nobody, Event())
+        with tools.opened:
+            kind.connect(settings, tools)
+
+    @contextmanager
+    def source(
+        self,
+        name: str,
+        *,
+        scope: Scope | None = None,
+        ask: Ask | None = None,
+        stop: Event | None = None,
+        progress: Callable[[int, int], None] = lambda _listed, _bytes: None,
+    ) -> Iterator[ConnectedSource]:
+        """A place, to be listed and read until the end of the block. Raises RefusedError and SourceError."""
+        row = self.row(name)
+        with self.connector(row, ask=ask, stop=stop) as connector:
+            yield ConnectedSource(row, self.tables, connector, self.originals, scope, progress)
+
+    def reader(self, name: str) -> ConnectedSource:
+        """A place whose photos are read one by one; the same for as long as it is connected."""
+        row = self.row(name)
+        with self._lock:
+            found = self._readers.get(name)
+            if found is None or found.row.settings != row.settings:
+                found = self._readers[name] = self._opened.enter_context(self.source(name))
+        return found
+
+    def file(self, name: str, key: bytes, version: str | None, *, fetch: bool) -> Path | None:
+        """The file of a photo of a place, where this machine has it, or can ``fetch`` it and it is as it was.
+
+        Raises
+        ------
+        PhotoError
+            If it can't be fetched.
+        """
+        if version is None:
+            return None
+        here = self.originals.find(name, key.decode(), version)
+        if here is not None or not fetch:
+            return here
+        item = self.tables.item(name, key.decode())
+        if item is None or item.gone or item.version != version:
+            return None
+        try:
+            return self.reader(name).path(key, Limits().max_bytes)
+        except (SourceError, RefusedError) as error:
+            raise PhotoError(Status.MISSING, f"The photo can't be fetched from {name}: {error}") from error
+
+    def close(self) -> None:
+        """Close what `reader` opened."""
+        with self._lock:
+            self._readers.clear()
+            self._opened.close()
+
+    def forget(self, name: str, *, kept: bool) -> None:
+        """Forget a place that is connected no more, with what was fetched from it; ``kept`` originals stay."""
+        self._readers.pop(name, None)
+        self.originals.forget_source(name, kept=kept)
+
+
+def _nobody(prompt: Prompt) -> str:
+    message = f"Somebody has to act, and nobody is there: {prompt.text}"
+    raise SourceError(message, "Sync it from a terminal, a notebook or the page.")
