@@ -134,6 +134,8 @@ CASES = {
         make=lambda photos, _: FakeStorage(photos),
         photo=plain,
         small_pages=lambda patch, _: patch.setattr("facekit.sources.storage_urls._PAGE", 4),
+        bytes_at="/photos/.*[.](?i:jpg|jpeg)",
+        per_second=25,
     ),
     "takeout": Case(
         make=lambda photos, folder: FakeTakeout(folder, photos),
@@ -554,7 +556,7 @@ def test_check_tries_every_step_and_changes_nothing(place: Place) -> None:
     assert place.service.photos == before
     if place.case.bytes_at:
         changing = {"DELETE"} if place.case.picked else set()  # its own session
-        assert {request.method for request in place.service.requests} <= {"GET", "POST", *changing}
+        assert {request.method for request in place.service.requests} <= {"GET", "HEAD", "POST", *changing}
         place.service.heal()
         place.service.fail(fake.status(503), times=99)
         *_, last = place.connect().check()
