@@ -157,6 +157,9 @@ class LocalSources(Sources):
         checked = checked_name(name, "a source's name")
         if self._tables.get(checked) is not None or checked in self._storage.mounts.roots:
             raise _taken(checked)
+        if self._storage.catalog.has_photos(f"{checked}:/"):  # another place's may have the same keys
+            message = f"The library has photos that are known as {checked}:/, of a place that is not connected now."
+            raise RefusedError(message, f'Choose another name, or forget them first: lib.remove("{checked}:/").')
         return checked
 
     @override
