@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, BinaryIO
 
+import other_models
 import pytest
 from fake_service import jpeg
 
 import facekit as fk
 from facekit.errors import PhotoError, RefusedError, SourceError
+from facekit.models import registry
 from facekit.sources import kinds
 from facekit.sources.item import Check, Cursor, ItemPage, SourceItem, SourceKind, Tools
 from facekit.types.photos import Status
@@ -26,6 +29,7 @@ class Shelf:
     items: dict[str, tuple[SourceItem, bytes]] = field(default_factory=dict)
     fetched: list[str] = field(default_factory=list)
     away: bool = False
+    asked: int = 0
     page: int = 1000
 
     def put(self, key: str, number: int, **facts: object) -> None:
@@ -44,6 +48,7 @@ class ShelfConnector:
         self._shelf, self.whose, self._tools = SHELVES.setdefault(settings["at"], Shelf()), settings["at"], tools
 
     def _reach(self) -> None:
+        self._shelf.asked += self._shelf.away
         if self._shelf.away:
             raise SourceError("The shelf can't be reached.", "Wait.")
 
@@ -121,3 +126,40 @@ def test_another_place_can_not_take_the_name_and_so_the_photos_of_one_that_was_r
     library.remove("shelf:/")
     library.sources.remove("shelf-2", photos="forget")
     assert add(library, "other", name="shelf") == "shelf"
+
+
+def test_names_that_no_database_can_hold_cost_their_own_photo_at_most(library: fk.Library, shelf: Shelf) -> None:
+    shelf.put("a", 1, name="a\0\ud83d.jpg", album="/x\0//../ y /.", link="https://x/\ud83d")
+    shelf.put("b\0", 2)
+    shelf.put("c\ud83d", 3)
+    shelf.put("d" * 5000, 4, name="d" * 5000 + ".jpg")
+    add(library)
+    [done] = library.sources.sync(progress=False).places
+    assert (done.found, done.ingested, done.problem) == (2, 2, None)
+    assert dict(done.left_out) == {"unnamable": 2}
+    assert places(library)[1] == "shelf:/x/_/y/_/a?.jpg"
+    assert library.photos()["link"].dropna().tolist() == ["https://x/?"]
+
+
+def test_models_can_be_changed_while_a_place_is_away_and_its_photos_are_named(
+    library: fk.Library, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, info in other_models.models().items():
+        monkeypatch.setitem(registry.MODELS, name, info)
+    for number in range(6):
+        shelf.put(f"{number}", number)
+    add(library)
+    add(library, "here", name="kept")
+    SHELVES["here"].put("a", 7)
+    library.sources.sync(progress=False)
+    shutil.rmtree(library.folder / "originals")
+    shelf.away = True
+    report = library.reembed(embedder="short", progress=False)
+    assert not report.switched
+    assert [one.path for one in report.unreadable] == [f"shelf:/{number}.jpg" for number in range(6)]
+    assert "can't be reached" in report.unreadable[0].reason
+    assert shelf.asked <= 3, "it is not asked for each photo, which would be minutes of waits each"
+    shelf.away = False
+    library.close()
+    with fk.open(library.folder) as again:
+        assert again.reembed(embedder="short", progress=False).switched
