@@ -192,14 +192,14 @@ class LocalSources(Sources):
             self._storage.tokens.forget(name)
             self._tables.remove(name)
             self._connections.forget(name, kept=photos == "keep")
+            self._storage.erase()  # a link may be all that it takes to see what it leads to
         return forgotten if photos == "forget" else 0
 
     def _revoke(self, row: SourceRow) -> None:
-        if self._storage.tokens.get(row.name) is None:
-            return
         try:
-            with self._connections.connector(row) as connector:
-                connector.revoke()
+            if self._storage.tokens.get(row.name) is not None:
+                with self._connections.connector(row) as connector:
+                    connector.revoke()
         except FacekitError:  # what the service can't be told now is forgotten here all the same
             return
 

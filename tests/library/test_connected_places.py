@@ -13,7 +13,7 @@ from fake_service import jpeg
 import facekit as fk
 from facekit.errors import PhotoError, RefusedError, SourceError
 from facekit.models import registry
-from facekit.sources import kinds
+from facekit.sources import kinds, vault
 from facekit.sources.item import Check, Cursor, ItemPage, SourceItem, SourceKind, Tools
 from facekit.types.photos import Status
 
@@ -50,7 +50,8 @@ class ShelfConnector:
     def _reach(self) -> None:
         self._shelf.asked += self._shelf.away
         if self._shelf.away:
-            raise SourceError("The shelf can't be reached.", "Wait.")
+            message = "The shelf can't be reached."
+            raise SourceError(message, "Wait.")
 
     def pages(self, cursor: Cursor | None) -> Iterator[ItemPage]:
         self._reach()
@@ -68,7 +69,7 @@ class ShelfConnector:
         self._reach()
         return set(keys) - self._shelf.items.keys()
 
-    def fetch(self, item: SourceItem, target: BinaryIO, limit: int) -> None:  # noqa: ARG002 - a protocol
+    def fetch(self, item: SourceItem, target: BinaryIO, limit: int) -> None:
         self._reach()
         if item.key not in self._shelf.items:
             raise PhotoError(Status.MISSING, f"{item.name} is gone")
@@ -163,3 +164,38 @@ def test_models_can_be_changed_while_a_place_is_away_and_its_photos_are_named(
     library.close()
     with fk.open(library.folder) as again:
         assert again.reembed(embedder="short", progress=False).switched
+
+
+def test_what_is_called_otherwise_there_is_called_so_here_and_not_fetched_again(
+    library: fk.Library, shelf: Shelf
+) -> None:
+    shelf.put("a", 1, album="Old", link="https://x/1")
+    shelf.put("b", 2, album="Old")
+    add(library)
+    library.sources.sync(progress=False)
+    shelf.put("a", 1, album="New", name="n.jpg", link="https://x/2")
+    [done] = library.sources.sync(progress=False).places
+    assert (done.new, shelf.fetched) == (0, ["a", "b"])
+    assert places(library) == ["shelf:/New/n.jpg", "shelf:/Old/b.jpg"]
+    [photo] = library.photo_page(album="New").photos
+    assert (photo.path, photo.album, photo.link) == ("shelf:/New/n.jpg", "New", "https://x/2")
+    assert library.remove("shelf:/New") == 1
+
+
+def test_what_was_disconnected_leaves_no_address_behind(library: fk.Library, shelf: Shelf) -> None:
+    secret = "known-to-few"
+    SHELVES[secret] = shelf
+    shelf.put(f"key-{secret}", 1, name=f"name-{secret}.jpg", album=f"album-{secret}", link=f"https://x/{secret}")
+    add(library, secret)
+    library.sources.sync(progress=False)
+    library.sources.remove("shelf", photos="forget")
+    library.close()
+    holding = [path for path in library.folder.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert holding == []
+
+
+def test_a_place_whose_token_is_lost_can_be_disconnected(library: fk.Library) -> None:
+    add(library, token="t")
+    (library.folder / vault.FILE).write_text("damaged")
+    library.sources.remove("shelf")
+    assert list(library.sources.list()) == []
