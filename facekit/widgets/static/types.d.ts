@@ -211,6 +211,15 @@ export interface SourceKind {
   words: string;
   settings: Record<string, string>;
   needs_token: boolean;
+  token: string;
+  sign_in: boolean;
+}
+
+export interface SourceQuestion {
+  text: string;
+  link: string | null;
+  image: string | null;
+  answer: boolean;
 }
 
 export interface SourcePlace {
@@ -228,32 +237,38 @@ export interface SourcePlace {
   keep_originals: boolean;
 }
 
+export interface SourceSyncing {
+  name: string;
+  done: number;
+  total: number;
+  stopping: boolean;
+  question: SourceQuestion | null;
+}
+
+export interface SourceDone {
+  name: string;
+  found: number;
+  ingested: number;
+  duplicates: number;
+  missing: number;
+  faces: number;
+  fetched: number;
+  bytes: number;
+  stopped: boolean;
+  problem: string | null;
+  remedy: string | null;
+  failed: string[];
+  failures: number;
+}
+
 export interface SourcesForm extends Shared {
   places: SourcePlace[];
   kinds: SourceKind[];
   address: Filled<{ text: string; kind: string }>;
   connected: number;
-  syncing: Filled<{
-    name: string;
-    done: number;
-    total: number;
-    stopping: boolean;
-    question: { text: string; link: string | null; image: string | null; answer: boolean } | null;
-  }>;
-  done: Filled<{
-    name: string;
-    found: number;
-    ingested: number;
-    duplicates: number;
-    missing: number;
-    faces: number;
-    fetched: number;
-    bytes: number;
-    stopped: boolean;
-    problem: string | null;
-    failed: string[];
-    failures: number;
-  }>;
+  syncing: Filled<SourceSyncing>;
+  done: Filled<SourceDone>;
+  signing: Filled<{ name: string; words: string; stopping: boolean; question: SourceQuestion | null }>;
   steps: Filled<{ name: string; steps: { step: string; works: boolean; found: string }[] }>;
 }
 
