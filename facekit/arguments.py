@@ -153,7 +153,8 @@ def checked_part(text: str) -> str:
 
 def checked_place_name(name: str, what: str) -> str:
     """The name of a source or an album, with composed letters as they are kept. Raises RefusedError."""
-    if not isinstance(name, str) or not name.strip("/ ") or not name.isprintable() or len(name) > LONGEST_PATH:
+    fits = isinstance(name, str) and name.strip("/ ") and len(name) <= LONGEST_PATH
+    if not fits or any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in name):
         message = f"There is no {what} {str(name)[:LONGEST_TEXT]!r}."
         raise RefusedError(message, "lib.folders() lists sources and albums.")
     return unicodedata.normalize("NFC", name)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import other_models
 
 import facekit as fk
@@ -18,11 +21,13 @@ from facekit.index.sync import apply_due
 from facekit.ingest import pipeline, run
 from facekit.ingest import reembed as reembedding
 from facekit.models import registry
+from facekit.models.sface import SFace
 from facekit.models.yunet import YuNet
 from facekit.sources import http, yandex_disk
 from facekit.storage.embedded import Embedded
 from facekit.storage.models_in_use import ModelSet
 from facekit.storage.shared import Shared
+from facekit.types.arrays import Detections
 from facekit.workers import tasks
 from facekit.workers.bell import Bell
 from facekit.workers.worker import Worker
@@ -45,18 +50,16 @@ def ingest(folder: Path, photos: Path, said: Connection) -> None:
 
 
 def sync(folder: Path, variables: dict[str, str]) -> None:
-    """Bring in a disk at Yandex that is asked as often as it can be; in no photo there are faces."""
+    """Bring in a disk at Yandex that is asked as often as it can be; no faces are looked for."""
     os.environ.update(variables)
     http.DOWNLOADS_A_SECOND = yandex_disk.PER_SECOND = 10_000.0
     yandex_disk.PAGE = 20
-    run._STORE_FILES = pipeline._BATCH_PHOTOS = 8
-    detect, nothing = YuNet.detect, []
-
-    def see_nothing(self: YuNet, images: Any, *, closely: bool = False) -> Any:
-        nothing[:] = nothing or detect(self, images[:1], closely=closely)
-        return nothing * len(images)
-
-    YuNet.detect = see_nothing
+    run._STORE_FILES = 25
+    nobody = SimpleNamespace(engine="none", device="cpu", provider="none")  # a network that is never asked
+    empty = Detections(*(np.zeros(shape, np.float32) for shape in ((0, 4), (0, 5, 2), (0,))))
+    for name, model in (("yunet", YuNet), ("sface", SFace)):
+        registry.MODELS[name] = replace(registry.MODELS[name], load=lambda model=model, **_: model(nobody))
+    YuNet.detect = lambda _, images, **__: [empty] * len(images)
     with fk.open(folder) as library:
         library.sources.sync(progress=False)
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fake_service import FakePhoto, FakeService
+from fake_sign_in import FakeSignIn
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
@@ -54,15 +55,16 @@ class FakeDropbox(FakeService):
     kind = "dropbox"
     variable = "FACEKIT_DROPBOX_API"
 
-    def __init__(self, photos: Iterable[FakePhoto] = ()) -> None:
+    def __init__(self, photos: Iterable[FakePhoto] = (), page: int = 4) -> None:
+        self.sign_in = FakeSignIn(devices=False)
         super().__init__()
-        self.begin(photos)
+        self.begin(photos, page)
 
-    def begin(self, photos: Iterable[FakePhoto] = ()) -> None:
+    def begin(self, photos: Iterable[FakePhoto] = (), page: int = 4) -> None:
         """Be as new, at the same address."""
         self.heal()
         self.photos = {photo.key: photo for photo in photos}
-        self.page = 4
+        self.page = page
         self.tokens = {TOKEN}
         self.expired: set[str] = set()
         self.revoked: list[str] = []
@@ -83,7 +85,13 @@ class FakeDropbox(FakeService):
             "sharing/get_shared_link_file": self._link_file,
             "auth/token/revoke": self._revoke,
         }
-        return [Route(f"/2/{name}", self._answering(call), methods=["POST"]) for name, call in calls.items()]
+        signing_in = [
+            Route("/oauth2/authorize", self.sign_in._authorize),
+            Route("/oauth2/token", self.sign_in._token, methods=["POST"]),
+        ]
+        return signing_in + [
+            Route(f"/2/{name}", self._answering(call), methods=["POST"]) for name, call in calls.items()
+        ]
 
     def token(self) -> Token:
         return Token(TOKEN)
@@ -195,7 +203,7 @@ class FakeDropbox(FakeService):
     def _let_in(self, token: str) -> str:
         if token in self.expired:
             raise RefusalError(401, "expired_access_token")
-        if token not in self.tokens:
+        if token not in self.tokens | self.sign_in.good:
             raise RefusalError(401, "invalid_access_token")
         return token
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from fake_service import FakePhoto, FakeService
+from fake_sign_in import FakeSignIn
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -53,15 +54,16 @@ class FakeGooglePhotos(FakeService):
     kind = "google-photos"
     variable = "FACEKIT_GOOGLE_PHOTOS_API"
 
-    def __init__(self, photos: Iterable[FakePhoto] = ()) -> None:
+    def __init__(self, photos: Iterable[FakePhoto] = (), page: int = 4) -> None:
+        self.sign_in = FakeSignIn(secret="of a desktop application", devices=False)
         super().__init__()
-        self.begin(photos)
+        self.begin(photos, page)
 
-    def begin(self, photos: Iterable[FakePhoto] = ()) -> None:
+    def begin(self, photos: Iterable[FakePhoto] = (), page: int = 4) -> None:
         """Be as new, at the same address."""
         self.heal()
         self.photos = {photo.key: photo for photo in photos}
-        self.page, self.polls, self.timeout = 4, 2, "600s"
+        self.page, self.polls, self.timeout = page, 2, "600s"
         self.tokens = {TOKEN}
         self.sessions: dict[str, int] = {}
         self.deleted: list[str] = []
@@ -75,6 +77,8 @@ class FakeGooglePhotos(FakeService):
             Route("/v1/sessions/{session}", self._answering(self._delete), methods=["DELETE"]),
             Route("/v1/mediaItems", self._answering(self._list), methods=["GET"]),
             Route("/photos/{key}/{age:int}/{how}", self._answering(self._bytes), methods=["GET"]),
+            Route("/o/oauth2/v2/auth", self.sign_in._authorize),
+            Route("/token", self.sign_in._token, methods=["POST"]),
             Route("/revoke", self._revoke, methods=["POST"]),
         ]
 
@@ -100,7 +104,7 @@ class FakeGooglePhotos(FakeService):
         return answer
 
     def _let_in(self, said: str) -> None:
-        if said.removeprefix("Bearer ") not in self.tokens:
+        if said.removeprefix("Bearer ") not in self.tokens | self.sign_in.good:
             raise RefusalError(401, "UNAUTHENTICATED", "Request had invalid authentication credentials.")
 
     def _session(self, name: str) -> str:

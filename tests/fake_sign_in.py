@@ -42,8 +42,9 @@ class FakeSignIn(FakeService):
 
     variable = ADDRESS
 
-    def __init__(self, expires_in: Any = 3600, secret: str | None = None) -> None:
+    def __init__(self, expires_in: Any = 3600, secret: str | None = None, *, devices: bool = True) -> None:
         super().__init__()
+        self.devices = devices  # whether their ids have to come back
         self.consent, self.expires_in, self.secret = True, expires_in, secret
         self.good: set[str] = set()
         self.asked: list[dict[str, str]] = []
@@ -84,7 +85,7 @@ class FakeSignIn(FakeService):
             return JSONResponse({"error": "invalid_client"}, 401)
         if form["grant_type"] == "refresh_token":
             device = self.refresh.pop(form["refresh_token"], None)
-            if device is None or form.get("device_id") != device:
+            if device is None or (self.devices and form.get("device_id") != device):
                 words = f"The refresh token {form['refresh_token']} is not good"
                 return JSONResponse({"error": "invalid_grant", "error_description": words}, 400)
         else:
@@ -95,7 +96,7 @@ class FakeSignIn(FakeService):
                 asked is None
                 or challenge != asked["code_challenge"]
                 or form["redirect_uri"] != asked["redirect_uri"]
-                or form.get("device_id") != asked["device_id"]
+                or (self.devices and form.get("device_id") != asked["device_id"])
             ):  # with a good status, as some services do
                 return JSONResponse({"error": "invalid_grant", "error_description": f"No code {form['code']}"})
             device = asked["device_id"]

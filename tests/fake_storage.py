@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 USER, PASSWORD = "дядя", "p@ss:w/ord"
+ME = f"{quote(USER)}:{quote(PASSWORD, safe='')}"
 """Whom the servers let in."""
 
 
@@ -54,6 +55,12 @@ class FakeStorage(FakeService):
 
     def add(self, photo: FakePhoto) -> None:
         super().add(self._keyed(photo))
+
+    def _fault_for(self, path: str) -> Any:
+        """But not `wrong_length` for HEAD: without a body, nobody can tell that it is wrong."""
+        fault = super()._fault_for(path)
+        is_length = fault is not None and fault.__qualname__.startswith("wrong_length")
+        return None if is_length and self.requests[-1].method == "HEAD" else fault
 
     @staticmethod
     def _keyed(photo: FakePhoto) -> FakePhoto:

@@ -5,11 +5,13 @@ Its answers have the shape of those that yadisk's tests recorded, with previews 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import random
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from fake_service import FakePhoto, FakeService
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -83,8 +85,11 @@ class FakeYandex(FakeService):
         self.with_addresses = True
         self.downloads: list[str] = []
         self.revoked: list[str] = []
+        self.refreshes: set[str] = set()
+        self._codes: dict[str, dict[str, str]] = {}
         self._addresses: dict[str, str] = {}
         self._made = 0
+        self._paths: tuple[list[int], dict[str, FakePhoto]] = [], {}
 
     def settings(self) -> dict[str, str]:
         return {"path": "/"} if self.own else {"link": LINK}
@@ -107,6 +112,9 @@ class FakeYandex(FakeService):
 
     def paths(self) -> dict[str, FakePhoto]:
         """All files. Of two that are called the same, the second is renamed, as Yandex Disk does it."""
+        now = [id(photo) for photo in list(self.photos.values())]
+        if now == self._paths[0]:
+            return self._paths[1]
         found: dict[str, FakePhoto] = {}
         for photo in list(self.photos.values()):
             name, number = PurePosixPath(photo.name), 0
@@ -115,6 +123,7 @@ class FakeYandex(FakeService):
                 number += 1
                 path = f"/{photo.album}/{name.stem} ({number}){name.suffix}".replace("//", "/")
             found[path] = photo
+        self._paths = now, found
         return found
 
     # What it answers
@@ -127,6 +136,8 @@ class FakeYandex(FakeService):
             Route("/v1/disk/resources/download", self._private),
             Route("/disk/{name}", self._moved),
             Route("/rdisk/{name}", self._bytes),
+            Route("/authorize", self._authorize),
+            Route("/token", self._token, methods=["POST"]),
             Route("/revoke_token", self._revoke, methods=["POST"]),
         ]
 
@@ -222,12 +233,38 @@ class FakeYandex(FakeService):
         self.downloads.append(path)
         return Response(file.data, media_type="image/jpeg")
 
+    async def _authorize(self, request: Request) -> Response:
+        """The user agrees at once, and is led back with a code."""
+        asked = dict(request.query_params)
+        self._made += 1
+        code = f"a code, the {self._made}th"
+        self._codes[code] = asked
+        return RedirectResponse(f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked['state']})}", 302)
+
+    async def _token(self, request: Request) -> Response:
+        form = dict(await request.form())
+        asked = self._codes.pop(str(form.get("code")), None)
+        if form["grant_type"] == "authorization_code":
+            digest = hashlib.sha256(str(form.get("code_verifier")).encode()).digest()
+            challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+            good = asked and (asked["code_challenge"], asked["client_id"]) == (challenge, form["client_id"])
+        else:
+            good = form.get("refresh_token") in self.refreshes
+        if not good:
+            return JSONResponse({"error": "invalid_grant", "error_description": "Code has expired"}, 400)
+        self._made += 1
+        access, refresh = f"y0_access_{self._made}", f"1:refresh_{self._made}"
+        self.tokens.add(access)
+        self.refreshes = {refresh}
+        said = {"token_type": "bearer", "access_token": access, "expires_in": 31536000, "refresh_token": refresh}
+        return JSONResponse(said | {"scope": "cloud_api:disk.read"})
+
     async def _revoke(self, request: Request) -> Response:
-        form = dict(part.split("=", 1) for part in (await request.body()).decode().split("&"))
+        form = dict(await request.form())
         if not form.get("client_secret") or form["access_token"] not in self.tokens:
             return JSONResponse({"error": "invalid_grant", "error_description": "Token is not known"}, 400)
-        self.revoked.append(form["access_token"])
-        self.tokens.discard(form["access_token"])
+        self.revoked.append(str(form["access_token"]))
+        self.tokens.discard(str(form["access_token"]))
         return JSONResponse({"status": "ok"})
 
     @staticmethod

@@ -89,6 +89,7 @@ IN_FOLDER = {
         "test_the_command_line_chooses_by_source_and_album": "is about the command line",
         "test_hits_link_to_their_pages_and_nowhere_else": "is about pages",
         "test_tables_name_album_and_link": "is about files",
+        "test_what_a_sync_brings_is_chosen_by_album_and_links_to_its_page": "is about what a sync writes",
         "test_a_viewer_of_a_service_sees_albums_and_chooses_by_them": "is about what a service shows",
         "test_a_service_and_its_client_choose_alike": "is about what travels",
     },

@@ -21,6 +21,7 @@ from facekit.cli.people import cluster, merge, name, people, runs, split, undo
 from facekit.cli.photos import export, ingest, photos, reembed, relocate, remove
 from facekit.cli.search import demo, search
 from facekit.cli.service import serve
+from facekit.cli.sources import sources_app
 from facekit.cli.terminal import in_shell_words, note, plain
 from facekit.cli.workers import jobs, worker
 from facekit.errors import FacekitError
@@ -53,6 +54,7 @@ with suppress(ModuleNotFoundError):  # accounts come with the service's packages
     from facekit.cli.users import users_app
 
     app.add_typer(users_app, name="users", help="Who may use the service: accounts, roles and API keys.")
+app.add_typer(sources_app, name="sources", help="Photos from cloud disks and other places: connect, sync, disconnect.")
 app.add_typer(evaluate_app, name="evaluate", help="Measure accuracy on a labelled data set.")
 
 _IN_ORDER: tuple[Callable[..., None], ...] = (

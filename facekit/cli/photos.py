@@ -45,7 +45,10 @@ Look = Annotated[
 
 def ingest(
     context: typer.Context,
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders (or files) with photos.")],
+    folders: Annotated[
+        list[str],
+        typer.Argument(metavar="DIR|ADDRESS...", help="Folders (or files) with photos, or addresses of cloud disks."),
+    ],
     detector: DetectorName = None,
     embedder: EmbedderName = None,
     device: Device = "auto",

@@ -105,6 +105,10 @@ _SHELL_WORDS = {
     "GET /api/v1/folders lists the folders": "`facekit photos` lists the photos",
     "lib.folders() lists the folders": "`facekit photos` lists the photos",
     "lib.ingest(folder)": "`facekit ingest DIR`",
+    "lib.ingest.": "facekit ingest DIR.",
+    "lib.sources.list() shows": "`facekit sources list` shows",
+    "lib.sources.add connects": "facekit sources add ADDRESS connects",
+    "Give it as token=, or": "Give it in --token-file, or",
     "lib.reembed()": "facekit reembed",
     "fk.calibrate": "facekit calibrate",
     "(see face=)": "(see --face)",
@@ -115,12 +119,14 @@ _SHELL_WORDS = {
 
 
 _BOTH = re.compile(r"lib\.\w+\([^()]*\) or:? (?=facekit )")
+_PAUSED = re.compile(r'lib\.sources\.pause\("(.*?)", False\) lets it go on\.')
 _PERSON = re.compile(r'search for lib\.people\[".*?"\]')
 
 
 def in_shell_words(text: str) -> str:
     """An error or a note as it is said to somebody in a shell: the verbs and options of the command line."""
     text = _BOTH.sub("", text)
+    text = _PAUSED.sub(r"facekit sources resume \1 lets it go on.", text)
     text = _PERSON.sub("give the id of a face of theirs, which `facekit export people -o FILE` lists", text)
     for python, shell in _SHELL_WORDS.items():
         text = text.replace(python, shell)

@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -14,7 +15,7 @@ from facekit.catalog.records import file_id
 from facekit.catalog.sources import ItemRow
 from facekit.errors import PhotoError, SourceError
 from facekit.images.files import display_name, read_bytes
-from facekit.sources.item import SourceItem, as_part
+from facekit.sources.item import SourceItem, as_part, as_text
 from facekit.types.photos import FoundFile, PlaceFacts, Status
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class ConnectedSource:
         self.skipped: dict[bytes, str] = {}
         self.left_out_by_kind: Mapping[str, int] = {}
         self.fetched = self.bytes = 0
+        self._counting = Lock()
 
     @property
     def root(self) -> str:
@@ -156,7 +158,8 @@ class ConnectedSource:
         def write(target: BinaryIO) -> None:
             self._check_budget(size)
             self._connector.fetch(_item(row), target, most_bytes)
-            self.fetched, self.bytes = self.fetched + 1, self.bytes + target.tell()
+            with self._counting:  # several threads fetch
+                self.fetched, self.bytes = self.fetched + 1, self.bytes + target.tell()
             self._progress(self._listed, self.bytes)
 
         try:
@@ -189,8 +192,10 @@ class ConnectedSource:
                 self._listed = 0
                 left_out.clear()
             left_out.update(page.left_out or {})
+            items = [self._row(item, number) for item in page.items if item.key == as_text(item.key)]
+            if len(items) < len(page.items):  # no database can hold their names
+                left_out["unnamable"] += len(page.items) - len(items)
             self.left_out_by_kind = left_out
-            items = [self._row(item, number) for item in page.items]
             self._tables.keep_page(self.name, items, page.gone, page.cursor, last=page.last)
             self._listed += len(items)
             self._progress(self._listed, self.bytes)
@@ -216,12 +221,12 @@ class ConnectedSource:
             item_id=file_id(self.name, item.key.encode()),
             source=self.name,
             key=item.key,
-            version=item.version,
-            name=as_part(item.name),
-            album=item.album.strip("/"),
+            version=as_text(item.version),
+            name=as_part(as_text(item.name)),
+            album="/".join(as_part(as_text(part)) for part in item.album.split("/") if part.strip()),
             bytes=item.size,
             content=item.content,
-            link=item.link,
+            link=item.link and as_text(item.link),
             modified=modified,
             taken_at=taken,
             latitude=item.latitude,

@@ -134,8 +134,9 @@ def settings_of(address: str) -> dict[str, str] | None:
         return None
     if parts.scheme not in {"http", "https"} or (parts.hostname or "") not in _SITES:
         return None
-    if parts.path == "/home" or parts.path.startswith("/home/"):
-        return {"path": unquote(parts.path.removeprefix("/home")).rstrip("/") or "/"}
+    _, first, *folders = (parts.path or "/").split("/")
+    if first == "home":
+        return {"path": "/" + unquote("/".join(folders)).strip("/")}
     if not parts.path.startswith(("/s/", "/sh/", "/scl/fi/", "/scl/fo/")):
         return None
     opens = parse_qs(parts.query).get("rlkey")  # what else there is says how to show it
@@ -172,6 +173,7 @@ KIND = SourceKind(
         client="FACEKIT_DROPBOX_CLIENT_ID",
         more={"token_access_type": "offline"},
         address="FACEKIT_DROPBOX_API",
+        redirect="http://127.0.0.1:53683/",  # one to register: Dropbox compares ports; this one nobody has at IANA
     ),
     needs_token=True,
 )

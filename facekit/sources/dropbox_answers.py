@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from facekit.errors import SourceError
 from facekit.images.formats import PICTURE_EXTENSIONS
 from facekit.sources.answers import Answer, Ending, Trouble, wait_asked_for
 from facekit.sources.item import SourceItem, as_part
@@ -33,16 +34,25 @@ _SKIPPED = {
 _TAGS = {"path", "path_lookup"}  # what follows them says what is wrong with the path
 
 
-class CursorResetError(Exception):
+class CursorResetError(SourceError):
     """Dropbox says that a cursor is of no use any more."""
 
+    def __init__(self) -> None:
+        super().__init__("Dropbox says that its list has to begin anew.", "Sync it again.")
 
-class NotThereError(Exception):
+
+class NotThereError(SourceError):
     """Dropbox says that there is nothing at a path, or behind a link."""
 
+    def __init__(self) -> None:
+        super().__init__("Dropbox has nothing there.", "Sync it again.")
 
-class NotLetInError(Exception):
+
+class NotLetInError(SourceError):
     """A shared link wants a password, or another one than was given."""
+
+    def __init__(self) -> None:
+        super().__init__("The link wants another password.", "Sync it again.")
 
 
 def judged(answer: Answer) -> Trouble | None:
@@ -58,8 +68,8 @@ def judged(answer: Answer) -> Trouble | None:
             return _judged_request(answer.body.decode(errors="replace"))
         case 401:
             return _judged_token(tag, error)
-        case 403:
-            return Trouble(Ending.STOP, f"Dropbox does not let this account do that ({tag or 'no reason given'}).")
+        case 403 if tag:  # AccessError; otherwise it is about one photo, or somebody else's
+            return Trouble(Ending.STOP, f"Dropbox does not let this account do that ({tag}).")
         case 409:
             return _judged_call(tag, inner)
         case 429:
@@ -74,7 +84,7 @@ def _judged_request(words: str) -> Trouble:
     """Status 400: plain words. A token that is no token of Dropbox's at all is answered so too."""
     if "authorization" in words.lower() or "access token" in words.lower():
         return Trouble(Ending.RECONNECT, "Dropbox takes the token for none.")
-    return Trouble(Ending.STOP, f"Dropbox takes what it was asked for none of its calls: {words[:200]}")
+    return Trouble(Ending.SKIP, f"Dropbox takes what it was asked for wrong: {words[:200]}")
 
 
 def _judged_token(tag: str, error: Mapping[str, Any]) -> Trouble:
@@ -100,7 +110,7 @@ def _judged_call(tag: str, inner: str) -> Trouble:
         return Trouble(
             Ending.STOP, "What Dropbox has there is a file, not a folder.", "Connect the folder that it is in."
         )
-    return Trouble(Ending.STOP, f"Dropbox does not do that ({what or 'no reason given'}).")
+    return Trouble(Ending.SKIP, f"Dropbox does not do that ({what or 'no reason given'}).")
 
 
 def item_of(entry: Mapping[str, Any], key: str, folders: list[str], link: str) -> SourceItem | None:

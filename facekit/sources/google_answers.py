@@ -6,10 +6,12 @@ https://developers.google.com/photos/picker/reference/rest; errors are those of 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from math import isfinite
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from facekit.errors import SourceError
 from facekit.images.formats import PICTURE_EXTENSIONS
 from facekit.sources.answers import Answer, Ending, Trouble, wait_asked_for
 from facekit.sources.item import SourceItem
@@ -21,37 +23,45 @@ _TOO_MANY = timedelta(hours=1)
 """Ours: until some of too many sessions have ended; Google does not say how many there may be."""
 
 
-class NoSessionError(Exception):
+class NoSessionError(SourceError):
     """There is no such session: it has ended, or was deleted."""
 
+    def __init__(self) -> None:
+        super().__init__("Google Photos ended the picking.", "Sync it again.")
 
-class NotPickedError(Exception):
+
+class NotPickedError(SourceError):
     """Nobody has finished picking yet."""
 
+    def __init__(self) -> None:
+        super().__init__("Nobody has picked in Google Photos yet.", "Sync it again.")
 
-class WrongPageError(Exception):
+
+class WrongPageError(SourceError):
     """A page's token is of no use any more."""
 
+    def __init__(self) -> None:
+        super().__init__("Google Photos does not go on with its list.", "Sync it again.")
 
-class ExpiredError(Exception):
+
+class ExpiredError(SourceError):
     """A photo's address does not work any more."""
+
+    def __init__(self) -> None:
+        super().__init__("Google Photos does not give a photo any more.", "Sync it again.")
 
 
 def judged(answer: Answer) -> Trouble | None:
-    """What an answer leads to. Raises NoSessionError and NotPickedError."""
-    word, reason, words = _error_of(answer)
-    match answer.status, word:
-        case 400, "FAILED_PRECONDITION":
-            raise NotPickedError
-        case 400, _:
+    """What an answer leads to."""
+    _, reason, words = _error_of(answer)
+    match answer.status:
+        case 400:
             return Trouble(Ending.STOP, f"Google Photos takes what it was asked for wrong: {words}")
-        case 401, _:
+        case 401:
             return Trouble(Ending.RECONNECT, "Google does not take the token any more.")
-        case 403, _:
+        case 403:
             return _judged_right(reason, words)
-        case 404, _:
-            raise NoSessionError
-        case 429, _:
+        case 429:
             return Trouble(Ending.RETRY, "Google Photos wants fewer requests.", wait=wait_asked_for(answer.headers))
     return None
 
@@ -60,17 +70,26 @@ def judged_opening(answer: Answer) -> Trouble | None:
     """As `judged`, where a session is to be opened."""
     if _error_of(answer)[0] == "RESOURCE_EXHAUSTED":
         message = "Google Photos has too many picking sessions of this account open."
-        return Trouble(
-            Ending.STOP, message, "They end by themselves; try again later.", resume_at=datetime.now(UTC) + _TOO_MANY
-        )
+        later = datetime.now(UTC) + _TOO_MANY
+        return Trouble(Ending.STOP, message, "They end by themselves; try again later.", resume_at=later)
     return judged(answer)
 
 
-def judged_page(answer: Answer) -> Trouble | None:
-    """As `judged`, where a page is asked for by its token. Raises WrongPageError."""
-    if _error_of(answer)[0] == "INVALID_ARGUMENT":
+def judged_session(answer: Answer) -> Trouble | None:
+    """As `judged`, of a session. Raises NoSessionError."""
+    if answer.status == HTTPStatus.NOT_FOUND:
+        raise NoSessionError
+    return judged(answer)
+
+
+def judged_list(answer: Answer) -> Trouble | None:
+    """As `judged`, of what was picked in a session. Raises NoSessionError, NotPickedError and WrongPageError."""
+    word = _error_of(answer)[0]
+    if word == "FAILED_PRECONDITION":
+        raise NotPickedError
+    if word == "INVALID_ARGUMENT":
         raise WrongPageError
-    return judged(answer)
+    return judged_session(answer)
 
 
 def judged_photo(answer: Answer) -> Trouble | None:

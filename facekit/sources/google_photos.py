@@ -22,9 +22,10 @@ from facekit.sources.google_answers import (
     WrongPageError,
     item_of,
     judged,
+    judged_list,
     judged_opening,
-    judged_page,
     judged_photo,
+    judged_session,
     seconds_of,
 )
 from facekit.sources.http import Http, endpoint
@@ -101,8 +102,7 @@ class GooglePhotos:
                 session = None
             else:
                 return
-        message = "Google Photos ended the picking."
-        raise SourceError(message, "Sync it again.")
+        raise NoSessionError
 
     def gone(self, keys: Sequence[str]) -> set[str]:  # noqa: ARG002 - as every connector has it
         """None: nobody can say, for only what is picked is seen."""
@@ -184,8 +184,8 @@ class GooglePhotos:
                 self.fetch(items[0], target, _CHECKED_BYTES)
                 kind = sniff(target.getvalue()[:SNIFF_BYTES]) or "no picture"
                 yield Check(step, works=True, found=f"{items[0].name}: {target.tell():,} bytes, {kind}.")
-        except (SourceError, PhotoError, NoSessionError) as error:
-            yield Check(step, works=False, found=str(error) or "Google Photos ended the picking.")
+        except (SourceError, PhotoError) as error:
+            yield Check(step, works=False, found=str(error))
         finally:
             if session:
                 self._delete(session)
@@ -197,7 +197,7 @@ class GooglePhotos:
             return False
         try:
             self._http.ask("POST", self._revoke_at, form={"token": token}, signed=False)
-        except (SourceError, PhotoError, NoSessionError):
+        except (SourceError, PhotoError):
             return False
         return True
 
@@ -224,13 +224,13 @@ class GooglePhotos:
 
     def _seen(self, session: str) -> dict[str, Any]:
         """What is known of a session. Raises NoSessionError."""
-        return self._said("GET", f"/v1/sessions/{quote(session, safe='')}")
+        return self._said("GET", f"/v1/sessions/{quote(session, safe='')}", judge=judged_session)
 
     def _delete(self, session: str) -> None:
         """Delete a session; where that can't be, it ends by itself."""
         try:
             self._http.ask("DELETE", f"/v1/sessions/{quote(session, safe='')}")
-        except (SourceError, PhotoError, NoSessionError):
+        except (SourceError, PhotoError):
             return
 
     def _goes_on(self, session: str) -> bool:
@@ -289,7 +289,7 @@ class GooglePhotos:
         while True:
             asked = {"sessionId": session, "pageSize": _PAGE, "pageToken": token}
             try:
-                answer = self._said("GET", "/v1/mediaItems", params=asked, judge=judged_page if token else None)
+                answer = self._said("GET", "/v1/mediaItems", params=asked, judge=judged_list)
             except (WrongPageError, NotPickedError) as error:
                 tries += 1
                 if tries == _FAILURES_IN_A_ROW:

@@ -49,6 +49,7 @@ class GoogleTakeout:
         self._path = path
         self._tools = tools
         self._opener = Opener()
+        tools.opened.callback(self._opener.close)
         self._read: Export | None = None
         self._sidecars: dict[str, Sidecars] = {}
 

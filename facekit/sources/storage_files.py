@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from facekit.errors import SourceError
+from facekit.images.formats import PICTURE_EXTENSIONS
 from facekit.sources.answers import Ending, Trouble
 from facekit.sources.takeout_archives import BROKEN
 from facekit.sources.transport import CONNECT_TIMEOUT, READ_TIMEOUT, FailedError
@@ -18,6 +19,7 @@ from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import ExitStack
 
     from facekit.sources.storage_address import Address
 
@@ -55,6 +57,12 @@ class Entry:
         return "-".join(filter(None, (self.mark, when, size))) or "unknown"
 
 
+def is_picture(name: str) -> bool:
+    """Whether a name ends as a picture's does."""
+    _, dot, ending = name.rpartition(".")
+    return bool(dot) and f".{ending.lower()}" in PICTURE_EXTENSIONS
+
+
 class Files(Protocol):
     """A storage. All methods raise `FailedError`; ``secret`` is the password, where there is one."""
 
@@ -72,16 +80,24 @@ class Files(Protocol):
 
 
 class FsspecFiles:
-    """A storage that fsspec reaches, through the package that it takes for this kind."""
+    """A storage that fsspec reaches, through the package that it takes for this kind.
 
-    def __init__(self, address: Address) -> None:
+    Parameters
+    ----------
+    address : Address
+    opened : ExitStack
+        Closes the connection in the end.
+    """
+
+    def __init__(self, address: Address, opened: ExitStack) -> None:
         self._address = address
         self._lock = Lock()
-        self._opened: tuple[str | None, Any, str] | None = None
+        self._opened: _Open | None = None
+        opened.callback(self._close)
 
     def again(self) -> None:
         """Open a zip file anew: what lies in it is read once."""
-        with self._lock:
+        with self._lock:  # other threads may read from it: it is closed when they have done
             self._opened = None if self._address.archive is not None else self._opened
 
     def folder(self, path: str, secret: str | None) -> list[Entry]:
@@ -110,12 +126,20 @@ class FsspecFiles:
                     return
                 yield piece
 
+    def _close(self) -> None:
+        with self._lock:
+            was, self._opened = self._opened, None
+        client = was and (was.archive or getattr(was.fs, "client", None))  # paramiko's has a thread
+        if hasattr(client, "close"):
+            with _closing(client):
+                pass
+
     @contextmanager
     def _at(self, path: str, secret: str | None) -> Iterator[tuple[Any, str]]:
         with self._lock:
-            if self._opened is None or self._opened[0] != secret:
-                self._opened = (secret, *_opened(self._address, secret))
-            _, fs, root = self._opened
+            if self._opened is None or self._opened.secret != secret:
+                self._opened = _opened(self._address, secret)
+            fs, root = self._opened.fs, self._opened.root
         yield fs, f"{root.rstrip('/')}/{path}" if path and root else path or root
 
     @contextmanager
@@ -128,9 +152,19 @@ class FsspecFiles:
         except Exception as error:  # noqa: BLE001 - packages of many makers, each with errors of its own
             failed = _trouble_of(self._address, error)
         if failed is not None:  # not from within the block: the error's words, and so its chain, may hold an address
-            with self._lock:
-                self._opened = None  # what is wrong may be the connection
+            if self._address.archive is not None:
+                self.again()  # another file may lie there now
+            elif failed.ending is not Ending.SKIP:
+                self._close()  # what is wrong may be the connection
             raise FailedError(failed, of_content=of_content and failed.ending is Ending.RETRY)
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    secret: str | None = field(repr=False)
+    fs: Any
+    root: str
+    archive: Any = None  # the open zip file
 
 
 @contextmanager
@@ -142,14 +176,15 @@ def _closing(file: Any) -> Iterator[None]:  # noqa: ANN401 - each package's own
             file.close()
 
 
-def _opened(address: Address, secret: str | None) -> tuple[Any, str]:
+def _opened(address: Address, secret: str | None) -> _Open:
     """The file system, and the root's path in it."""
     fs, root = _file_system(address, secret)
     if address.archive is None:
-        return fs, root
+        return _Open(secret, fs, root)
     from fsspec.implementations.zip import ZipFileSystem
 
-    return ZipFileSystem(fs.open(root, "rb", block_size=_READ_AHEAD), skip_instance_cache=True), address.archive
+    archive = fs.open(root, "rb", block_size=_READ_AHEAD)
+    return _Open(secret, ZipFileSystem(archive, skip_instance_cache=True), address.archive, archive)
 
 
 def _file_system(address: Address, secret: str | None) -> tuple[Any, str]:
@@ -226,7 +261,7 @@ def _trouble_of(address: Address, error: Exception) -> Trouble:
         return Trouble(Ending.STOP, f"{where} shows a host key that this machine does not know.", remedy)
     if names & _NOT_LET_IN:
         return Trouble(Ending.RECONNECT, f"{where} does not let facekit in.", _SIGN_IN.get(address.scheme, _PASSWORD))
-    return _skipped(address, error) or _retried(where, causes)
+    return _skipped(address, error) or _failed(address, causes)
 
 
 def _skipped(address: Address, error: Exception) -> Trouble | None:
@@ -240,11 +275,15 @@ def _skipped(address: Address, error: Exception) -> Trouble | None:
     return None
 
 
-def _retried(where: str, causes: list[BaseException]) -> Trouble:
-    said = next((os.strerror(one.errno) for one in causes if isinstance(one, OSError) and one.errno), None)
+def _failed(address: Address, causes: list[BaseException]) -> Trouble:
+    said = next(
+        (os.strerror(one.errno or 0) for one in causes if isinstance(one, OSError) and (one.errno or 0) > 0), None
+    )
     timeout = any(isinstance(one, TimeoutError) or "Timeout" in type(one).__name__ for one in causes)
-    why = f"no answer for {READ_TIMEOUT:g} s" if timeout else said or type(causes[0]).__name__
-    return Trouble(Ending.RETRY, f"{where} can't be read: {why}.")
+    kind = type(causes[0]).__name__
+    why = f"no answer for {READ_TIMEOUT:g} s" if timeout else said or ("no connection" if "Connect" in kind else kind)
+    ending = Ending.STOP if address.scheme == "gs" else Ending.RETRY  # gcsfs has tried six times itself
+    return Trouble(ending, f"{address.shown} can't be read: {why}.", "What is done is kept; try again later.")
 
 
 _PASSWORD = "Give its password anew: facekit sources reconnect NAME."  # noqa: S105 - words

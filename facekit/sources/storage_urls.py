@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from facekit.errors import PhotoError, RefusedError, SourceError
-from facekit.images.formats import PICTURE_EXTENSIONS
 from facekit.sources.answers import Ending, Trouble
 from facekit.sources.item import Check, ItemPage, SourceItem, SourceKind
 from facekit.sources.left_out import kind_of
 from facekit.sources.rate import pause, rate_of
 from facekit.sources.retries import Retries
 from facekit.sources.storage_address import WEB, is_known, read
-from facekit.sources.storage_files import Entry, Files, FsspecFiles
+from facekit.sources.storage_files import Entry, Files, FsspecFiles, is_picture
 from facekit.sources.storage_web import WebFiles
 from facekit.sources.transport import FailedError
 from facekit.types.photos import Status
@@ -62,7 +61,7 @@ class Storage:
         self._tools = tools
         self._rate = rate_of(f"{address.scheme}://{address.host}:{address.port}", "files", _PER_SECOND)
         self._web = WebFiles(address, tools, self._rate) if address.scheme in WEB else None
-        self._files: Files = self._web or FsspecFiles(address)
+        self._files: Files = self._web or FsspecFiles(address, tools.opened)
         self._retried: Retries[Any] = Retries(tools)
 
     @property
@@ -170,9 +169,9 @@ class Storage:
                 rest = after[1:] if after and entry.name == after[0] else []
                 yield from self._in_folder((*folder, entry.name), rest, walk)
                 continue
-            if entry.size is None and self._web:
-                entry = self._told(f"{inside}/{entry.name}" if inside else entry.name, entry)  # noqa: PLW2901
-            yield inside, entry
+            told = self._told(inside, entry, walk) if self._web and entry.size is None else entry
+            if told:
+                yield inside, told
 
     def _listed(self, folder: tuple[str, ...], walk: _Walk) -> list[Entry]:
         """What is of use in a folder, sorted; all else is counted."""
@@ -198,24 +197,27 @@ class Storage:
             walk.left_out["unsafe name"] += bool(entry.name)
             return False
         if entry.kind in {"directory", "file"}:
-            wanted = entry.kind == "directory" or _is_picture(entry.name)
+            wanted = entry.kind == "directory" or is_picture(entry.name)
             walk.left_out["other"] += not wanted
             return wanted
         walk.left_out["link" if entry.kind == "link" else "other"] += 1
         return False
 
-    def _told(self, path: str, entry: Entry) -> Entry:
-        """What a web server says of a file that it listed by its name only."""
+    def _told(self, inside: str, entry: Entry, walk: _Walk) -> Entry | None:
+        """What a web server says of a photo that it listed by its name only; None where it can't be had."""
+        path = f"{inside}/{entry.name}" if inside else entry.name
         try:
             told = self._once(path, self._files.entry, path)
-        except PhotoError:
-            return entry
+        except PhotoError as error:
+            walk.left_out["photo that can't be read"] += 1
+            walk.whole = walk.whole and error.status is Status.MISSING
+            return None
         return Entry(entry.name, "file", told.size, told.mark, told.modified)
 
     def _single(self) -> Entry | None:
         """The photo that the address itself leads to, if it leads to one."""
         name = self._address.path.rpartition("/")[2]
-        if self._address.archive is not None or not _is_picture(name):
+        if self._address.archive is not None or not is_picture(name):
             return None
         found: Entry = self._once("", self._files.entry)
         return Entry(name, "file", found.size, found.mark, found.modified) if found.kind == "file" else None
@@ -236,7 +238,7 @@ class Storage:
     def _path(self, key: str) -> str:
         """A photo's path below the address, which may lead to the photo itself."""
         name = self._address.path.rpartition("/")[2]
-        is_single = self._address.archive is None and key == name and _is_picture(name)
+        is_single = self._address.archive is None and key == name and is_picture(name)
         return "" if is_single else key
 
     def _once(self, name: str, ask: Any, path: str | None = None) -> Any:  # noqa: ANN401 - a method of the files
@@ -258,10 +260,6 @@ def _is_name(name: str) -> bool:
     """Whether it can be a part of a key: the storage may name anything."""
     odd = name in {"", ".", ".."} or any(letter in "/\\\0\ufffd" or "\ud800" <= letter <= "\udfff" for letter in name)
     return not odd
-
-
-def _is_picture(name: str) -> bool:
-    return "." + name.rpartition(".")[2].lower() in PICTURE_EXTENSIONS and "." in name
 
 
 def _connect(settings: Mapping[str, str], tools: Tools) -> Storage:

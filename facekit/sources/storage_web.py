@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
@@ -15,7 +16,7 @@ from typing_extensions import override
 from facekit.sources.answers import Ending, Trouble, is_page, judged_by_status
 from facekit.sources.hosts import Endpoint, ForbiddenError, Reach, origin_of
 from facekit.sources.storage_address import WEB
-from facekit.sources.storage_files import Entry
+from facekit.sources.storage_files import Entry, is_picture
 from facekit.sources.transport import FailedError, Request, Transport, headers_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _LARGEST_LIST = 64 * 2**20  # bytes of what lists a folder; ours
 _PROPERTIES = b"""<?xml version="1.0"?><propfind xmlns="DAV:"><prop><resourcetype/><getcontentlength/><getetag/>\
 <getlastmodified/></prop></propfind>"""  # RFC 4918, 9.1
+_SAYS_SO = re.compile(r"<title>[^<]*(index of|directory listing|listing of)", re.IGNORECASE)
+"""Apache, nginx, lighttpd; Python; Caddy and others. Where no more is in a folder, nothing else tells."""
 _DAV = "{DAV:}"
 _MULTI_STATUS = 207
 _NOT_ALLOWED = {405, 501}
@@ -67,6 +70,7 @@ class WebFiles:
         self._shown = address.shown
         self._rate = rate
         self._transport = Transport(self._shown, _OwnOrigin(self._base), tools.stop)
+        tools.opened.callback(self._transport.close)
 
     def address_of(self, path: str) -> str:
         """The address of a file, without anything that lets one in."""
@@ -92,7 +96,7 @@ class WebFiles:
         with self._transport.answered(self._request("HEAD", address, secret)) as response:
             if response.status_code in _NOT_ALLOWED:
                 return Entry(name, "file")
-            self._look_at(response)
+            self._look_at(response, no_page=is_picture(name))
             said = headers_of(response)
         size = said.get("content-length", "")
         return Entry(
@@ -106,7 +110,7 @@ class WebFiles:
     def pieces(self, path: str, secret: str | None) -> Iterator[bytes]:
         """A file's bytes."""
         with self._transport.answered(self._request("GET", self.address_of(path), secret, Ending.SKIP)) as response:
-            self._look_at(response)
+            self._look_at(response, no_page=True)
             yield from self._transport.pieces(response)
             told = response.headers.get("content-length", "")
             if told.isdecimal() and int(told) != response.num_bytes_downloaded:
@@ -127,10 +131,13 @@ class WebFiles:
         signed = f"Basic {account}" if secret is not None or self._user else None
         return Request(method, URL(address), self._rate, authorization=signed, forbidden=forbidden, **more)  # type: ignore[arg-type]
 
-    def _look_at(self, response: Response) -> None:
+    def _look_at(self, response: Response, *, no_page: bool = False) -> None:
         if not response.is_success:
             trouble = judged_by_status(self._shown, self._transport.whole(response, 2**16))
             raise FailedError(trouble or Trouble(Ending.RETRY, f"{self._shown} answers oddly."))
+        if no_page and is_page(response.headers.get("content-type", "")):
+            message = f"{self._shown} gives a web page in place of a photo."
+            raise FailedError(Trouble(Ending.RETRY, message), of_content=True)
 
     def _properties(self, address: str, secret: str | None, depth: str) -> list[Entry]:
         headers = {"Depth": depth, "Content-Type": "application/xml"}
@@ -158,13 +165,18 @@ class WebFiles:
                 )
             answer = self._transport.whole(response, _LARGEST_LIST)
             here = str(response.url)
+        text = answer.body.decode("utf-8", "replace")
         parser = _Links()
-        parser.feed(answer.body.decode("utf-8", "replace"))
+        parser.feed(text)
         names: dict[str, str] = {}
+        is_list = _SAYS_SO.search(text) is not None
         for link in parser.found:
             name, is_folder = _below(here, link)
             if name:
                 names[name] = "directory" if is_folder else "file"
+            is_list = is_list or bool(name) or link in {"..", "../"}
+        if not is_list:  # an error, or a page to sign in
+            raise FailedError(Trouble(Ending.RETRY, f"{self._shown} gives a web page that lists nothing."))
         return [Entry(name, kind) for name, kind in names.items()]
 
 

@@ -7,6 +7,7 @@ import ssl
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from threading import Lock
 from time import monotonic
@@ -160,6 +161,7 @@ class Transport:
             if self._client is None:
                 _keep_out_of_logs()
                 self._client = httpx2.Client(
+                    verify=_certificates(),
                     timeout=httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
                     headers={"User-Agent": f"facekit/{__version__}"},
                     cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
@@ -172,6 +174,14 @@ class Transport:
             client, self._client = self._client, None
         if client:
             client.close()
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Whom this machine trusts, read once."""
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def headers_of(response: Response) -> dict[str, str]:

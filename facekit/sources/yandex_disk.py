@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from facekit.errors import PhotoError, SignInError, SourceError
 from facekit.sources.http import Answer, Ending, Http, Trouble, endpoint
-from facekit.sources.item import Check, ItemPage, SignIn, SourceKind
+from facekit.sources.item import Check, ItemPage, SignIn, SourceKind, Token
+from facekit.sources.oauth import revoke
 from facekit.sources.yandex_answers import is_too_popular, judge, judge_of_known, too_popular
 from facekit.sources.yandex_listing import FIELDS, PAGE, Listing, item_of, kind_of, path_of_key
 from facekit.sources.yandex_places import Place, path_of, place_of, settings_of
@@ -230,8 +231,8 @@ class YandexDisk:
             for _, one in zip(range(_MOST_PAGES), self.pages(None), strict=False):
                 found.extend(one.items)
                 if found:
-                    return f"{len(found)} photos in the first part that has some."
-            return "No photos so far."
+                    return f"The first of them is {found[0].name!r}, in {found[0].album or 'no folder'}."
+            return "There are no photos, as far as was looked."
 
         def address() -> str:
             with self._lock:
@@ -251,19 +252,8 @@ class YandexDisk:
 
     def revoke(self) -> bool:
         """Have Yandex forget the token, which it does of those that were given to a device."""
-        token, client, secret = self._tools.access(None), os.environ.get(CLIENT), os.environ.get(SECRET)
-        if not (self._own and token and client):
-            return False
-        form = {"access_token": token, "client_id": client} | ({"client_secret": secret} if secret else {})
-        to = endpoint(OAUTH_VARIABLE, OAUTH)
-        oauth = Http("Yandex", to, hosts=("oauth.yandex.ru",), per_second=1, judge=judge, tools=self._tools)
-        try:
-            answer = oauth.ask("POST", "revoke_token", form=form, signed=False)
-        except (SourceError, PhotoError):
-            return False
-        finally:
-            oauth.close()
-        return isinstance(answer, Mapping) and answer.get("status") == "ok"
+        token = self._tools.access(None) if self._own else None
+        return token is not None and bool(os.environ.get(CLIENT)) and revoke(_SIGN_IN, Token(token))
 
     def _root(self) -> Mapping[str, Any]:
         """What the source's own folder or file is. Raises SourceError where there is none."""
@@ -327,6 +317,18 @@ def _device() -> dict[str, str]:
     return {"device_id": name, "device_name": "facekit"}
 
 
+_SIGN_IN = SignIn(
+    authorize=f"{OAUTH}/authorize",
+    token=f"{OAUTH}/token",
+    scopes=("cloud_api:disk.read",),
+    client=CLIENT,
+    secret=SECRET,
+    revoke=f"{OAUTH}/revoke_token",
+    more=_device(),
+    address=OAUTH_VARIABLE,
+    redirect="http://127.0.0.1:8767/",  # Yandex leads back only to what is registered, port and all
+)
+
 KIND = SourceKind(
     name="yandex-disk",
     words="Yandex Disk",
@@ -337,13 +339,5 @@ KIND = SourceKind(
         "link": "A link to a file or folder, as https://disk.yandex.ru/d/...; nothing else is needed.",
         "path": "A folder of your own disk, as /Photos; / is all of it. It needs a token.",
     },
-    sign_in=SignIn(
-        authorize=f"{OAUTH}/authorize",
-        token=f"{OAUTH}/token",
-        scopes=("cloud_api:disk.read",),
-        client=CLIENT,
-        secret=SECRET,
-        revoke=f"{OAUTH}/revoke_token",
-        more=_device(),
-    ),
+    sign_in=_SIGN_IN,
 )

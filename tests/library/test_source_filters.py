@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pytest
 from connected import BOTH, HOPPER, ONLY_THERE, PORTRAIT, ROCKET, SELFIE, SUMMER, connect
+from fake_vk import FakeVk, VkPhoto
+from PIL import Image
 from service import remote, served, sign_in
 from typer.testing import CliRunner
 
@@ -55,7 +58,7 @@ CHOSEN: list[tuple[dict[str, str], set[Any]]] = [
     ({"album": "2020"}, {SELFIE}),
     ({"album": "Море"}, {SELFIE}),
     ({"album": "Family"}, {HOPPER}),
-    ({"album": "Trips 2020"}, {HOPPER}),
+    ({"album": "Trips 👩‍🚀"}, {HOPPER}),
     ({"folder": "vk-anna:/2020"}, {SELFIE}),
     ({"folder": "vk-anna:/2020", "album": "Море"}, {SELFIE}),
     ({"folder": "vk-anna:/", "source": "vk"}, {BOTH, SELFIE}),
@@ -121,7 +124,7 @@ def check_refusals(library: Library, probe: Path) -> None:
         assert {"local", "vk-anna", "vk-boris", "dropbox"} <= set(caught.value.remedy[:-1].replace(",", "").split())
         with pytest.raises(RefusedError, match="no album 'Зима' in dropbox") as caught:
             verb(album="Зима", source="dropbox")
-        assert "Family/Trips 2020" in caught.value.remedy
+        assert "Family/Trips 👩‍🚀" in caught.value.remedy
         assert SUMMER not in caught.value.remedy
         for nothing in ("", " ", "/", "a\0b"):
             with pytest.raises(RefusedError):
@@ -171,6 +174,36 @@ def test_hits_link_to_their_pages_and_nowhere_else(folder: Path, demo_photos: De
         assert safe_link(rocket.link) is None
 
 
+def test_what_a_sync_brings_is_chosen_by_album_and_links_to_its_page(
+    tmp_path: Path, astronaut: Path, grace_hopper: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eileen, grace = (BytesIO() for _ in range(2))
+    for picture, file in ((astronaut, eileen), (grace_hopper, grace)):
+        Image.open(picture).convert("RGB").save(file, "JPEG")
+    albums = [("77_1", eileen, "Лето 2019"), ("77_2", grace, "Работа/офис")]
+    at_vk = [VkPhoto(key, f"{key}.jpg", file.getvalue(), album) for key, file, album in albums]
+    own = tmp_path / "photos" / "eileen.jpg"
+    own.parent.mkdir()
+    own.write_bytes(eileen.getvalue())
+    with FakeVk(at_vk) as fake, fk.open(tmp_path / "faces") as library:
+        for name, value in fake.variables().items():
+            monkeypatch.setenv(name, value)
+        library.ingest(own.parent, progress=False)
+        token = fake.token()
+        library.sources.add("vk", name="vk-anna", settings=fake.settings(), token=token and token.access)
+        library.sources.sync("vk-anna", progress=False)
+        (hit,) = library.search(astronaut, album="Лето 2019")
+        assert (hit.source, hit.source_kind, hit.link, hit.copies) == (
+            *("vk-anna", "vk", "https://vk.com/photo77_1", 2),
+        )
+        assert {place.path for place in library.photo(hit.photo_id).places} == {str(own), hit.photo}
+        assert f'href="{hit.link}"' in library.search(astronaut, source="vk")._repr_html_()
+        assert "VK · Лето 2019" in library.search(astronaut, source="vk")._repr_html_()
+        assert [one.photo for one in library.search(astronaut, source="local")] == [str(own)]
+        (office,) = library.photo_page(source="vk", album=library.photos(source="vk-anna")["album"].max()).photos
+        assert office.link == "https://vk.com/photo77_2"  # an album whose name has a slash is one album
+
+
 @pytest.mark.parametrize(
     ("link", "opened"),
     [
@@ -211,7 +244,7 @@ def test_a_viewer_of_a_service_sees_albums_and_chooses_by_them(folder: Path) -> 
             f"vk-boris:/{SUMMER}/": "vk",
             "dropbox:/": "dropbox",
             "dropbox:/Family/": "dropbox",
-            "dropbox:/Family/Trips 2020/": "dropbox",
+            "dropbox:/Family/Trips 👩‍🚀/": "dropbox",
         }
         page = client.get("/api/v1/photos", params={"folder": f"vk-anna:/{SUMMER}/"}, headers=who).json()
         assert [(one["path"], one["link"]) for one in page["photos"]] == [(BOTH.path, BOTH.link)]

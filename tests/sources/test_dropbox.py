@@ -4,16 +4,20 @@ import json
 from io import BytesIO
 from threading import Event
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
+import httpx2
 import pytest
 from fake_dropbox import TOKEN, FakeDropbox
 from fake_service import FakePhoto, answer, hurry, jpeg, photos, tools
+from fake_sign_in import CLIENT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facekit.errors import PhotoError, RefusedError, SignInError, SourceError
 from facekit.sources.dropbox import KIND, connect, settings_of
 from facekit.sources.item import Prompt, SourceItem, Tools
+from facekit.sources.oauth import begin, finish, renew
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
@@ -320,6 +324,7 @@ def test_a_photo_that_is_gone_is_missing(dropbox: FakeDropbox) -> None:
         (("path", "not_file"), Status.MISSING, "no file any more"),
         (("path", "locked"), Status.IO_ERROR, "locked"),
         (("unsupported_file",), Status.IO_ERROR, "of this kind"),
+        (("path", "something_new"), Status.IO_ERROR, "something_new"),
     ],
 )
 def test_one_photo_that_dropbox_does_not_give_is_skipped(
@@ -404,6 +409,27 @@ def test_a_wait_of_an_hour_stops_until_then(dropbox: FakeDropbox) -> None:
     assert caught.value.resume_at is not None
 
 
+@pytest.mark.parametrize(
+    ("status", "said", "words"),
+    [
+        (
+            403,
+            {"error_summary": "invalid_account_type/..", "error": {".tag": "invalid_account_type"}},
+            "invalid_account",
+        ),
+        (403, "no", "HTTP status 403"),
+        (409, {"error_summary": "something_new/..", "error": {".tag": "something_new"}}, "something_new"),
+        (400, "Error in call to API function", "Error in call"),
+    ],
+)
+def test_a_list_that_is_refused_stops(dropbox: FakeDropbox, status: int, said: Any, words: str) -> None:
+    dropbox.fail(answer(status, said), times=10)
+    with pytest.raises(SourceError, match=words) as caught:
+        shelf(dropbox).sync()
+    assert not isinstance(caught.value, SignInError)
+    assert len(dropbox.requests) == 1
+
+
 def test_revoke_has_dropbox_forget_the_token(dropbox: FakeDropbox) -> None:
     connector = connect({}, tools(TOKEN))
     assert connector.revoke()
@@ -480,6 +506,21 @@ def test_a_password_is_asked_for_and_used(dropbox: FakeDropbox) -> None:
     assert [prompt.answer for prompt in asked] == [True, True]
     assert "rlkey" not in asked[0].text
     assert "сезам" not in json.dumps(there.cursor)
+
+
+def test_a_password_that_is_changed_meanwhile_stops_the_walk(dropbox: FakeDropbox) -> None:
+    dropbox.page = 1
+    for photo in photos(2, "a"):
+        dropbox.add(photo)
+    link = dropbox.share("a")
+    connector = connect({"link": link}, tools(TOKEN))
+    pages = connector.pages(None)
+    (item,) = next(pages).items
+    dropbox.links[link] = "/a", "other"
+    dropbox.forget_cursors()
+    for work in (lambda: list(pages), lambda: fetched(connector, item), lambda: connector.gone([item.key])):
+        with pytest.raises(SourceError, match="password"):
+            work()
 
 
 def test_wrong_passwords_come_to_an_end(dropbox: FakeDropbox) -> None:
@@ -567,7 +608,8 @@ def test_check_goes_through_every_step_and_changes_nothing(dropbox: FakeDropbox)
         ("https://www.dropbox.com.example.org/s/abc/a.jpg", None),
         ("https://example.org/?https://www.dropbox.com/s/abc", None),
         ("C:\\Dropbox", None),
-        ("/home/me/Dropbox", None),
+        ("~/Dropbox", None),
+        ("https://www.dropbox.com", None),
         ("https://[", None),
     ],
 )
@@ -579,6 +621,25 @@ def test_settings_that_are_wrong_are_refused() -> None:
     for said in ({"path": "/a", "link": "https://www.dropbox.com/s/abc/a.jpg"}, {"link": "https://example.org/x?k=1"}):
         with pytest.raises(RefusedError):
             connect(said, tools(TOKEN))
+
+
+def test_signing_in_gives_a_token_that_lists_and_is_renewed(
+    dropbox: FakeDropbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEKIT_DROPBOX_CLIENT_ID", CLIENT)
+    how = KIND.sign_in
+    assert how is not None
+    begun = begin(how, "http://127.0.0.1:1/")
+    there = httpx2.get(begun.address).headers["location"]
+    token = finish(begun, dict(parse_qsl(urlsplit(there).query)))
+    asked = dropbox.sign_in.asked[-1]
+    assert (asked["token_access_type"], asked["scope"]) == (
+        "offline",
+        "files.metadata.read files.content.read sharing.read",
+    )
+    dropbox.add(photos(1)[0])
+    for one in (token, renew(how, token)):
+        assert len(Shelf(connect({}, tools(one.access))).sync().items) == 1
 
 
 def test_what_the_kind_says() -> None:

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
 import json
+import re
+import traceback
 from io import BytesIO
 from threading import Event, Thread
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
 
+import fake_service
+import httpx2
 import pytest
 from fake_google_photos import TOKEN, FakeGooglePhotos
-from fake_service import FakePhoto, answer, hurry, jpeg, photos
+from fake_service import FakePhoto, answer, cut_body, hurry, jpeg, photos, status, wrong_length
+from fake_sign_in import CLIENT
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +21,7 @@ from facekit.errors import PhotoError, SignInError, SourceError
 from facekit.sources.google_answers import seconds_of
 from facekit.sources.google_photos import KIND, GooglePhotos, connect
 from facekit.sources.item import Prompt, SourceItem, Token, Tools
+from facekit.sources.oauth import begin, finish, renew
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
@@ -250,6 +257,57 @@ def test_addresses_that_never_work_stop_the_sync(google: FakeGooglePhotos) -> No
         fetched(connector, items["2"])
 
 
+def test_failures_that_pass_change_nothing(google: FakeGooglePhotos, monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch, 0.2)
+    faults = [fake_service.hang(), cut_body(), wrong_length(3), fake_service.reset(), status(503)]
+    paths = ("/v1/sessions", "/v1/sessions/.*", "/v1/mediaItems", "/photos/.*")
+    for fault, path in zip([*faults, status(502), fake_service.html(), cut_body()], paths * 2, strict=True):
+        google.heal()
+        google.fail(fault, path=path)
+        connector = made()
+        items, _ = listed(connector)
+        assert len(items) == 10
+        assert fetched(connector, items["4"]) == jpeg(4)
+        assert len([one for one in google.requests if re.fullmatch(path, one.path)]) >= 2
+
+
+def test_failures_that_stay_stop_and_say_nothing_that_opens_anything(
+    google: FakeGooglePhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facekit.sources.retries.TRIES", 2)
+    connector = made()
+    items, _ = listed(connector)
+    said = []
+    for fault in (
+        status(503),
+        fake_service.html(),
+        fake_service.reset(),
+        answer(404, {}),
+        answer(409, {}),
+        answer(401, {}),
+    ):
+        google.heal()
+        google.fail(fault, times=100)
+        with pytest.raises(SourceError) as caught:
+            listed(made())
+        said.append("".join(traceback.format_exception(caught.value)))
+        with pytest.raises((SourceError, PhotoError)) as caught:
+            fetched(connector, items["4"])
+        said.append("".join(traceback.format_exception(caught.value)))
+    assert TOKEN not in "".join(said)
+    assert google.url not in "".join(said)
+
+
+def test_a_photo_that_comes_as_something_else_is_left_out_alone(google: FakeGooglePhotos) -> None:
+    connector = made()
+    items, _ = listed(connector)
+    google.fail(fake_service.html(), path="/photos/4/.*", times=100)
+    with pytest.raises(PhotoError) as caught:
+        fetched(connector, items["4"])
+    assert caught.value.status is Status.IO_ERROR
+    assert fetched(connector, items["5"]) == jpeg(5)
+
+
 def test_a_photo_that_is_too_large_ends_its_transfer(google: FakeGooglePhotos) -> None:
     connector = made()
     items, _ = listed(connector)
@@ -334,6 +392,24 @@ def test_revoke_has_google_forget_the_token(google: FakeGooglePhotos) -> None:
     assert not made().revoke()
     assert not made(User(token=None)).revoke()
     assert not any(TOKEN in json.dumps(one.query) for one in google.requests)
+
+
+def test_signing_in_gives_a_token_that_lists_and_is_renewed(
+    google: FakeGooglePhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEKIT_GOOGLE_CLIENT_ID", CLIENT)
+    monkeypatch.setenv("FACEKIT_GOOGLE_CLIENT_SECRET", "of a desktop application")
+    how = KIND.sign_in
+    assert how is not None
+    begun = begin(how, "http://127.0.0.1:1/")
+    there = httpx2.get(begun.address).headers["location"]
+    token = finish(begun, dict(parse_qsl(urlsplit(there).query)))
+    asked = google.sign_in.asked[-1]
+    assert (asked["access_type"], asked["prompt"]) == ("offline", "consent")
+    assert asked["scope"].endswith("/auth/photospicker.mediaitems.readonly")
+    for one in (token, renew(how, token)):
+        items, _ = listed(made(User(token=one.access)))
+        assert len(items) == 10
 
 
 def test_what_the_kind_says() -> None:

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from fake_service import FakePhoto, cut_body, hang, hurry, jpeg, redirect, reset, status, tools, truncated
-from fake_storage import PASSWORD, USER, FakeStorage, Sftp, sftp_server, webdav_server
+from fake_service import FakePhoto, cut_body, hang, html, hurry, jpeg, redirect, reset, status, tools, truncated
+from fake_storage import ME, PASSWORD, USER, FakeStorage, Sftp, sftp_server, webdav_server
 from hypothesis import given
 from hypothesis import strategies as st
 from stores import s3_endpoint, s3_store  # noqa: F401 - fixtures
 
 from facekit.errors import PhotoError, RefusedError, SignInError, SourceError
-from facekit.sources import retries, storage_files, storage_urls
+from facekit.sources import rate, retries, storage_files, storage_urls
 from facekit.sources.storage_address import Address, read
 from facekit.sources.storage_urls import KIND
 from facekit.types.photos import Status
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from facekit.sources.item import ItemPage, SourceItem
     from facekit.sources.storage_urls import Storage
 
-ME = f"{quote(USER)}:{quote(PASSWORD, safe='')}"
 FILES = {
     "b.JPG": jpeg(2),
     "note.txt": b"no photo",
@@ -115,8 +114,20 @@ def _s3() -> Any:
     return S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
 
 
+_opened = ExitStack()
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """What a test connects is closed after it."""
+    with _opened:
+        yield
+
+
 def connected(url: str, secret: str | None = None) -> Storage:
-    return KIND.connect(KIND.settings_of(url) or {}, tools(secret))
+    given = tools(secret)
+    _opened.push(given.opened)
+    return KIND.connect(KIND.settings_of(url) or {}, given)
 
 
 def items_of(pages: list[ItemPage]) -> dict[str, SourceItem]:
@@ -147,12 +158,20 @@ def knows_host(server: Sftp, home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
 
 
-@pytest.fixture(params=["webdav", "sftp", "s3", "http", "zip"])
+KINDS = ["webdav", "sftp", "s3", "http", "zip"]
+everywhere = pytest.mark.parametrize("place", KINDS, indirect=True)
+most = pytest.mark.parametrize("place", [kind for kind in KINDS if kind != "s3"], indirect=True)
+"""Without S3, each test of which takes seconds to begin."""
+
+
+@pytest.fixture
 def place(
     request: pytest.FixtureRequest, tmp_path: Path, servers: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Place]:
     """Each kind of storage that a server can be had of here, with the same files."""
     hurry(monkeypatch)
+    monkeypatch.setattr(rate, "_MARGIN", 0.0001)
+    monkeypatch.setattr(rate, "_rates", {})
     with ExitStack() as stack:
         made: Place
         if request.param == "webdav":
@@ -176,6 +195,7 @@ def place(
 # The same of every kind
 
 
+@everywhere
 def test_photos_of_a_storage_are_listed_in_order_and_read(place: Place) -> None:
     storage = place.connected()
     (page,) = storage.pages(None)
@@ -190,6 +210,7 @@ def test_photos_of_a_storage_are_listed_in_order_and_read(place: Place) -> None:
     assert items_of(list(storage.pages({}))) == items
 
 
+@everywhere
 def test_changed_photo_has_another_version_and_one_that_is_removed_is_gone(place: Place) -> None:
     storage = place.connected()
     before = items_of(list(storage.pages(None)))
@@ -205,6 +226,7 @@ def test_changed_photo_has_another_version_and_one_that_is_removed_is_gone(place
     assert raised.value.status is Status.MISSING
 
 
+@most
 def test_listing_goes_on_after_every_page(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage_urls, "_PAGE", 1)
     storage = place.connected()
@@ -218,6 +240,7 @@ def test_listing_goes_on_after_every_page(place: Place, monkeypatch: pytest.Monk
         assert rest[-1].whole
 
 
+@most
 def test_photo_that_is_too_large_is_not_read_to_its_end(place: Place) -> None:
     storage = place.connected()
     item = items_of(list(storage.pages(None)))["b.JPG"]
@@ -228,6 +251,7 @@ def test_photo_that_is_too_large_is_not_read_to_its_end(place: Place) -> None:
         assert raised.value.status is Status.TOO_LARGE
 
 
+@everywhere
 def test_folder_that_is_not_there_stops_and_deletes_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "TRIES", 2)
     storage = place.connected(place.url.replace(".zip", "-nowhere.zip") if ".zip" in place.url else place.url + "-no")
@@ -238,6 +262,7 @@ def test_folder_that_is_not_there_stops_and_deletes_nothing(place: Place, monkey
         storage.gone(PHOTOS)
 
 
+@most
 def test_check_walks_through_every_step(place: Place) -> None:
     steps = list(place.connected().check())
     assert [step.works for step in steps] == [True, True, True]
@@ -245,6 +270,7 @@ def test_check_walks_through_every_step(place: Place) -> None:
     assert PASSWORD not in str(steps)
 
 
+@most
 def test_address_of_one_photo_is_that_photo(place: Place) -> None:
     if isinstance(place, Zip):
         url = f"zip://Лето 2019::file://{place.path}"
@@ -384,8 +410,8 @@ def test_address_that_can_not_be_read_is_refused_with_a_remedy(url: str) -> None
 
 @pytest.mark.parametrize(
     "fault",
-    [reset(), status(503), status(429, {"retry-after": "0"}), cut_body(), truncated()],
-    ids=["reset", "503", "429", "cut", "truncated"],
+    [reset(), status(503), status(429, {"retry-after": "0"}), cut_body(), truncated(), html()],
+    ids=["reset", "503", "429", "cut", "truncated", "page"],
 )
 def test_passing_fault_costs_another_try(fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     hurry(monkeypatch)
@@ -439,6 +465,16 @@ def test_folder_that_may_not_be_read_is_said_and_nothing_called_gone(monkeypatch
         assert list(connected(fake.settings()["url"]).pages(None))[-1].whole
 
 
+def test_page_that_lists_nothing_is_no_empty_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch)
+    with FakeStorage([FakePhoto("", "a.jpg", jpeg(1), "x")]) as fake:
+        fake.fail(html(), path="/photos/x/", times=2)
+        assert list(items_of(list(connected(fake.settings()["url"]).pages(None)))) == ["x/a.jpg"]
+        fake.fail(html(), times=99)
+        with pytest.raises(SourceError, match="lists nothing"):
+            connected(fake.settings()["url"]).gone(["x/a.jpg"])
+
+
 def test_storage_that_looks_empty_has_lost_nothing(tmp_path: Path, servers: dict[str, Any]) -> None:
     folder, at = servers["dav"]
     (folder / tmp_path.name).mkdir()
@@ -459,14 +495,17 @@ def test_names_that_lead_elsewhere_are_left_out(tmp_path: Path, s3_store: str) -
         assert not [key for key in keys if {"", ".", ".."} & set(key.split("/")) or "\\" in key]
 
 
-def test_zip_file_in_a_storage_is_read_there(tmp_path: Path, s3_store: str) -> None:  # noqa: F811 - the fixture
+def test_zip_file_in_a_storage_is_read_there_and_one_object_is_one_photo(tmp_path: Path, s3_store: str) -> None:  # noqa: F811 - the fixture
     made = Zip(tmp_path / "a.zip")
     made.put("x/a.jpg", jpeg(1))
-    _s3().pipe_file(f"{s3_store}/a.zip", made.path.read_bytes())
+    fs = _s3()
+    fs.pipe_file(f"{s3_store}/a.zip", made.path.read_bytes())
     storage = connected(f"{s3_store}/a.zip")
     (page,) = storage.pages(None)
     assert list(items_of([page])) == ["x/a.jpg"]
     assert fetched(storage, page.items[0]) == jpeg(1)
+    fs.pipe_file(f"{s3_store}/one.jpg", jpeg(2))  # and an object by itself
+    assert list(items_of(list(connected(f"{s3_store}/one.jpg").pages(None)))) == ["one.jpg"]
 
 
 def test_cut_and_locked_zip_files_are_said_to_be(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Whatever happens, each photo is there once in the end, and is fetched once: what
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -22,7 +23,7 @@ from fake_yandex import LINK, TOKEN, FakeYandex
 
 import facekit as fk
 from facekit.ingest import pipeline, run
-from facekit.sources import yandex_disk
+from facekit.sources import originals, yandex_disk
 from facekit.system import disk_space
 
 if TYPE_CHECKING:
@@ -97,7 +98,10 @@ def test_place_that_vanishes_takes_no_photo_with_it(fake: FakeYandex, tmp_path: 
     _filled(fake, 6)
     with fk.open(tmp_path / "faces") as library:
         library.sources.add(LINK)
-        assert library.sources.sync(progress=False).ended_well
+        [done] = library.sources.sync(progress=False).places
+        assert (done.problem, done.fetched, done.ingested) == (None, 6, 6)
+        assert library.ingest("https://yadi.sk/d/qI_Bmm2e5eSytg/", progress=False).unchanged == 6
+        assert len(library.sources.list()) == 1  # the same link, written otherwise
         before = _rows(library)
         fake.error = (404, "DiskNotFoundError")
         [done] = library.sources.sync(progress=False).places
@@ -132,24 +136,34 @@ def test_token_that_is_revoked_half_way_costs_nothing_that_was_done(fake: FakeYa
     assert TOKEN not in _written(tmp_path)
 
 
+@pytest.mark.parametrize("found_out", ["before a photo is fetched", "while it is written"])
 def test_full_disk_ends_the_sync_and_it_goes_on_when_there_is_room(
-    fake: FakeYandex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake: FakeYandex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found_out: str
 ) -> None:
     _filled(fake, 20)
+    sync, before = os.fsync, 8
 
     def usage(path: Path) -> SimpleNamespace:
-        return SimpleNamespace(free=10**6 if 8 <= len(fake.downloads) < 20 else shutil.disk_usage(path).free)
+        full = found_out.startswith("before") and len(fake.downloads) >= before
+        return SimpleNamespace(free=10**6 if full else shutil.disk_usage(path).free)
+
+    def write(file: int) -> None:
+        if found_out.startswith("while") and len(fake.downloads) > before:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        sync(file)
 
     with fk.open(tmp_path / "faces") as library:
         library.sources.add(LINK)
         with monkeypatch.context() as full:
             full.setattr(disk_space, "shutil", SimpleNamespace(disk_usage=usage))
+            full.setattr(originals.os, "fsync", write)
             with pytest.raises(fk.DiskFullError, match="Make room"):
                 library.sources.sync(progress=False)
-        assert 8 <= len(fake.downloads) < 20
+        assert before <= len(fake.downloads) < 20
         assert library.sources.sync(progress=False).ended_well
         assert _rows(library) == sorted(fake.paths())
-    assert max(Counter(fake.downloads).values()) == 1
+    ahead = 0 if found_out.startswith("before") else pipeline._READERS + 2  # what was read ahead, and not kept
+    assert len(fake.downloads) <= 20 + ahead
 
 
 def _written(folder: Path) -> str:

@@ -6,7 +6,9 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
+import httpx2
 import pytest
 from fake_service import answer, html, hurry, jpeg, redirect, status, tools, truncated
 from fake_yandex import FILE_LINK, LINK, LONG_KEY, TOKEN, FakeYandex
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facekit.errors import PhotoError, RefusedError, SignInError, SourceError
-from facekit.sources import yandex_disk, yandex_listing
+from facekit.sources import oauth, yandex_disk, yandex_listing
 from facekit.sources.kinds import kind_named, kind_of_address
 from facekit.types.photos import Status
 
@@ -608,6 +610,25 @@ def test_check_says_which_step_does_not_work(fake: FakeYandex) -> None:
 def test_empty_link_is_checked_too(link: FakeYandex) -> None:
     link.put("/v.mp4", b"v", media_type="video")
     assert [one.works for one in _connected(link).check()] == [True, True]
+
+
+def test_somebody_signs_in_and_the_token_opens_the_disk(own: FakeYandex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEKIT_YANDEX_CLIENT_ID", "an application")
+    how = kind_named("yandex-disk").sign_in
+    begun = oauth.begin(how, how.redirect)
+    led_back = httpx2.get(begun.address, follow_redirects=False).headers["location"]
+    assert led_back.startswith("http://127.0.0.1:8767/?")
+    said = dict(parse_qsl(urlsplit(led_back).query))
+    token = oauth.finish(begun, said)
+    own.tokens = {token.access}
+    own.put("/a.jpg", jpeg(1))
+    disk: Any = kind_named("yandex-disk").connect({"path": "/"}, tools(token.access))
+    assert set(_listed(disk)) == {"/a.jpg"}
+    assert oauth.renew(how, token).access != token.access
+    assert own.requests[0].query["scope"] == "cloud_api:disk.read"
+    assert 6 <= len(own.requests[0].query["device_id"]) <= 50  # what Yandex takes
+    with pytest.raises(SignInError):
+        oauth.finish(begun, said)  # a code is good once
 
 
 def test_token_is_forgotten_where_the_application_is_known(own: FakeYandex, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,129 @@
+"""``facekit sources``, against a service on real sockets."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fake_service import photos
+from fake_vk import FakeVk, vk_photos
+from fake_yandex import LINK, FakeYandex
+from typer.testing import CliRunner
+
+from facekit.cli.main import app
+from facekit.errors import FacekitError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from click.testing import Result
+
+
+@pytest.fixture
+def yandex(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeYandex]:
+    with FakeYandex(photos(3, "Лето")) as fake:
+        for name, value in fake.variables().items():
+            monkeypatch.setenv(name, value)
+        yield fake
+
+
+def facekit(folder: Path, *words: object, typed: str | None = None) -> Result:
+    return CliRunner().invoke(app, ["--library", str(folder), *map(str, words)], input=typed)
+
+
+def told(folder: Path, *words: object) -> Any:
+    done = facekit(folder, *words, "--json")
+    assert done.exception is None, done.exception
+    return json.loads(done.stdout)
+
+
+def test_a_place_is_connected_looked_at_synced_paused_and_removed(tmp_path: Path, yandex: FakeYandex) -> None:
+    folder = tmp_path / "library"
+    assert told(folder, "sources", "add", LINK, "--name", "summer")["kind"] == "yandex-disk"
+    assert all(step["works"] for step in told(folder, "sources", "check", "summer"))
+    dry = told(folder, "sources", "sync", "--dry-run")["places"][0]
+    assert (dry["new"], dry["fetched"]) == (3, 0)
+    fetched = len(yandex.downloads)  # a check's one
+    assert told(folder, "sources", "sync", "summer", "--album", "Лето", "--most", "1GB")["places"][0]["ingested"] == 3
+    assert len(yandex.downloads) == fetched + 3
+    (place,) = told(folder, "sources", "list")
+    assert (place["name"], place["photos"], place["state"]) == ("summer", 3, "ready")
+    assert len(told(folder, "photos", "--source", "summer")) == 3
+
+    assert facekit(folder, "sources", "pause", "summer").exit_code == 0
+    assert told(folder, "sources", "sync")["places"] == []
+    refused = facekit(folder, "sources", "sync", "summer").exception
+    assert isinstance(refused, RefusedError)
+    assert facekit(folder, "sources", "resume", "summer").exit_code == 0
+    asked = facekit(folder, "sources", "remove", "summer", typed="y\n")
+    assert "3 photos are forgotten" in asked.stdout
+    assert "No place is connected" in facekit(folder, "sources", "list").stdout
+
+
+def test_an_address_is_ingested_like_a_folder(tmp_path: Path, yandex: FakeYandex) -> None:
+    folder = tmp_path / "library"
+    assert told(folder, "ingest", LINK)["ingested"] == 3
+    assert told(folder, "ingest", LINK)["unchanged"] == 3
+    assert told(folder, "ingest", "yandex-disk:/")["unchanged"] == 3
+    (place,) = told(folder, "sources", "list")
+    assert place["state"] == "ready"
+
+
+def test_a_sync_that_ends_before_its_end_says_why_and_fails(tmp_path: Path, yandex: FakeYandex) -> None:
+    folder = tmp_path / "library"
+    told(folder, "sources", "add", LINK)
+    yandex.error = (401, "UnauthorizedError")
+    done = facekit(folder, "sources", "sync")
+    assert done.exit_code == 1
+    assert "ended before its end" in done.stdout
+    listed = facekit(folder, "sources", "list")
+    assert listed.exit_code == 0
+
+
+def test_a_token_is_read_from_a_file_or_standard_input_and_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FakeVk(vk_photos(2)) as fake:
+        for name, value in fake.variables().items():
+            monkeypatch.setenv(name, value)
+        folder, token = tmp_path / "library", fake.token().access
+        owner = f"owner={fake.settings()['owner']}"
+        refused = facekit(
+            folder, "sources", "add", "vk", "--set", owner, "--token-file", tmp_path / "nowhere"
+        ).exception
+        assert isinstance(refused, FacekitError)
+        assert "can't be read" in refused.message
+        done = facekit(folder, "sources", "add", "vk", "--set", owner, "--token-file", "-", typed=f"{token}\n")
+        assert done.exit_code == 0, done.exception
+        assert told(folder, "sources", "sync")["places"][0]["ingested"] == 2
+        assert token not in done.output + facekit(folder, "sources", "list").output
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("add", "nonsense"), "no address that facekit knows"),
+        (("add", "yandex-disk", "--set", "colour=red"), "has no setting 'colour'"),
+        (("add", "yandex-disk", "--set", "colour"), "is no setting"),
+        (("sync", "--every", "often"), "is no interval"),
+        (("sync", "--most", "much"), "is no size"),
+        (("sync", "nowhere"), "No source is called"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_what_to_do(
+    tmp_path: Path, yandex: FakeYandex, words: tuple[str, ...], said: str
+) -> None:
+    told(tmp_path, "sources", "add", LINK)
+    error = facekit(tmp_path, "sources", *words).exception
+    assert isinstance(error, RefusedError)
+    assert said in error.message
+    assert error.remedy
+
+
+def test_kinds_are_listed_with_the_hosts_that_are_contacted(tmp_path: Path) -> None:
+    found = {one["kind"]: one for one in told(tmp_path, "sources", "kinds")}
+    assert {"vk", "yandex-disk", "dropbox", "google-photos", "takeout"} <= found.keys()
+    assert found["vk"]["hosts"]
+    assert facekit(tmp_path, "sources", "kinds").exit_code == 0
