@@ -171,7 +171,7 @@ function render({ model, el: host, signal }) {
     const bar = tell(el("progress"), "sourcesform.progress", {}, "aria-label");
     if (now.total) [bar.max, bar.value] = [now.total, now.done];
     const stop = button(now.stopping ? "stopping" : "cancel", () => model.send({ kind: "cancel" }));
-    stop.disabled = now.stopping;
+    stop.disabled = Boolean(now.stopping);
     const line = now.total ? say(model, "sourcesform.of", { done: now.done, count: now.total }) : say(model, "sourcesform.listing");
     /** @type {HTMLElement[]} */
     const parts = [el("div", { class: "fk-run" }, el("div", { class: "fk-track" }, bar, el("p", {}, line)), stop)];
@@ -182,7 +182,7 @@ function render({ model, el: host, signal }) {
   const enters = () => {
     const now = model.get("signing");
     const stop = button(now.stopping ? "stopping" : "cancel", () => model.send({ kind: "cancel_sign_in" }));
-    stop.disabled = now.stopping;
+    stop.disabled = Boolean(now.stopping);
     return [el("div", { class: "fk-enter" }, el("p", {}, el("strong", {}, say(model, "sourcesform.sign_in_with", { kind: now.words }))),
       ...(now.question ? [asking(now.question)] : [el("p", {}, say(model, "sourcesform.preparing"))]),
       ...(now.question && !now.question.answer ? [el("p", { class: "fk-muted" }, say(model, "sourcesform.by_itself"))] : []), stop)];
