@@ -11,6 +11,7 @@ from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
 from facekit.arguments import ID, LONGEST_PATH, LONGEST_TEXT
+from facekit.errors import SignInError
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
 from facekit.server.job import Job, Sync
@@ -18,8 +19,9 @@ from facekit.server.parameters import Name
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.server.strict import StrictRoute
-from facekit.sources.item import SourceKind
+from facekit.sources.item import Prompt, SourceKind
 from facekit.sources.kinds import kind_named, kind_of_address, kinds
+from facekit.sources.oauth import has_application
 from facekit.types.sources import ConnectedPlace, Leftovers
 
 router = APIRouter(prefix="/api/v1", tags=["sources"], route_class=StrictRoute)
@@ -40,6 +42,7 @@ class KindOfPlace(BaseModel):
     settings: dict[str, str] = Field(description="What can be set, each with a sentence.")
     needs_token: bool
     signs_in: bool = Field(description="Whether there is a page to sign in.")
+    can_sign_in: bool = Field(description="Whether the service has an application's id, so that it can be opened.")
     hosts: list[str] = Field(description="The hosts that are contacted; empty where whoever connects it names them.")
 
 
@@ -113,6 +116,7 @@ def _kind(kind: SourceKind) -> KindOfPlace:
         settings=dict(kind.settings),
         needs_token=kind.needs_token,
         signs_in=kind.sign_in is not None,
+        can_sign_in=kind.sign_in is not None and has_application(kind.sign_in),
         hosts=list(kind.hosts),
     )
 
@@ -126,12 +130,16 @@ def list_sources(service: ServiceOf, me: Editor) -> list[ConnectedPlace]:
 @router.post("/sources", status_code=201, responses=_REFUSED)
 def add_source(service: ServiceOf, me: Editor, body: PlaceToConnect) -> ConnectedPlace:
     """Connect a place. Nothing is fetched before it is synced."""
-    _check_hosts(body.place, me)
+    check_hosts(body.place, me)
     how = body.model_dump(exclude={"place"})
-    return service.library.sources.add(body.place, **how, ask=None)
+    return service.library.sources.add(body.place, **how, ask=_nobody)
 
 
-def _check_hosts(place: str, me: Identity) -> None:
+def _nobody(prompt: Prompt) -> str:
+    raise SignInError(prompt.text, "Sign in by POST /api/v1/source-sign-ins, or give a token.")
+
+
+def check_hosts(place: str, me: Identity) -> None:
     """Addresses of the user's own choosing, and paths, may lead anywhere that the service reaches: an admin's."""
     found = kind_of_address(place)
     kind = found[0] if found else kind_named(place)
