@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import other_models
 import pytest
 from fake_service import jpeg
+from statements import statements
 
 import facekit as fk
 from facekit.errors import PhotoError, RefusedError, SourceError
@@ -199,3 +200,20 @@ def test_a_place_whose_token_is_lost_can_be_disconnected(library: fk.Library) ->
     (library.folder / vault.FILE).write_text("damaged")
     library.sources.remove("shelf")
     assert list(library.sources.list()) == []
+
+
+def test_what_is_known_is_asked_of_the_catalog_for_many_at_once(library: fk.Library, shelf: Shelf) -> None:
+    for number in range(40):
+        shelf.put(f"{number:02}", number % 4, content=f"sha256:{number % 4}", size=100)
+    add(library)
+    with statements() as asked:
+        [dry] = library.sources.sync(dry_run=True, progress=False).places
+    assert (dry.new, dry.bytes) == (40, 400)
+    assert len(asked) < 25
+    library.sources.sync(progress=False)
+    assert len(shelf.fetched) == 4
+    add(library, name="twin")
+    [dry] = library.sources.sync("twin", dry_run=True, progress=False).places
+    assert (dry.new, dry.bytes) == (40, 0)
+    library.sources.sync("twin", progress=False)
+    assert len(shelf.fetched) == 4
