@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import webbrowser
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from facekit.errors import SourceError
 
@@ -22,14 +22,19 @@ def ask_here(prompt: Prompt) -> str:
         If it has neither.
     """
     if not _somebody_is_there():
-        message = f"Somebody has to act, and nobody is there: {prompt.text}"
-        raise SourceError(message, "Sync it from a terminal, a notebook or the page.")
+        nobody(prompt)
     lines = [prompt.text, *(f"  {address}" for address in (prompt.link, prompt.image) if address)]
     print("\n".join(lines), file=sys.stderr if not _notebook() else sys.stdout, flush=True)
     if prompt.link:
         with suppress(webbrowser.Error):
             webbrowser.open(prompt.link)
     return input("> ").strip() if prompt.answer else ""
+
+
+def nobody(prompt: Prompt) -> NoReturn:
+    """Where nobody is to be asked. Raises SourceError."""
+    message = f"Somebody has to act, and nobody is there: {prompt.text}"
+    raise SourceError(message, "Sync it from a terminal, a notebook or the page.")
 
 
 def _somebody_is_there() -> bool:

@@ -12,7 +12,7 @@ from fake_service import jpeg
 from statements import statements
 
 import facekit as fk
-from facekit.errors import PhotoError, RefusedError, SourceError
+from facekit.errors import LibraryError, PhotoError, RefusedError, SourceError
 from facekit.models import registry
 from facekit.sources import kinds, vault
 from facekit.sources.item import Check, Cursor, ItemPage, SourceItem, SourceKind, Tools
@@ -217,3 +217,22 @@ def test_what_is_known_is_asked_of_the_catalog_for_many_at_once(library: fk.Libr
     assert (dry.new, dry.bytes) == (40, 0)
     library.sources.sync("twin", progress=False)
     assert len(shelf.fetched) == 4
+
+
+def test_a_mount_that_got_the_name_of_a_place_takes_nothing_from_it(
+    library: fk.Library, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.put("a", 1)
+    shelf.put("x.jpg", 2)
+    add(library, name="family")
+    library.sources.sync(progress=False)
+    library.close()
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "x.jpg").write_bytes(jpeg(3))
+    monkeypatch.setenv("FACEKIT_MOUNTS", f"family={tmp_path / 'disk'}")
+    with fk.open(library.folder) as again:
+        with pytest.raises(LibraryError, match="connected place and of a mount"):
+            again.ingest(tmp_path / "disk", progress=False)
+        assert set(again.photos()["status"]) == {"no_face"}
+        again.sources.sync(progress=False)
+        assert places(again) == ["family:/a.jpg", "family:/x.jpg.jpg"]
