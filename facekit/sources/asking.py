@@ -25,7 +25,7 @@ def ask_here(prompt: Prompt) -> str:
         nobody(prompt)
     lines = [prompt.text, *(f"  {address}" for address in (prompt.link, prompt.image) if address)]
     print("\n".join(lines), file=sys.stderr if not _notebook() else sys.stdout, flush=True)
-    if prompt.link:
+    if prompt.link and prompt.link.startswith(("https://", "http://")):  # a browser opens files, too
         with suppress(webbrowser.Error):
             webbrowser.open(prompt.link)
     return input("> ").strip() if prompt.answer else ""

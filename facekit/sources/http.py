@@ -143,7 +143,7 @@ class Http:
                 raise FailedError(Trouble(Ending.RETRY, f"{self.service} answers with {what}."))
             return found
 
-        return self._retried(once, self._asks)
+        return self._retried(once, self._asks, signed=signed)
 
     def download(  # noqa: PLR0913 - what is known of a photo beforehand
         self,
@@ -204,7 +204,9 @@ class Http:
                     return None
                 return headers_of(response)
 
-        got = None if size is not None and size > limit else self._retried(once, self._downloads, name)
+        got = None
+        if size is None or size <= limit:
+            got = self._retried(once, self._downloads, name, signed=signed)
         if got is None:
             raise PhotoError(Status.TOO_LARGE, f"{name} has more than {limit} bytes, and is not fetched.")
         given: Mapping[str, str] = got

@@ -37,7 +37,7 @@ class Retries(Generic[R]):
         self._tools = tools
         self._failures = 0
 
-    def __call__(self, once: Callable[[str | None], R], rate: Rate, name: str = "") -> R:
+    def __call__(self, once: Callable[[str | None], R], rate: Rate, name: str = "", *, signed: bool = True) -> R:
         """What comes of the first try that works.
 
         Parameters
@@ -48,6 +48,8 @@ class Retries(Generic[R]):
             Held where the service asks for a wait: what it says to one thread holds for all.
         name : str
             Of the photo that this is about, if it is about one.
+        signed : bool
+            Whether it is tried with the token; otherwise that is neither looked for nor renewed.
 
         Raises
         ------
@@ -56,7 +58,7 @@ class Retries(Generic[R]):
         KeyboardInterrupt
             At once, if the work is to stop.
         """
-        token = self._tools.access(None)
+        token = self._tools.access(None) if signed else None
         renewed = False
         tries = 0
         while True:

@@ -261,7 +261,7 @@ def _trouble_of(address: Address, error: Exception) -> Trouble:
         return Trouble(Ending.STOP, f"{where} shows a host key that this machine does not know.", remedy)
     if names & _NOT_LET_IN:
         return Trouble(Ending.RECONNECT, f"{where} does not let facekit in.", _SIGN_IN.get(address.scheme, _PASSWORD))
-    return _skipped(address, error) or _retried(where, causes)
+    return _skipped(address, error) or _failed(address, causes)
 
 
 def _skipped(address: Address, error: Exception) -> Trouble | None:
@@ -275,11 +275,15 @@ def _skipped(address: Address, error: Exception) -> Trouble | None:
     return None
 
 
-def _retried(where: str, causes: list[BaseException]) -> Trouble:
-    said = next((os.strerror(one.errno) for one in causes if isinstance(one, OSError) and one.errno), None)
+def _failed(address: Address, causes: list[BaseException]) -> Trouble:
+    said = next(
+        (os.strerror(one.errno or 0) for one in causes if isinstance(one, OSError) and (one.errno or 0) > 0), None
+    )
     timeout = any(isinstance(one, TimeoutError) or "Timeout" in type(one).__name__ for one in causes)
-    why = f"no answer for {READ_TIMEOUT:g} s" if timeout else said or type(causes[0]).__name__
-    return Trouble(Ending.RETRY, f"{where} can't be read: {why}.")
+    kind = type(causes[0]).__name__
+    why = f"no answer for {READ_TIMEOUT:g} s" if timeout else said or ("no connection" if "Connect" in kind else kind)
+    ending = Ending.STOP if address.scheme == "gs" else Ending.RETRY  # gcsfs has tried six times itself
+    return Trouble(ending, f"{address.shown} can't be read: {why}.", "What is done is kept; try again later.")
 
 
 _PASSWORD = "Give its password anew: facekit sources reconnect NAME."  # noqa: S105 - words

@@ -221,7 +221,7 @@ def _read_archive(path: Path, found: _Found, export: Export, look: Callable[[], 
     for number, info in enumerate(infos):
         if number % 1000 == 0:
             look()
-        if info.is_dir():
+        if info.filename.endswith("/"):
             continue
         place = _placed(_name_of(info))
         if place is None:

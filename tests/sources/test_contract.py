@@ -134,6 +134,8 @@ CASES = {
         make=lambda photos, _: FakeStorage(photos),
         photo=plain,
         small_pages=lambda patch, _: patch.setattr("facekit.sources.storage_urls._PAGE", 4),
+        bytes_at="/photos/.*[.](?i:jpg|jpeg)",
+        per_second=25,
     ),
     "takeout": Case(
         make=lambda photos, folder: FakeTakeout(folder, photos),
@@ -223,7 +225,9 @@ def place(running: tuple[Case, Any], monkeypatch: pytest.MonkeyPatch) -> Iterato
             service.heal()
         if isinstance(service, FakeVk):
             patch.setattr(service, "limited", False)
-        yield Place(case, service, fake.tools(token and token.access), patch)
+        tools = fake.tools(token and token.access)
+        with tools.opened:
+            yield Place(case, service, tools, patch)
     for key in set(service.photos) - set(before):
         service.remove(key)
     for key, photo in before.items():
@@ -362,11 +366,12 @@ def test_listing_ends_when_the_work_is_to_stop(place: Place) -> None:
     place.case.small_pages(place.patch, place.service)
     token = place.service.token()
     tools = fake.tools(token and token.access)
-    pages = place.connect(tools).pages(None)
-    next(pages)
-    tools.stop.set()
-    with pytest.raises(KeyboardInterrupt):
-        list(pages)
+    with tools.opened:
+        pages = place.connect(tools).pages(None)
+        next(pages)
+        tools.stop.set()
+        with pytest.raises(KeyboardInterrupt):
+            list(pages)
 
 
 # Faults
@@ -551,7 +556,7 @@ def test_check_tries_every_step_and_changes_nothing(place: Place) -> None:
     assert place.service.photos == before
     if place.case.bytes_at:
         changing = {"DELETE"} if place.case.picked else set()  # its own session
-        assert {request.method for request in place.service.requests} <= {"GET", "POST", *changing}
+        assert {request.method for request in place.service.requests} <= {"GET", "HEAD", "POST", *changing}
         place.service.heal()
         place.service.fail(fake.status(503), times=99)
         *_, last = place.connect().check()

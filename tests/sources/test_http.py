@@ -217,6 +217,19 @@ def test_a_token_that_is_refused_is_renewed_once(albums: Albums) -> None:
     assert refused == [None, "old", None, "old"]
 
 
+def test_what_is_asked_without_the_token_neither_looks_for_it_nor_renews_it(albums: Albums) -> None:
+    def access(token: str | None) -> str:
+        raise AssertionError
+
+    albums.fail(fake.answer(401, {}), after=2)
+    with speaking(tools=Tools(access, lambda prompt: "", threading.Event())) as http:
+        assert http.ask("GET", "list", signed=False)
+        assert fetched(http)
+        with pytest.raises(SignInError):
+            fetched(http)
+    assert len(albums.requests) == 3
+
+
 def test_without_a_token_a_401_asks_for_one(albums: Albums) -> None:
     albums.fail(fake.answer(401, {}))
     with speaking() as http, pytest.raises(SignInError, match="401"):

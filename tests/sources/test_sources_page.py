@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,7 +18,9 @@ from facekit.sources.kinds import kinds
 if TYPE_CHECKING:
     from facekit.sources.answers import Judge
 
-PAGE = (Path(__file__).parents[2] / "docs" / "sources.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 WORDS = {
     Ending.RETRY: r"^(tries|waits)|, and tries again",
     Ending.SKIP: r"skips|missing",
@@ -71,6 +74,19 @@ def test_every_status_leads_where_the_page_says() -> None:
 def test_every_host_is_on_the_page() -> None:
     table = {name: set(re.findall(r"`([^`]+)`", hosts)) for name, hosts in rows("source")}
     assert table == {kind.words: set(kind.hosts) for kind in kinds().values() if kind.hosts}
+
+
+def test_a_kind_names_the_hosts_that_give_and_revoke_its_tokens() -> None:
+    for kind in kinds().values():
+        for address in (kind.sign_in.token, kind.sign_in.revoke) if kind.sign_in else ():
+            assert address is None or urlsplit(address).hostname in kind.hosts
+
+
+def test_every_host_is_in_the_readme() -> None:
+    privacy = README[README.index("\n## Privacy") : README.index("\n## Licence")]
+    for kind in kinds().values():
+        for host in kind.hosts:
+            assert f"`{host.removeprefix('*.')}`" in privacy
 
 
 def vk_ending(code: int) -> object:

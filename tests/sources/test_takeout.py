@@ -7,13 +7,14 @@ import json
 import os
 import struct
 import zipfile
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fake_service import FakePhoto, jpeg, tools
 from fake_takeout import STAMP, FakeTakeout, part, sidecar
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facekit.errors import PhotoError, RefusedError, SourceError
@@ -387,6 +388,27 @@ def test_damaged_photo_is_skipped_and_the_next_one_read(tmp_path: Path) -> None:
     assert raised.value.status is Status.IO_ERROR
     assert str(tmp_path) not in str(raised.value)
     assert fetched(connector, items[f"{YEAR}/b.jpg"]) == jpeg(2)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_damage_anywhere_ends_in_an_error_that_says_so(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    path = part(
+        tmp_path_factory.mktemp("export"), 1, {f"{YEAR}/a.jpg": jpeg(1), f"{YEAR}/a.jpg.json": sidecar("a.jpg")}
+    )
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        # mostly in the list at the end, which all else depends on
+        at = data.draw(st.integers(0, len(content) - 1) | st.integers(len(content) - 200, len(content) - 1))
+        content[at] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    connector = connected(path)
+    with suppress(SourceError):
+        for page in connector.pages(None):
+            for item in page.items:
+                with suppress(PhotoError):
+                    assert fetched(connector, item) == jpeg(1)
+    connector._opener.close()
 
 
 def test_export_that_went_away_stops_and_deletes_nothing(tmp_path: Path) -> None:
