@@ -236,3 +236,16 @@ def test_a_mount_that_got_the_name_of_a_place_takes_nothing_from_it(
         assert set(again.photos()["status"]) == {"no_face"}
         again.sources.sync(progress=False)
         assert places(again) == ["family:/a.jpg", "family:/x.jpg.jpg"]
+
+
+def test_what_was_fetched_before_a_sync_had_to_stop_is_in_the_library(library: fk.Library, shelf: Shelf) -> None:
+    for number in range(6):
+        shelf.put(f"{number}", number, size=len(jpeg(number, 64, 64)))
+    add(library)
+    most = sum(len(jpeg(number, 64, 64)) for number in range(3))
+    [done] = library.sources.sync(most_bytes=most, progress=False).places
+    assert "of at most" in str(done.problem)
+    assert (done.fetched, done.ingested) == (3, 3)
+    assert len(places(library)) == 3
+    [done] = library.sources.sync(progress=False).places
+    assert (done.problem, done.fetched, done.ingested, len(shelf.fetched)) == (None, 3, 3, 6)
