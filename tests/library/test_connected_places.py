@@ -12,7 +12,7 @@ from fake_service import jpeg
 from statements import statements
 
 import facekit as fk
-from facekit.errors import LibraryError, PhotoError, RefusedError, SourceError
+from facekit.errors import FacekitError, LibraryError, PhotoError, RefusedError, SourceError
 from facekit.models import registry
 from facekit.sources import kinds, vault
 from facekit.sources.item import Check, Cursor, ItemPage, SourceItem, SourceKind, Tools
@@ -249,3 +249,16 @@ def test_what_was_fetched_before_a_sync_had_to_stop_is_in_the_library(library: f
     assert len(places(library)) == 3
     [done] = library.sources.sync(progress=False).places
     assert (done.problem, done.fetched, done.ingested, len(shelf.fetched)) == (None, 3, 3, 6)
+
+
+def test_a_name_that_two_photos_have_forgets_neither_and_an_id_forgets_one(library: fk.Library, shelf: Shelf) -> None:
+    for number in range(3):
+        shelf.put(f"{number}", number, name="IMG.jpg" if number else "other.jpg", album="A")
+    add(library)
+    library.sources.sync(progress=False)
+    with pytest.raises(FacekitError, match="2 photos are called shelf:/A/IMG"):
+        library.remove("shelf:/A/IMG.jpg")
+    photos = library.photos()
+    assert library.remove(photos.loc[photos["path"] == "shelf:/A/IMG.jpg", "photo_id"].iloc[0]) == 1
+    assert places(library) == ["shelf:/A/IMG.jpg", "shelf:/A/other.jpg"]
+    assert library.remove("shelf:/A") == 2
