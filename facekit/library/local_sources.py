@@ -315,8 +315,9 @@ class LocalSources(Sources):
             return _ended(PlaceSync(source.name, dry_run=True), error)
         again = statuses_to_try_again(None)
         new = [file for file in there if not is_same(file, states.get(file.path), again)]
-        known = self._tables.contents_known([file.facts.content for file in new if file.facts and file.facts.content])
-        size = sum(file.size for file in new if not (file.facts and file.facts.content in known))
+        sizes = {(file.facts and file.facts.content) or file.path: file.size for file in new}  # equal ones come once
+        known = self._tables.photos_with(key for key in sizes if isinstance(key, str))
+        size = sum(size for key, size in sizes.items() if key not in known)
         left_out = tuple(source.left_out_by_kind.items())
         return PlaceSync(source.name, len(there), len(new), bytes=size, left_out=left_out, dry_run=True)
 

@@ -8,7 +8,7 @@ from base64 import b64decode
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkstemp
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from facekit.errors import SourceError
 
@@ -29,8 +29,7 @@ def ask_here(prompt: Prompt) -> str:
         If it has neither.
     """
     if not _somebody_is_there():
-        message = f"Somebody has to act, and nobody is there: {prompt.text}"
-        raise SourceError(message, "Sync it from a terminal, a notebook or the page.")
+        nobody(prompt)
     with _shown(prompt.image) as image:
         lines = [prompt.text, *(f"  {address}" for address in (prompt.link, image) if address)]
         print("\n".join(lines), file=sys.stderr if not _notebook() else sys.stdout, flush=True)
@@ -68,6 +67,12 @@ def _shown(image: str | None) -> Iterator[str | None]:
         yield Path(name).as_uri()
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def nobody(prompt: Prompt) -> NoReturn:
+    """Where nobody is to be asked. Raises SourceError."""
+    message = f"Somebody has to act, and nobody is there: {prompt.text}"
+    raise SourceError(message, "Sync it from a terminal, a notebook or the page.")
 
 
 def _somebody_is_there() -> bool:

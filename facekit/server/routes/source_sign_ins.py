@@ -17,7 +17,7 @@ from facekit.errors import FacekitError, RefusedError
 from facekit.server.access import SIGN_IN_CALLBACK, SIGN_IN_OPEN, anybody
 from facekit.server.parameters import Name
 from facekit.server.refusal import Refusal
-from facekit.server.routes.sources import Editor, check_hosts
+from facekit.server.routes.sources import Editor, check_reach
 from facekit.server.service import ServiceOf
 from facekit.server.source_sign_ins import SignInState, Wanted
 from facekit.server.strict import StrictRoute
@@ -72,7 +72,7 @@ class SignInSeen(BaseModel):
 def begin_sign_in(request: Request, service: ServiceOf, me: Editor, body: SignInToBegin) -> SignInBegun:
     """Begin to sign in to a place. Its answer comes to /source-sign-ins/callback, which is registered there."""
     if body.place is not None:
-        check_hosts(body.place, me)
+        check_reach(service, body.place, body.settings, me)
     callback = _callback(request)
     wanted = Wanted(body.place or "", body.source, body.name, body.settings, body.keep_originals)
     asks_first = me.kind not in {"owner", "local"}

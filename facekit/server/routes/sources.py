@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any
@@ -17,11 +18,12 @@ from facekit.server.accounts import Identity
 from facekit.server.job import Job, Sync
 from facekit.server.parameters import Name
 from facekit.server.refusal import Refusal, ServiceRefusal
-from facekit.server.service import ServiceOf
+from facekit.server.service import Service, ServiceOf
 from facekit.server.strict import StrictRoute
 from facekit.sources.item import Prompt, SourceKind
-from facekit.sources.kinds import kind_named, kind_of_address, kinds
+from facekit.sources.kinds import kind_named, kind_of_address, kinds, unknown_kind
 from facekit.sources.oauth import has_application
+from facekit.sources.storage_address import read as read_address
 from facekit.types.sources import ConnectedPlace, Leftovers
 
 router = APIRouter(prefix="/api/v1", tags=["sources"], route_class=StrictRoute)
@@ -130,7 +132,7 @@ def list_sources(service: ServiceOf, me: Editor) -> list[ConnectedPlace]:
 @router.post("/sources", status_code=201, responses=_REFUSED)
 def add_source(service: ServiceOf, me: Editor, body: PlaceToConnect) -> ConnectedPlace:
     """Connect a place. Nothing is fetched before it is synced."""
-    check_hosts(body.place, me)
+    check_reach(service, body.place, body.settings, me)
     how = body.model_dump(exclude={"place"})
     return service.library.sources.add(body.place, **how, ask=_nobody)
 
@@ -139,13 +141,35 @@ def _nobody(prompt: Prompt) -> str:
     raise SignInError(prompt.text, "Sign in by POST /api/v1/source-sign-ins, or give a token.")
 
 
-def check_hosts(place: str, me: Identity) -> None:
-    """Addresses of the user's own choosing, and paths, may lead anywhere that the service reaches: an admin's."""
-    found = kind_of_address(place)
-    kind = found[0] if found else kind_named(place)
-    if not kind.hosts and "admin" not in me.scopes:
-        message = f"{kind.words} may lead anywhere that the service can reach."
-        raise ServiceRefusal(403, message, "Ask an admin to connect it.", kind="refused")
+def check_reach(service: Service, place: str, settings: Mapping[str, str], me: Identity) -> None:
+    """Addresses of the user's own choosing lead anywhere: they are for an admin. Folders lie under a root.
+
+    Raises
+    ------
+    ServiceRefusal
+        If it is not for this person.
+    """
+    named = kinds().get(place.replace("_", "-"))
+    is_path = named is None and "://" not in place
+    if is_path and "admin" not in me.scopes:  # they don't learn either what is there
+        raise _anywhere("A folder") if "/" in place else unknown_kind(place)
+    kind, found = (named, {}) if named else kind_of_address(place) or (kind_named(place), {})
+    if kind.hosts:
+        return
+    if "admin" not in me.scopes:
+        raise _anywhere(kind.words)
+    said = found | settings
+    path = said.get("path") if kind.name == "takeout" else None
+    if url := said.get("url"):
+        address, _ = read_address(url)
+        path = address.path if address.scheme == "file" else None
+    if path is not None:
+        service.paths.decide(path, me, "ingest")
+
+
+def _anywhere(what: str) -> ServiceRefusal:
+    message = f"{what} may lead anywhere that the service can reach."
+    return ServiceRefusal(403, message, "Ask an admin to connect it.", kind="refused")
 
 
 @router.get("/sources/{name}", responses=_REFUSED)
@@ -171,7 +195,7 @@ def pause_source(service: ServiceOf, me: Editor, name: SourceName, body: Pause) 
 @router.post("/sources/{name}/reconnect", responses=_REFUSED)
 def reconnect_source(service: ServiceOf, me: Editor, name: SourceName, body: NewToken) -> ConnectedPlace:
     """Give a place another token."""
-    return service.library.sources.reconnect(name, token=body.token)
+    return service.library.sources.reconnect(name, token=body.token, ask=_nobody)
 
 
 @router.post("/sources/{name}/check", responses=_REFUSED)
