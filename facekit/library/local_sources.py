@@ -19,7 +19,7 @@ from facekit.library.sources import Sources
 from facekit.sources.asking import ask_here
 from facekit.sources.connected import Scope
 from facekit.sources.item import Token
-from facekit.sources.kinds import kind_named, kind_of_address, kinds
+from facekit.sources.kinds import kind_named, kind_of_address, kinds, shown
 from facekit.sources.loopback import sign_in
 from facekit.sources.mounts import checked_name, named_mount
 from facekit.system.waiting import watching
@@ -112,11 +112,14 @@ class LocalSources(Sources):
         if unknown := sorted(wanted.keys() - kind.settings.keys()):
             message = f"{kind.words} has no setting {unknown[0]!r}."
             raise RefusedError(message, f"It has: {', '.join(kind.settings) or 'none'}.")
+        if found and name is None and (there := self._connected_as(kind.name, wanted)) is not None:
+            message = f"{shown(place)} is connected already, as {there}."
+            raise RefusedError(message, f"Sync it: facekit sources sync {there}. Another name= connects it once more.")
         name = self._free_name(kind.name) if name is None else self._checked(name)
         keep = kind.keep_originals if keep_originals is None else keep_originals
         self._connections.check(kind, wanted)
         token = token or (kind.secret_of(place) if kind.secret_of else None)
-        given = self._token(kind, token, ask) if token or kind.needs_token else None
+        given = self._token(kind, token, ask) if token or kind.needs_token_for(wanted) else None
         with self._storage.changing("Connecting a place"):
             if self._tables.get(name) is not None:
                 raise _taken(name)
@@ -127,11 +130,11 @@ class LocalSources(Sources):
 
     @staticmethod
     def _kind(place: str) -> tuple[SourceKind, dict[str, str]]:
-        if place.replace("_", "-") in kinds():
-            return kind_named(place), {}
+        if place.strip().replace("_", "-").lower() in kinds():
+            return kind_named(place.strip().lower()), {}
         found = kind_of_address(place)
         if found is None:
-            message = f"{place[:200]!r} is no address that facekit knows, and no kind of place."
+            message = f"{shown(place)!r} is no address that facekit knows, and no kind of place."
             remedy = f"Give an address, or one of {', '.join(kinds())}. Folders are brought in by lib.ingest."
             raise RefusedError(message, remedy)
         return found
@@ -223,8 +226,11 @@ class LocalSources(Sources):
         if found is None:
             return None
         kind, settings = found
-        same = (row.name for row in self._tables.all() if (row.kind, row.settings) == (kind.name, settings))
-        return next(same, None) or self.add(root).name
+        return self._connected_as(kind.name, settings) or self.add(root).name
+
+    def _connected_as(self, kind: str, settings: Mapping[str, str]) -> str | None:
+        same = (row.name for row in self._tables.all() if (row.kind, row.settings) == (kind, settings))
+        return next(same, None)
 
     def opened(self, name: str, stop: Event | None) -> AbstractContextManager[ConnectedSource]:
         """A place as a source, for as long as it is being brought in."""

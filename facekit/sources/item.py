@@ -177,6 +177,12 @@ class SourceKind:
         Whether the photos can't be fetched again later, so that they have to be kept.
     secret_of : callable, optional
         The password that an address holds, which is kept as the token is; `settings_of` leaves it out.
+    is_page : callable, optional
+        Whether an address is a page of this service: one that `settings_of` can't read is no web server's folder.
+    addresses : str
+        Which addresses can be read, as a remedy for others of its pages.
+    wants_token : callable, optional
+        Whether such settings need a token, of a kind that works without one otherwise.
     """
 
     name: str
@@ -189,6 +195,13 @@ class SourceKind:
     needs_token: bool = False
     keep_originals: bool = False
     secret_of: Callable[[str], str | None] | None = None
+    is_page: Callable[[str], bool] | None = None
+    addresses: str = ""
+    wants_token: Callable[[Mapping[str, str]], bool] | None = None
+
+    def needs_token_for(self, settings: Mapping[str, str]) -> bool:
+        """Whether nothing of what these settings mean works without a token."""
+        return self.needs_token or (self.wants_token is not None and self.wants_token(settings))
 
 
 @dataclass(frozen=True, slots=True)

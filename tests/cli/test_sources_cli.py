@@ -12,7 +12,7 @@ from fake_yandex import LINK, FakeYandex
 from typer.testing import CliRunner
 
 from facekit.cli.main import app
-from facekit.errors import FacekitError, RefusedError
+from facekit.errors import FacekitError, RefusedError, SignInError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,3 +127,24 @@ def test_kinds_are_listed_with_the_hosts_that_are_contacted(tmp_path: Path) -> N
     assert {"vk", "yandex-disk", "dropbox", "google-photos", "takeout"} <= found.keys()
     assert found["vk"]["hosts"]
     assert facekit(tmp_path, "sources", "kinds").exit_code == 0
+
+
+def test_a_page_that_shows_no_photos_is_refused_and_not_taken_for_a_folder_of_a_web_server(tmp_path: Path) -> None:
+    for verb in (("sources", "add"), ("ingest",)):
+        error = facekit(tmp_path / "library", *verb, "https://disk.yandex.ru/a/abc").exception
+        assert isinstance(error, RefusedError)
+        assert "Yandex Disk" in error.message
+
+
+def test_an_address_that_is_connected_is_not_connected_once_more_by_itself(tmp_path: Path, yandex: FakeYandex) -> None:
+    told(tmp_path, "sources", "add", LINK, "--name", "summer")
+    error = facekit(tmp_path, "sources", "add", LINK).exception
+    assert isinstance(error, RefusedError)
+    assert "already, as summer" in error.message
+    assert told(tmp_path, "sources", "add", LINK, "--name", "again")["name"] == "again"
+
+
+def test_ones_own_disk_is_not_connected_without_a_token(tmp_path: Path, yandex: FakeYandex) -> None:
+    error = facekit(tmp_path, "sources", "add", "yandex-disk", "--set", "path=/Photos").exception
+    assert isinstance(error, SignInError)
+    assert not told(tmp_path, "sources", "list")
