@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import ready
 from browser import chromium, show  # noqa: F401 - fixtures
 from family import Family, build_family
 from generated_weights import STEMS, made
@@ -32,6 +33,7 @@ from facekit.models import registry
 from facekit.models.facts import EMBEDDED, MODELS
 from facekit.models.weights import fetch
 from facekit.server.accounts import Accounts
+from facekit.system import workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,12 +69,14 @@ _SLOW_FILES = {
     "test_packages",
     "test_plots",
     "test_people_cli",
+    "test_people_library",
     "test_people_state",
     "test_private",
     "test_reembed",
     "test_servers",
     "test_sync_kills",
     "test_texts",
+    "test_turns",
     "test_waiting",
     "test_ways",
 }
@@ -204,6 +208,22 @@ def light_passwords() -> Iterator[Any]:
 def real_passwords(light_passwords: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are hashed as the service does it."""
     monkeypatch.setattr(Accounts, "_hasher", light_passwords)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ready_decoders() -> Iterator[Any]:
+    """Photos are decoded in processes that are ready at once: each ingest would start two anew, for half a second."""
+    kept = workers._start
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "_start", ready.start_decoder)
+        yield kept
+
+
+@pytest.fixture(autouse=True)
+def real_decoders(request: pytest.FixtureRequest, ready_decoders: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests of the processes themselves start them as facekit does."""
+    if request.path.parent.name == "system":
+        monkeypatch.setattr(workers, "_start", ready_decoders)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 
-from facekit.sources import http, retries, transport
+from facekit.sources import http, rate, retries, transport
 from facekit.sources.item import Token, Tools
 
 if TYPE_CHECKING:
@@ -423,6 +423,7 @@ def tools(token: str | None = None, answers: Mapping[str, str] | None = None) ->
 
 def hurry(monkeypatch: pytest.MonkeyPatch, patience: float = 2.0) -> None:
     """Have this process wait less between tries, and for answers that don't come."""
+    monkeypatch.setattr(rate, "_rates", {})  # what a service asked for in another test holds there
     monkeypatch.setattr(retries, "FIRST_WAIT", 0.01)
     monkeypatch.setattr(http, "DOWNLOADS_A_SECOND", 1000.0)
     monkeypatch.setattr(transport, "READ_TIMEOUT", patience)

@@ -12,26 +12,57 @@ import subprocess
 import sys
 import tempfile
 import time
-from multiprocessing import get_context
+from multiprocessing import Pipe, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from facekit.system import workers
 
 if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Mapping
+    from multiprocessing.connection import Connection
     from multiprocessing.process import BaseProcess
 
-_IMPORTED = ["duckdb_sqlalchemy", "milvus_lite", "onnxruntime", "openvino", "pymilvus", "typer"]
-_IMPORTED += ["facekit.ingest.reembed", "facekit.library.local", "facekit.server.app", "uvicorn"]
+_IMPORTED = ["cv2", "duckdb_sqlalchemy", "milvus_lite", "onnxruntime", "openvino", "pymilvus", "typer"]
+_IMPORTED += [
+    "facekit.images.preparation",
+    "facekit.ingest.reembed",
+    "facekit.library.local",
+    "facekit.server.app",
+    "uvicorn",
+]
 
 
 def start(function: Callable[..., None], *arguments: Any) -> BaseProcess:
     """A process that calls a function of a module; everything it opens is its own, as in any other process."""
-    context = get_context("spawn" if os.name == "nt" else "forkserver")  # Windows has no forks
-    context.set_forkserver_preload(_IMPORTED)
-    process = context.Process(target=function, args=arguments)
+    process = _context().Process(target=function, args=arguments)
     process.start()
     return process
+
+
+def _context() -> Any:
+    context = get_context("spawn" if os.name == "nt" else "forkserver")  # Windows has no forks
+    context.set_forkserver_preload(_IMPORTED)
+    return context
+
+
+def start_decoder() -> tuple[BaseProcess, Connection]:
+    """What a pool of `facekit.system.workers` starts for its work, which then is ready at once, too."""
+    ours, theirs = Pipe()
+    process = _context().Process(target=_decode, args=(theirs,), daemon=True)
+    try:
+        process.start()
+    finally:
+        theirs.close()  # as the pool's own start does
+    return process, ours
+
+
+def _decode(pipe: Connection) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)
+    workers._serve(pipe)
 
 
 class Command:

@@ -21,7 +21,7 @@ from facekit.catalog.outbox import Outbox, note
 from facekit.catalog.pages import Pages
 from facekit.catalog.people import PeopleTables
 from facekit.catalog.people_copy import COPY, copy_people, state_of_people
-from facekit.catalog.places import keep_places, move_files
+from facekit.catalog.places import keep_places, move_files, rename_files
 from facekit.catalog.postgresql import prepare_server
 from facekit.catalog.records import Change, file_id, folder_of
 from facekit.catalog.rows import FileRow, PhotoRow, among, column, delete, face_values, insert, set_meta
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from facekit.catalog.records import FileMove, FileRecord, PhotoRecord
     from facekit.catalog.rows import Values
+    from facekit.types.photos import FoundFile
 
 
 FILE = "catalog.duckdb"
@@ -329,6 +330,12 @@ class Catalog(Contents, Runs, Copies):
             touched = column(connection, sa.select(files.c.photo_id), files.c.file_id, file_ids)
             hold(connection, Kind.PHOTOS, touched)
             connection.execute(sa.update(files).where(among(files.c.file_id, file_ids)).values(missing_since=value))
+            return self._follow_files(connection, touched, leaving=[])
+
+    def rename(self, source: str, found: Sequence[FoundFile]) -> Change:
+        """Write down what files of a connected place are called there now, their albums and links."""
+        with self._engine.begin() as connection:
+            touched = rename_files(connection, source, found)
             return self._follow_files(connection, touched, leaving=[])
 
     def relocate(self, source: str, moves: Sequence[FileMove], roots: tuple[str, str]) -> Change:

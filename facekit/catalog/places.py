@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from facekit.catalog.records import Within
+    from facekit.types.photos import FoundFile
 
 
 def below(column: sa.ColumnElement[str], folder: str) -> sa.ColumnElement[bool]:
@@ -80,6 +81,28 @@ def move_files(connection: sa.Connection, source: str, moves: Sequence[FileMove]
     there = set(connection.scalars(sa.select(files.c.file_id).where(among(files.c.file_id, ids))))
     insert(connection, files, [row._asdict() for row in new if row.file_id not in there])
     return sorted({row.photo_id for row in rows})
+
+
+def rename_files(connection: sa.Connection, source: str, found: Sequence[FoundFile]) -> list[str]:
+    """Files of a connected place have another name, album or link there. Returns the photos that lie in them."""
+    now = {file_id(source, file.path): (file.display, file.facts) for file in found if file.facts is not None}
+    columns = [files.c[name] for name in ("file_id", "photo_id", "display", "album", "link")]
+    known = connection.execute(sa.select(*columns).where(files.c.source == source)).all()
+    before = {row.file_id: row for row in known if row.file_id in now}
+    other = {
+        key: {"display": display, "folder": folder_of(display), "album": said.album, "link": said.link}
+        for key, (display, said) in now.items()
+        if key in before and tuple(before[key][2:]) != (display, said.album, said.link)
+    }
+    if not other:
+        return []
+    photo_ids = sorted({before[key].photo_id for key in other})
+    hold(connection, Kind.FILES, other)
+    hold(connection, Kind.PHOTOS, photo_ids)
+    rows = fetch(connection, select(FileRow, files).where(among(files.c.file_id, other)), FileRow)
+    delete(connection, files.c.file_id, [row.file_id for row in rows])
+    insert(connection, files, [row._asdict() | other[row.file_id] for row in rows])
+    return photo_ids
 
 
 def _moved(row: FileRow, move: FileMove) -> FileRow:

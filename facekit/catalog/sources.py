@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from facekit.catalog.locks import Kind, hold
 from facekit.catalog.records import file_id
-from facekit.catalog.rows import among, chunks, delete, fetch, insert, select
+from facekit.catalog.rows import among, chunks, delete, fetch, insert, select, set_meta
 from facekit.catalog.source_tables import source_items, sources
 from facekit.catalog.tables import files, photos
 from facekit.catalog.times import now
@@ -104,6 +104,7 @@ class SourceTables:
         with self._engine.begin() as connection:
             connection.execute(sa.delete(source_items).where(source_items.c.source == name))
             connection.execute(sa.delete(sources).where(sources.c.name == name))
+            set_meta(connection, "erase", "due")
 
     # -- what is there -------------------------------------------------------------------------------------------
 

@@ -91,6 +91,8 @@ class Scan:
             if paths:
                 change = self._catalog.mark_missing(source.name, paths, missing=missing)
                 self._storage.follow(change)
+        if named := [file for file in found if file.facts is not None and file.path in same]:
+            self._storage.follow(self._catalog.rename(source.name, named))
         todo.new.extend((source, file) for file in found if file.path not in states)
         todo.changed.extend((source, file) for file in found if file.path in states and file.path not in same)
 

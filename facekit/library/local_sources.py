@@ -160,6 +160,9 @@ class LocalSources(Sources):
         checked = checked_name(name, "a source's name")
         if self._tables.get(checked) is not None or checked in self._storage.mounts.roots:
             raise _taken(checked)
+        if self._storage.catalog.has_photos(f"{checked}:/"):  # another place's may have the same keys
+            message = f"The library has photos that are known as {checked}:/, of a place that is not connected now."
+            raise RefusedError(message, f'Choose another name, or forget them first: lib.remove("{checked}:/").')
         return checked
 
     @override
@@ -192,14 +195,14 @@ class LocalSources(Sources):
             self._storage.tokens.forget(name)
             self._tables.remove(name)
             self._connections.forget(name, kept=photos == "keep")
+            self._storage.erase()  # a link may be all that it takes to see what it leads to
         return forgotten if photos == "forget" else 0
 
     def _revoke(self, row: SourceRow) -> None:
-        if self._storage.tokens.get(row.name) is None:
-            return
         try:
-            with self._connections.connector(row) as connector:
-                connector.revoke()
+            if self._storage.tokens.get(row.name) is not None:
+                with self._connections.connector(row) as connector:
+                    connector.revoke()
         except FacekitError:  # what the service can't be told now is forgotten here all the same
             return
 

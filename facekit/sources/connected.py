@@ -15,7 +15,7 @@ from facekit.catalog.records import file_id
 from facekit.catalog.sources import ItemRow
 from facekit.errors import PhotoError, SourceError
 from facekit.images.files import display_name, read_bytes
-from facekit.sources.item import SourceItem, as_part
+from facekit.sources.item import SourceItem, as_part, as_text
 from facekit.types.photos import FoundFile, PlaceFacts, Status
 
 if TYPE_CHECKING:
@@ -192,8 +192,10 @@ class ConnectedSource:
                 self._listed = 0
                 left_out.clear()
             left_out.update(page.left_out or {})
+            items = [self._row(item, number) for item in page.items if item.key == as_text(item.key)]
+            if len(items) < len(page.items):  # no database can hold their names
+                left_out["unnamable"] += len(page.items) - len(items)
             self.left_out_by_kind = left_out
-            items = [self._row(item, number) for item in page.items]
             self._tables.keep_page(self.name, items, page.gone, page.cursor, last=page.last)
             self._listed += len(items)
             self._progress(self._listed, self.bytes)
@@ -219,12 +221,12 @@ class ConnectedSource:
             item_id=file_id(self.name, item.key.encode()),
             source=self.name,
             key=item.key,
-            version=item.version,
-            name=as_part(item.name),
-            album=item.album.strip("/"),
+            version=as_text(item.version),
+            name=as_part(as_text(item.name)),
+            album="/".join(as_part(as_text(part)) for part in item.album.split("/") if part.strip()),
             bytes=item.size,
             content=item.content,
-            link=item.link,
+            link=item.link and as_text(item.link),
             modified=modified,
             taken_at=taken,
             latitude=item.latitude,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from threading import Event, Lock
+from time import monotonic
 from typing import TYPE_CHECKING
+
+from typing_extensions import override
 
 from facekit.errors import PhotoError, RefusedError, SourceError
 from facekit.images.files import Limits
@@ -18,8 +21,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facekit.catalog.sources import SourceRow, SourceTables
+    from facekit.errors import FacekitError
     from facekit.sources.item import Access, Ask, Connector, Prompt, SourceKind
     from facekit.sources.originals import Originals
+
+_AGAIN_SECONDS = 60.0  # before a place that can't be read is asked again: each time may take minutes of waits
 
 
 class Connections:
@@ -37,7 +43,7 @@ class Connections:
 
     def __init__(self, tables: SourceTables, originals: Originals, access: Callable[[SourceRow], Access]) -> None:
         self.tables, self.originals, self._access = tables, originals, access
-        self._readers: dict[str, ConnectedSource] = {}
+        self._readers: dict[str, _Reader] = {}
         self._opened, self._lock = ExitStack(), Lock()
 
     def row(self, name: str) -> SourceRow:
@@ -83,12 +89,16 @@ class Connections:
             yield ConnectedSource(row, self.tables, connector, self.originals, scope, progress)
 
     def reader(self, name: str) -> ConnectedSource:
-        """A place whose photos are read one by one; the same for as long as it is connected."""
+        """A place whose photos are read one by one; the same for as long as it is connected.
+
+        While the place can't be read, none of them can: that is each one's `PhotoError`, and it is asked again later.
+        """
         row = self.row(name)
         with self._lock:
             found = self._readers.get(name)
             if found is None or found.row.settings != row.settings:
-                found = self._readers[name] = self._opened.enter_context(self.source(name))
+                connector = self._opened.enter_context(self.connector(row))
+                found = self._readers[name] = _Reader(row, self.tables, connector, self.originals)
         return found
 
     def file(self, name: str, key: bytes, version: str | None, *, fetch: bool) -> Path | None:
@@ -110,7 +120,7 @@ class Connections:
         try:
             return self.reader(name).path(key, Limits().max_bytes)
         except (SourceError, RefusedError) as error:
-            raise PhotoError(Status.MISSING, f"The photo can't be fetched from {name}: {error}") from error
+            raise _not_fetched(name, error) from error
 
     def close(self) -> None:
         """Close what `reader` opened."""
@@ -122,6 +132,29 @@ class Connections:
         """Forget a place that is connected no more, with what was fetched from it; ``kept`` originals stay."""
         self._readers.pop(name, None)
         self.originals.forget_source(name, kept=kept)
+
+
+class _Reader(ConnectedSource):
+    """A place whose photos are read one by one. See `Connections.reader`."""
+
+    _away: FacekitError | None = None
+    _ask_at = 0.0
+
+    @override
+    def path(self, key: bytes, most_bytes: int) -> Path:
+        if self._away is not None and monotonic() < self._ask_at:
+            raise _not_fetched(self.name, self._away)
+        try:
+            found = super().path(key, most_bytes)
+        except SourceError as error:
+            self._away, self._ask_at = error, monotonic() + _AGAIN_SECONDS
+            raise _not_fetched(self.name, error) from error
+        self._away = None
+        return found
+
+
+def _not_fetched(name: str, error: FacekitError) -> PhotoError:
+    return PhotoError(Status.MISSING, f"The photo can't be fetched from {name}: {error}")
 
 
 def _nobody(prompt: Prompt) -> str:

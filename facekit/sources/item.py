@@ -263,6 +263,18 @@ class Connector(Protocol):
         """Have the service forget the token; False where it can't."""
 
 
+def as_text(text: str) -> str:
+    """A text of a service without what no database holds: halves of characters, and zeros.
+
+    Examples
+    --------
+    >>> from facekit.sources.item import as_text
+    >>> as_text("a" + chr(0) + chr(0xD83D))
+    'a?'
+    """
+    return text.replace("\0", "").encode(errors="replace").decode()
+
+
 def as_part(title: str) -> str:
     """A title as one part of a path: its slashes are others that look the same, and it is never empty or dots.
 

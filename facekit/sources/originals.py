@@ -9,6 +9,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
+from time import time
 from typing import TYPE_CHECKING
 
 from facekit.errors import DiskFullError
@@ -24,6 +25,7 @@ CACHE_BYTES = 5 * 10**9
 """Ours: some thousand photos, less than most disks lack."""
 
 _ROOM_AGAIN = 0.9  # of the limit is left after some had to go, so that not every photo makes another one go
+_LEFT_SECONDS = 3600.0  # no transfer rests so long between two pieces
 _NEWEST = 8  # are never taken away: somebody may be about to read them
 
 
@@ -83,9 +85,9 @@ class Originals:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 write(file)
+                written = file.tell()
                 file.flush()
                 os.fsync(file.fileno())
-            self.forget(source, [key])
             os.replace(part, path)  # noqa: PTH105 - atomic
         except BaseException as error:
             with suppress(OSError):
@@ -94,19 +96,25 @@ class Originals:
                 message = f"The disk of {path.parent} is full; the photo that was being fetched was not kept."
                 raise DiskFullError(message, "Make room and run it again: what is done is kept.") from error
             raise
+        self._delete(source, key, but=path)
         if not keep:
-            self._make_room(path.stat().st_size)
+            self._make_room(written)
         return path
 
     def forget(self, source: str, keys: Iterable[str]) -> None:
         """Delete what is kept of some photos."""
         for key in keys:
-            for keep in (True, False):
-                here = self._path(source, key, "", keep=keep)
-                for path in here.parent.glob(f"{here.name.partition('.')[0]}.*"):
+            self._delete(source, key)
+        self._bytes = None
+
+    def _delete(self, source: str, key: str, but: Path | None = None) -> None:
+        """Delete all that there is of a photo ``but`` one version."""
+        for keep in (True, False):
+            here = self._path(source, key, "", keep=keep)
+            for path in here.parent.glob(f"{here.name.partition('.')[0]}.*"):
+                if path != but:
                     with suppress(OSError):
                         path.unlink()
-        self._bytes = None
 
     def forget_source(self, source: str, *, kept: bool) -> None:
         """Delete what is cached of all photos of a place; what is kept for good goes too, unless it is ``kept``."""
@@ -115,10 +123,11 @@ class Originals:
         self._bytes = None
 
     def tidy_up(self) -> None:
-        """Delete what a process that was killed left half written; nobody else may be fetching."""
+        """Delete what a process that was killed left half written; what was written lately, somebody may be at."""
         for path in self._folder.glob("*/*/*/part-*"):
             with suppress(OSError):
-                path.unlink()
+                if path.stat().st_mtime < time() - _LEFT_SECONDS:
+                    path.unlink()
 
     def _path(self, source: str, key: str, version: str, *, keep: bool) -> Path:
         name = _name(key)

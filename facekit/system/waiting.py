@@ -20,8 +20,6 @@ from time import monotonic
 from traceback import format_stack
 from typing import IO, TYPE_CHECKING, TypeVar
 
-from loguru import logger
-
 from facekit.errors import FacekitError, StalledError
 from facekit.system import watchdog
 
@@ -201,6 +199,8 @@ class Watch:
                 bufsize=0,
             )
         except OSError as error:
+            from loguru import logger
+
             logger.info("No process could be started that looks on: {}", error)
             yield lambda: None
             return
@@ -218,6 +218,8 @@ class Watch:
     def _warn(self, seconds: float) -> None:
         if seconds < self._warn_at:
             return
+        from loguru import logger
+
         text = f"No photo was finished for {seconds:.0f} s: waiting for {self.doing}."
         self.notes.append(text)
         logger.warning(text)
@@ -260,6 +262,8 @@ def finished() -> None:
 
 
 def _log_stacks(what: str, seconds: float) -> None:
+    from loguru import logger
+
     # Not by faulthandler, which stops after 100 threads and knows no names.
     names = {thread.ident: thread.name for thread in enumerate_threads()}
     stacks = "\n".join(

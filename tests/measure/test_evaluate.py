@@ -235,11 +235,18 @@ def test_a_broken_photo_stops_the_measurement(small: Path) -> None:
         evaluate_lfw(small, progress=False)
 
 
-def test_the_development_set_is_recognised(lfw: Path) -> None:
-    """OpenCV publishes 99.40 % for SFace on View 2 (opencv_zoo, face_recognition_sface/README.md)."""
+def test_the_development_set_is_recognised(lfw: Path, official: tuple[list[Pair], list[Pair]], tmp_path: Path) -> None:
+    """OpenCV publishes 99.40 % for SFace on View 2 (opencv_zoo, face_recognition_sface/README.md).
+
+    All pairs are measured; the threshold, one number, is fitted on a tenth of the others: 1,982 photos, not 4,992.
+    """
     if not os.environ.get("CI"):
-        pytest.skip("takes minutes: runs in CI")
-    result = evaluate_lfw(lfw, progress=False)
-    assert (result.pairs, result.photos) == (1000, 4992)
+        pytest.skip("takes a minute: runs in CI")
+    training, testing = official
+    for part, pairs in (("Train", training[::10]), ("Test", testing)):
+        write_pairs(tmp_path / f"pairsDev{part}.txt", pairs, str(len(pairs) // 2))
+        link_photos(lfw, tmp_path, pairs)
+    result = evaluate_lfw(tmp_path, progress=False)
+    assert (result.pairs, result.photos) == (1000, 1982)
     assert result.accuracy >= 0.990
     assert result.map >= 0.97
