@@ -16,9 +16,9 @@ from facekit.ingest.run import statuses_to_try_again
 from facekit.ingest.scan import is_same
 from facekit.library.ingesting import note_end, run_ingest
 from facekit.library.sources import Sources
-from facekit.sources.asking import ask_here
+from facekit.sources.asking import NobodyThereError, ask_here
 from facekit.sources.connected import Scope
-from facekit.sources.item import Token
+from facekit.sources.item import Checks, Token
 from facekit.sources.kinds import kind_named, kind_of_address, kinds, shown
 from facekit.sources.loopback import sign_in
 from facekit.sources.mounts import checked_name, named_mount
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from facekit.ingest.report import IngestReport
     from facekit.library.ingesting import OpenLibrary
     from facekit.sources.connected import ConnectedSource
-    from facekit.sources.item import Ask, Check, SourceKind
+    from facekit.sources.item import Ask, SourceKind
     from facekit.types.sources import Leftovers
 
 
@@ -145,7 +145,11 @@ class LocalSources(Sources):
         if kind.sign_in is None:
             message = f"{kind.words} wants a token."
             raise SignInError(message, "Give it as token=, or to facekit sources add when it asks.")
-        return sign_in(kind.sign_in, ask or ask_here)
+        try:
+            return sign_in(kind.sign_in, ask or ask_here)
+        except NobodyThereError:
+            message = f"{kind.words} wants somebody to sign in, and nobody is there: no terminal and no notebook."
+            raise SignInError(message, "Give it a token, as token=, or sign in from a terminal.") from None
 
     def _free_name(self, wanted: str) -> str:
         """A name that no place has, and had."""
@@ -207,10 +211,10 @@ class LocalSources(Sources):
             return
 
     @override
-    def check(self, name: str) -> Sequence[Check]:
+    def check(self, name: str) -> Checks:
         self._storage.alive()
         with self._connections.connector(self._connections.row(name), ask=ask_here) as connector:
-            return tuple(connector.check())
+            return Checks(connector.check())
 
     def at(self, root: object) -> str | None:
         """The name of what an address, or ``vk:/``, means; a new address is connected. None for any other text.
@@ -285,7 +289,9 @@ class LocalSources(Sources):
             source: ConnectedSource | None = None
             self._connections.originals.tidy_up()
             try:
-                with self._connections.source(row.name, scope=scope, ask=ask, stop=stop) as source:
+                with self._connections.source(
+                    row.name, scope=scope, ask=ask, stop=stop, shown=progress is True
+                ) as source:
                     if dry_run:
                         return self._would_come(source)
                     run_ingest(self._library, [source], progress, stop=stop, notes=watch.notes, begun=reports.append)

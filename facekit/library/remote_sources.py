@@ -13,11 +13,11 @@ from facekit.ingest.progress import check_progress
 from facekit.library.follow import follow_sync
 from facekit.library.sources import Sources
 from facekit.sources.asking import ask_here
-from facekit.sources.item import Check
+from facekit.sources.item import Check, Checks
 from facekit.types.sources import ConnectedPlace, ConnectedPlaces, SyncReport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import date
 
     from facekit.ingest.progress import Progress
@@ -101,8 +101,8 @@ class RemoteSources(Sources):
         return _PLACE.validate_python(self._session.tell("POST", _path(name, "reconnect"), token=token))
 
     @override
-    def check(self, name: str) -> Sequence[Check]:
-        return tuple(Check(**one) for one in self._session.tell("POST", _path(name, "check")))
+    def check(self, name: str) -> Checks:
+        return Checks(Check(**one) for one in self._session.tell("POST", _path(name, "check")))
 
 
 def _path(name: str, verb: str = "") -> str:

@@ -9,12 +9,12 @@ from facekit.text.keywords import KeywordsChecked
 from facekit.views import view
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import date
     from threading import Event
 
     from facekit.ingest.progress import Progress
-    from facekit.sources.item import Ask, Check
+    from facekit.sources.item import Ask, Checks
     from facekit.types.sources import ConnectedPlace, ConnectedPlaces, Leftovers, SyncReport
 
 
@@ -145,7 +145,7 @@ class Sources(KeywordsChecked, ABC):
         """Give a place another token, or sign in anew. Raises RefusedError and SignInError."""
 
     @abstractmethod
-    def check(self, name: str) -> Sequence[Check]:
+    def check(self, name: str) -> Checks:
         """Walk through every step of a sync, with one photo, changing nothing, and say of each whether it works."""
 
     def show(self) -> Any:  # noqa: ANN401 - a widget; ipywidgets has no types

@@ -349,5 +349,5 @@ KIND = SourceKind(
     needs_token=True,
     keep_originals=True,
     is_page=lambda text: is_at(text, "photos.google.com", "photos.app.goo.gl"),
-    addresses="Google shows albums to no program. `facekit sources add google-photos` lets you pick photos, Takeout has all.",
+    addresses="Google shows albums to no program: pick photos (facekit sources add google-photos), or use Takeout.",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -95,6 +96,30 @@ class Check:
     step: str
     works: bool
     found: str
+
+    @property
+    def words(self) -> str:
+        """It as a line."""
+        return f"{'ok   ' if self.works else 'FAILS'} {self.step}: {self.found}"
+
+
+class Checks(tuple[Check, ...]):
+    """All steps of a check, as lines, and as a table in a notebook."""
+
+    __slots__ = ()
+
+    @property
+    def works(self) -> bool:
+        """Whether all of them do."""
+        return all(one.works for one in self)
+
+    def __repr__(self) -> str:
+        return "\n".join(one.words for one in self)
+
+    def _repr_html_(self) -> str:
+        rows = ((("✗", "✓")[one.works], one.step, one.found) for one in self)
+        cells = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
+        return f"<table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
 
 
 @dataclass(frozen=True, slots=True)
