@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Path, Query
 from pydantic import Field
 
 from facekit.arguments import ID, LISTED, LONGEST_PATH, LONGEST_TEXT, PAGE, POSITION, START_OF_ID
+from facekit.server.refusal import Refusal
 
 _DIGITS = "32 hexadecimal digits."
 
@@ -25,6 +26,9 @@ PersonOf = Annotated[
 ]
 SOURCE_WORDS = 'Only photos from this source, by its name ("local", "vk-anna"), or from all of a kind ("vk").'
 ALBUM_WORDS = "Only photos of this album of a connected place, or of those in it."
+NO_SUCH_PLACE: dict[int | str, dict[str, Any]] = {
+    400: {"model": Refusal, "description": "There is no such source or album."}
+}
 SourceOf = Annotated[str | None, Query(max_length=LONGEST_TEXT, description=SOURCE_WORDS)]
 AlbumOf = Annotated[str | None, Query(max_length=LONGEST_PATH, description=ALBUM_WORDS)]
 GivenPath = Annotated[str, Field(min_length=1, max_length=LONGEST_PATH)]

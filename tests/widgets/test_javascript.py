@@ -21,6 +21,7 @@ from facekit.widgets.people.review import ReviewQueue
 from facekit.widgets.places import PlaceChoice
 from facekit.widgets.searchform import SearchForm
 from facekit.widgets.signin import SignIn
+from facekit.widgets.sourcesform import SourcesForm
 from facekit.widgets.tiles import Tile
 from facekit.widgets.uploader import Uploader
 
@@ -36,6 +37,7 @@ WIDGETS = [
     ReviewQueue,
     SearchForm,
     SignIn,
+    SourcesForm,
     Uploader,
 ]
 

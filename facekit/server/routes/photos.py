@@ -20,7 +20,7 @@ from facekit.images.files import display_name
 from facekit.library.documents import photo_for
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
-from facekit.server.parameters import AlbumOf, GivenPath, IdInPath, Limit, Offset, PersonOf, SourceOf
+from facekit.server.parameters import NO_SUCH_PLACE, AlbumOf, GivenPath, IdInPath, Limit, Offset, PersonOf, SourceOf
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import Service, ServiceOf
 from facekit.server.strict import StrictRoute
@@ -51,7 +51,7 @@ _EXPORTS = {
 }
 
 
-@router.get("/photos", responses=_NOT_FOUND)
+@router.get("/photos", responses=_NOT_FOUND | NO_SUCH_PLACE)
 def list_photos(
     service: ServiceOf,
     me: Reader,
@@ -178,7 +178,7 @@ async def get_face_thumbnail(service: ServiceOf, me: Reader, request: Request, f
     return await _picture(service, request, f"f-{face_id}-{turn}", there, read)
 
 
-@router.get("/export/{table}", tags=["export"], responses=_NOT_FOUND, response_class=FileResponse)
+@router.get("/export/{table}", tags=["export"], responses=_NOT_FOUND | NO_SUCH_PLACE, response_class=FileResponse)
 def export(
     service: ServiceOf,
     me: Exporter,

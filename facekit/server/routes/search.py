@@ -15,7 +15,7 @@ from facekit.library.documents import SearchDocument, search_document
 from facekit.search.known_faces import Known
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
-from facekit.server.parameters import ALBUM_WORDS, SOURCE_WORDS
+from facekit.server.parameters import ALBUM_WORDS, NO_SUCH_PLACE, SOURCE_WORDS
 from facekit.server.refusal import Refusal, ServiceRefusal
 from facekit.server.service import ServiceOf
 from facekit.server.strict import StrictRoute
@@ -38,7 +38,7 @@ async def only_known_fields(request: Request) -> None:
             raise ServiceRefusal(422, message, meant(name, known))
 
 
-@router.post("/upload", responses=_NOT_FOUND, dependencies=[Depends(only_known_fields)])
+@router.post("/upload", responses=_NOT_FOUND | NO_SUCH_PLACE, dependencies=[Depends(only_known_fields)])
 async def search(
     service: ServiceOf,
     me: Searcher,

@@ -228,32 +228,36 @@ export interface SourcePlace {
   keep_originals: boolean;
 }
 
+export interface SyncProgress {
+  name: string;
+  done: number;
+  total: number;
+  stopping: boolean;
+  question: { text: string; link: string | null; image: string | null; answer: boolean } | null;
+}
+
+export interface SyncDone {
+  name: string;
+  found: number;
+  ingested: number;
+  duplicates: number;
+  missing: number;
+  faces: number;
+  fetched: number;
+  bytes: number;
+  stopped: boolean;
+  problem: string | null;
+  failed: string[];
+  failures: number;
+}
+
 export interface SourcesForm extends Shared {
   places: SourcePlace[];
   kinds: SourceKind[];
   address: Filled<{ text: string; kind: string }>;
   connected: number;
-  syncing: Filled<{
-    name: string;
-    done: number;
-    total: number;
-    stopping: boolean;
-    question: { text: string; link: string | null; image: string | null; answer: boolean } | null;
-  }>;
-  done: Filled<{
-    name: string;
-    found: number;
-    ingested: number;
-    duplicates: number;
-    missing: number;
-    faces: number;
-    fetched: number;
-    bytes: number;
-    stopped: boolean;
-    problem: string | null;
-    failed: string[];
-    failures: number;
-  }>;
+  syncing: Filled<SyncProgress>;
+  done: Filled<SyncDone>;
   steps: Filled<{ name: string; steps: { step: string; works: boolean; found: string }[] }>;
 }
 
