@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from facekit.arguments import check_place, check_sync
 from facekit.catalog.times import now
 from facekit.errors import FacekitError, RefusedError, SignInError, SourceError
 from facekit.ingest.progress import check_progress
@@ -107,6 +108,7 @@ class LocalSources(Sources):
         ask: Ask | None = None,
     ) -> ConnectedPlace:
         self._storage.alive()
+        check_place(place, settings, token)
         kind, found = self._kind(place)
         wanted = found | {key: str(value) for key, value in (settings or {}).items()}
         if unknown := sorted(wanted.keys() - kind.settings.keys()):
@@ -259,6 +261,7 @@ class LocalSources(Sources):
     ) -> SyncReport:
         self._storage.alive()
         check_progress(progress)
+        check_sync(names, album, most_bytes)
         scope = Scope(_day(since), album, most_bytes)
         rows = [self._connections.row(name) for name in dict.fromkeys(names)] or [
             row for row in self._tables.all() if not row.paused and not (row.resume_at and row.resume_at > now())

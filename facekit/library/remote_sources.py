@@ -9,6 +9,7 @@ from urllib.parse import quote
 from pydantic import TypeAdapter
 from typing_extensions import override
 
+from facekit.arguments import check_place, check_sync
 from facekit.ingest.progress import check_progress
 from facekit.library.follow import follow_sync
 from facekit.library.sources import Sources
@@ -60,6 +61,7 @@ class RemoteSources(Sources):
         keep_originals: bool | None = None,
         ask: Ask | None = None,
     ) -> ConnectedPlace:
+        check_place(place, settings, token)
         how: dict[str, Any] = {
             "name": name,
             "settings": dict(settings or {}),
@@ -82,6 +84,7 @@ class RemoteSources(Sources):
     ) -> SyncReport:
         """See `Sources.sync`. The service goes on when this is cut off."""
         check_progress(progress)
+        check_sync(names, album, most_bytes)
         how: dict[str, Any] = {"since": since and str(since), "album": album, "dry_run": dry_run}
         wanted = names or tuple(one.name for one in self.list() if one.waits_for_nothing)
         paths = [_path(name, "sync") for name in wanted]

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends
 from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
-from facekit.arguments import ID, LONGEST_PATH, LONGEST_TEXT
+from facekit.arguments import BYTES, ID, LONGEST_PATH, LONGEST_TEXT
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
 from facekit.server.job import Job, Sync
@@ -59,7 +59,7 @@ class WhatToSync(BaseModel):
     since: date | None = Field(None, description="Only photos from this day on.")
     album: str | None = Field(None, max_length=LONGEST_PATH)
     dry_run: bool = Field(False, description="List only; the job's report says what would come.")
-    most_bytes: int | None = Field(None, ge=1, le=2**53, description="The most to be fetched.")
+    most_bytes: int | None = Field(None, ge=BYTES.least, le=BYTES.most, description="The most to be fetched.")
 
 
 class Pause(BaseModel):
