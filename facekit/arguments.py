@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
@@ -49,6 +50,8 @@ DISTANCE = Range(0, 2)
 """Cosine distances."""
 NUMBER = Range(1, 2**31)
 """Of faces or people in a clustering, or of an entry of the journal."""
+BYTES = Range(1, 2**53)
+"""The most to be fetched from a place; JSON's numbers are exact up to there."""
 TOP_K = Range(1, 10_000)
 """Photos that a search returns; a library in a folder takes more, and returns what the index can."""
 
@@ -158,6 +161,32 @@ def checked_place_name(name: str, what: str) -> str:
         message = f"There is no {what} {str(name)[:LONGEST_TEXT]!r}."
         raise RefusedError(message, "lib.folders() lists sources and albums.")
     return unicodedata.normalize("NFC", name)
+
+
+def check_place(place: object, settings: object, token: object) -> None:
+    """What a place is to be connected with. Raises RefusedError, which never shows the token."""
+    if not isinstance(place, str):
+        message = f"{place!r} is no address and no kind of place."
+        raise RefusedError(message, "Give a text, such as https://disk.yandex.ru/d/... or vk.")
+    if not isinstance(settings, Mapping | None) or not all(isinstance(name, str) for name in settings or ()):
+        message = f"settings={type(settings).__name__} is no mapping of names to texts."
+        raise RefusedError(message, 'Write settings={"album": "Summer"}.')
+    if not isinstance(token, str | None):
+        message = "token= is no text."
+        raise RefusedError(message, "Give the token as the service shows it.")
+
+
+def check_sync(names: Sequence[object], album: object, most_bytes: object) -> None:
+    """Which places, and what of them, are to be synced. Raises RefusedError."""
+    if odd := [name for name in names if not isinstance(name, str)]:
+        message = f"{odd[0]!r} is no name of a source."
+        raise RefusedError(message, 'Names are texts, one after the other: lib.sources.sync("vk", "summer").')
+    if album is not None and not (isinstance(album, str) and album.strip("/ ") and is_written(album)):
+        message = f"{album!r} is no name of an album."
+        raise RefusedError(message, "Give it as the place calls it, such as Summer or 2019/Summer.")
+    if most_bytes is not None and not BYTES.has_whole(most_bytes):
+        message = f"most_bytes={most_bytes!r} is no number of bytes."
+        raise RefusedError(message, "Give a whole number, such as 5_000_000_000 for 5 GB.")
 
 
 def checked_position(offset: int) -> int:

@@ -11,6 +11,7 @@ import typer
 
 from facekit.cli.terminal import (
     AsJson,
+    in_shell_words,
     interval_of,
     note,
     open_existing,
@@ -24,6 +25,8 @@ from facekit.errors import FacekitError, RefusedError
 from facekit.sources.kinds import kind_of_address, kinds
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from facekit.types.sources import ConnectedPlace
 
 sources_app = typer.Typer(no_args_is_help=True)
@@ -55,11 +58,11 @@ def list_kinds(as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    rows = [
-        (one["kind"], one["token"], "\n".join(one["settings"]), ", ".join(one["hosts"]) or "what you name")
-        for one in found
-    ]
-    print_table(["kind", "token", "settings", "hosts"], rows)
+    for kind, one in zip(kinds().values(), found, strict=True):
+        settings = [f"  --set {name}=...  {what}" for name, what in kind.settings.items()]
+        hosts = ", ".join(kind.hosts) or ("none" if kind.name == "takeout" else "the one that you name")
+        out.print(f"{kind.name} ({kind.words}); token: {one['token']}", markup=False)
+        out.print("\n".join([*settings, f"  hosts: {hosts}"]), markup=False, soft_wrap=True)
 
 
 @sources_app.command()
@@ -76,13 +79,15 @@ def add(
 ) -> None:
     """Connect a place. Nothing is fetched before `facekit sources sync`. A token is asked for without an echo."""
     given = dict(map(_setting, settings or ()))
-    token = _token(token_file) or _asked_token(place)
+    token = _token(token_file) or _asked_token(place, given)
     with open_given(context) as library:
         made = library.sources.add(place, name=name, settings=given, token=token, keep_originals=keep_originals)
     if as_json:
         print_json(asdict(made))
         return
-    out.print(f"{made.name} is connected: {plain(made.place)}. Bring it in: facekit sources sync {made.name}")
+    out.print(
+        f"{made.name} is connected: {plain(made.place)}. Bring it in: facekit sources sync {made.name}", soft_wrap=True
+    )
 
 
 @sources_app.command("list")
@@ -95,8 +100,11 @@ def list_sources(context: typer.Context, as_json: AsJson = False) -> None:
     elif not found:
         out.print("No place is connected: facekit sources add ADDRESS")
     else:
-        rows = [(one.name, one.kind, one.place, one.state, one.photos, _moment(one), _problem(one)) for one in found]
-        print_table(["name", "kind", "place", "state", "photos", "synced", ""], rows)
+        rows = [(one.name, one.state, one.photos, _moment(one), one.place) for one in found]
+        print_table(["name", "state", "photos", "synced", "place"], rows)
+        for one in found:
+            if one.problem:
+                out.print(f"{one.name}: {in_shell_words(_problem(one))}", markup=False, soft_wrap=True)
 
 
 @sources_app.command()
@@ -124,7 +132,7 @@ def sync(
         if as_json:
             print_json(report.to_dict())
         else:
-            out.print(repr(report), markup=False, soft_wrap=True)
+            out.print(in_shell_words(repr(report)), markup=False, soft_wrap=True)
         if any(one.stopped for one in report.places) or (wait is None and not report.ended_well):
             raise typer.Exit(1)
         if wait is None:
@@ -139,7 +147,7 @@ def pause(context: typer.Context, name: Name) -> None:
     """Leave a place out of syncs that name none."""
     with open_existing(context) as library:
         library.sources.pause(name)
-    out.print(f"{plain(name)} is paused: facekit sources resume {plain(name)} ends that.")
+    out.print(f"{plain(name)} is paused: facekit sources resume {plain(name)} ends that.", soft_wrap=True)
 
 
 @sources_app.command()
@@ -147,7 +155,7 @@ def resume(context: typer.Context, name: Name) -> None:
     """Sync a paused place again."""
     with open_existing(context) as library:
         library.sources.pause(name, paused=False)
-    out.print(f"{plain(name)} is synced with the others again.")
+    out.print(f"{plain(name)} is synced with the others again.", soft_wrap=True)
 
 
 @sources_app.command()
@@ -165,7 +173,7 @@ def remove(
         what = photos or _what_stays(place)
         forgotten = library.sources.remove(name, photos=what)
     stays = f"{forgotten} photos are forgotten" if what == "forget" else f"its {place.photos} photos stay"
-    out.print(f"{plain(name)} is connected no more; {stays}. Nothing was changed there.")
+    out.print(f"{plain(name)} is connected no more; {stays}. Nothing was changed there.", soft_wrap=True)
 
 
 @sources_app.command()
@@ -174,8 +182,8 @@ def reconnect(context: typer.Context, name: Name, token_file: TokenFile = None) 
     token = _token(token_file)
     with open_existing(context) as library:
         place = library.sources.get(name)
-        library.sources.reconnect(name, token=token or _asked_token(place.kind))
-    out.print(f"{plain(name)} is connected again: facekit sources sync {plain(name)}")
+        library.sources.reconnect(name, token=token or _asked_token(place.kind, {}))
+    out.print(f"{plain(name)} is connected again: facekit sources sync {plain(name)}", soft_wrap=True)
 
 
 @sources_app.command()
@@ -185,9 +193,9 @@ def check(context: typer.Context, name: Name, as_json: AsJson = False) -> None:
         steps = library.sources.check(name)
     if as_json:
         print_json([asdict(one) for one in steps])
-    for one in () if as_json else steps:
-        out.print(f"{'ok   ' if one.works else 'FAILS'} {one.step}: {one.found}", markup=False, soft_wrap=True)
-    if not all(one.works for one in steps):
+    else:
+        out.print(in_shell_words(repr(steps)), markup=False, soft_wrap=True)
+    if not steps.works:
         raise typer.Exit(1)
 
 
@@ -215,11 +223,12 @@ def _token(file: str | None) -> str | None:
     return line.strip() or None
 
 
-def _asked_token(place: str) -> str | None:
+def _asked_token(place: str, settings: Mapping[str, str]) -> str | None:
     """A token that somebody types, where the kind of place wants one and there is nothing to sign in to here."""
     found = kind_of_address(place)
-    kind = found[0] if found else kinds().get(place.replace("_", "-"))
-    if kind is None or not kind.needs_token or not sys.stdin.isatty():
+    kind = found[0] if found else kinds().get(place.strip().lower().replace("_", "-"))
+    settings = {**(found[1] if found else {}), **settings}
+    if kind is None or not kind.needs_token_for(settings) or not sys.stdin.isatty():
         return None
     words = f"Token for {kind.words}" + (" (Enter signs in with a browser)" if kind.sign_in else "")
     return typer.prompt(words, default="", hide_input=True, show_default=False).strip() or None

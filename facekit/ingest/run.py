@@ -98,7 +98,7 @@ class Ingest:
         if not todo:
             return
         again: list[tuple[Source, FoundFile]] = []
-        with show_progress(len(todo), progress) as advance:
+        with show_progress(len(todo), progress, _what(todo)) as advance:
 
             def write(items: Sequence[Item]) -> None:
                 with self._pipeline.timed("store"):
@@ -113,6 +113,12 @@ class Ingest:
                 with closing(self._pipeline.run(todo)) as batches:
                     store_batches(batches, write, self._stop)
                 todo, again = again, []
+
+
+def _what(todo: Sequence[tuple[Source, FoundFile]]) -> str:
+    """What stands before the bar: the place, where photos come from one that has a name."""
+    names = {source.name for source, _ in todo} - {"local"}
+    return names.pop() if len(names) == 1 else "ingest"
 
 
 def store_batches(batches: Iterable[list[Item]], store: Callable[[Sequence[Item]], None], stop: Event) -> None:

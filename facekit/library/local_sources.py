@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from facekit.arguments import check_place, check_sync
 from facekit.catalog.times import now
 from facekit.errors import FacekitError, RefusedError, SignInError, SourceError
 from facekit.ingest.progress import check_progress
@@ -16,10 +17,10 @@ from facekit.ingest.run import statuses_to_try_again
 from facekit.ingest.scan import is_same
 from facekit.library.ingesting import note_end, run_ingest
 from facekit.library.sources import Sources
-from facekit.sources.asking import ask_here
+from facekit.sources.asking import NobodyThereError, ask_here
 from facekit.sources.connected import Scope
-from facekit.sources.item import Token
-from facekit.sources.kinds import kind_named, kind_of_address, kinds
+from facekit.sources.item import Checks, Token
+from facekit.sources.kinds import kind_named, kind_of_address, kinds, shown
 from facekit.sources.loopback import sign_in
 from facekit.sources.mounts import checked_name, named_mount
 from facekit.sources.oauth import has_application
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from facekit.ingest.report import IngestReport
     from facekit.library.ingesting import OpenLibrary
     from facekit.sources.connected import ConnectedSource
-    from facekit.sources.item import Ask, Check, SourceKind
+    from facekit.sources.item import Ask, SourceKind
     from facekit.types.sources import Leftovers
 
 
@@ -108,10 +109,11 @@ class LocalSources(Sources):
         ask: Ask | None = None,
         stop: Event | None = None,
     ) -> ConnectedPlace:
+        check_place(place, settings, token.access if isinstance(token, Token) else token)
         kind, wanted, name = self.checked(place, name=name, settings=settings)
         keep = kind.keep_originals if keep_originals is None else keep_originals
         token = token or (kind.secret_of(place) if kind.secret_of else None)
-        given = self._token(kind, token, ask, stop) if token or kind.needs_token else None
+        given = self._token(kind, token, ask, stop) if token or kind.needs_token_for(wanted) else None
         with self._storage.changing("Connecting a place"):
             if self._tables.get(name) is not None:
                 raise _taken(name)
@@ -130,17 +132,20 @@ class LocalSources(Sources):
         if unknown := sorted(wanted.keys() - kind.settings.keys()):
             message = f"{kind.words} has no setting {unknown[0]!r}."
             raise RefusedError(message, f"It has: {', '.join(kind.settings) or 'none'}.")
+        if found and name is None and (there := self._connected_as(kind.name, wanted)) is not None:
+            message = f"{shown(place)} is connected already, as {there}."
+            raise RefusedError(message, f"Sync it: facekit sources sync {there}. Another name= connects it once more.")
         name = self._free_name(kind.name) if name is None else self._checked(name)
         self._connections.check(kind, wanted)
         return kind, wanted, name
 
     @staticmethod
     def _kind(place: str) -> tuple[SourceKind, dict[str, str]]:
-        if place.replace("_", "-") in kinds():
-            return kind_named(place), {}
+        if place.strip().replace("_", "-").lower() in kinds():
+            return kind_named(place.strip().lower()), {}
         found = kind_of_address(place)
         if found is None:
-            message = f"{place[:200]!r} is no address that facekit knows, and no kind of place."
+            message = f"{shown(place)!r} is no address that facekit knows, and no kind of place."
             remedy = f"Give an address, or one of {', '.join(kinds())}. Folders are brought in by lib.ingest."
             raise RefusedError(message, remedy)
         return found
@@ -152,7 +157,11 @@ class LocalSources(Sources):
         if kind.sign_in is None:
             message = f"{kind.words} wants a token."
             raise SignInError(message, "Give it as token=, or to facekit sources add when it asks.")
-        return sign_in(kind.sign_in, ask or ask_here, stop=stop)
+        try:
+            return sign_in(kind.sign_in, ask or ask_here, stop=stop)
+        except NobodyThereError:
+            message = f"{kind.words} wants somebody to sign in, and nobody is there: no terminal and no notebook."
+            raise SignInError(message, "Give it a token, as token=, or sign in from a terminal.") from None
 
     def _free_name(self, wanted: str) -> str:
         """A name that no place has, and had."""
@@ -220,10 +229,10 @@ class LocalSources(Sources):
             return
 
     @override
-    def check(self, name: str) -> Sequence[Check]:
+    def check(self, name: str) -> Checks:
         self._storage.alive()
         with self._connections.connector(self._connections.row(name), ask=ask_here) as connector:
-            return tuple(connector.check())
+            return Checks(connector.check())
 
     def at(self, root: object) -> str | None:
         """The name of what an address, or ``vk:/``, means; a new address is connected. None for any other text.
@@ -242,8 +251,11 @@ class LocalSources(Sources):
         if found is None:
             return None
         kind, settings = found
-        same = (row.name for row in self._tables.all() if (row.kind, row.settings) == (kind.name, settings))
-        return next(same, None) or self.add(root).name
+        return self._connected_as(kind.name, settings) or self.add(root).name
+
+    def _connected_as(self, kind: str, settings: Mapping[str, str]) -> str | None:
+        same = (row.name for row in self._tables.all() if (row.kind, row.settings) == (kind, settings))
+        return next(same, None)
 
     def opened(self, name: str, stop: Event | None) -> AbstractContextManager[ConnectedSource]:
         """A place as a source, for as long as it is being brought in."""
@@ -265,6 +277,7 @@ class LocalSources(Sources):
     ) -> SyncReport:
         self._storage.alive()
         check_progress(progress)
+        check_sync(names, album, most_bytes)
         scope = Scope(_day(since), album, most_bytes)
         rows = [self._connections.row(name) for name in dict.fromkeys(names)] or [
             row for row in self._tables.all() if not row.paused and not (row.resume_at and row.resume_at > now())
@@ -295,7 +308,9 @@ class LocalSources(Sources):
             source: ConnectedSource | None = None
             self._connections.originals.tidy_up()
             try:
-                with self._connections.source(row.name, scope=scope, ask=ask, stop=stop) as source:
+                with self._connections.source(
+                    row.name, scope=scope, ask=ask, stop=stop, shown=progress is True
+                ) as source:
                     if dry_run:
                         return self._would_come(source)
                     run_ingest(self._library, [source], progress, stop=stop, notes=watch.notes, begun=reports.append)

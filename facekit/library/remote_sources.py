@@ -9,18 +9,19 @@ from urllib.parse import quote
 from pydantic import TypeAdapter
 from typing_extensions import override
 
+from facekit.arguments import check_place, check_sync
 from facekit.errors import SignInError
 from facekit.ingest.progress import check_progress
 from facekit.library.follow import follow_sync
 from facekit.library.sources import Sources
 from facekit.sources.asking import ask_here
-from facekit.sources.item import Check, Prompt
+from facekit.sources.item import Check, Checks, Prompt
 from facekit.sources.kinds import kind_of_address, kinds
 from facekit.sources.loopback import given_up
 from facekit.types.sources import ConnectedPlace, ConnectedPlaces, SyncReport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import date
 
     from facekit.ingest.progress import Progress
@@ -65,6 +66,7 @@ class RemoteSources(Sources):
         ask: Ask | None = None,
         stop: Event | None = None,
     ) -> ConnectedPlace:
+        check_place(place, settings, token)
         if not token and _has_to_sign_in(place):
             wanted: dict[str, Any] = {"place": place, "name": name, "settings": dict(settings or {})}
             return self._sign_in(wanted | {"keep_originals": keep_originals}, ask, stop)
@@ -90,6 +92,7 @@ class RemoteSources(Sources):
     ) -> SyncReport:
         """See `Sources.sync`. The service goes on when this is cut off."""
         check_progress(progress)
+        check_sync(names, album, most_bytes)
         how: dict[str, Any] = {"since": since and str(since), "album": album, "dry_run": dry_run}
         wanted = names or tuple(one.name for one in self.list() if one.waits_for_nothing)
         paths = [_path(name, "sync") for name in wanted]
@@ -131,8 +134,8 @@ class RemoteSources(Sources):
         return _PLACE.validate_python(self._session.tell("POST", _path(name, "reconnect"), token=token))
 
     @override
-    def check(self, name: str) -> Sequence[Check]:
-        return tuple(Check(**one) for one in self._session.tell("POST", _path(name, "check")))
+    def check(self, name: str) -> Checks:
+        return Checks(Check(**one) for one in self._session.tell("POST", _path(name, "check")))
 
 
 def _has_to_sign_in(place: str) -> bool:

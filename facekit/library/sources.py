@@ -9,12 +9,12 @@ from facekit.text.keywords import KeywordsChecked
 from facekit.views import view
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from datetime import date
     from threading import Event
 
     from facekit.ingest.progress import Progress
-    from facekit.sources.item import Ask, Check
+    from facekit.sources.item import Ask, Checks
     from facekit.types.sources import ConnectedPlace, ConnectedPlaces, Leftovers, SyncReport
 
 
@@ -56,11 +56,11 @@ class Sources(KeywordsChecked, ABC):
         ----------
         place : str
             An address, such as ``https://disk.yandex.ru/d/...``, or a kind of place: ``vk``, ``yandex-disk``,
-            ``dropbox``, ``google-photos``, ``takeout``.
+            ``dropbox``, ``google-photos``, ``takeout``, ``storage``.
         name : str, optional
             What it is called in the library: two letters or more, with digits, ``-`` and ``_``. By default its kind.
         settings : mapping of str to str, optional
-            What of it is wanted, see ``facekit sources add --help``: an album, say.
+            What of it is wanted, see ``facekit sources kinds``: an album, say.
         token : str, optional
             What lets facekit in. It is kept encrypted, on this machine, and nowhere else. Without one, where the place
             wants one, a page to sign in is opened.
@@ -154,8 +154,8 @@ class Sources(KeywordsChecked, ABC):
         """The kinds of places whose page to sign in can be opened: an application's id is there."""
 
     @abstractmethod
-    def check(self, name: str) -> Sequence[Check]:
-        """Walk through every step of a sync, with one photo, changing nothing, and say of each whether it works."""
+    def check(self, name: str) -> Checks:
+        """Walk through every step of a sync, with one photo, changing nothing; the steps say whether they work."""
 
     def show(self) -> Any:  # noqa: ANN401 - a widget; ipywidgets has no types
         """The places as a widget for a notebook: connect, sync, disconnect."""

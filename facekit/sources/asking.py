@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 _ENDINGS = {f"data:image/{kind}": kind for kind in ("jpeg", "png", "gif", "webp")}
 
 
+class NobodyThereError(SourceError):
+    """Something has to be asked, where there is neither a terminal nor a notebook."""
+
+
 def ask_here(prompt: Prompt) -> str:
     """Show a prompt where this process has a terminal or a notebook; open its page; return what the user types.
 
     Raises
     ------
-    SourceError
+    NobodyThereError
         If it has neither.
     """
     if not _somebody_is_there():
@@ -71,8 +75,8 @@ def _shown(image: str | None) -> Iterator[str | None]:
 
 def nobody(prompt: Prompt) -> NoReturn:
     """Where nobody is to be asked. Raises SourceError."""
-    message = f"Somebody has to act, and nobody is there: {prompt.text}"
-    raise SourceError(message, "Sync it from a terminal, a notebook or the page.")
+    message = f"Somebody is wanted, and there is no terminal and no notebook: {prompt.text.rstrip(': ')}"
+    raise NobodyThereError(message, "Sync it from a terminal, a notebook or the page.")
 
 
 def _somebody_is_there() -> bool:

@@ -51,6 +51,9 @@ class Scope:
         return at is not None and at >= datetime.combine(self.since, time())
 
 
+_SOON = 1.0  # seconds after which a listing shows itself, ours
+
+
 class ConnectedSource:
     """A source, as `facekit.sources.Source` describes it: its files are known by their keys.
 
@@ -69,8 +72,8 @@ class ConnectedSource:
         Where fetched photos are kept.
     scope : Scope, optional
         What is wanted.
-    progress : callable, optional
-        Told how many items are listed, and how many bytes were fetched.
+    shown : bool
+        Whether a listing that takes longer than a second shows how far it is.
 
     Attributes
     ----------
@@ -87,14 +90,14 @@ class ConnectedSource:
         connector: Connector,
         originals: Originals,
         scope: Scope | None = None,
-        progress: Callable[[int, int], None] = lambda _listed, _bytes: None,
+        *,
+        shown: bool = False,
     ) -> None:
         self.name, self.row = row.name, row
         self._keep = row.keep_originals
         self._tables, self._connector, self._originals = tables, connector, originals
-        self._scope, self._progress = scope or Scope(), progress
+        self._scope, self._shown = scope or Scope(), shown
         self._outside: set[bytes] = set()
-        self._listed = 0
         self.problems: list[tuple[str, str]] = []
         self.skipped: dict[bytes, str] = {}
         self.left_out_by_kind: Mapping[str, int] = {}
@@ -108,13 +111,19 @@ class ConnectedSource:
 
     def scan(self) -> Iterator[FoundFile]:
         """List the photos. Raises SourceError."""
-        self._list()
+        from tqdm.auto import tqdm
+
+        unit, hidden = " photos listed", not self._shown
+        with tqdm(desc=self.name, unit=unit, delay=_SOON, leave=False, disable=hidden) as bar:
+            self._list(bar.update)
         self._outside.clear()
         for row in self._tables.items(self.name):
             if self._scope.holds(row):
                 yield self.found(row)
             else:
                 self._outside.add(row.key.encode())
+        if self._outside:
+            self.left_out_by_kind = {**self.left_out_by_kind, "outside what was asked for": len(self._outside)}
 
     def found(self, row: ItemRow) -> FoundFile:
         """An item as a file."""
@@ -160,7 +169,6 @@ class ConnectedSource:
             self._connector.fetch(_item(row), target, most_bytes)
             with self._counting:  # several threads fetch
                 self.fetched, self.bytes = self.fetched + 1, self.bytes + target.tell()
-            self._progress(self._listed, self.bytes)
 
         try:
             return self._originals.get(self.name, row.key, row.version, write, keep=keep, size=size)
@@ -178,18 +186,16 @@ class ConnectedSource:
 
     # -- the listing ---------------------------------------------------------------------------------------------
 
-    def _list(self) -> None:
+    def _list(self, count: Callable[[int], object]) -> None:
         row = self._tables.get(self.name)
         if row is None:
             message = f"No source is called {self.name!r} any more."
             raise SourceError(message, "lib.sources.list() shows what is connected.")
         number, left_out = row.listing, Counter[str]()
         fresh = row.cursor is None
-        self._listed = 0
         for page in self._connector.pages(row.cursor):
             if page.begins or fresh:
                 number, fresh = self._tables.begin_listing(self.name), False
-                self._listed = 0
                 left_out.clear()
             left_out.update(page.left_out or {})
             items = [self._row(item, number) for item in page.items if item.key == as_text(item.key)]
@@ -197,8 +203,7 @@ class ConnectedSource:
                 left_out["unnamable"] += len(page.items) - len(items)
             self.left_out_by_kind = left_out
             self._tables.keep_page(self.name, items, page.gone, page.cursor, last=page.last)
-            self._listed += len(items)
-            self._progress(self._listed, self.bytes)
+            count(len(items))
             if page.last:
                 self._end(page, number)
                 return

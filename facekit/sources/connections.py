@@ -82,12 +82,12 @@ class Connections:
         scope: Scope | None = None,
         ask: Ask | None = None,
         stop: Event | None = None,
-        progress: Callable[[int, int], None] = lambda _listed, _bytes: None,
+        shown: bool = False,
     ) -> Iterator[ConnectedSource]:
         """A place, to be listed and read until the end of the block. Raises RefusedError and SourceError."""
         row = self.row(name)
         with self.connector(row, ask=ask, stop=stop) as connector:
-            yield ConnectedSource(row, self.tables, connector, self.originals, scope, progress)
+            yield ConnectedSource(row, self.tables, connector, self.originals, scope, shown=shown)
 
     def reader(self, name: str) -> ConnectedSource:
         """A place whose photos are read one by one; the same for as long as it is connected.

@@ -11,6 +11,7 @@ from facekit.sources.dropbox_answers import CursorResetError, NotThereError, ite
 from facekit.sources.dropbox_calls import API, HOSTS, DropboxCalls, once_more, vanished
 from facekit.sources.dropbox_link import DropboxLink
 from facekit.sources.item import ItemPage, SignIn, SourceItem, SourceKind
+from facekit.sources.kinds import is_at
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
@@ -176,4 +177,6 @@ KIND = SourceKind(
         redirect="http://127.0.0.1:53683/",  # one to register: Dropbox compares ports; this one nobody has at IANA
     ),
     needs_token=True,
+    is_page=lambda text: is_at(text, "dropbox.com"),
+    addresses="Give a shared link, https://www.dropbox.com/scl/fo/..., or a folder: https://www.dropbox.com/home/Photos.",
 )

@@ -30,6 +30,7 @@ from facekit.sources.google_answers import (
 )
 from facekit.sources.http import Http, endpoint
 from facekit.sources.item import Check, ItemPage, Prompt, SignIn, SourceItem, SourceKind
+from facekit.sources.kinds import is_at
 from facekit.sources.rate import pause
 from facekit.types.photos import Status
 
@@ -347,4 +348,6 @@ KIND = SourceKind(
     ),
     needs_token=True,
     keep_originals=True,
+    is_page=lambda text: is_at(text, "photos.google.com", "photos.app.goo.gl"),
+    addresses="Google shows albums to no program: pick photos (facekit sources add google-photos), or use Takeout.",
 )

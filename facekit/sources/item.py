@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -96,6 +97,30 @@ class Check:
     works: bool
     found: str
 
+    @property
+    def words(self) -> str:
+        """It as a line."""
+        return f"{'ok   ' if self.works else 'FAILS'} {self.step}: {self.found}"
+
+
+class Checks(tuple[Check, ...]):
+    """All steps of a check, as lines, and as a table in a notebook."""
+
+    __slots__ = ()
+
+    @property
+    def works(self) -> bool:
+        """Whether all of them do."""
+        return all(one.works for one in self)
+
+    def __repr__(self) -> str:
+        return "\n".join(one.words for one in self)
+
+    def _repr_html_(self) -> str:
+        rows = ((("✗", "✓")[one.works], one.step, one.found) for one in self)
+        cells = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows)
+        return f"<table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>"
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
@@ -178,6 +203,12 @@ class SourceKind:
         Whether the photos can't be fetched again later, so that they have to be kept.
     secret_of : callable, optional
         The password that an address holds, which is kept as the token is; `settings_of` leaves it out.
+    is_page : callable, optional
+        Whether an address is a page of this service: one that `settings_of` can't read is no web server's folder.
+    addresses : str
+        Which addresses can be read, as a remedy for others of its pages.
+    wants_token : callable, optional
+        Whether such settings need a token, of a kind that works without one otherwise.
     """
 
     name: str
@@ -190,6 +221,13 @@ class SourceKind:
     needs_token: bool = False
     keep_originals: bool = False
     secret_of: Callable[[str], str | None] | None = None
+    is_page: Callable[[str], bool] | None = None
+    addresses: str = ""
+    wants_token: Callable[[Mapping[str, str]], bool] | None = None
+
+    def needs_token_for(self, settings: Mapping[str, str]) -> bool:
+        """Whether nothing of what these settings mean works without a token."""
+        return self.needs_token or (self.wants_token is not None and self.wants_token(settings))
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,7 +156,7 @@ def _client_id(how: SignIn) -> str:
     said = os.environ.get(how.client, "").strip()
     if not said:
         message = f"facekit has no application of its own at {_name(how)}; {how.client} is to hold the id of yours."
-        remedy = "Register one there, see the page on sources; or give a token, which needs none."
+        remedy = "Register one there, see docs/sources.md; or give a token, which needs none."
         raise SignInError(message, remedy)
     return said
 

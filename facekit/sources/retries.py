@@ -94,7 +94,7 @@ class Retries(Generic[R]):
         return replace(
             trouble,
             ending=Ending.SKIP if skip else Ending.STOP,
-            message=f"{trouble.message} So it was {TRIES} times.",
+            message=f"{trouble.message} It was tried {TRIES} times.",
             remedy=trouble.remedy or "What is done is kept; try again later.",
         )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from facekit.errors import PhotoError, RefusedError, SignInError, SourceError
 from facekit.sources.item import Check, ItemPage, SignIn, SourceKind, Token
+from facekit.sources.kinds import is_at
 from facekit.sources.vk_addresses import page_of, place, settings_of
 from facekit.sources.vk_calls import HOSTS, Refusal, VkApi
 from facekit.sources.vk_listing import Listing
@@ -211,4 +212,6 @@ KIND = SourceKind(
     settings=_SETTINGS,
     sign_in=_SIGN_IN,
     needs_token=True,
+    is_page=lambda text: is_at(text, "vk.com", "vk.ru"),
+    addresses="Give a person's or community's page, or an album: https://vk.com/album-123_456, /albums123, /wall-123.",
 )

@@ -17,7 +17,7 @@ from facekit.sources.item import Check, ItemPage, SignIn, SourceKind, Token
 from facekit.sources.oauth import revoke
 from facekit.sources.yandex_answers import is_too_popular, judge, judge_of_known, too_popular
 from facekit.sources.yandex_listing import FIELDS, PAGE, Listing, item_of, kind_of, path_of_key
-from facekit.sources.yandex_places import Place, path_of, place_of, settings_of
+from facekit.sources.yandex_places import Place, is_page, path_of, place_of, settings_of
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
@@ -340,4 +340,7 @@ KIND = SourceKind(
         "path": "A folder of your own disk, as /Photos; / is all of it. It needs a token.",
     },
     sign_in=_SIGN_IN,
+    is_page=is_page,
+    addresses="Give a link to a file or folder: https://disk.yandex.ru/d/... Albums (/a/...) are shown to no program.",
+    wants_token=lambda settings: not settings.get("link"),
 )

@@ -87,6 +87,11 @@ def settings_of(text: str) -> dict[str, str] | None:
         return {"link": text}
 
 
+def is_page(text: str) -> bool:
+    """Whether an address is one of Yandex Disk's site."""
+    return "://" in text and _at_yandex(text.strip()) is not None
+
+
 def place_of(settings: Mapping[str, str]) -> Place:
     """The place that settings mean. Raises RefusedError for a link that is none, and for one to an album."""
     link, path = settings.get("link", "").strip(), settings.get("path", "").strip()

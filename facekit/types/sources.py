@@ -118,19 +118,22 @@ class PlaceSync:
     def words(self) -> str:
         """What happened, in a line."""
         size = _size(self.bytes)
-        if self.dry_run:
+        if self.problem and not self.found:
+            said = self.name
+        elif self.dry_run:
             said = f"{self.name}: {self.found} photos, {self.new} would come ({size})"
         else:
             said = (
                 f"{self.name}: {self.found} photos, {self.ingested} ingested, {self.duplicates} duplicates, "
-                f"{len(self.failed)} failed, {self.missing} are gone; {self.faces} faces; {self.fetched} fetched "
+                f"{len(self.failed)} failed, {self.missing} gone; {self.faces} faces; {self.fetched} fetched "
                 f"({size}) in {self.seconds:.1f} s"
             )
         if self.left_out:
             said += "; left out: " + ", ".join(f"{number} {kind}" for kind, number in self.left_out)
         if self.problem:
             later = f" It can go on at {self.resume_at.astimezone():%Y-%m-%d %H:%M}." if self.resume_at else ""
-            said += f". It ended before its end: {self.problem} {self.remedy or ''}".rstrip() + later
+            joined = ". It stopped early" if self.found or self.left_out else " stopped early"
+            said += f"{joined}: {self.problem} {self.remedy or ''}".rstrip() + later
         return said + ("; stopped: sync it again to go on" if self.stopped else "")
 
 

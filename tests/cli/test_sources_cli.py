@@ -11,8 +11,11 @@ from fake_vk import FakeVk, vk_photos
 from fake_yandex import LINK, FakeYandex
 from typer.testing import CliRunner
 
+import facekit as fk
 from facekit.cli.main import app
-from facekit.errors import FacekitError, RefusedError
+from facekit.cli.terminal import in_shell_words
+from facekit.errors import FacekitError, RefusedError, SignInError
+from facekit.sources.kinds import kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +80,7 @@ def test_a_sync_that_ends_before_its_end_says_why_and_fails(tmp_path: Path, yand
     yandex.error = (401, "UnauthorizedError")
     done = facekit(folder, "sources", "sync")
     assert done.exit_code == 1
-    assert "ended before its end" in done.stdout
+    assert done.stdout.startswith("yandex-disk stopped early: ")
     listed = facekit(folder, "sources", "list")
     assert listed.exit_code == 0
 
@@ -127,3 +130,68 @@ def test_kinds_are_listed_with_the_hosts_that_are_contacted(tmp_path: Path) -> N
     assert {"vk", "yandex-disk", "dropbox", "google-photos", "takeout"} <= found.keys()
     assert found["vk"]["hosts"]
     assert facekit(tmp_path, "sources", "kinds").exit_code == 0
+
+
+def test_a_page_that_shows_no_photos_is_refused_and_not_taken_for_a_folder_of_a_web_server(tmp_path: Path) -> None:
+    for verb in (("sources", "add"), ("ingest",)):
+        error = facekit(tmp_path / "library", *verb, "https://disk.yandex.ru/a/abc").exception
+        assert isinstance(error, RefusedError)
+        assert "Yandex Disk" in error.message
+
+
+def test_an_address_that_is_connected_is_not_connected_once_more_by_itself(tmp_path: Path, yandex: FakeYandex) -> None:
+    told(tmp_path, "sources", "add", LINK, "--name", "summer")
+    error = facekit(tmp_path, "sources", "add", LINK).exception
+    assert isinstance(error, RefusedError)
+    assert "already, as summer" in error.message
+    assert told(tmp_path, "sources", "add", LINK, "--name", "again")["name"] == "again"
+
+
+def test_ones_own_disk_is_not_connected_without_a_token(tmp_path: Path, yandex: FakeYandex) -> None:
+    error = facekit(tmp_path, "sources", "add", "yandex-disk", "--set", "path=/Photos").exception
+    assert isinstance(error, SignInError)
+    assert not told(tmp_path, "sources", "list")
+
+
+def test_a_list_says_each_problem_in_a_line_that_a_narrow_terminal_does_not_break(
+    tmp_path: Path, yandex: FakeYandex
+) -> None:
+    told(tmp_path, "sources", "add", LINK, "--name", "лето")
+    yandex.error = (401, "UnauthorizedError")
+    facekit(tmp_path, "sources", "sync")
+    (place,) = told(tmp_path, "sources", "list")
+    lines = facekit(tmp_path, "sources", "list").stdout.splitlines()
+    assert any(line.startswith(f"лето: {place['problem']}") for line in lines)
+
+
+def test_kinds_say_what_each_setting_is_for(tmp_path: Path) -> None:
+    said = facekit(tmp_path, "sources", "kinds").stdout
+    for kind in kinds().values():
+        for setting in kind.settings.items():
+            assert "--set {}=...  {}".format(*setting) in said
+
+
+def test_an_album_that_is_not_there_leaves_all_out_and_says_so(tmp_path: Path, yandex: FakeYandex) -> None:
+    told(tmp_path, "sources", "add", LINK)
+    (done,) = told(tmp_path, "sources", "sync", "--dry-run", "--album", "Зима")["places"]
+    assert done["found"] == 0
+    assert done["left_out"] == {"outside what was asked for": 3}
+
+
+def test_steps_of_a_check_show_themselves_line_by_line(tmp_path: Path, yandex: FakeYandex) -> None:
+    with fk.open(tmp_path) as lib:
+        lib.sources.add(LINK)
+        yandex.photos["0"].name = "<b>.jpg"
+        steps = lib.sources.check("yandex-disk")
+    assert [line[:5] for line in repr(steps).splitlines()] == ["ok   "] * len(steps)
+    assert "<b>" not in steps._repr_html_()
+    assert steps.works
+
+
+def test_who_has_no_terminal_is_told_to_give_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEKIT_VK_CLIENT_ID", "1")
+    monkeypatch.setenv("FACEKIT_REDIRECT", "https://example.org/")
+    error = facekit(tmp_path, "sources", "add", "vk", "--set", "owner=1").exception
+    assert isinstance(error, SignInError)
+    assert "nobody is there" in error.message
+    assert "--token-file" in in_shell_words(error.remedy)

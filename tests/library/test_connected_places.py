@@ -262,3 +262,29 @@ def test_a_name_that_two_photos_have_forgets_neither_and_an_id_forgets_one(libra
     assert library.remove(photos.loc[photos["path"] == "shelf:/A/IMG.jpg", "photo_id"].iloc[0]) == 1
     assert places(library) == ["shelf:/A/IMG.jpg", "shelf:/A/other.jpg"]
     assert library.remove("shelf:/A") == 2
+
+
+@pytest.mark.parametrize(
+    ("verb", "given", "how"),
+    [
+        ("add", (5,), {}),
+        ("add", ("vk",), {"settings": "owner=1"}),
+        ("add", ("vk",), {"settings": {5: "1"}}),
+        ("add", ("vk",), {"settings": {"owner": "1"}, "token": 12345}),
+        ("sync", (["home"],), {}),
+        ("sync", ("home",), {"album": 5}),
+        ("sync", ("home",), {"album": " / "}),
+        ("sync", ("home",), {"most_bytes": "5GB"}),
+        ("sync", ("home",), {"most_bytes": -1}),
+        ("sync", ("home",), {"since": 5}),
+    ],
+)
+def test_what_is_no_argument_is_refused_before_anything_happens(
+    library: fk.Library, verb: str, given: tuple[object, ...], how: dict[str, object]
+) -> None:
+    add(library)
+    with pytest.raises(RefusedError) as refused:
+        getattr(library.sources, verb)(*given, **how)
+    assert refused.value.remedy
+    assert "12345" not in str(refused.value)
+    assert library.sources.list()[0].state == "new"

@@ -143,7 +143,7 @@ def test_a_failed_download_begins_again_where_the_file_began(albums: Albums, fau
 
 def test_tries_end(albums: Albums) -> None:
     albums.fail(fake.status(503), times=99)
-    with speaking() as http, pytest.raises(SourceError, match=r"status 503\. So it was 6 times") as caught:
+    with speaking() as http, pytest.raises(SourceError, match=r"status 503\. It was tried 6 times") as caught:
         http.ask("GET", "list")
     assert not isinstance(caught.value, SignInError)
     assert len(albums.requests) == 6

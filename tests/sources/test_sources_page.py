@@ -154,3 +154,13 @@ def test_google_photos_errors_lead_where_the_page_says() -> None:
         details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}]
         ending = leads_to(judge, status, {"error": {"status": word, "message": "Words.", "details": details}})
         assert re.search(WORDS[ending], table[row]), (row, ending)
+
+
+@pytest.mark.parametrize("page", [PAGE, README], ids=["docs", "README"])
+def test_commands_name_kinds_and_options_that_there_are(page: str) -> None:
+    named = re.findall(r"facekit sources add ([a-z-]+)(?![\w:/.])([^`\n#(]*)", page)
+    assert page is README or named
+    for kind, options in named:
+        assert set(re.findall(r"--set ([\w-]+)=", options)) <= set(kinds()[kind].settings), (kind, options)
+    used = set(re.findall(r"facekit sources add [^`\n#(]*?(--[a-z-]+)", page))
+    assert used <= {"--set", "--name", "--token-file", "--keep-originals"}

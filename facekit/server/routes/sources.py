@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends
 from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
-from facekit.arguments import ID, LONGEST_PATH, LONGEST_TEXT
+from facekit.arguments import BYTES, ID, LONGEST_PATH, LONGEST_TEXT
 from facekit.errors import SignInError
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
@@ -64,7 +64,7 @@ class WhatToSync(BaseModel):
     since: date | None = Field(None, description="Only photos from this day on.")
     album: str | None = Field(None, max_length=LONGEST_PATH)
     dry_run: bool = Field(False, description="List only; the job's report says what would come.")
-    most_bytes: int | None = Field(None, ge=1, le=2**53, description="The most to be fetched.")
+    most_bytes: int | None = Field(None, ge=BYTES.least, le=BYTES.most, description="The most to be fetched.")
 
 
 class Pause(BaseModel):
@@ -158,7 +158,7 @@ def check_reach(service: Service, place: str, settings: Mapping[str, str], me: I
         return
     if "admin" not in me.scopes:
         raise _anywhere(kind.words)
-    said = found | settings
+    said = found | dict(settings)
     path = said.get("path") if kind.name == "takeout" else None
     if url := said.get("url"):
         address, _ = read_address(url)
