@@ -6,6 +6,7 @@ import sys
 import webbrowser
 from base64 import b64decode
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from tempfile import mkstemp
 from typing import TYPE_CHECKING, NoReturn
@@ -59,9 +60,8 @@ def _shown(image: str | None) -> Iterator[str | None]:
         return
     picture = b64decode(data)
     if _notebook():
-        from IPython.display import Image, display
-
-        display(Image(picture))  # type: ignore[no-untyped-call]
+        shown = import_module("IPython.display")  # it is there: this is a notebook
+        shown.display(shown.Image(picture))
         yield None
         return
     number, name = mkstemp(f".{ending}", "facekit-")  # nobody else may read it

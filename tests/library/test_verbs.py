@@ -66,6 +66,7 @@ ONE_HOME_ONLY = {
     "LocalLibrary.file": "GET /photos/ID/file",
     "LocalLibrary.storage": "what workers and moves take batches and tables from",
     "LocalLibrary.on_this_machine": "the service asks where a mount's photos lie here",
+    "LocalSources.checked": "the service asks before somebody signs in",
     "LocalSources.at": "an ingest asks whether a root is a place",
     "LocalSources.opened": "the same",
     "LocalSources.not_paused": "the service asks before it makes a job",
@@ -81,6 +82,8 @@ OTHER_SIGNATURE = {
     "LocalPeople.write_xmp": ("writable", "the service says where whoever asks may write"),
     "RemoteLibrary.people": ("return", "the class itself"),
     "LocalLibrary.sources": ("return", "the same"),
+    "LocalSources.add": ("token", "the service has signed in, and gives all of it"),
+    "LocalSources.reconnect": ("token", "the same"),
     "RemoteLibrary.sources": ("return", "the same"),
     "RemotePeople.links": ("return", "it never returns"),
 }
@@ -90,9 +93,9 @@ STAYS_HERE = {
     "Library.reembed": {"progress": "is shown here", "stop": "cancels the job"},
     "Library.export": {"path": "is written here"},
     "People.cluster": {"stop": "cancels the job"},
-    "Sources.add": {"ask": "is shown here"},
+    "Sources.add": {"ask": "is shown here", "stop": "ends the wait here"},
     "Sources.sync": {"progress": "is shown here", "stop": "cancels the job", "ask": "is shown here"},
-    "Sources.reconnect": {"ask": "is shown here"},
+    "Sources.reconnect": {"ask": "is shown here", "stop": "ends the wait here"},
 }
 
 SENT_AS = {
