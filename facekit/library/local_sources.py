@@ -22,6 +22,7 @@ from facekit.sources.item import Token
 from facekit.sources.kinds import kind_named, kind_of_address, kinds
 from facekit.sources.loopback import sign_in
 from facekit.sources.mounts import checked_name, named_mount
+from facekit.sources.oauth import has_application
 from facekit.system.waiting import watching
 from facekit.types.sources import ConnectedPlace, ConnectedPlaces, PlaceState, PlaceSync, SyncReport
 
@@ -102,21 +103,15 @@ class LocalSources(Sources):
         *,
         name: str | None = None,
         settings: Mapping[str, str] | None = None,
-        token: str | None = None,
+        token: str | Token | None = None,
         keep_originals: bool | None = None,
         ask: Ask | None = None,
+        stop: Event | None = None,
     ) -> ConnectedPlace:
-        self._storage.alive()
-        kind, found = self._kind(place)
-        wanted = found | {key: str(value) for key, value in (settings or {}).items()}
-        if unknown := sorted(wanted.keys() - kind.settings.keys()):
-            message = f"{kind.words} has no setting {unknown[0]!r}."
-            raise RefusedError(message, f"It has: {', '.join(kind.settings) or 'none'}.")
-        name = self._free_name(kind.name) if name is None else self._checked(name)
+        kind, wanted, name = self.checked(place, name=name, settings=settings)
         keep = kind.keep_originals if keep_originals is None else keep_originals
-        self._connections.check(kind, wanted)
         token = token or (kind.secret_of(place) if kind.secret_of else None)
-        given = self._token(kind, token, ask) if token or kind.needs_token else None
+        given = self._token(kind, token, ask, stop) if token or kind.needs_token else None
         with self._storage.changing("Connecting a place"):
             if self._tables.get(name) is not None:
                 raise _taken(name)
@@ -124,6 +119,20 @@ class LocalSources(Sources):
                 self._storage.tokens.put(name, given)
             row = self._tables.add(name, kind.name, wanted, keep_originals=keep)
         return self._place(row)
+
+    def checked(
+        self, place: str, *, name: str | None = None, settings: Mapping[str, str] | None = None
+    ) -> tuple[SourceKind, dict[str, str], str]:
+        """What `add` makes of a place: its kind, all its settings, and its name. Raises RefusedError as that does."""
+        self._storage.alive()
+        kind, found = self._kind(place)
+        wanted = found | {key: str(value) for key, value in (settings or {}).items()}
+        if unknown := sorted(wanted.keys() - kind.settings.keys()):
+            message = f"{kind.words} has no setting {unknown[0]!r}."
+            raise RefusedError(message, f"It has: {', '.join(kind.settings) or 'none'}.")
+        name = self._free_name(kind.name) if name is None else self._checked(name)
+        self._connections.check(kind, wanted)
+        return kind, wanted, name
 
     @staticmethod
     def _kind(place: str) -> tuple[SourceKind, dict[str, str]]:
@@ -136,13 +145,14 @@ class LocalSources(Sources):
             raise RefusedError(message, remedy)
         return found
 
-    def _token(self, kind: SourceKind, token: str | None, ask: Ask | None) -> Token:
+    @staticmethod
+    def _token(kind: SourceKind, token: str | Token | None, ask: Ask | None, stop: Event | None) -> Token:
         if token:
-            return Token(token.strip())
+            return token if isinstance(token, Token) else Token(token.strip())
         if kind.sign_in is None:
             message = f"{kind.words} wants a token."
             raise SignInError(message, "Give it as token=, or to facekit sources add when it asks.")
-        return sign_in(kind.sign_in, ask or ask_here)
+        return sign_in(kind.sign_in, ask or ask_here, stop=stop)
 
     def _free_name(self, wanted: str) -> str:
         """A name that no place has, and had."""
@@ -170,10 +180,16 @@ class LocalSources(Sources):
         return self.get(name)
 
     @override
-    def reconnect(self, name: str, *, token: str | None = None, ask: Ask | None = None) -> ConnectedPlace:
+    def sign_ins(self) -> frozenset[str]:
+        return frozenset(kind.name for kind in kinds().values() if kind.sign_in and has_application(kind.sign_in))
+
+    @override
+    def reconnect(
+        self, name: str, *, token: str | Token | None = None, ask: Ask | None = None, stop: Event | None = None
+    ) -> ConnectedPlace:
         self._storage.alive()
         row = self._connections.row(name)
-        self._storage.tokens.put(name, self._token(kind_named(row.kind), token, ask))
+        self._storage.tokens.put(name, self._token(kind_named(row.kind), token, ask, stop))
         self._tables.change(name, problem=None, remedy=None, sign_in=False, resume_at=None)
         return self.get(name)
 
