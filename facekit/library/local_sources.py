@@ -355,7 +355,10 @@ def _counted(done: PlaceSync, source: ConnectedSource | None, reports: Sequence[
             duplicates=report.duplicates,
             missing=report.missing,
             faces=report.faces,
-            failed=tuple(one.reason for one in report.failed),
+            # Named in full, so that they are found where their photos are to be forgotten.
+            failed=tuple(
+                one.reason if one.path in one.reason else f"{one.path}: {one.reason}" for one in report.failed
+            ),
             stopped=report.stopped,
         )
     return done

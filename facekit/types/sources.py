@@ -156,7 +156,8 @@ class SyncReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The document that ``facekit sources sync --json`` prints."""
-        return {"places": [asdict(one) | {"left_out": dict(one.left_out)} for one in self.places]}
+        lists = [{"left_out": dict(one.left_out), "failed": list(one.failed)} for one in self.places]
+        return {"places": [asdict(one) | mine for one, mine in zip(self.places, lists, strict=True)]}
 
     def _lines(self) -> Iterator[str]:
         for one in self.places:

@@ -16,7 +16,9 @@ from facekit.errors import FacekitError, LibraryError, PhotoError, RefusedError,
 from facekit.models import registry
 from facekit.sources import kinds, vault
 from facekit.sources.item import Check, Cursor, ItemPage, SourceItem, SourceKind, Tools
+from facekit.storage.job_rows import Names
 from facekit.types.photos import Status
+from facekit.types.sources import SyncReport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,6 +33,7 @@ class Shelf:
     fetched: list[str] = field(default_factory=list)
     away: bool = False
     asked: int = 0
+    unreadable: set[str] = field(default_factory=set)
     page: int = 1000
 
     def put(self, key: str, number: int, **facts: object) -> None:
@@ -74,6 +77,8 @@ class ShelfConnector:
         self._reach()
         if item.key not in self._shelf.items:
             raise PhotoError(Status.MISSING, f"{item.name} is gone")
+        if item.key in self._shelf.unreadable:
+            raise PhotoError(Status.IO_ERROR, f"{item.name} is locked")
         self._shelf.fetched.append(item.key)
         target.write(self._shelf.items[item.key][1])
 
@@ -288,3 +293,15 @@ def test_what_is_no_argument_is_refused_before_anything_happens(
     assert refused.value.remedy
     assert "12345" not in str(refused.value)
     assert library.sources.list()[0].state == "new"
+
+
+def test_what_failed_is_named_so_that_it_is_forgotten_with_its_photo(library: fk.Library, shelf: Shelf) -> None:
+    shelf.put("a", 1, name="secret.jpg", album="A")
+    shelf.put("b", 2, name="other.jpg", album="B")
+    shelf.unreadable |= {"a", "b"}
+    add(library)
+    [done] = library.sources.sync(progress=False).places
+    assert done.failed == ("shelf:/A/secret.jpg: secret.jpg is locked", "shelf:/B/other.jpg: other.jpg is locked")
+    report = SyncReport((done,)).to_dict()
+    assert "secret.jpg" not in repr(Names(["shelf:/A/secret.jpg"]).without(report))
+    assert Names(["shelf:/A/secret2.jpg"]).without(report) == report
