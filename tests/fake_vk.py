@@ -144,6 +144,7 @@ class FakeVk(FakeVkId, FakeService):
         return [
             Route("/method/{method}", self._method, methods=["GET", "POST"]),
             Route("/pictures/{key}/{size}", self._picture),
+            Route("/captcha.php", self._letters),
             *self.id_routes(),
         ]
 
@@ -166,6 +167,10 @@ class FakeVk(FakeVkId, FakeService):
         self._shown = {"redirect_uri": link, "remixstlid": 9069780796616521905}
 
     # The API
+
+    async def _letters(self, request: Request) -> Response:
+        assert "authorization" not in request.headers
+        return Response(jpeg(1), media_type="image/jpeg")
 
     async def _method(self, request: Request) -> Response:
         form = dict((await request.form()).items()) if request.method == "POST" else dict(request.query_params)

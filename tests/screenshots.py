@@ -6,13 +6,17 @@ The app is started on a library of the demo's photos, and shown light, dark, and
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from browser import CHROMIUM, FLAGS
+from fake_service import photos as plain_photos
+from fake_yandex import LINK, FakeYandex
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 from service import PASSWORD, process
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
     from facekit.demo.photos import DemoPhotos
 
 FOLDER = Path(__file__).parent.parent / ".github" / "screenshots"
-PAGES = ("ingest", "gallery", "search", "large", "people", "signin")
+PAGES = ("ingest", "gallery", "search", "large", "people", "sources", "signin")
 LOOKS: dict[str, dict[str, Any]] = {
     "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
     "dark": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "dark"},
@@ -86,6 +90,17 @@ def show_pages(page: Page, photos: DemoPhotos, shoot: Callable[[str], None]) -> 
     page.locator(".fk-peoplecards .fk-card").first.get_by_role("button").click()
     expect(page.locator(".fk-tile:visible")).not_to_have_count(0)
     shoot("people")
+    turn_to(page, "Sources")
+    page.locator(".fk-sourcesform:visible").wait_for()
+    if not page.get_by_role("region", name="summer").count():  # connected when the first pictures were taken
+        page.get_by_label("Link or path").fill(LINK)
+        page.get_by_text("This is Yandex Disk.").wait_for()
+        page.get_by_label("Name here (optional)").fill("summer")
+        page.get_by_role("button", name="Connect", exact=True).click()
+        expect(page.get_by_role("region", name="summer").get_by_text("ready", exact=True)).to_be_visible(timeout=60_000)
+    page.get_by_text("Connect a place", exact=True).click()
+    page.get_by_label("or what kind of place it is").select_option("vk")
+    shoot("sources")
 
 
 def save(picture: bytes, file: Path) -> None:
@@ -99,7 +114,11 @@ def take(folder: Path, only: set[str]) -> None:
     """Write the pictures that are wanted."""
     folder.mkdir(parents=True, exist_ok=True)
     looks = [look for look in LOOKS if any(name.endswith(f"-{look}") for name in only)]
-    with tempfile.TemporaryDirectory(prefix="facekit-") as temporary, sync_playwright() as playwright:
+    with (
+        tempfile.TemporaryDirectory(prefix="facekit-") as temporary,
+        sync_playwright() as playwright,
+        ExitStack() as stack,
+    ):
         library = Path(temporary) / "library"
         photos = build_demo_photos(Path(temporary) / "demo")
         fk.open(library).close()
@@ -117,6 +136,8 @@ def take(folder: Path, only: set[str]) -> None:
 
             return page, shoot
 
+        fake = stack.enter_context(FakeYandex(plain_photos(12, "Summer")))
+        os.environ |= fake.variables() | {"FACEKIT_VK_CLIENT_ID": "one that nobody has"}
         with process(library, "--app", "--app-port", "0", "--root", temporary) as app:
             for look in looks:
                 page, shoot = visit(app.url, look)

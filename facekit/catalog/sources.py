@@ -9,14 +9,14 @@ import sqlalchemy as sa
 
 from facekit.catalog.locks import Kind, hold
 from facekit.catalog.records import file_id
-from facekit.catalog.rows import among, chunks, delete, fetch, insert, select, set_meta
+from facekit.catalog.rows import among, by_key, chunks, delete, fetch, insert, select, set_meta
 from facekit.catalog.source_tables import source_items, sources
 from facekit.catalog.tables import files, photos
 from facekit.catalog.times import now
 from facekit.types.photos import Place, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from facekit.catalog.database import Database
@@ -161,18 +161,17 @@ class SourceTables:
             for some in chunks(ids):
                 connection.execute(sa.update(source_items).where(among(source_items.c.item_id, some)).values(gone=True))
 
-    def photo_with(self, content: str) -> str | None:
-        """The photo that bytes with such a hash are, where an item that has it was read."""
+    def photos_with(self, contents: Iterable[str]) -> dict[str, str]:
+        """The photos that bytes with some hashes are, by hash, where an item that has it was read."""
         same = (files.c.file_id == source_items.c.item_id, files.c.version == source_items.c.version)
         good = photos.c.status.in_([Status.OK, Status.NO_FACE])
-        query = sa.select(files.c.photo_id).join(source_items, sa.and_(*same))
-        query = query.join(photos, photos.c.photo_id == files.c.photo_id).where(source_items.c.content == content, good)
+        query = sa.select(source_items.c.content, files.c.photo_id).join(source_items, sa.and_(*same))
+        query = query.join(photos, photos.c.photo_id == files.c.photo_id).where(good).order_by(files.c.photo_id)
+        found: dict[str, str] = {}
         with self._engine.connect() as connection:
-            return connection.scalar(query.limit(1))
-
-    def contents_known(self, contents: Sequence[str]) -> set[str]:
-        """Those of some hashes that items have that were read."""
-        return {one for one in set(contents) if self.photo_with(one) is not None}
+            for some in chunks(sorted(set(contents))):
+                found |= by_key(connection, query.where(among(source_items.c.content, some)))
+        return found
 
     def named_in_files(self) -> list[str]:
         """The sources that files are from, folders and those that were removed included."""

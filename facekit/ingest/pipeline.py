@@ -7,12 +7,12 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from threading import Lock
 from time import perf_counter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 
 from facekit.catalog.records import FaceRecord, PhotoRecord, face_id, unread_photo_id
-from facekit.errors import PhotoError
+from facekit.errors import PhotoError, SourceError
 from facekit.images.decode import turned_thumbnail
 from facekit.images.files import Limits, content_id
 from facekit.images.orientation import common_turn
@@ -43,6 +43,8 @@ _BATCH_PHOTOS = 16
 _BATCH_PIXELS = 24_000_000  # 72 MB of pixels: eight photos at the detector's usual working size
 _READERS = 2  # threads that read and hash files: enough to hide a slow disk, few enough to bound memory
 
+
+T = TypeVar("T")
 
 Outcome: TypeAlias = tuple[Status, str | None]
 """What became of a content: its status, and the reason where it could not be used."""
@@ -206,7 +208,8 @@ class Pipeline:
                     self._met[item.photo_id] = (Status.OK, None)
                     yield item.data, item.file.display, self._detector.max_side, self._limits
 
-        for result in pool.imap(prepare, tasks(), window=2 * pool.workers + 1, what=_decoding):
+        ended: list[SourceError] = []
+        for result in pool.imap(prepare, _until_ended(tasks(), ended), window=2 * pool.workers + 1, what=_decoding):
             while waiting[0].data is None:
                 yield waiting.popleft()
             item = waiting.popleft()
@@ -217,6 +220,7 @@ class Pipeline:
                 self.seconds["decode"] += result.value.seconds
             yield item
         yield from waiting
+        _end(ended)
 
     def _read_ahead(self, files: Iterable[tuple[Source, FoundFile]]) -> Iterator[tuple[Item, float]]:
         ahead: deque[tuple[FoundFile, Future[tuple[Item, float]]]] = deque()
@@ -322,10 +326,24 @@ def _photo_error(error: BaseException, file: FoundFile) -> PhotoError:
     return PhotoError(Status.CORRUPT, f"{file.display}: {error}")
 
 
+def _until_ended(items: Iterable[T], ended: list[SourceError]) -> Iterator[T]:
+    """What comes before a place can't be read any further is finished; then `_end` says so."""
+    try:
+        yield from items
+    except SourceError as error:
+        ended.append(error)
+
+
+def _end(ended: Sequence[SourceError]) -> None:
+    for error in ended:
+        raise error
+
+
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     batch: list[Item] = []
     pixels = 0
-    for item in items:
+    ended: list[SourceError] = []
+    for item in _until_ended(items, ended):
         batch.append(item)
         if item.prepared:
             pixels += item.prepared.photo.image.size // 3
@@ -334,3 +352,4 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
             batch, pixels = [], 0
     if batch:
         yield batch
+    _end(ended)

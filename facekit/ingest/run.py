@@ -61,8 +61,8 @@ class Ingest:
         self._storage = storage
         self._models, self._vectors = (detector, embedder), storage.models.now.name
         again = statuses_to_try_again(limits)
-        known, photo_with = known_in(storage.catalog, again), storage.catalog.sources.photo_with
-        self._pipeline = Pipeline(detector, embedder, limits or Limits(), known, photo_with=photo_with)
+        known, self._photo_with = known_in(storage.catalog, again), dict[str, str]()
+        self._pipeline = Pipeline(detector, embedder, limits or Limits(), known, photo_with=self._photo_with.get)
         self.report = IngestReport(
             models=what_ran_where(detector, embedder),
             stages=self._pipeline.seconds,
@@ -77,6 +77,8 @@ class Ingest:
         run_id = catalog.start_run(roots, detector.name, embedder.name, embedder.device)
         try:
             todo = self._scan.to_do(sources)
+            contents = (file.facts.content for _, file in todo.new + todo.changed if file.facts and file.facts.content)
+            self._photo_with.update(catalog.sources.photos_with(contents))
             # New files first: one may hold what a changed one held before, as the original of an edit does.
             self._work(
                 [*todo.new, *todo.changed], Store(self._storage, detector, embedder, self._vectors, run_id), progress

@@ -23,6 +23,7 @@ from facekit.sources.item import Checks, Token
 from facekit.sources.kinds import kind_named, kind_of_address, kinds, shown
 from facekit.sources.loopback import sign_in
 from facekit.sources.mounts import checked_name, named_mount
+from facekit.sources.oauth import has_application
 from facekit.system.waiting import watching
 from facekit.types.sources import ConnectedPlace, ConnectedPlaces, PlaceState, PlaceSync, SyncReport
 
@@ -103,12 +104,29 @@ class LocalSources(Sources):
         *,
         name: str | None = None,
         settings: Mapping[str, str] | None = None,
-        token: str | None = None,
+        token: str | Token | None = None,
         keep_originals: bool | None = None,
         ask: Ask | None = None,
+        stop: Event | None = None,
     ) -> ConnectedPlace:
+        check_place(place, settings, token.access if isinstance(token, Token) else token)
+        kind, wanted, name = self.checked(place, name=name, settings=settings)
+        keep = kind.keep_originals if keep_originals is None else keep_originals
+        token = token or (kind.secret_of(place) if kind.secret_of else None)
+        given = self._token(kind, token, ask, stop) if token or kind.needs_token_for(wanted) else None
+        with self._storage.changing("Connecting a place"):
+            if self._tables.get(name) is not None:
+                raise _taken(name)
+            if given is not None:
+                self._storage.tokens.put(name, given)
+            row = self._tables.add(name, kind.name, wanted, keep_originals=keep)
+        return self._place(row)
+
+    def checked(
+        self, place: str, *, name: str | None = None, settings: Mapping[str, str] | None = None
+    ) -> tuple[SourceKind, dict[str, str], str]:
+        """What `add` makes of a place: its kind, all its settings, and its name. Raises RefusedError as that does."""
         self._storage.alive()
-        check_place(place, settings, token)
         kind, found = self._kind(place)
         wanted = found | {key: str(value) for key, value in (settings or {}).items()}
         if unknown := sorted(wanted.keys() - kind.settings.keys()):
@@ -118,17 +136,8 @@ class LocalSources(Sources):
             message = f"{shown(place)} is connected already, as {there}."
             raise RefusedError(message, f"Sync it: facekit sources sync {there}. Another name= connects it once more.")
         name = self._free_name(kind.name) if name is None else self._checked(name)
-        keep = kind.keep_originals if keep_originals is None else keep_originals
         self._connections.check(kind, wanted)
-        token = token or (kind.secret_of(place) if kind.secret_of else None)
-        given = self._token(kind, token, ask) if token or kind.needs_token_for(wanted) else None
-        with self._storage.changing("Connecting a place"):
-            if self._tables.get(name) is not None:
-                raise _taken(name)
-            if given is not None:
-                self._storage.tokens.put(name, given)
-            row = self._tables.add(name, kind.name, wanted, keep_originals=keep)
-        return self._place(row)
+        return kind, wanted, name
 
     @staticmethod
     def _kind(place: str) -> tuple[SourceKind, dict[str, str]]:
@@ -141,14 +150,15 @@ class LocalSources(Sources):
             raise RefusedError(message, remedy)
         return found
 
-    def _token(self, kind: SourceKind, token: str | None, ask: Ask | None) -> Token:
+    @staticmethod
+    def _token(kind: SourceKind, token: str | Token | None, ask: Ask | None, stop: Event | None) -> Token:
         if token:
-            return Token(token.strip())
+            return token if isinstance(token, Token) else Token(token.strip())
         if kind.sign_in is None:
             message = f"{kind.words} wants a token."
             raise SignInError(message, "Give it as token=, or to facekit sources add when it asks.")
         try:
-            return sign_in(kind.sign_in, ask or ask_here)
+            return sign_in(kind.sign_in, ask or ask_here, stop=stop)
         except NobodyThereError:
             message = f"{kind.words} wants somebody to sign in, and nobody is there: no terminal and no notebook."
             raise SignInError(message, "Give it a token, as token=, or sign in from a terminal.") from None
@@ -179,10 +189,16 @@ class LocalSources(Sources):
         return self.get(name)
 
     @override
-    def reconnect(self, name: str, *, token: str | None = None, ask: Ask | None = None) -> ConnectedPlace:
+    def sign_ins(self) -> frozenset[str]:
+        return frozenset(kind.name for kind in kinds().values() if kind.sign_in and has_application(kind.sign_in))
+
+    @override
+    def reconnect(
+        self, name: str, *, token: str | Token | None = None, ask: Ask | None = None, stop: Event | None = None
+    ) -> ConnectedPlace:
         self._storage.alive()
         row = self._connections.row(name)
-        self._storage.tokens.put(name, self._token(kind_named(row.kind), token, ask))
+        self._storage.tokens.put(name, self._token(kind_named(row.kind), token, ask, stop))
         self._tables.change(name, problem=None, remedy=None, sign_in=False, resume_at=None)
         return self.get(name)
 
@@ -314,8 +330,9 @@ class LocalSources(Sources):
             return _ended(PlaceSync(source.name, dry_run=True), error)
         again = statuses_to_try_again(None)
         new = [file for file in there if not is_same(file, states.get(file.path), again)]
-        known = self._tables.contents_known([file.facts.content for file in new if file.facts and file.facts.content])
-        size = sum(file.size for file in new if not (file.facts and file.facts.content in known))
+        sizes = {(file.facts and file.facts.content) or file.path: file.size for file in new}  # equal ones come once
+        known = self._tables.photos_with(key for key in sizes if isinstance(key, str))
+        size = sum(size for key, size in sizes.items() if key not in known)
         left_out = tuple(source.left_out_by_kind.items())
         return PlaceSync(source.name, len(there), len(new), bytes=size, left_out=left_out, dry_run=True)
 

@@ -48,6 +48,7 @@ class Sources(KeywordsChecked, ABC):
         token: str | None = None,
         keep_originals: bool | None = None,
         ask: Ask | None = None,
+        stop: Event | None = None,
     ) -> ConnectedPlace:
         """Connect a place. Nothing is fetched before `sync`.
 
@@ -67,6 +68,8 @@ class Sources(KeywordsChecked, ABC):
             Keep the photos' files on this machine for good. By default only where they can't be fetched again.
         ask : callable, optional
             Shows the user what to do, see `facekit.sources.item.Prompt`; by default in the terminal or notebook.
+        stop : threading.Event, optional
+            Set it from another thread to give up signing in.
 
         Raises
         ------
@@ -141,8 +144,14 @@ class Sources(KeywordsChecked, ABC):
         """
 
     @abstractmethod
-    def reconnect(self, name: str, *, token: str | None = None, ask: Ask | None = None) -> ConnectedPlace:
-        """Give a place another token, or sign in anew. Raises RefusedError and SignInError."""
+    def reconnect(
+        self, name: str, *, token: str | None = None, ask: Ask | None = None, stop: Event | None = None
+    ) -> ConnectedPlace:
+        """Give a place another token, or sign in anew; see `add`. Raises RefusedError and SignInError."""
+
+    @abstractmethod
+    def sign_ins(self) -> frozenset[str]:
+        """The kinds of places whose page to sign in can be opened: an application's id is there."""
 
     @abstractmethod
     def check(self, name: str) -> Checks:

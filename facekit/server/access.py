@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 _LOCAL = Identity("local", "admin", ROLES["admin"], "local")
 _OWNER = Identity("owner", "admin", ROLES["admin"], "owner")
 _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.IGNORECASE)
-_OPEN_TO_ALL = ("/healthz", "/readyz")
+SIGN_IN_OPEN, SIGN_IN_CALLBACK = "/api/v1/source-sign-ins/open", "/api/v1/source-sign-ins/callback"
+"""What a browser opens without anybody's token; other sites' pages lead to the second."""
+_OPEN_TO_ALL = ("/healthz", "/readyz", SIGN_IN_OPEN, SIGN_IN_CALLBACK)
 
 _RIGHTS: dict[str, str] = {
     "read": "See photos, faces, thumbnails and numbers.",

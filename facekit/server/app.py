@@ -36,6 +36,7 @@ from facekit.server.routes import jobs as job_routes
 from facekit.server.routes import people as people_routes
 from facekit.server.routes import photos as photo_routes
 from facekit.server.routes import search as search_routes
+from facekit.server.routes import source_sign_ins as sign_in_routes
 from facekit.server.routes import sources as source_routes
 from facekit.server.routes import system as system_routes
 from facekit.system.disk_space import is_disk_full
@@ -92,7 +93,7 @@ def create_app(service: Service, access: Access) -> FastAPI:
     )
     app.state.service = service
     app.state.access = access
-    for routes in (auth_routes, search_routes, photo_routes, people_routes, job_routes, source_routes):
+    for routes in (auth_routes, search_routes, photo_routes, people_routes, job_routes, source_routes, sign_in_routes):
         app.include_router(routes.router)
     app.include_router(system_routes.router)
     app.add_exception_handler(HTTPException, _refused)

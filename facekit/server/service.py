@@ -16,6 +16,7 @@ from facekit.server.jobs import Jobs
 from facekit.server.paths import Paths
 from facekit.server.prometheus import Metrics
 from facekit.server.schedule import SyncSchedule
+from facekit.server.source_sign_ins import SourceSignIns
 from facekit.server.stores import open_store
 from facekit.system.workers import Done, WorkerPool
 from facekit.types.photos import Status
@@ -57,6 +58,7 @@ class Service:
         if library.storage.backend.work is not None:
             self.metrics.observe_work(library.storage.catalog)
         self.jobs = Jobs(self.store, library, self.metrics.observe_ingest, self.paths.below_roots)
+        self.sign_ins = SourceSignIns(library.sources)
         self._schedule = None if sync_every is None else SyncSchedule(library, self.jobs, sync_every)
         self._decoders = WorkerPool(SEARCHES_AT_ONCE, timeout=_DECODE_SECONDS)
         self._searches = ThreadPoolExecutor(SEARCHES_AT_ONCE, thread_name_prefix="facekit-search")

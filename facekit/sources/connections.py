@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from facekit.errors import PhotoError, RefusedError, SourceError
 from facekit.images.files import Limits
+from facekit.sources.asking import nobody
 from facekit.sources.connected import ConnectedSource, Scope
 from facekit.sources.item import Tools
 from facekit.sources.kinds import kind_named
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from facekit.catalog.sources import SourceRow, SourceTables
     from facekit.errors import FacekitError
-    from facekit.sources.item import Access, Ask, Connector, Prompt, SourceKind
+    from facekit.sources.item import Access, Ask, Connector, SourceKind
     from facekit.sources.originals import Originals
 
 _AGAIN_SECONDS = 60.0  # before a place that can't be read is asked again: each time may take minutes of waits
@@ -62,14 +63,14 @@ class Connections:
     @contextmanager
     def connector(self, row: SourceRow, *, ask: Ask | None = None, stop: Event | None = None) -> Iterator[Connector]:
         """What talks to a place, until the end of the block. Raises SourceError."""
-        tools = Tools(self._access(row), ask or _nobody, stop or Event())
+        tools = Tools(self._access(row), ask or nobody, stop or Event())
         with tools.opened:
             yield kind_named(row.kind).connect(row.settings, tools)
 
     @staticmethod
     def check(kind: SourceKind, settings: Mapping[str, str]) -> None:
         """Refuse settings that can't be right. Raises RefusedError. Nothing is asked of the place."""
-        tools = Tools(lambda _refused: None, _nobody, Event())
+        tools = Tools(lambda _refused: None, nobody, Event())
         with tools.opened:
             kind.connect(settings, tools)
 
@@ -155,8 +156,3 @@ class _Reader(ConnectedSource):
 
 def _not_fetched(name: str, error: FacekitError) -> PhotoError:
     return PhotoError(Status.MISSING, f"The photo can't be fetched from {name}: {error}")
-
-
-def _nobody(prompt: Prompt) -> str:
-    message = f"Somebody has to act, and nobody is there: {prompt.text}"
-    raise SourceError(message, "Sync it from a terminal, a notebook or the page.")

@@ -126,7 +126,8 @@ class Checks(tuple[Check, ...]):
 class Prompt:
     """Something that only the user can do: type what a picture shows, or open a page.
 
-    ``text`` says what to do, ``link`` is the page to open, ``image`` the address of a picture. ``answer`` says whether
+    ``text`` says what to do, ``link`` is the page to open, ``image`` the address of a picture, which may
+    be a ``data:`` one. ``answer`` says whether
     words are wanted back; where not, whoever asks sees by itself when it is done.
     """
 

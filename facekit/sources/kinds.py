@@ -33,9 +33,13 @@ def kind_named(name: str) -> SourceKind:
     """One of them. Raises RefusedError."""
     kind = kinds().get(name.replace("_", "-"))
     if kind is None:
-        message = f"There is no kind of source {name!r}."
-        raise RefusedError(message, f"There are {', '.join(kinds())}.")
+        raise unknown_kind(name)
     return kind
+
+
+def unknown_kind(name: str) -> RefusedError:
+    """What is said of a name of no kind."""
+    return RefusedError(f"There is no kind of source {name!r}.", f"There are {', '.join(kinds())}.")
 
 
 def kind_of_address(text: str) -> tuple[SourceKind, dict[str, str]] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from html import escape
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Empty, SimpleQueue
@@ -17,11 +16,13 @@ from typing_extensions import override
 
 from facekit._version import __version__
 from facekit.errors import RefusedError, SignInError
+from facekit.sources import answer_page
 from facekit.sources.item import Prompt
 from facekit.sources.oauth import begin, finish, is_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from threading import Event
 
     from facekit.sources.item import Ask, SignIn, Token
     from facekit.sources.oauth import Begun
@@ -35,7 +36,7 @@ _TICK = 0.5
 _REQUEST = 5.0  # seconds for a browser to send one
 
 
-def sign_in(how: SignIn, ask: Ask, *, wait: float = _WAIT) -> Token:
+def sign_in(how: SignIn, ask: Ask, *, wait: float = _WAIT, stop: Event | None = None) -> Token:
     """Have the user sign in with their browser.
 
     Parameters
@@ -45,6 +46,8 @@ def sign_in(how: SignIn, ask: Ask, *, wait: float = _WAIT) -> Token:
         Shows the page to open.
     wait : float
         Seconds that it may take.
+    stop : threading.Event, optional
+        Set it from another thread to give up.
 
     Returns
     -------
@@ -69,11 +72,13 @@ def sign_in(how: SignIn, ask: Ask, *, wait: float = _WAIT) -> Token:
             listening = None
         if listening is not None:
             with _serving(listening):
-                return _led_back(how, redirect or f"http://127.0.0.1:{listening.server_port}/", listening, ask, wait)
+                return _led_back(
+                    how, redirect or f"http://127.0.0.1:{listening.server_port}/", listening, ask, wait, stop
+                )
     return _copied(begin(how, redirect or parts.geturl()), ask)
 
 
-def _led_back(how: SignIn, redirect: str, listening: _Listening, ask: Ask, wait: float) -> Token:
+def _led_back(how: SignIn, redirect: str, listening: _Listening, ask: Ask, wait: float, stop: Event | None) -> Token:
     begun = begin(how, redirect)
     listening.begun = begun
     ask(Prompt(f"Sign in on this page, in a browser of this machine ({wait / 60:g} minutes):", link=begun.address))
@@ -82,9 +87,15 @@ def _led_back(how: SignIn, redirect: str, listening: _Listening, ask: Ask, wait:
         try:
             return finish(begun, listening.answers.get(timeout=min(_TICK, left)))
         except Empty:
-            continue
+            if stop is not None and stop.is_set():
+                raise given_up() from None
     message = f"Nobody has signed in within {wait / 60:g} minutes."
     raise SignInError(message, "Try again; from another machine, give a token, or set FACEKIT_REDIRECT.")
+
+
+def given_up() -> SignInError:
+    """Whoever was to sign in does not want to."""
+    return SignInError("The sign-in was cancelled.", "Begin anew when you like.")
 
 
 def _copied(begun: Begun, ask: Ask) -> Token:
@@ -121,20 +132,19 @@ class _Answer(BaseHTTPRequestHandler):
         said = dict(parse_qsl(parts.query, keep_blank_values=True))
         begun = self.server.begun
         if parts.path != self.server.path:
-            self._say(HTTPStatus.NOT_FOUND, _NOT_FOUND)
+            self._say(HTTPStatus.NOT_FOUND, answer_page.NOT_FOUND)
         elif begun is None or not is_answer(begun, said):
-            self._say(HTTPStatus.BAD_REQUEST, _NOT_MINE)
+            self._say(HTTPStatus.BAD_REQUEST, answer_page.NOT_MINE)
         else:
             self.server.begun = None  # for once
-            self._say(HTTPStatus.OK, _DONE if said.get("code") else _REFUSED)
+            self._say(HTTPStatus.OK, answer_page.DONE if said.get("code") else answer_page.REFUSED)
             self.server.answers.put(said)
 
     def _say(self, status: HTTPStatus, texts: dict[str, str]) -> None:
-        language = "ru" if self.headers.get("Accept-Language", "").lower().startswith("ru") else "en"
-        page = _PAGE.format(language=language, text=escape(texts[language])).encode()
+        page = answer_page.page_of(self.headers.get("Accept-Language", ""), texts).encode()
         self.send_response(status)
         headers = {"Content-Type": "text/html; charset=utf-8", "Content-Length": str(len(page))}
-        for name, value in (headers | _SAFE).items():
+        for name, value in (headers | answer_page.SAFE | {"Connection": "close"}).items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(page)
@@ -157,28 +167,3 @@ def _serving(listening: _Listening) -> Iterator[None]:
     finally:
         listening.shutdown()
         listening.server_close()
-
-
-_SAFE = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'",
-    "Referrer-Policy": "no-referrer",
-    "Connection": "close",
-}
-_PAGE = (
-    '<!doctype html><html lang="{language}"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-    "<title>facekit</title><p>{text}</p></html>"
-)
-_DONE = {
-    "en": "facekit has what it needs. You can close this page.",
-    "ru": "Всё готово, facekit получил доступ. Эту страницу можно закрыть.",
-}
-_REFUSED = {
-    "en": "facekit was not let in. You can close this page.",
-    "ru": "facekit не получил доступа. Эту страницу можно закрыть.",
-}
-_NOT_MINE = {
-    "en": "This page belongs to another sign-in. Go back to facekit and begin anew.",
-    "ru": "Эта страница относится к другому входу. Вернитесь в facekit и начните заново.",
-}
-_NOT_FOUND = {"en": "There is nothing here.", "ru": "Здесь ничего нет."}

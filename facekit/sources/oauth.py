@@ -147,6 +147,11 @@ def revoke(how: SignIn, token: Token) -> bool:
     return True
 
 
+def has_application(how: SignIn) -> bool:
+    """Whether the id of an application is there, without which nobody can sign in."""
+    return bool(os.environ.get(how.client, "").strip())
+
+
 def _client_id(how: SignIn) -> str:
     said = os.environ.get(how.client, "").strip()
     if not said:

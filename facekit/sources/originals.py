@@ -9,7 +9,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
-from time import time
+from time import time, time_ns
 from typing import TYPE_CHECKING
 
 from facekit.errors import DiskFullError
@@ -50,7 +50,7 @@ class Originals:
         for keep in (True, False):
             path = self._path(source, key, version, keep=keep)
             with suppress(OSError):
-                os.utime(path)  # asked for now
+                os.utime(path, ns=(time_ns(), path.stat().st_mtime_ns))  # asked for now; not changed: it may be read
                 return path
         return None
 
@@ -142,7 +142,7 @@ class Originals:
             for path in (self._folder / "cache").glob("*/*/*"):
                 with suppress(OSError):
                     status = path.stat()
-                    there.append((status.st_mtime_ns, status.st_size, path))
+                    there.append((status.st_atime_ns, status.st_size, path))
             there.sort(key=lambda one: one[0], reverse=True)
             total = sum(size for _, size, _ in there)
             if total > self._most:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from facekit.sources.item import SignIn, Token
 
-_SECONDS = 600.0  # ours: for the user to sign in at the service
+SECONDS = 600.0  # ours: for the user to sign in at the service
 _MOST = 1000  # ours; the oldest goes
 
 
@@ -52,7 +52,7 @@ class PendingSignIns:
             self._tidy_up()
             while len(self._pending) >= _MOST:
                 del self._pending[next(iter(self._pending))]
-            self._pending[begun.state] = _Pending(begun, user, monotonic() + _SECONDS)
+            self._pending[begun.state] = _Pending(begun, user, monotonic() + SECONDS)
         return begun
 
     def complete(self, said: Mapping[str, str], user: str) -> Token:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from facekit.errors import SignInError, SourceError
+from facekit.errors import PhotoError, SignInError, SourceError
 from facekit.sources.answers import Ending, Trouble, judged_by_status, without_secrets
 from facekit.sources.http import Http, endpoint
 from facekit.sources.item import Prompt
@@ -25,6 +27,8 @@ PER_SECOND = 3.0  # https://dev.vk.com/api/api-requests, "Limits": of users' tok
 TOO_MANY_WAIT = 1.0  # seconds: VK counts by the second
 _VERSION = "5.199"  # of the API, https://github.com/VKCOM/vk-api-schema
 _LARGEST_ERROR = 2**16  # bytes: ours. What is larger holds photos, not an error
+_LARGEST_PICTURE = 200_000  # bytes, of a captcha: ours
+_PICTURES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 _ASKED = 3  # ours: how often the user is asked one thing before it is given up
 _FLOOD = timedelta(hours=1)  # ours: VK says no time for its flood control
 _DAY = timedelta(days=1)  # the limit is of so many calls in 24 hours
@@ -194,8 +198,20 @@ class VkApi:
             return told | ({"success_token": token} if token else {})
         if isinstance(image, str):
             text = "VK wants to see that you are no robot. Type the letters that the picture shows."
-            return told | {"captcha_key": self._tools.ask(Prompt(text, image=image, answer=True)).strip()}
+            return told | {
+                "captcha_key": self._tools.ask(Prompt(text, image=self._picture(image), answer=True)).strip()
+            }
         raise self._clean(refusal).error()
+
+    def _picture(self, address: str) -> str:
+        """A captcha's picture in a ``data:`` address, which a page shows that loads nothing; else its own address."""
+        file = BytesIO()
+        try:
+            headers = self.http.download(address, file, _LARGEST_PICTURE, name="the picture of a captcha")
+        except (PhotoError, SourceError):  # elsewhere, or not to be had: the user's browser may reach it
+            return address
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        return f"data:{kind};base64,{b64encode(file.getvalue()).decode()}" if kind in _PICTURES else address
 
     def together(self, method: str, calls: Sequence[Mapping[str, object]]) -> list[Any] | None:
         """Several calls of a method in one, by VK's ``execute``, which takes 25 at most and answers with 5 MB at most.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -20,7 +21,7 @@ from facekit.system.files import user_path
 from facekit.types.photos import Hit, Photo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from facekit.catalog import Catalog
     from facekit.sources import LocalSource
@@ -121,6 +122,7 @@ class AllKnownFiles:
         lacking: list[str] = []
         for places in asked:
             mine = self.at(places)
+            self._refuse_twins(mine, places)
             found |= mine
             if mine:
                 roots += (place.root for place in places)
@@ -135,6 +137,14 @@ class AllKnownFiles:
             message = f"The library has no photo {min(unknown)!r}."
             raise UnknownIdError(message, "lib.photos() lists what it has.")
         return found | {(row.source, row.path) for row in shown}, roots
+
+    def _refuse_twins(self, found: Collection[tuple[str, bytes]], places: Sequence[LocalSource]) -> None:
+        """Refuse a name that several photos of a connected place have: whoever gives it sees one, and means one."""
+        called = Counter(self._catalog.shown_names(found)) if len(found) > 1 else Counter[str]()
+        for place in places:
+            if called[place.root] > 1:
+                message = f"{called[place.root]} photos are called {place.root}."
+                raise FacekitError(message, "Give the id of the one that is meant: lib.photos() has it.")
 
 
 def remove(storage: Storage, paths: Sequence[Path], ids: Sequence[str]) -> int:

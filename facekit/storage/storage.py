@@ -161,6 +161,11 @@ class Storage:
 
     def may_be_known(self, places: Iterable[Source]) -> None:
         """Refuse places of this machine where photos are known by those of another one. Raises LibraryError."""
+        places = list(places)
+        for place in places:
+            if place.name != LocalSource.name and self.connections.is_connected(place.name):
+                message = f"{place.name} is the name of a connected place and of a mount: photos would be mixed up."
+                raise LibraryError(message, "Give the mount another name.")
         if any(place.name == LocalSource.name for place in places):
             self.backend.own_paths()
 

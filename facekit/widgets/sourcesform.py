@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 from loguru import logger
 
-from facekit.errors import FacekitError, LibraryBusyError, SourceError
+from facekit.errors import FacekitError, LibraryBusyError, SignInError, SourceError
 from facekit.sources.kinds import kind_named, kind_of_address, kinds
 from facekit.widgets.base import Widget, handler, in_background, script, style
 
@@ -43,7 +43,8 @@ class SourcesForm(Widget):
         The connected places: what `facekit.ConnectedPlace` says, with ``words`` of their kind; moments are milliseconds
         since 1970.
     kinds : list of dict
-        What can be connected: ``name``, ``words``, ``settings`` (names with a sentence each), ``needs_token``.
+        What can be connected: ``name``, ``words``, ``settings`` (names with a sentence each), ``needs_token``,
+        ``token`` ("none" where nothing is signed in to), and ``sign_in``, whether a page to do so can be opened.
     address : dict
         Of the address that was typed last: ``text``, and the ``kind`` that it is of, "" for none.
     connected : int
@@ -53,6 +54,9 @@ class SourcesForm(Widget):
         user can answer; empty while none does.
     done : dict
         What the last sync of this form has come to, see `facekit.types.sources.PlaceSync`; empty before the first.
+    signing : dict
+        The sign-in that goes on: ``name`` of the place ("" of one to come), ``words`` of its kind, ``stopping``, and a
+        ``question`` with the page to open; empty while none does.
     steps : dict
         What a check found: ``name`` of the place, and ``steps`` that were tried, with ``works`` and what was ``found``.
     """
@@ -66,6 +70,7 @@ class SourcesForm(Widget):
     connected = traitlets.Int(0).tag(sync=True)
     syncing = traitlets.Dict().tag(sync=True)
     done = traitlets.Dict().tag(sync=True)
+    signing = traitlets.Dict().tag(sync=True)
     steps = traitlets.Dict().tag(sync=True)
 
     def __init__(self, sources: Sources, **traits: Any) -> None:  # noqa: ANN401 - whatever a trait takes
@@ -73,9 +78,11 @@ class SourcesForm(Widget):
         self._sources = sources
         self._callbacks: list[Callable[[], None]] = []
         self._stop, self._answers = Event(), Queue[str](1)
+        self._leave, self._said = Event(), Queue[str](1)  # of a sign-in
         self._thread: Thread | None = None
         self._told = 0.0
-        self.kinds = [_kind(kind) for kind in kinds().values()]
+        pages = self._sources.sign_ins()
+        self.kinds = [_kind(kind, sign_in=kind.name in pages) for kind in kinds().values()]
         self.on_msg(self._message)
         self.look()
 
@@ -125,6 +132,8 @@ class SourcesForm(Widget):
             "sync": lambda: self.sync(name),
             "cancel": self.cancel,
             "answer": lambda: self._answer(str(content["answer"])),
+            "sign_in": lambda: self._sign_in_again(name),
+            "cancel_sign_in": self.cancel_sign_in,
             "pause": lambda: self._sources.pause(name, bool(content["paused"])),
             "reconnect": lambda: self._sources.reconnect(name, token=str(content["token"])),
             "check": lambda: self._check(name),
@@ -150,18 +159,67 @@ class SourcesForm(Widget):
         self.address = {"text": text, "kind": found[0].name if found else ""}
 
     def _connect(self, content: dict[str, Any]) -> None:
+        text = str(content["place"]).strip()
         settings = {str(key): str(value) for key, value in (content.get("settings") or {}).items() if value}
-        place = self._sources.add(
-            str(content["place"]).strip(),
-            name=str(content.get("as") or "").strip() or None,
-            settings=settings,
-            token=str(content.get("token") or "").strip() or None,
-            ask=self._ask,
-        )
+        name = str(content.get("as") or "").strip() or None
+        if content.get("sign_in"):
+            found = kind_of_address(text)
+            kind = found[0] if found else kind_named(text)
+            self._enter("", kind.words, lambda: self._add_and_sign_in(kind, text, name, settings))
+            return
+        token = str(content.get("token") or "").strip() or None
+        self._connected(self._sources.add(text, name=name, settings=settings, token=token, ask=_nobody).name)
+
+    def _connected(self, name: str) -> None:
         self.connected += 1
         self.look()
         if not self.syncing:
-            self.sync(place.name)
+            self.sync(name)
+
+    # -- signing in: it takes as long as its user does, so that it goes on in a thread -----------------------------
+
+    def cancel_sign_in(self) -> None:
+        """Give up signing in."""
+        if self.signing:
+            self.signing = {**self.signing, "stopping": True}
+        self._leave.set()
+
+    def _enter(self, name: str, words: str, work: Callable[[], str]) -> None:
+        if self.signing:
+            message = "Somebody is signing in already."
+            raise LibraryBusyError(message, "Finish that, or cancel it.")
+        self._leave, self._said = Event(), Queue(1)
+        self.signing = {"name": name, "words": words, "stopping": False, "question": None}
+        self._entering = in_background(lambda: self._entered(work), lambda: None, "sign-in")
+
+    @handler
+    def _entered(self, work: Callable[[], str]) -> None:
+        try:
+            name = work()
+        except (FacekitError, KeyboardInterrupt):
+            if self._leave.is_set():  # as its user wished
+                return
+            raise
+        finally:
+            self.signing = {}
+            self.look()
+        self._connected(name)
+
+    def _add_and_sign_in(self, kind: SourceKind, text: str, name: str | None, settings: dict[str, str]) -> str:
+        place = self._sources.add(text, name=name, settings=settings, ask=self._show, stop=self._leave)
+        if not kind.needs_token:  # it is there without one
+            place = self._sources.reconnect(place.name, ask=self._show, stop=self._leave)
+        return place.name
+
+    def _sign_in_again(self, name: str) -> None:
+        kind = kind_named(self._sources.get(name).kind)
+        self._enter(name, kind.words, lambda: self._sources.reconnect(name, ask=self._show, stop=self._leave).name)
+
+    def _show(self, prompt: Prompt) -> str:
+        """Show the page to sign in; wait for what its user copies there, if that is wanted."""
+        if self.signing:
+            self.signing = {**self.signing, "question": _question(prompt)}
+        return _answered(prompt, self._said, self._leave) if prompt.answer else ""
 
     # -- the sync --------------------------------------------------------------------------------------------------
 
@@ -187,28 +245,21 @@ class SourcesForm(Widget):
 
     def _ask(self, prompt: Prompt) -> str:
         """Show what only the user can do; wait for the answer, if one is wanted."""
-        asked = {"text": prompt.text, "link": prompt.link, "image": prompt.image, "answer": prompt.answer}
-        self._say(question=asked)
+        self._say(question=_question(prompt))
         if not prompt.answer:
             return ""
-        end = monotonic() + _ANSWER_SECONDS
         try:
-            while monotonic() < end:
-                if self._stop.is_set():
-                    raise KeyboardInterrupt
-                try:
-                    return self._answers.get(timeout=_EVERY)
-                except Empty:
-                    continue
+            return _answered(prompt, self._answers, self._stop)
         finally:
             self._say(question=None)
-        message = f"Nobody answered: {prompt.text}"
-        raise SourceError(message, "Sync it again, and answer then.")
 
     def _answer(self, answer: str) -> None:
-        self._say(question=None)
+        question = self.signing.get("question")
+        waiting = self._said if question and question["answer"] else self._answers
+        if waiting is self._answers:
+            self._say(question=None)
         try:
-            self._answers.put_nowait(answer)
+            waiting.put_nowait(answer)
         except Full:  # it was answered a moment ago
             return
 
@@ -220,12 +271,38 @@ class SourcesForm(Widget):
                 logger.exception("After a sync: {}", error)
 
 
-def _kind(kind: SourceKind) -> dict[str, Any]:
+def _question(prompt: Prompt) -> dict[str, Any]:
+    return {"text": prompt.text, "link": prompt.link, "image": prompt.image, "answer": prompt.answer}
+
+
+def _answered(prompt: Prompt, answers: Queue[str], stop: Event) -> str:
+    """What the user answers. Raises SourceError where nobody does, KeyboardInterrupt where they stop it."""
+    end = monotonic() + _ANSWER_SECONDS
+    while monotonic() < end:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        try:
+            return answers.get(timeout=_EVERY)
+        except Empty:
+            continue
+    message = f"Nobody answered: {prompt.text}"
+    raise SourceError(message, "Try it again, and answer then.")
+
+
+def _nobody(prompt: Prompt) -> str:
+    """Whoever connects a place without a token does not mean to sign in: the page has a button for that."""
+    raise SignInError(prompt.text, "Sign in, or give a token.")
+
+
+def _kind(kind: SourceKind, *, sign_in: bool) -> dict[str, Any]:
+    takes = kind.needs_token or kind.sign_in is not None or kind.secret_of is not None
     return {
         "name": kind.name,
         "words": kind.words,
         "settings": dict(kind.settings),
         "needs_token": kind.needs_token,
+        "token": "needed" if kind.needs_token else "optional" if takes else "none",
+        "sign_in": sign_in,
     }
 
 
@@ -251,8 +328,9 @@ def _place(place: ConnectedPlace) -> dict[str, Any]:
 
 
 def _done(one: PlaceSync) -> dict[str, Any]:
-    numbers = ("name", "found", "ingested", "duplicates", "missing", "faces", "fetched", "bytes", "stopped", "problem")
-    said = {name: getattr(one, name) for name in numbers}
+    numbers = ("name", "found", "ingested", "duplicates", "missing", "faces", "fetched", "bytes")
+    words = ("stopped", "problem", "remedy")
+    said = {name: getattr(one, name) for name in numbers + words}
     return said | {"failed": list(one.failed[:_FAILURES]), "failures": len(one.failed)}
 
 

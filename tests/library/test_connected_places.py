@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, BinaryIO
 import other_models
 import pytest
 from fake_service import jpeg
+from statements import statements
 
 import facekit as fk
-from facekit.errors import PhotoError, RefusedError, SourceError
+from facekit.errors import FacekitError, LibraryError, PhotoError, RefusedError, SourceError
 from facekit.models import registry
 from facekit.sources import kinds, vault
 from facekit.sources.item import Check, Cursor, ItemPage, SourceItem, SourceKind, Tools
@@ -199,6 +200,68 @@ def test_a_place_whose_token_is_lost_can_be_disconnected(library: fk.Library) ->
     (library.folder / vault.FILE).write_text("damaged")
     library.sources.remove("shelf")
     assert list(library.sources.list()) == []
+
+
+def test_what_is_known_is_asked_of_the_catalog_for_many_at_once(library: fk.Library, shelf: Shelf) -> None:
+    for number in range(40):
+        shelf.put(f"{number:02}", number % 4, content=f"sha256:{number % 4}", size=100)
+    add(library)
+    with statements() as asked:
+        [dry] = library.sources.sync(dry_run=True, progress=False).places
+    assert (dry.new, dry.bytes) == (40, 400)
+    assert len(asked) < 25
+    library.sources.sync(progress=False)
+    assert len(shelf.fetched) == 4
+    add(library, name="twin")
+    [dry] = library.sources.sync("twin", dry_run=True, progress=False).places
+    assert (dry.new, dry.bytes) == (40, 0)
+    library.sources.sync("twin", progress=False)
+    assert len(shelf.fetched) == 4
+
+
+def test_a_mount_that_got_the_name_of_a_place_takes_nothing_from_it(
+    library: fk.Library, shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf.put("a", 1)
+    shelf.put("x.jpg", 2)
+    add(library, name="family")
+    library.sources.sync(progress=False)
+    library.close()
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "x.jpg").write_bytes(jpeg(3))
+    monkeypatch.setenv("FACEKIT_MOUNTS", f"family={tmp_path / 'disk'}")
+    with fk.open(library.folder) as again:
+        with pytest.raises(LibraryError, match="connected place and of a mount"):
+            again.ingest(tmp_path / "disk", progress=False)
+        assert set(again.photos()["status"]) == {"no_face"}
+        again.sources.sync(progress=False)
+        assert places(again) == ["family:/a.jpg", "family:/x.jpg.jpg"]
+
+
+def test_what_was_fetched_before_a_sync_had_to_stop_is_in_the_library(library: fk.Library, shelf: Shelf) -> None:
+    for number in range(6):
+        shelf.put(f"{number}", number, size=len(jpeg(number, 64, 64)))
+    add(library)
+    most = sum(len(jpeg(number, 64, 64)) for number in range(3))
+    [done] = library.sources.sync(most_bytes=most, progress=False).places
+    assert "of at most" in str(done.problem)
+    assert (done.fetched, done.ingested) == (3, 3)
+    assert len(places(library)) == 3
+    [done] = library.sources.sync(progress=False).places
+    assert (done.problem, done.fetched, done.ingested, len(shelf.fetched)) == (None, 3, 3, 6)
+
+
+def test_a_name_that_two_photos_have_forgets_neither_and_an_id_forgets_one(library: fk.Library, shelf: Shelf) -> None:
+    for number in range(3):
+        shelf.put(f"{number}", number, name="IMG.jpg" if number else "other.jpg", album="A")
+    add(library)
+    library.sources.sync(progress=False)
+    with pytest.raises(FacekitError, match="2 photos are called shelf:/A/IMG"):
+        library.remove("shelf:/A/IMG.jpg")
+    photos = library.photos()
+    assert library.remove(photos.loc[photos["path"] == "shelf:/A/IMG.jpg", "photo_id"].iloc[0]) == 1
+    assert places(library) == ["shelf:/A/IMG.jpg", "shelf:/A/other.jpg"]
+    assert library.remove("shelf:/A") == 2
 
 
 @pytest.mark.parametrize(

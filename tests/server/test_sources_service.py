@@ -18,6 +18,7 @@ import facekit as fk
 from facekit.server.job import Sync
 from facekit.server.schedule import SyncSchedule
 from facekit.server.stores import open_store
+from facekit.sources import asking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,6 +83,33 @@ def test_places_that_lead_anywhere_are_connected_by_admins_alone(client: TestCli
         assert answer.status_code == 403, place
 
 
+def test_an_admin_connects_no_folder_that_photos_may_not_come_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEKIT_DROPBOX_CLIENT_ID", "id")
+    for folder in ("allowed", "other"):
+        (tmp_path / folder / "Takeout" / "Google Photos").mkdir(parents=True)
+    (tmp_path / "allowed" / "link").symlink_to(tmp_path / "other")
+    with served(tmp_path / "library", [tmp_path / "allowed"], accounts=True) as client:
+
+        def add(user: str, place: str, **settings: str) -> int:
+            asked = {"place": place, "settings": settings}
+            return client.post("/api/v1/sources", json=asked, headers=sign_in(client, user)).status_code
+
+        for folder in ("other", "allowed/link"):
+            assert add("ada", "takeout", path=f"{tmp_path}/{folder}") == 403
+            assert add("ada", "storage", url=f"zip://{tmp_path}/{folder}/a.zip") == 403
+            assert add("ada", f"zip://{tmp_path}/{folder}/a.zip") == 403
+        assert add("ada", f"{tmp_path}/other/Takeout") == 403
+        assert add("ada", "takeout", path=f"{tmp_path}/allowed") == 201
+        # Who may connect no folder does not learn either which ones there are.
+        assert add("ed", f"{tmp_path}/other/Takeout") == add("ed", f"{tmp_path}/nothing") == 403
+        assert add("ed", "flickr") == 400
+        monkeypatch.setattr(asking, "_somebody_is_there", lambda: True)
+        monkeypatch.setattr(asking.webbrowser, "open", lambda _page: pytest.fail("the service opens no browser"))
+        assert add("ed", "dropbox") >= 400
+
+
 def test_a_question_of_a_sync_is_answered_through_the_service(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +134,7 @@ def test_a_question_of_a_sync_is_answered_through_the_service(
             time.sleep(0.05)
         assert question is not None, job
         assert question["answer"]
-        assert question["image"].startswith(fake.url)
+        assert question["image"].startswith("data:image/jpeg;base64,")
         answer = client.post(f"/api/v1/jobs/{job_id}/answer", json={"answer": "плот"}, headers=ed)
         assert answer.status_code == 200, answer.text
         job = wait_for(client, job_id, ed)

@@ -85,3 +85,20 @@ def test_what_is_being_fetched_is_no_leftover(tmp_path: Path) -> None:
     os.utime(left, (long_ago, long_ago))
     originals.tidy_up()
     assert not left.exists()
+
+
+def test_what_was_asked_for_lately_stays_and_is_as_it_was(tmp_path: Path) -> None:
+    originals = Originals(tmp_path, most_bytes=190)
+
+    def get(key: int) -> Path:
+        return originals.get("vk", str(key), "v", _write(b"x" * 10), keep=False)  # type: ignore[arg-type]
+
+    paths = [get(number) for number in range(19)]
+    for age, path in enumerate(paths):
+        os.utime(path, (age, age))
+    before = paths[0].stat().st_mtime_ns
+    assert originals.find("vk", "0", "v") == paths[0]
+    assert paths[0].stat().st_mtime_ns == before, "who reads it meanwhile would take it for another"
+    get(19)
+    assert paths[0].exists()
+    assert not paths[1].exists()

@@ -6,6 +6,7 @@ import io
 import json
 import secrets
 import threading
+from base64 import b64encode
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -475,7 +476,26 @@ def test_the_letters_of_a_captcha_are_asked_for_until_they_are_right(vk: FakeVk)
     vk.want_letters("xzq7")
     tools, shown = asking(["wrong", " xzq7 "])
     assert set(listed(Vk({"owner": str(OWNER)}, tools))[0]) == set(vk.photos)
-    assert [(one.image is not None, one.link, one.answer) for one in shown] == [(True, None, True)] * 2
+    assert [(one.link, one.answer) for one in shown] == [(None, True)] * 2
+    assert {one.image for one in shown} == {"data:image/jpeg;base64," + b64encode(fake.jpeg(1)).decode()}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        fake.answer(200, b"<svg/>", {"content-type": "image/svg+xml"}),
+        fake.answer(200, b"x" * 200_001, {"content-type": "image/png"}),
+        fake.answer(404),
+        fake.redirect("https://picture.example/a.png"),
+    ],
+    ids=["drawing", "too large", "missing", "elsewhere"],
+)
+def test_a_captcha_whose_picture_is_not_to_be_had_is_shown_by_its_address(vk: FakeVk, fault: fake.Fault) -> None:
+    vk.want_letters("xzq7")
+    vk.fail(fault, path="/captcha.php", times=9)
+    tools, shown = asking(["xzq7"])
+    list(Vk({"owner": str(OWNER)}, tools).pages(None))
+    assert [str(one.image).startswith(f"{vk.url}/captcha.php?sid=") for one in shown] == [True]
 
 
 def test_a_captcha_is_given_up_after_three_answers(vk: FakeVk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date
 from typing import Annotated, Any
@@ -11,15 +12,18 @@ from fastapi import Path as InPath
 from pydantic import BaseModel, Field
 
 from facekit.arguments import BYTES, ID, LONGEST_PATH, LONGEST_TEXT
+from facekit.errors import SignInError
 from facekit.server.access import needs
 from facekit.server.accounts import Identity
 from facekit.server.job import Job, Sync
 from facekit.server.parameters import Name
 from facekit.server.refusal import Refusal, ServiceRefusal
-from facekit.server.service import ServiceOf
+from facekit.server.service import Service, ServiceOf
 from facekit.server.strict import StrictRoute
-from facekit.sources.item import SourceKind
-from facekit.sources.kinds import kind_named, kind_of_address, kinds
+from facekit.sources.item import Prompt, SourceKind
+from facekit.sources.kinds import kind_named, kind_of_address, kinds, unknown_kind
+from facekit.sources.oauth import has_application
+from facekit.sources.storage_address import read as read_address
 from facekit.types.sources import ConnectedPlace, Leftovers
 
 router = APIRouter(prefix="/api/v1", tags=["sources"], route_class=StrictRoute)
@@ -40,6 +44,7 @@ class KindOfPlace(BaseModel):
     settings: dict[str, str] = Field(description="What can be set, each with a sentence.")
     needs_token: bool
     signs_in: bool = Field(description="Whether there is a page to sign in.")
+    can_sign_in: bool = Field(description="Whether the service has an application's id, so that it can be opened.")
     hosts: list[str] = Field(description="The hosts that are contacted; empty where whoever connects it names them.")
 
 
@@ -113,6 +118,7 @@ def _kind(kind: SourceKind) -> KindOfPlace:
         settings=dict(kind.settings),
         needs_token=kind.needs_token,
         signs_in=kind.sign_in is not None,
+        can_sign_in=kind.sign_in is not None and has_application(kind.sign_in),
         hosts=list(kind.hosts),
     )
 
@@ -126,18 +132,44 @@ def list_sources(service: ServiceOf, me: Editor) -> list[ConnectedPlace]:
 @router.post("/sources", status_code=201, responses=_REFUSED)
 def add_source(service: ServiceOf, me: Editor, body: PlaceToConnect) -> ConnectedPlace:
     """Connect a place. Nothing is fetched before it is synced."""
-    _check_hosts(body.place, me)
+    check_reach(service, body.place, body.settings, me)
     how = body.model_dump(exclude={"place"})
-    return service.library.sources.add(body.place, **how, ask=None)
+    return service.library.sources.add(body.place, **how, ask=_nobody)
 
 
-def _check_hosts(place: str, me: Identity) -> None:
-    """Addresses of the user's own choosing, and paths, may lead anywhere that the service reaches: an admin's."""
-    found = kind_of_address(place)
-    kind = found[0] if found else kind_named(place)
-    if not kind.hosts and "admin" not in me.scopes:
-        message = f"{kind.words} may lead anywhere that the service can reach."
-        raise ServiceRefusal(403, message, "Ask an admin to connect it.", kind="refused")
+def _nobody(prompt: Prompt) -> str:
+    raise SignInError(prompt.text, "Sign in by POST /api/v1/source-sign-ins, or give a token.")
+
+
+def check_reach(service: Service, place: str, settings: Mapping[str, str], me: Identity) -> None:
+    """Addresses of the user's own choosing lead anywhere: they are for an admin. Folders lie under a root.
+
+    Raises
+    ------
+    ServiceRefusal
+        If it is not for this person.
+    """
+    named = kinds().get(place.replace("_", "-"))
+    is_path = named is None and "://" not in place
+    if is_path and "admin" not in me.scopes:  # they don't learn either what is there
+        raise _anywhere("A folder") if "/" in place else unknown_kind(place)
+    kind, found = (named, {}) if named else kind_of_address(place) or (kind_named(place), {})
+    if kind.hosts:
+        return
+    if "admin" not in me.scopes:
+        raise _anywhere(kind.words)
+    said = found | dict(settings)
+    path = said.get("path") if kind.name == "takeout" else None
+    if url := said.get("url"):
+        address, _ = read_address(url)
+        path = address.path if address.scheme == "file" else None
+    if path is not None:
+        service.paths.decide(path, me, "ingest")
+
+
+def _anywhere(what: str) -> ServiceRefusal:
+    message = f"{what} may lead anywhere that the service can reach."
+    return ServiceRefusal(403, message, "Ask an admin to connect it.", kind="refused")
 
 
 @router.get("/sources/{name}", responses=_REFUSED)
@@ -163,7 +195,7 @@ def pause_source(service: ServiceOf, me: Editor, name: SourceName, body: Pause) 
 @router.post("/sources/{name}/reconnect", responses=_REFUSED)
 def reconnect_source(service: ServiceOf, me: Editor, name: SourceName, body: NewToken) -> ConnectedPlace:
     """Give a place another token."""
-    return service.library.sources.reconnect(name, token=body.token)
+    return service.library.sources.reconnect(name, token=body.token, ask=_nobody)
 
 
 @router.post("/sources/{name}/check", responses=_REFUSED)

@@ -211,6 +211,15 @@ export interface SourceKind {
   words: string;
   settings: Record<string, string>;
   needs_token: boolean;
+  token: string;
+  sign_in: boolean;
+}
+
+export interface SourceQuestion {
+  text: string;
+  link: string | null;
+  image: string | null;
+  answer: boolean;
 }
 
 export interface SourcePlace {
@@ -228,15 +237,15 @@ export interface SourcePlace {
   keep_originals: boolean;
 }
 
-export interface SyncProgress {
+export interface SourceSyncing {
   name: string;
   done: number;
   total: number;
   stopping: boolean;
-  question: { text: string; link: string | null; image: string | null; answer: boolean } | null;
+  question: SourceQuestion | null;
 }
 
-export interface SyncDone {
+export interface SourceDone {
   name: string;
   found: number;
   ingested: number;
@@ -247,6 +256,7 @@ export interface SyncDone {
   bytes: number;
   stopped: boolean;
   problem: string | null;
+  remedy: string | null;
   failed: string[];
   failures: number;
 }
@@ -256,8 +266,9 @@ export interface SourcesForm extends Shared {
   kinds: SourceKind[];
   address: Filled<{ text: string; kind: string }>;
   connected: number;
-  syncing: Filled<SyncProgress>;
-  done: Filled<SyncDone>;
+  syncing: Filled<SourceSyncing>;
+  done: Filled<SourceDone>;
+  signing: Filled<{ name: string; words: string; stopping: boolean; question: SourceQuestion | null }>;
   steps: Filled<{ name: string; steps: { step: string; works: boolean; found: string }[] }>;
 }
 
