@@ -23,6 +23,7 @@ from facekit.cli.terminal import (
 )
 from facekit.errors import FacekitError, RefusedError
 from facekit.sources.kinds import kind_of_address, kinds
+from facekit.types.sources import PlaceState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -129,10 +130,15 @@ def sync(
             report = library.sources.sync(
                 *(names or ()), since=since, album=album, dry_run=dry_run, most_bytes=most_bytes
             )
+            left = [] if names else [one for one in library.sources.list() if not one.waits_for_nothing]
         if as_json:
             print_json(report.to_dict())
         else:
             out.print(in_shell_words(repr(report)), markup=False, soft_wrap=True)
+        synced = {one.name for one in report.places}
+        for one in left:
+            if one.name not in synced:
+                note.print(f"{one.name} is left out: {_left_out(one)}", markup=False, soft_wrap=True)
         if any(one.stopped for one in report.places) or (wait is None and not report.ended_well):
             raise typer.Exit(1)
         if wait is None:
@@ -254,6 +260,12 @@ def _bytes(text: str) -> int:
         message = f"{text!r} is no size."
         raise RefusedError(message, "Write 500MB or 5GB.")
     return found
+
+
+def _left_out(one: ConnectedPlace) -> str:
+    if one.state is PlaceState.PAUSED:
+        return f"it is paused; facekit sources resume {one.name} ends that."
+    return f"{_problem(one)} facekit sources sync {one.name} tries it now."
 
 
 def _moment(one: ConnectedPlace) -> str:

@@ -57,6 +57,7 @@ def test_a_place_is_connected_looked_at_synced_paused_and_removed(tmp_path: Path
 
     assert facekit(folder, "sources", "pause", "summer").exit_code == 0
     assert told(folder, "sources", "sync")["places"] == []
+    assert "summer is left out: it is paused" in facekit(folder, "sources", "sync").stderr
     refused = facekit(folder, "sources", "sync", "summer").exception
     assert isinstance(refused, RefusedError)
     assert facekit(folder, "sources", "resume", "summer").exit_code == 0
