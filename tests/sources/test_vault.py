@@ -24,10 +24,10 @@ from keyring.backends.null import Keyring as NullKeyring
 from facekit.catalog.sources import SourceRow
 from facekit.catalog.times import now
 from facekit.errors import RefusedError, SignInError, SourceError
-from facekit.sources import token_key, tokens
 from facekit.sources.item import SourceKind, Token
-from facekit.sources.tokens import Tokens
-from facekit.sources.vault import FILE, Vault
+from facekit.sources.signing_in import token_key, tokens
+from facekit.sources.signing_in.tokens import Tokens
+from facekit.sources.signing_in.vault import FILE, Vault
 from facekit.system.permissions import protect
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from facekit.sources.item import Token
-from facekit.sources.vault import Vault
+from facekit.sources.signing_in.vault import Vault
 vault = Vault(Path(sys.argv[1]))
 for number in range(5):
     vault.put(f"{sys.argv[2]}-{number}", Token(f"token {sys.argv[2]} {number}"))
@@ -311,7 +311,7 @@ def service(running: FakeSignIn, monkeypatch: pytest.MonkeyPatch) -> FakeSignIn:
     monkeypatch.setenv(ADDRESS, running.url)
     monkeypatch.setenv(CLIENT_ID, CLIENT)
     monkeypatch.delenv(SECRET, raising=False)
-    monkeypatch.setattr("facekit.sources.oauth._PER_SECOND", 1000.0)
+    monkeypatch.setattr("facekit.sources.signing_in.oauth._PER_SECOND", 1000.0)
     hurry(monkeypatch)
     return running
 
