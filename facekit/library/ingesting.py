@@ -30,7 +30,7 @@ class OpenLibrary(Protocol):
 
     folder: Path
     current: IngestReport | None
-    syncing: set[str]
+    syncing: dict[str, ConnectedSource | None]
 
     @property
     def storage(self) -> Storage:

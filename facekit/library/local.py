@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from facekit.search.find import ProbeSource
     from facekit.search.known_faces import Known
     from facekit.sources import LocalSource, Source
+    from facekit.sources.connected import ConnectedSource
     from facekit.storage.place import Place
     from facekit.storage.removal import Removable
     from facekit.storage.servers import Servers
@@ -104,7 +105,7 @@ class LocalLibrary(LocalGallery, LocalTables, Library):
         self.folder = backend.folder
         self.current: IngestReport | None = None
         """What the ingest that is going on has done so far."""
-        self.syncing: set[str] = set()
+        self.syncing: dict[str, ConnectedSource | None] = {}
         """Connected places that are being synced."""
         self._backing_up = Lock()
 

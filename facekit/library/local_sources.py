@@ -64,6 +64,7 @@ class LocalSources(Sources):
 
     def _place(self, row: SourceRow) -> ConnectedPlace:
         photos, size = self._tables.photos_of(row.name)
+        now_syncing = self._library.syncing.get(row.name)
         return ConnectedPlace(
             name=row.name,
             kind=row.kind,
@@ -77,6 +78,7 @@ class LocalSources(Sources):
             photos=photos,
             bytes=size,
             keep_originals=row.keep_originals,
+            fetching=None if now_syncing is None else now_syncing.bytes,
         )
 
     def _whose(self, row: SourceRow) -> str:
@@ -302,7 +304,7 @@ class LocalSources(Sources):
     ) -> PlaceSync:
         start = perf_counter()
         with self._storage.changing("A sync"), watching(self._library.folder, stop) as watch:
-            self._library.syncing.add(row.name)
+            self._library.syncing[row.name] = None
             done = PlaceSync(row.name)
             reports: list[IngestReport] = []
             source: ConnectedSource | None = None
@@ -311,6 +313,7 @@ class LocalSources(Sources):
                 with self._connections.source(
                     row.name, scope=scope, ask=ask, stop=stop, shown=progress is True
                 ) as source:
+                    self._library.syncing[row.name] = source
                     if dry_run:
                         return self._would_come(source)
                     run_ingest(self._library, [source], progress, stop=stop, notes=watch.notes, begun=reports.append)
@@ -318,7 +321,7 @@ class LocalSources(Sources):
                 note_end(self._storage, row.name, error)
                 done = _ended(done, error)
             finally:
-                self._library.syncing.discard(row.name)
+                self._library.syncing.pop(row.name, None)
         return replace(_counted(done, source, reports), seconds=perf_counter() - start)
 
     def _would_come(self, source: ConnectedSource) -> PlaceSync:

@@ -32,7 +32,8 @@ class ConnectedPlace:
 
     ``kind`` is what kind of place it is (``vk``), ``place`` which one, for people. ``problem`` says what ended the last
     sync before its end and ``remedy`` what to do, ``resume_at`` when it can go on. ``photos`` and ``bytes`` count what
-    the library has of it; ``keep_originals`` says whether the photos' files are kept on this machine for good.
+    the library has of it; ``keep_originals`` says whether the photos' files are kept on this machine for good, and
+    ``fetching`` how many bytes a sync that goes on has fetched.
 
     Examples
     --------
@@ -52,6 +53,7 @@ class ConnectedPlace:
     photos: int
     bytes: int
     keep_originals: bool
+    fetching: int | None = None
 
     @property
     def waits_for_nothing(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from queue import Empty, Full, Queue
 from threading import Event
 from time import monotonic
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from facekit.sources.item import Prompt, SourceKind
     from facekit.types.sources import ConnectedPlace, PlaceSync
 
+_BYTES_EVERY = 1.0  # seconds between two questions of how many bytes have come
 _EVERY = 0.2  # seconds between two looks at the progress: more of them nobody sees
 _FAILURES = 200  # more of them nobody reads
 _ANSWER_SECONDS = 600.0  # for an answer, as in a service
@@ -50,8 +52,8 @@ class SourcesForm(Widget):
     connected : int
         How often a place was connected: the form is empty then.
     syncing : dict
-        The sync that goes on: ``name``, ``done`` and ``total`` photos, ``stopping``, and a ``question`` that only the
-        user can answer; empty while none does.
+        The sync that goes on: ``name``, ``done`` and ``total`` photos, ``bytes`` that were fetched, ``stopping``, and a
+        ``question`` that only the user can answer; empty while none does.
     done : dict
         What the last sync of this form has come to, see `facekit.types.sources.PlaceSync`; empty before the first.
     signing : dict
@@ -80,7 +82,7 @@ class SourcesForm(Widget):
         self._stop, self._answers = Event(), Queue[str](1)
         self._leave, self._said = Event(), Queue[str](1)  # of a sign-in
         self._thread: Thread | None = None
-        self._told = 0.0
+        self._told = self._asked = 0.0
         pages = self._sources.sign_ins()
         self.kinds = [_kind(kind, sign_in=kind.name in pages) for kind in kinds().values()]
         self.on_msg(self._message)
@@ -237,7 +239,17 @@ class SourcesForm(Widget):
         if done < total and now - self._told < _EVERY:
             return
         self._told = now
-        self._say(done=done, total=total)
+        self._say(done=done, total=total, bytes=self._fetched(now))
+
+    def _fetched(self, now: float) -> int:
+        """How many bytes the sync has fetched, asked for now and then."""
+        before: int = self.syncing.get("bytes", 0)
+        if now - self._asked < _BYTES_EVERY:
+            return before
+        self._asked = now
+        with suppress(FacekitError):  # it is shown when it is known again
+            return self._sources.get(self.syncing["name"]).fetching or before
+        return before
 
     def _say(self, **values: Any) -> None:  # noqa: ANN401 - as the trait has them
         if self.syncing:

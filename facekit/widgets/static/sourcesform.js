@@ -172,7 +172,8 @@ function render({ model, el: host, signal }) {
     if (now.total) [bar.max, bar.value] = [now.total, now.done];
     const stop = button(now.stopping ? "stopping" : "cancel", () => model.send({ kind: "cancel" }));
     stop.disabled = Boolean(now.stopping);
-    const line = now.total ? say(model, "sourcesform.of", { done: now.done, count: now.total }) : say(model, "sourcesform.listing");
+    const line = now.total ? say(model, "sourcesform.of", { done: now.done, count: now.total }) + (now.bytes ? ` · ${size(model, now.bytes)}` : "")
+      : say(model, "sourcesform.listing");
     /** @type {HTMLElement[]} */
     const parts = [el("div", { class: "fk-run" }, el("div", { class: "fk-track" }, bar, el("p", {}, line)), stop)];
     if (now.question) parts.push(asking(now.question));

@@ -241,6 +241,7 @@ export interface SourceSyncing {
   name: string;
   done: number;
   total: number;
+  bytes?: number;
   stopping: boolean;
   question: SourceQuestion | null;
 }
