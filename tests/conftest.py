@@ -55,6 +55,7 @@ _SLOW_FILES = {
     "test_backup",
     "test_bench",
     "test_calibration",
+    "test_contract",
     "test_cli",
     "test_damage",
     "test_evaluate",
@@ -74,6 +75,8 @@ _SLOW_FILES = {
     "test_private",
     "test_reembed",
     "test_servers",
+    "test_source_filters",
+    "test_storage_urls",
     "test_sync_kills",
     "test_texts",
     "test_turns",
@@ -202,6 +205,14 @@ def light_passwords() -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Accounts, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
         yield kept
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_token_key(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests write nothing into the keyring, or the configuration, of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FACEKIT_TOKEN_KEY_FILE", str(tmp_path_factory.mktemp("key") / "token.key"))
+        yield
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from facekit.ingest import reembed as reembedding
 from facekit.models import registry
 from facekit.models.sface import SFace
 from facekit.models.yunet import YuNet
-from facekit.sources import http, yandex_disk
+from facekit.sources.network import http
+from facekit.sources.yandex_disk import connector as yandex_disk
 from facekit.storage.embedded import Embedded
 from facekit.storage.models_in_use import ModelSet
 from facekit.storage.shared import Shared

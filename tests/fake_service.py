@@ -24,8 +24,8 @@ from PIL import Image
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 
-from facekit.sources import http, rate, retries, transport
 from facekit.sources.item import Token, Tools
+from facekit.sources.network import http, rate, retries, transport
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping

@@ -45,8 +45,8 @@ ROOMS_OF_EXTRAS = {"server", "webapp", "widgets", "demo", "measure", "models", "
 # Modules elsewhere that do so.
 MODULES_OF_EXTRAS = {
     *("catalog/postgresql.py", "cli/users.py", "images/blobs.py", "storage/broker.py"),
-    *("sources/oauth.py", "sources/token_key.py", "sources/vault.py"),
-    *("sources/storage_address.py", "sources/storage_files.py"),
+    *("sources/signing_in/oauth.py", "sources/signing_in/token_key.py", "sources/signing_in/vault.py"),
+    *("sources/storage/address.py", "sources/storage/files.py"),
 }
 
 # Packages that are imported under another name than they are installed.

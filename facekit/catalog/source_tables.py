@@ -1,6 +1,6 @@
 """The tables of connected places that photos come from, such as a cloud disk, and of what was listed there.
 
-Tokens are none of the catalog's: see `facekit.sources.vault`.
+Tokens are none of the catalog's: see `facekit.sources.signing_in.vault`.
 """
 
 from __future__ import annotations

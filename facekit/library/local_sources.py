@@ -21,9 +21,9 @@ from facekit.sources.asking import NobodyThereError, ask_here
 from facekit.sources.connected import Scope
 from facekit.sources.item import Checks, Token
 from facekit.sources.kinds import kind_named, kind_of_address, kinds, shown
-from facekit.sources.loopback import sign_in
 from facekit.sources.mounts import checked_name, named_mount
-from facekit.sources.oauth import has_application
+from facekit.sources.signing_in.loopback import sign_in
+from facekit.sources.signing_in.oauth import has_application
 from facekit.system.waiting import watching
 from facekit.types.sources import ConnectedPlace, ConnectedPlaces, PlaceState, PlaceSync, SyncReport
 

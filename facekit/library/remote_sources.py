@@ -17,7 +17,7 @@ from facekit.library.sources import Sources
 from facekit.sources.asking import ask_here
 from facekit.sources.item import Check, Checks, Prompt
 from facekit.sources.kinds import kind_of_address, kinds
-from facekit.sources.loopback import given_up
+from facekit.sources.signing_in.loopback import given_up
 from facekit.types.sources import ConnectedPlace, ConnectedPlaces, SyncReport
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from facekit.errors import FacekitError, RefusedError, SignInError
 from facekit.sources.kinds import kind_named
-from facekit.sources.pending import SECONDS, PendingSignIns
+from facekit.sources.signing_in.pending import SECONDS, PendingSignIns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

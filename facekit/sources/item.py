@@ -160,7 +160,7 @@ class Token:
 Access: TypeAlias = "Callable[[str | None], str | None]"
 """The access token to use now, None where none is kept. Called with one that the service refused, it renews it first.
 
-It raises SignInError where that can't be renewed. `facekit.sources.tokens` has the real one.
+It raises SignInError where that can't be renewed. `facekit.sources.signing_in.tokens` has the real one.
 """
 
 

@@ -18,14 +18,14 @@ _MODULES: tuple[str, ...] = (
     "dropbox",
     "google_photos",
     "google_takeout",
-    "storage_urls",  # the last: it knows all addresses that none before it does
+    "storage",  # the last: it knows all addresses that none before it does
 )
 
 
 @cache
 def kinds() -> dict[str, SourceKind]:
     """All of them, in the order in which an address is shown to them."""
-    found = [import_module(f"facekit.sources.{name}").KIND for name in _MODULES]
+    found = [import_module(f"facekit.sources.{name}.connector").KIND for name in _MODULES]
     return {kind.name: kind for kind in found}
 
 

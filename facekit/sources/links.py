@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from facekit.sources.kinds import kinds
 
-_BASES = ("_API", "_ID")  # FACEKIT_VK_API, FACEKIT_VK_ID: see `facekit.sources.http.endpoint`
+_BASES = ("_API", "_ID")  # FACEKIT_VK_API, FACEKIT_VK_ID: see `facekit.sources.network.http.endpoint`
 
 
 def safe_link(link: str | None) -> str | None:

@@ -19,7 +19,7 @@ from facekit.sources.connections import Connections
 from facekit.sources.mounts import Mounts
 from facekit.sources.originals import FOLDER as ORIGINALS
 from facekit.sources.originals import Originals
-from facekit.sources.tokens import Tokens
+from facekit.sources.signing_in.tokens import Tokens
 from facekit.storage.face_arrays import FacesInMemory
 from facekit.storage.logs import forget_in_logs, quiet_console
 from facekit.storage.models_in_use import InUse, ModelSet

@@ -14,8 +14,9 @@ from statements import statements
 import facekit as fk
 from facekit.errors import FacekitError, LibraryError, PhotoError, RefusedError, SourceError
 from facekit.models import registry
-from facekit.sources import kinds, vault
+from facekit.sources import kinds
 from facekit.sources.item import Check, Cursor, ItemPage, SourceItem, SourceKind, Tools
+from facekit.sources.signing_in import vault
 from facekit.storage.job_rows import Names
 from facekit.types.photos import Status
 from facekit.types.sources import SyncReport

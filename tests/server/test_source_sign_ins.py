@@ -16,7 +16,7 @@ from service import HERE, remote, served, sign_in
 
 from facekit.errors import SignInError
 from facekit.server import source_sign_ins
-from facekit.sources import pending
+from facekit.sources.signing_in import pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

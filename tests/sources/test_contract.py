@@ -20,9 +20,11 @@ from fake_vk import OWNER, FakeVk, VkPhoto
 from fake_yandex import FakeYandex
 
 from facekit.errors import FacekitError, PhotoError, SignInError, SourceError
-from facekit.sources import google_takeout, rate, vk_listing
+from facekit.sources.google_takeout import connector as google_takeout
 from facekit.sources.item import ItemPage, as_part
 from facekit.sources.kinds import kind_named, kinds
+from facekit.sources.network import rate
+from facekit.sources.vk import listing as vk_listing
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
@@ -102,14 +104,14 @@ CASES = {
     "yandex-disk": Case(
         make=lambda photos, _: FakeYandex(photos),
         photo=plain,
-        small_pages=lambda patch, _: patch.setattr("facekit.sources.yandex_disk.PAGE", 4),
+        small_pages=lambda patch, _: patch.setattr("facekit.sources.yandex_disk.connector.PAGE", 4),
         bytes_at="/r?disk/.*",
         per_second=5,
     ),
     "yandex-disk own": Case(
         make=lambda photos, _: FakeYandex(photos, own=True),
         photo=plain,
-        small_pages=lambda patch, _: patch.setattr("facekit.sources.yandex_disk.PAGE", 4),
+        small_pages=lambda patch, _: patch.setattr("facekit.sources.yandex_disk.connector.PAGE", 4),
         bytes_at="/r?disk/.*",
         per_second=5,
     ),
@@ -133,7 +135,7 @@ CASES = {
     "storage": Case(
         make=lambda photos, _: FakeStorage(photos),
         photo=plain,
-        small_pages=lambda patch, _: patch.setattr("facekit.sources.storage_urls._PAGE", 4),
+        small_pages=lambda patch, _: patch.setattr("facekit.sources.storage.connector._PAGE", 4),
         bytes_at="/photos/.*[.](?i:jpg|jpeg)",
         per_second=25,
     ),
@@ -504,7 +506,7 @@ def chain_of(error: BaseException | None) -> list[str]:
 def test_no_error_says_a_token_or_an_address_that_opens_something(place: Place) -> None:
     connector, items = place.ready()
     token = place.service.token()
-    place.patch.setattr("facekit.sources.retries.TRIES", 2)
+    place.patch.setattr("facekit.sources.network.retries.TRIES", 2)
     said: list[str] = []
     faults = [fake.cut_body(), fake.reset(), fake.html(), fake.status(503)]
     faults += [fake.answer(number, {"error": "no"}) for number in (400, 401, 403, 404, 409, 410, 507)]

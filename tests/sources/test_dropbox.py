@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facekit.errors import PhotoError, RefusedError, SignInError, SourceError
-from facekit.sources.dropbox import KIND, connect, settings_of
+from facekit.sources.dropbox.connector import KIND, connect, settings_of
 from facekit.sources.item import Prompt, SourceItem, Tools
-from facekit.sources.oauth import begin, finish, renew
+from facekit.sources.signing_in.oauth import begin, finish, renew
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ def dropbox(running: FakeDropbox, monkeypatch: pytest.MonkeyPatch) -> FakeDropbo
     """With nothing in it yet."""
     hurry(monkeypatch)
     monkeypatch.setenv(running.variable, running.url)
-    monkeypatch.setattr("facekit.sources.dropbox_calls.PER_SECOND", 1000.0)
-    monkeypatch.setattr("facekit.sources.http.DOWNLOADS_A_SECOND", 1000.0)
+    monkeypatch.setattr("facekit.sources.dropbox.calls.PER_SECOND", 1000.0)
+    monkeypatch.setattr("facekit.sources.network.http.DOWNLOADS_A_SECOND", 1000.0)
     running.begin()
     return running
 
@@ -394,10 +394,10 @@ def test_too_many_requests_wait_as_long_as_dropbox_says(dropbox: FakeDropbox, mo
     dropbox.add(photos(1)[0])
     busy = {"error_summary": "too_many_requests/..", "error": {"reason": {".tag": "too_many_requests"}}}
     waits: list[float] = []
-    monkeypatch.setattr("facekit.sources.retries.pause", lambda seconds, _: waits.append(seconds))
+    monkeypatch.setattr("facekit.sources.network.retries.pause", lambda seconds, _: waits.append(seconds))
     busy["error"]["retry_after"] = 2
     dropbox.fail(answer(429, busy))
-    monkeypatch.setattr("facekit.sources.rate.Rate.hold", lambda *_: None)
+    monkeypatch.setattr("facekit.sources.network.rate.Rate.hold", lambda *_: None)
     assert len(shelf(dropbox).sync().items) == 1
     assert max(waits) >= 2
 

@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facekit.errors import PhotoError, SignInError, SourceError
-from facekit.sources.google_answers import seconds_of
-from facekit.sources.google_photos import KIND, GooglePhotos, connect
+from facekit.sources.google_photos.answers import seconds_of
+from facekit.sources.google_photos.connector import KIND, GooglePhotos, connect
 from facekit.sources.item import Prompt, SourceItem, Token, Tools
-from facekit.sources.oauth import begin, finish, renew
+from facekit.sources.signing_in.oauth import begin, finish, renew
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def google(running: FakeGooglePhotos, monkeypatch: pytest.MonkeyPatch) -> FakeGo
         FakePhoto("h", "лето 😀.HEIC", jpeg(70)),
     ]
     monkeypatch.setenv(running.variable, running.url)
-    monkeypatch.setattr("facekit.sources.google_photos._PER_SECOND", 1000.0)
-    monkeypatch.setattr("facekit.sources.google_photos._POLL", 0.01)
-    monkeypatch.setattr("facekit.sources.http.DOWNLOADS_A_SECOND", 1000.0)
+    monkeypatch.setattr("facekit.sources.google_photos.connector._PER_SECOND", 1000.0)
+    monkeypatch.setattr("facekit.sources.google_photos.connector._POLL", 0.01)
+    monkeypatch.setattr("facekit.sources.network.http.DOWNLOADS_A_SECOND", 1000.0)
     running.begin([*photos(9), *others])
     return running
 
@@ -241,7 +241,7 @@ def test_old_addresses_are_not_tried(google: FakeGooglePhotos, monkeypatch: pyte
     connector = made()
     items, _ = listed(connector)
     google.expire_addresses()
-    monkeypatch.setattr("facekit.sources.google_photos._FRESH", -1.0)
+    monkeypatch.setattr("facekit.sources.google_photos.connector._FRESH", -1.0)
     assert fetched(connector, items["1"]) == jpeg(1)
     assert not any(one.status == 403 for one in google.requests)
 
@@ -274,7 +274,7 @@ def test_failures_that_pass_change_nothing(google: FakeGooglePhotos, monkeypatch
 def test_failures_that_stay_stop_and_say_nothing_that_opens_anything(
     google: FakeGooglePhotos, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facekit.sources.retries.TRIES", 2)
+    monkeypatch.setattr("facekit.sources.network.retries.TRIES", 2)
     connector = made()
     items, _ = listed(connector)
     said = []

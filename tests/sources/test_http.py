@@ -25,11 +25,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from facekit.errors import FacekitError, PhotoError, RefusedError, SignInError, SourceError
-from facekit.sources import content, retries
-from facekit.sources.answers import wait_asked_for, without_secrets
-from facekit.sources.hosts import is_public
-from facekit.sources.http import Answer, Ending, Endpoint, Http, Trouble, endpoint
 from facekit.sources.item import Tools
+from facekit.sources.network import content, retries
+from facekit.sources.network.answers import wait_asked_for, without_secrets
+from facekit.sources.network.hosts import is_public
+from facekit.sources.network.http import Answer, Ending, Endpoint, Http, Trouble, endpoint
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from fake_sign_in import ADDRESS, CLIENT, CLIENT_ID, HOW, SECRET, FakeSignIn
 
 from facekit.errors import RefusedError, SignInError, SourceError
 from facekit.sources.item import Prompt, Token
-from facekit.sources.loopback import VARIABLE, sign_in
-from facekit.sources.oauth import begin, finish, renew, revoke
-from facekit.sources.pending import PendingSignIns
+from facekit.sources.signing_in.loopback import VARIABLE, sign_in
+from facekit.sources.signing_in.oauth import begin, finish, renew, revoke
+from facekit.sources.signing_in.pending import PendingSignIns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ def service(running: FakeSignIn, monkeypatch: pytest.MonkeyPatch) -> FakeSignIn:
     monkeypatch.setenv(CLIENT_ID, CLIENT)
     for name in (SECRET, VARIABLE):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("facekit.sources.oauth._PER_SECOND", 1000.0)
+    monkeypatch.setattr("facekit.sources.signing_in.oauth._PER_SECOND", 1000.0)
     hurry(monkeypatch)
     return running
 
@@ -263,12 +263,12 @@ def test_sign_in_that_waits_too_long_or_is_given_up_is_gone(
     pending.forget(begun.state)
     with pytest.raises(RefusedError):
         pending.complete({"state": begun.state, "code": "c"}, "ada")
-    monkeypatch.setattr("facekit.sources.pending._SECONDS", -1.0)
+    monkeypatch.setattr("facekit.sources.signing_in.pending.SECONDS", -1.0)
     begun = pending.begin(HOW, BACK, "ada")
     with pytest.raises(RefusedError):
         pending.complete({"state": begun.state, "code": "c"}, "ada")
-    monkeypatch.setattr("facekit.sources.pending._SECONDS", 600.0)
-    monkeypatch.setattr("facekit.sources.pending._MOST", 2)
+    monkeypatch.setattr("facekit.sources.signing_in.pending.SECONDS", 600.0)
+    monkeypatch.setattr("facekit.sources.signing_in.pending._MOST", 2)
     states = [pending.begin(HOW, BACK, "ada").state for _ in range(3)]
     with pytest.raises(RefusedError):
         pending.complete({"state": states[0], "code": "c"}, "ada")

@@ -11,12 +11,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from facekit.errors import SignInError
-from facekit.sources import dropbox_answers, google_answers, vk_calls, yandex_answers
-from facekit.sources.answers import Answer, Ending, judged_by_status
+from facekit.sources.dropbox import answers as dropbox_answers
+from facekit.sources.google_photos import answers as google_answers
 from facekit.sources.kinds import kinds
+from facekit.sources.network.answers import Answer, Ending, judged_by_status
+from facekit.sources.vk import calls as vk_calls
+from facekit.sources.yandex_disk import answers as yandex_answers
 
 if TYPE_CHECKING:
-    from facekit.sources.answers import Judge
+    from facekit.sources.network.answers import Judge
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")

@@ -21,16 +21,18 @@ from hypothesis import strategies as st
 from stores import s3_endpoint, s3_store  # noqa: F401 - fixtures
 
 from facekit.errors import PhotoError, RefusedError, SignInError, SourceError
-from facekit.sources import rate, retries, storage_files, storage_urls
-from facekit.sources.storage_address import Address, read
-from facekit.sources.storage_urls import KIND
+from facekit.sources.network import rate, retries
+from facekit.sources.storage import connector as storage_urls
+from facekit.sources.storage import files as storage_files
+from facekit.sources.storage.address import Address, read
+from facekit.sources.storage.connector import KIND
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from facekit.sources.item import ItemPage, SourceItem
-    from facekit.sources.storage_urls import Storage
+    from facekit.sources.storage.connector import Storage
 
 FILES = {
     "b.JPG": jpeg(2),

@@ -23,7 +23,8 @@ from fake_yandex import LINK, TOKEN, FakeYandex
 
 import facekit as fk
 from facekit.ingest import pipeline, run
-from facekit.sources import originals, yandex_disk
+from facekit.sources import originals
+from facekit.sources.yandex_disk import connector as yandex_disk
 from facekit.system import disk_space
 
 if TYPE_CHECKING:

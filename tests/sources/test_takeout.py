@@ -18,15 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facekit.errors import PhotoError, RefusedError, SourceError
-from facekit.sources import google_takeout
-from facekit.sources.google_takeout import KIND
-from facekit.sources.takeout_sidecars import NOTHING, Sidecars, read_sidecar
+from facekit.sources.google_takeout import connector as google_takeout
+from facekit.sources.google_takeout.connector import KIND
+from facekit.sources.google_takeout.sidecars import NOTHING, Sidecars, read_sidecar
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from facekit.sources.google_takeout import GoogleTakeout
+    from facekit.sources.google_takeout.connector import GoogleTakeout
     from facekit.sources.item import ItemPage, SourceItem
 
 YEAR = "Photos from 2019"

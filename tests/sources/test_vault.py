@@ -24,10 +24,10 @@ from keyring.backends.null import Keyring as NullKeyring
 from facekit.catalog.sources import SourceRow
 from facekit.catalog.times import now
 from facekit.errors import RefusedError, SignInError, SourceError
-from facekit.sources import token_key, tokens
 from facekit.sources.item import SourceKind, Token
-from facekit.sources.tokens import Tokens
-from facekit.sources.vault import FILE, Vault
+from facekit.sources.signing_in import token_key, tokens
+from facekit.sources.signing_in.tokens import Tokens
+from facekit.sources.signing_in.vault import FILE, Vault
 from facekit.system.permissions import protect
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def test_real_keyring_has_the_key(library: Path, tmp_path: Path) -> None:
     assert Vault(library).get("vk") == Token("new")
 
 
-@pytest.mark.parametrize("backend", [NullKeyring, NoKeyring, PlaintextKeyring], ids=["null", "none", "plaintext"])
+@pytest.mark.parametrize("backend", [NullKeyring, NoKeyring, PlaintextKeyring], ids=["null", "fail", "plain"])
 def test_keyring_that_keeps_nothing_or_in_the_clear_is_none(library: Path, tmp_path: Path, backend: type) -> None:
     keyring.set_keyring(backend())
     Vault(library).put("vk", TOKEN)
@@ -229,15 +229,18 @@ def test_keyring_that_does_not_answer_is_not_waited_for(library: Path, monkeypat
         def get_password(self, service: str, username: str) -> None:
             asked.append(1)
             done.wait(20)
+            if len(asked) > 1:  # it was given a key, and is asked for it: what asked is at its end
+                ended.set()
 
     asked: list[int] = []
-    done = threading.Event()
+    done, ended = threading.Event(), threading.Event()
     keyring.set_keyring(Asking())
     monkeypatch.setattr(token_key, "_UNLOCK_SECONDS", 0.1)
     Vault(library).put("vk", TOKEN)
     assert Vault(library).get("vk") == TOKEN
-    done.set()
     assert len(asked) == 1
+    done.set()
+    assert ended.wait(20)
 
 
 def test_service_names_the_file_of_its_key(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,14 +277,14 @@ WRITER = """
 import sys
 from pathlib import Path
 from facekit.sources.item import Token
-from facekit.sources.vault import Vault
+from facekit.sources.signing_in.vault import Vault
 vault = Vault(Path(sys.argv[1]))
 for number in range(5):
     vault.put(f"{sys.argv[2]}-{number}", Token(f"token {sys.argv[2]} {number}"))
 """
 
 
-def test_two_processes_lose_none_of_each_other(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_lose_none_of_each_other(library: Path, tmp_path: Path) -> None:
     environment = os.environ | {
         token_key.VARIABLE: str(tmp_path / "key"),
         "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
@@ -289,7 +292,7 @@ def test_two_processes_lose_none_of_each_other(library: Path, tmp_path: Path, mo
     command = [sys.executable, "-c", WRITER, str(library)]
     running = [subprocess.Popen([*command, name], env=environment) for name in "ab"]
     assert [one.wait(120) for one in running] == [0, 0]
-    monkeypatch.setenv(token_key.VARIABLE, str(tmp_path / "key"))
+    os.environ[token_key.VARIABLE] = str(tmp_path / "key")
     vault = Vault(library)
     for name in "ab":
         for number in range(5):
@@ -311,7 +314,7 @@ def service(running: FakeSignIn, monkeypatch: pytest.MonkeyPatch) -> FakeSignIn:
     monkeypatch.setenv(ADDRESS, running.url)
     monkeypatch.setenv(CLIENT_ID, CLIENT)
     monkeypatch.delenv(SECRET, raising=False)
-    monkeypatch.setattr("facekit.sources.oauth._PER_SECOND", 1000.0)
+    monkeypatch.setattr("facekit.sources.signing_in.oauth._PER_SECOND", 1000.0)
     hurry(monkeypatch)
     return running
 

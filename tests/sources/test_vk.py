@@ -20,12 +20,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facekit.errors import PhotoError, RefusedError, SignInError, SourceError
-from facekit.sources import oauth, vk_calls
 from facekit.sources.item import Prompt, Tools
 from facekit.sources.kinds import kind_of_address
-from facekit.sources.vk import KIND, Vk
-from facekit.sources.vk_addresses import page_of, place, settings_of
-from facekit.sources.vk_photos import biggest
+from facekit.sources.signing_in import oauth
+from facekit.sources.vk import calls as vk_calls
+from facekit.sources.vk.addresses import page_of, place, settings_of
+from facekit.sources.vk.connector import KIND, Vk
+from facekit.sources.vk.photos import biggest
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:

@@ -16,15 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facekit.errors import PhotoError, RefusedError, SignInError, SourceError
-from facekit.sources import oauth, yandex_disk, yandex_listing
 from facekit.sources.kinds import kind_named, kind_of_address
+from facekit.sources.signing_in import oauth
+from facekit.sources.yandex_disk import connector as yandex_disk
+from facekit.sources.yandex_disk import listing as yandex_listing
 from facekit.types.photos import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from facekit.sources.item import SourceItem
-    from facekit.sources.yandex_disk import YandexDisk
+    from facekit.sources.yandex_disk.connector import YandexDisk
 
 MOST = 2**20
 

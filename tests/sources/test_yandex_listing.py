@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facekit.sources.yandex_listing import Listing
-from facekit.sources.yandex_places import Place
+from facekit.sources.yandex_disk.listing import Listing
+from facekit.sources.yandex_disk.places import Place
 
 names = st.sampled_from("abcdeя🌞")
 paths = st.lists(names, min_size=1, max_size=4).map(lambda parts: "/" + "/".join(parts) + ".jpg")

@@ -94,7 +94,7 @@ def test_what_ends_a_sync_and_what_a_place_asks_stands_on_its_card(
         assert fake.token().access not in page.content()
         assert page.get_by_label("Токен").first.input_value() == ""
         fake.fail(status(500), times=100)
-        monkeypatch.setattr("facekit.sources.retries.TRIES", 1, raising=False)
+        monkeypatch.setattr("facekit.sources.network.retries.TRIES", 1, raising=False)
         assert violations(page) == []
         page.set_viewport_size({"width": 390, "height": 800})
         assert overflow(page) == 0

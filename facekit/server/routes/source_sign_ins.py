@@ -21,8 +21,8 @@ from facekit.server.routes.sources import Editor, check_reach
 from facekit.server.service import ServiceOf
 from facekit.server.source_sign_ins import SignInState, Wanted
 from facekit.server.strict import StrictRoute
-from facekit.sources import answer_page, loopback
-from facekit.sources.pending import SECONDS
+from facekit.sources.signing_in import answer_page, loopback
+from facekit.sources.signing_in.pending import SECONDS
 
 router = APIRouter(prefix="/api/v1", tags=["sources"], route_class=StrictRoute)
 

@@ -22,8 +22,8 @@ from facekit.server.service import Service, ServiceOf
 from facekit.server.strict import StrictRoute
 from facekit.sources.item import Prompt, SourceKind
 from facekit.sources.kinds import kind_named, kind_of_address, kinds, unknown_kind
-from facekit.sources.oauth import has_application
-from facekit.sources.storage_address import read as read_address
+from facekit.sources.signing_in.oauth import has_application
+from facekit.sources.storage.address import read as read_address
 from facekit.types.sources import ConnectedPlace, Leftovers
 
 router = APIRouter(prefix="/api/v1", tags=["sources"], route_class=StrictRoute)

@@ -1,0 +1,1 @@
+"""Dropbox: one's own folders, and shared links."""

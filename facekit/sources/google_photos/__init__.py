@@ -1,0 +1,1 @@
+"""Google Photos: what somebody picks."""

@@ -1,0 +1,1 @@
+"""Google Photos by Takeout: an export's zip files."""

@@ -1,0 +1,1 @@
+"""HTTP as all connectors speak it: retries, rates, what may be contacted."""

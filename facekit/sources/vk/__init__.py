@@ -1,0 +1,1 @@
+"""VK: albums of a person or a community."""

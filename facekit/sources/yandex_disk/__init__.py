@@ -1,0 +1,1 @@
+"""Yandex Disk: public links, and one's own disk."""
