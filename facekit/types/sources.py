@@ -158,8 +158,7 @@ class SyncReport:
 
     def to_dict(self) -> dict[str, Any]:
         """The document that ``facekit sources sync --json`` prints."""
-        lists = [{"left_out": dict(one.left_out), "failed": list(one.failed)} for one in self.places]
-        return {"places": [asdict(one) | mine for one, mine in zip(self.places, lists, strict=True)]}
+        return {"places": [asdict(one) | _as_plain(one) for one in self.places]}
 
     def _lines(self) -> Iterator[str]:
         for one in self.places:
@@ -171,6 +170,12 @@ class SyncReport:
 
     def _repr_html_(self) -> str:
         return "<p>" + "<br>".join(map(escape, repr(self).splitlines())) + "</p>"
+
+
+def _as_plain(one: PlaceSync) -> dict[str, Any]:
+    """What of it JSON has no words for: jobs of a service keep it so."""
+    later = one.resume_at and one.resume_at.isoformat()
+    return {"left_out": dict(one.left_out), "failed": list(one.failed), "resume_at": later}
 
 
 _MOST = 10  # said in words

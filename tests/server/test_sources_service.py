@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fake_service import photos
-from fake_vk import FakeVk, vk_photos
+from fake_vk import FakeVk, error, vk_photos
 from fake_yandex import LINK, FakeYandex
 from service import remote, served, sign_in, wait_for
 
@@ -142,6 +142,29 @@ def test_a_question_of_a_sync_is_answered_through_the_service(
         assert client.post(f"/api/v1/jobs/{job_id}/answer", json={"answer": "x"}, headers=ed).status_code == 400
         told = json.dumps([client.get(f"/api/v1/{one}", headers=ed).json() for one in ("jobs", "sources")])
         assert token.access not in told
+
+
+def test_a_sync_that_can_go_on_tomorrow_ends_as_a_job_and_says_so(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ed = sign_in(client, "ed")
+    with FakeVk(vk_photos(1)) as fake:
+        for name, value in fake.variables().items():
+            monkeypatch.setenv(name, value)
+        token = fake.token()
+        assert token is not None
+        asked = {"place": "vk", "settings": fake.settings(), "token": token.access}
+        assert client.post("/api/v1/sources", json=asked, headers=ed).status_code == 201
+        fake.fail(error(29), path="/method/.*", times=9)
+        job = ended(client, client.post("/api/v1/sources/vk/sync", json={}, headers=ed), ed)
+        (done,) = job["report"]["places"]
+        assert job["state"] == "done", job
+        assert datetime.fromisoformat(done["resume_at"]) > datetime.now(UTC)
+        (place,) = client.get("/api/v1/sources", headers=ed).json()
+        assert (place["state"], place["problem"]) == ("stopped", done["problem"])
+        fake.heal()
+        again = ended(client, client.post("/api/v1/sources/vk/sync", json={}, headers=ed), ed)
+        assert again["report"]["places"][0]["ingested"] == 1, again
 
 
 def test_a_client_syncs_through_a_service(tmp_path: Path, yandex: FakeYandex) -> None:
