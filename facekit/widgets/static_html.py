@@ -40,7 +40,7 @@ def _card(tile: Mapping[str, Any], thumb: bytes) -> str:
     uri = _small(thumb)
     picture = f'<div><img src="{uri}" alt="{escape(tile["label"])}">{drawn}</div>' if uri else "<p>no picture kept</p>"
     similarity = "" if tile["similarity"] is None else f"<b>{tile['similarity']:.3f}</b> "
-    lines = "".join(f"<br>{escape(tile[name])}" for name in ("person", "origin", "note") if tile[name])
+    lines = "".join(f"<br>{escape(tile[name])}" for name in ("person", "origin", "note") if tile.get(name))
     return f'<li title="{escape(tile["title"])}">{picture}{similarity}{escape(tile["label"])}{lines}</li>'
 
 

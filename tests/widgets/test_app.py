@@ -425,7 +425,7 @@ def test_who_may_add_photos_gets_the_page_for_it(
     page = visit(closed_app)
     sign_in(page, name)
     expect(page.locator(".fk-who")).to_have_text(f"{name} ({role})")
-    assert page_names(page) == ["Search", "Gallery", "People", "Add photos"]
+    assert page_names(page) == ["Search", "Gallery", "People", "Add photos", "Sources"]
     turn_to(page, "Add photos")
     expect(page.get_by_label("Folder with photos")).to_be_visible()
 

@@ -269,8 +269,8 @@ def test_nothing_is_loaded_before_somebody_signs_in(demo_library: Library) -> No
     ("role", "pages"),
     [
         ("viewer", ["search", "gallery", "people"]),
-        ("editor", ["search", "gallery", "people", "ingest"]),
-        ("admin", ["search", "gallery", "people", "ingest"]),
+        ("editor", ["search", "gallery", "people", "ingest", "sources"]),
+        ("admin", ["search", "gallery", "people", "ingest", "sources"]),
     ],
 )
 def test_each_role_gets_its_pages(
