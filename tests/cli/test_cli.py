@@ -54,7 +54,8 @@ def test_ingest_search_photos_and_export(tmp_path: Path, demo_photos: DemoPhotos
     assert found["probe"] == [{"path": str(demo_photos.probe), "faces": 1, "used": 0}]
     assert 0 < len(found["hits"]) <= 20
     for rank, hit in enumerate(found["hits"], 1):
-        assert list(hit) == ["rank", "photo", "face_id", "similarity", "box", "detection_score", "source"]
+        known = ["rank", "photo", "face_id", "similarity", "box", "detection_score", "source", "album", "link"]
+        assert list(hit) == known
         assert hit["rank"] == rank
         assert hit["similarity"] >= 0.3
         x, y, w, h = hit["box"]
@@ -65,7 +66,7 @@ def test_ingest_search_photos_and_export(tmp_path: Path, demo_photos: DemoPhotos
 
     without = document("--library", library, "photos", "--status", "no_face", "--json")
     assert len(without) == report["no_face"] > 0
-    assert [list(one) for one in without] == [["path", "status", "reason", "faces"]] * len(without)
+    assert [list(one) for one in without] == [["path", "status", "reason", "faces", "source", "album", "link"]] * len(without)
     assert {(one["status"], one["reason"], one["faces"]) for one in without} == {("no_face", None, 0)}
 
     for name in ("faces.csv", "faces.parquet", "photos.json"):

@@ -115,6 +115,8 @@ def test_an_error_says_by_itself_whether_it_may_be_shown() -> None:
         "NoFaceError",
         "OtherVectorsError",
         "RefusedError",
+        "SignInError",
+        "SourceError",
         "UnknownIdError",
     }
     assert all(issubclass(one, FacekitError) for one in kinds)
