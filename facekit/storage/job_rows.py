@@ -164,10 +164,19 @@ def _stands_in(text: str, name: str, own: str) -> bool:
         before, after = text[max(at - 1, 0) : at], text[at + len(name) :][:2]
         begins = not (_is_part(before) or before in {".", "/", "\\"})
         ends = not (_is_part(after[:1]) or (after[:1] == "." and (_is_part(after[1:]) or after[1:] == ".")))
-        longer = len(own) > len(name) and text.startswith(own, at)
-        if begins and ends and not longer:
+        if begins and ends and not _lies_in(text, own, at, at + len(name)):
             return True
         at = text.find(name, at + 1)
+    return False
+
+
+def _lies_in(text: str, own: str, start: int, end: int) -> bool:
+    """Whether a part of a text is part of a path that stands there, too, and goes on before it or after it."""
+    at = text.find(own) if own else -1
+    while 0 <= at <= start:
+        if end <= at + len(own):
+            return True
+        at = text.find(own, at + 1)
     return False
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from facekit.storage.job_rows import Names
@@ -58,6 +58,7 @@ PART = st.text(st.sampled_from("ab .-(1)é\n"), min_size=1, max_size=4).filter(l
 PATH = st.lists(PART, min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts))
 
 
+@example("/(/1", "/1")
 @given(PATH, PATH)
 def test_an_item_goes_just_where_its_path_is_removed_or_lies_below(path: str, removed: str) -> None:
     item = {"path": path, "reason": f"{one_line(path)}: the picture is damaged"}
